@@ -1,0 +1,3 @@
+//! The nouns. No IO, no clock.
+
+pub mod feed;

@@ -1,0 +1,251 @@
+//! What the directory tells us, in our words: the shapes that `graph` produces and `store` keeps.
+//!
+//! Absent, null and value are three things on the wire and stay three things here; what absence means
+//! depends on the kind of round (rules.md, section 7) and is decided where the mirror is written.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// An opaque link of a feed: a next link or a delta link, followed verbatim.
+/// It is as good as a secret, so neither `Debug` nor `Display` shows it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Link(String);
+
+impl Link {
+    /// Wraps a link as received.
+    #[must_use]
+    pub fn new(link: String) -> Self {
+        Self(link)
+    }
+
+    /// The link itself, for the request and the checkpoint only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link(…{} characters)", self.0.len())
+    }
+}
+
+/// One page of a feed.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// What the page lists, in the order sent.
+    pub items: Vec<T>,
+    /// Entries that could not be read (no id, an id that is no GUID): skipped, one sentence each,
+    /// without personal data.
+    pub unreadable: Vec<String>,
+    /// Where the feed goes on.
+    pub next: Next,
+}
+
+/// How a page ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More pages follow.
+    Page(Link),
+    /// The round is complete; changes from here on are under this link. Delta feeds only.
+    Delta(Link),
+    /// The listing is complete. Plain listings only.
+    End,
+}
+
+/// A property as an incremental feed sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Patch<T> {
+    /// Not mentioned.
+    #[default]
+    Absent,
+    /// Explicitly null.
+    Null,
+    /// A value.
+    Value(T),
+}
+
+impl<T> Patch<T> {
+    /// The value, if there is one.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// Applies the patch to what is known: in a full round absent means null, in an incremental one unchanged.
+    pub fn apply_to(self, known: &mut Option<T>, absent_is_null: bool) {
+        match self {
+            Self::Value(value) => *known = Some(value),
+            Self::Null => *known = None,
+            Self::Absent if absent_is_null => *known = None,
+            Self::Absent => {}
+        }
+    }
+}
+
+/// One entry of `users/delta`.
+#[derive(Clone, Debug)]
+pub enum UserChange {
+    /// The user exists; these are its properties.
+    Present(Box<UserPatch>),
+    /// A tombstone.
+    Removed {
+        /// The object id.
+        id: Uuid,
+        /// Soft-deleted or gone.
+        reason: Removal,
+    },
+}
+
+/// Why a feed reports an object as removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// `changed`: soft-deleted, restorable.
+    SoftDeleted,
+    /// `deleted`: gone for good.
+    Gone,
+}
+
+/// The selected properties of one user.
+#[derive(Clone, Debug, Default)]
+pub struct UserPatch {
+    /// The object id.
+    pub id: Uuid,
+    /// `#microsoft.graph.agentUser`: an AI agent's account.
+    pub is_agent: bool,
+    /// `accountEnabled`.
+    pub account_enabled: Patch<bool>,
+    /// Ids of the `assignedPlans` whose `capabilityStatus` is `Enabled` or `Warning`; sorted, without repeats.
+    pub usable_plans: Patch<Vec<Uuid>>,
+    /// `userPrincipalName`.
+    pub user_principal_name: Patch<String>,
+    /// `displayName`.
+    pub display_name: Patch<String>,
+    /// `givenName`.
+    pub given_name: Patch<String>,
+    /// `surname`.
+    pub surname: Patch<String>,
+    /// `jobTitle`.
+    pub job_title: Patch<String>,
+    /// `mail`.
+    pub mail: Patch<String>,
+    /// The first of `businessPhones`; an empty collection is `Null`.
+    pub business_phone: Patch<String>,
+    /// `mobilePhone`.
+    pub mobile_phone: Patch<String>,
+    /// `streetAddress`.
+    pub street_address: Patch<String>,
+    /// `city`.
+    pub city: Patch<String>,
+    /// `state`.
+    pub state: Patch<String>,
+    /// `postalCode`.
+    pub postal_code: Patch<String>,
+    /// `country`.
+    pub country: Patch<String>,
+}
+
+/// What kind of object a relation points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PrincipalKind {
+    /// A user, an agent user, or an object whose type the answer did not name.
+    User,
+    /// A group.
+    Group,
+    /// A device, contact, service principal or anything else.
+    Other,
+}
+
+/// A member or owner of a group, or a holder of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// The object id.
+    pub id: Uuid,
+    /// What it is.
+    pub kind: PrincipalKind,
+}
+
+/// One entry of `groups/delta`; a large group comes in several.
+#[derive(Clone, Debug)]
+pub struct GroupChange {
+    /// The group.
+    pub group: Uuid,
+    /// The group itself is soft-deleted or gone.
+    pub removed: bool,
+    /// Who joined, in order.
+    pub joined: Vec<Principal>,
+    /// Who left, in order. An id is never both in one entry.
+    pub left: Vec<Uuid>,
+}
+
+/// One active role assignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleAssignment {
+    /// Who holds it: a user, a role-assignable group, a service principal.
+    pub principal: Principal,
+    /// Whether `directoryScopeId` is "/".
+    pub tenant_wide: bool,
+}
+
+/// One entry of `subscribedSkus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribedSku {
+    /// The SKU.
+    pub sku_id: Uuid,
+    /// `skuPartNumber`.
+    pub part_number: String,
+    /// `capabilityStatus` is `Enabled` or `Warning`.
+    pub usable: bool,
+    /// Its service plans: id and `servicePlanName`.
+    pub plans: Vec<(Uuid, String)>,
+}
+
+/// One entry of `directory/deletedItems/microsoft.graph.user`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedUser {
+    /// The object id.
+    pub id: Uuid,
+    /// `deletedDateTime`, where sent.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// The three administrator roles that matter (rules.md, section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AdminRole {
+    /// Global Administrator.
+    Global,
+    /// Power Platform Administrator.
+    PowerPlatform,
+    /// Dynamics 365 Administrator.
+    Dynamics365,
+}
+
+impl AdminRole {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Global, Self::PowerPlatform, Self::Dynamics365];
+
+    /// The role template id, which is the `roleDefinitionId` of a built-in role.
+    #[must_use]
+    pub const fn template_id(self) -> Uuid {
+        match self {
+            Self::Global => Uuid::from_u128(0x62e9_0394_69f5_4237_9190_0121_7714_5e10),
+            Self::PowerPlatform => Uuid::from_u128(0x1164_8597_926c_4cf3_9c36_bceb_b0ba_8dcc),
+            Self::Dynamics365 => Uuid::from_u128(0x4436_7163_eba1_44c3_98af_f578_7879_f96a),
+        }
+    }
+
+    /// The role's display name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Global => "Global Administrator",
+            Self::PowerPlatform => "Power Platform Administrator",
+            Self::Dynamics365 => "Dynamics 365 Administrator",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A simulated Entra tenant speaking Graph, and a private PostgreSQL cluster.

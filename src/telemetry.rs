@@ -1,0 +1,3 @@
+//! Metrics and tracing. What is counted is listed here and nowhere else.
+
+pub mod metrics;
