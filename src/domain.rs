@@ -1,3 +1,8 @@
 //! The nouns. No IO, no clock.
 
+pub mod directory_user;
+pub mod environment;
 pub mod feed;
+pub mod field;
+pub mod reason;
+pub mod system_user;

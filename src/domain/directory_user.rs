@@ -1,0 +1,108 @@
+//! One record of the mirror: a directory user as last read.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::feed::UserPatch;
+
+/// Whether the directory still has the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum DirectoryState {
+    /// Live.
+    #[default]
+    Present,
+    /// Deleted, restorable.
+    SoftDeleted,
+    /// Gone for good.
+    Gone,
+}
+
+/// A directory user: who it is and what the rules look at.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DirectoryUser {
+    /// The object id: the only identity.
+    pub id: Uuid,
+    /// Whether the directory still has it.
+    pub state: DirectoryState,
+    /// When it was soft-deleted, where deletedItems said so.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// `accountEnabled`; none where the application may not read it.
+    pub account_enabled: Option<bool>,
+    /// An AI agent's account.
+    pub is_agent: bool,
+    /// Usable plan ids, sorted, without repeats.
+    pub usable_plans: Vec<Uuid>,
+    /// `userPrincipalName`.
+    pub user_principal_name: Option<String>,
+    /// `displayName`.
+    pub display_name: Option<String>,
+    /// `givenName`.
+    pub given_name: Option<String>,
+    /// `surname`.
+    pub surname: Option<String>,
+    /// `jobTitle`.
+    pub job_title: Option<String>,
+    /// `mail`.
+    pub mail: Option<String>,
+    /// `businessPhones[0]`.
+    pub business_phone: Option<String>,
+    /// `mobilePhone`.
+    pub mobile_phone: Option<String>,
+    /// `streetAddress`.
+    pub street_address: Option<String>,
+    /// `city`.
+    pub city: Option<String>,
+    /// `state`.
+    pub state_or_province: Option<String>,
+    /// `postalCode`.
+    pub postal_code: Option<String>,
+    /// `country`.
+    pub country: Option<String>,
+}
+
+impl DirectoryUser {
+    /// Takes in what the directory sent. `absent_is_null` in a full round, where a property that was never
+    /// set is left out; in an incremental round absent means unchanged (rules.md, section 7).
+    /// A user that is sent is there: an earlier deletion is over.
+    pub fn absorb(&mut self, patch: UserPatch, absent_is_null: bool) {
+        self.id = patch.id;
+        self.state = DirectoryState::Present;
+        self.deleted_at = None;
+        self.is_agent |= patch.is_agent;
+        let mut plans = Some(std::mem::take(&mut self.usable_plans));
+        patch.usable_plans.apply_to(&mut plans, absent_is_null);
+        self.usable_plans = plans.unwrap_or_default();
+        patch
+            .account_enabled
+            .apply_to(&mut self.account_enabled, absent_is_null);
+        for (patch, known) in [
+            (patch.user_principal_name, &mut self.user_principal_name),
+            (patch.display_name, &mut self.display_name),
+            (patch.given_name, &mut self.given_name),
+            (patch.surname, &mut self.surname),
+            (patch.job_title, &mut self.job_title),
+            (patch.mail, &mut self.mail),
+            (patch.business_phone, &mut self.business_phone),
+            (patch.mobile_phone, &mut self.mobile_phone),
+            (patch.street_address, &mut self.street_address),
+            (patch.city, &mut self.city),
+            (patch.state, &mut self.state_or_province),
+            (patch.postal_code, &mut self.postal_code),
+            (patch.country, &mut self.country),
+        ] {
+            patch.apply_to(known, absent_is_null);
+        }
+    }
+
+    /// The key under which user principal names are unique: lower-cased by Unicode's rules.
+    #[must_use]
+    pub fn upn_key(&self) -> Option<String> {
+        self.user_principal_name.as_deref().map(upn_key)
+    }
+}
+
+/// See [`DirectoryUser::upn_key`].
+#[must_use]
+pub fn upn_key(upn: &str) -> String {
+    upn.to_lowercase()
+}

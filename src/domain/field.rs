@@ -1,0 +1,210 @@
+//! The fourteen synchronised columns and who owns them (rules.md, section 7).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A column of `system_user` that the directory feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Field {
+    /// `userPrincipalName`
+    DomainName,
+    /// `id`
+    ObjectId,
+    /// `givenName`
+    FirstName,
+    /// `surname`
+    LastName,
+    /// `givenName` and `surname`
+    FullName,
+    /// `jobTitle`
+    JobTitle,
+    /// `mail`
+    InternalEmailAddress,
+    /// `businessPhones[0]`
+    Telephone1,
+    /// `mobilePhone`
+    MobilePhone,
+    /// `streetAddress`
+    Line1,
+    /// `city`
+    City,
+    /// `state`
+    StateOrProvince,
+    /// `postalCode`
+    PostalCode,
+    /// `country`
+    Country,
+}
+
+/// When a sync writes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// The directory wins at every sync.
+    Always,
+    /// Written at creation, never after.
+    OnCreate,
+    /// Follows the directory until anyone but the sync changes the column.
+    UntilEdited,
+    /// Never written.
+    Never,
+}
+
+impl Field {
+    /// All columns, in the order of rules.md.
+    pub const ALL: [Self; 14] = [
+        Self::DomainName,
+        Self::ObjectId,
+        Self::FirstName,
+        Self::LastName,
+        Self::FullName,
+        Self::JobTitle,
+        Self::InternalEmailAddress,
+        Self::Telephone1,
+        Self::MobilePhone,
+        Self::Line1,
+        Self::City,
+        Self::StateOrProvince,
+        Self::PostalCode,
+        Self::Country,
+    ];
+
+    /// The column's name in `rollcall.system_user`.
+    #[must_use]
+    pub const fn column(self) -> &'static str {
+        match self {
+            Self::DomainName => "domainname",
+            Self::ObjectId => "azureactivedirectoryobjectid",
+            Self::FirstName => "firstname",
+            Self::LastName => "lastname",
+            Self::FullName => "fullname",
+            Self::JobTitle => "jobtitle",
+            Self::InternalEmailAddress => "internalemailaddress",
+            Self::Telephone1 => "address1_telephone1",
+            Self::MobilePhone => "mobilephone",
+            Self::Line1 => "address1_line1",
+            Self::City => "address1_city",
+            Self::StateOrProvince => "address1_stateorprovince",
+            Self::PostalCode => "address1_postalcode",
+            Self::Country => "address1_country",
+        }
+    }
+
+    /// The longest value, in Unicode code points.
+    #[must_use]
+    pub const fn max_characters(self) -> usize {
+        match self {
+            Self::DomainName | Self::Line1 => 1024,
+            Self::ObjectId => 36,
+            Self::FirstName | Self::LastName => 256,
+            Self::FullName => 200,
+            Self::JobTitle | Self::City | Self::StateOrProvince | Self::Country => 128,
+            Self::InternalEmailAddress => 100,
+            Self::Telephone1 | Self::MobilePhone => 64,
+            Self::PostalCode => 40,
+        }
+    }
+
+    /// The policy where the configuration says nothing.
+    #[must_use]
+    pub const fn default_policy(self) -> Policy {
+        match self {
+            Self::FullName | Self::ObjectId => Policy::OnCreate,
+            Self::InternalEmailAddress => Policy::UntilEdited,
+            _ => Policy::Always,
+        }
+    }
+
+    /// Whether a policy makes sense: the identity columns are not for choice.
+    #[must_use]
+    pub fn allows(self, policy: Policy) -> bool {
+        match self {
+            Self::DomainName | Self::ObjectId => policy == self.default_policy(),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.column())
+    }
+}
+
+impl FromStr for Field {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|field| field.column() == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|field| field.column()).collect();
+                format!(
+                    "`{name}` is no synchronised column; expected one of {}",
+                    names.join(", ")
+                )
+            })
+    }
+}
+
+impl Policy {
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnCreate => "on_create",
+            Self::UntilEdited => "until_edited",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Always, Self::OnCreate, Self::UntilEdited, Self::Never]
+            .into_iter()
+            .find(|policy| policy.as_str() == name)
+            .ok_or_else(|| {
+                format!(
+                    "`{name}` is no field policy; expected \"always\", \"on_create\", \"until_edited\" or \"never\""
+                )
+            })
+    }
+}
+
+/// The policy of every column in one environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policies([Policy; 14]);
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self(Field::ALL.map(Field::default_policy))
+    }
+}
+
+impl Policies {
+    /// The policy of one column.
+    #[must_use]
+    pub fn of(&self, field: Field) -> Policy {
+        self.0[field as usize]
+    }
+
+    /// Sets one column's policy.
+    ///
+    /// # Errors
+    /// A sentence, if the policy makes no sense for the column.
+    pub fn set(&mut self, field: Field, policy: Policy) -> Result<(), String> {
+        if !field.allows(policy) {
+            return Err(format!(
+                "`{}` cannot be \"{}\": it identifies the user",
+                field,
+                policy.as_str()
+            ));
+        }
+        self.0[field as usize] = policy;
+        Ok(())
+    }
+}

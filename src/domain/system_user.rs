@@ -1,0 +1,197 @@
+//! One row of `rollcall.system_user`: our record of a user in one environment.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::field::Field;
+
+/// Access modes as Dataverse numbers them.
+pub mod access_mode {
+    /// Full use of the web interface.
+    pub const READ_WRITE: i16 = 0;
+    /// Settings and administration only; for unlicensed administrators.
+    pub const ADMINISTRATIVE: i16 = 1;
+    /// Reading only.
+    pub const READ: i16 = 2;
+    /// The support placeholder.
+    pub const SUPPORT: i16 = 3;
+    /// Programs only; at most seven a environment.
+    pub const NON_INTERACTIVE: i16 = 4;
+    /// The delegated administrator placeholder.
+    pub const DELEGATED_ADMIN: i16 = 5;
+}
+
+/// `azurestate`: whether the directory user exists.
+pub mod azure_state {
+    /// Exists.
+    pub const EXISTS: i16 = 0;
+    /// Soft-deleted.
+    pub const SOFT_DELETED: i16 = 1;
+    /// Gone.
+    pub const GONE: i16 = 2;
+}
+
+/// The actor under which the sync writes.
+pub const SYNC_ACTOR: &str = "sync";
+/// The support placeholder's name.
+pub const SUPPORT_UPN: &str = "crmoln@microsoft.com";
+/// The delegated administrator placeholder's name.
+pub const DELEGATED_ADMIN_UPN: &str = "crmoln2@microsoft.com";
+
+/// Names that belong to the system (rules.md, gate 2), lower-cased.
+const RESERVED: [&str; 6] = [
+    SUPPORT_UPN,
+    DELEGATED_ADMIN_UPN,
+    "system",
+    "integration",
+    SYNC_ACTOR,
+    "rollcall",
+];
+
+/// Whether a name is reserved.
+#[must_use]
+pub fn is_reserved(upn_key: &str) -> bool {
+    RESERVED.contains(&upn_key)
+}
+
+/// A row, with the columns that other programs read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are Dataverse's")]
+pub struct SystemUser {
+    /// The environment's name.
+    pub environment: String,
+    /// The row's key.
+    pub systemuserid: Uuid,
+    /// The Entra object id; none for stubs, placeholders and application users.
+    pub azureactivedirectoryobjectid: Option<Uuid>,
+    /// The application id of an application user.
+    pub applicationid: Option<Uuid>,
+    /// The user principal name.
+    pub domainname: Option<String>,
+    /// Full name.
+    pub fullname: Option<String>,
+    /// First name, "#" where the directory has none.
+    pub firstname: Option<String>,
+    /// Last name.
+    pub lastname: Option<String>,
+    /// Job title.
+    pub jobtitle: Option<String>,
+    /// Primary e-mail.
+    pub internalemailaddress: Option<String>,
+    /// Main phone.
+    pub address1_telephone1: Option<String>,
+    /// Mobile phone.
+    pub mobilephone: Option<String>,
+    /// Street.
+    pub address1_line1: Option<String>,
+    /// City.
+    pub address1_city: Option<String>,
+    /// State or province.
+    pub address1_stateorprovince: Option<String>,
+    /// Postal code.
+    pub address1_postalcode: Option<String>,
+    /// Country or region.
+    pub address1_country: Option<String>,
+    /// See [`access_mode`].
+    pub accessmode: i16,
+    /// `sync` or `customer`: who set the access mode.
+    pub accessmode_origin: String,
+    /// Whether the user may not sign in.
+    pub isdisabled: bool,
+    /// Why, as a reason code.
+    pub disabledreason: Option<String>,
+    /// `sync` or the actor who disabled it.
+    pub disabled_by: Option<String>,
+    /// Whether the user has a usable full plan.
+    pub islicensed: bool,
+    /// True for rows bound to an object id.
+    pub issyncwithdirectory: bool,
+    /// An unlicensed administrator.
+    pub setupuser: bool,
+    /// See [`azure_state`].
+    pub azurestate: i16,
+    /// When the directory user was deleted.
+    pub azuredeletedon: Option<DateTime<Utc>>,
+    /// 1 where the row itself was deleted.
+    pub deletedstate: i16,
+    /// A placeholder made by data import.
+    pub isstub: bool,
+    /// The default company, from the import that made the row.
+    pub company: Option<String>,
+    /// Held by an administrator.
+    pub onhold: bool,
+    /// Why it is held.
+    pub holdreason: Option<String>,
+    /// Columns that a person edited and the sync leaves alone since (policy `until_edited`).
+    pub customer_owned: Vec<String>,
+    /// `app_pass` while the app pass alone entitled the row when it was last judged.
+    #[serde(skip)]
+    pub last_entitlement: Option<String>,
+    /// When a time-bound judgement of this row falls due.
+    #[serde(skip)]
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub createdon: DateTime<Utc>,
+    /// Who created it.
+    pub createdby: String,
+    /// When a value last changed.
+    pub modifiedon: DateTime<Utc>,
+    /// Who changed it.
+    pub modifiedby: String,
+}
+
+impl SystemUser {
+    /// The text of a synchronised column.
+    #[must_use]
+    pub fn text(&self, field: Field) -> Option<String> {
+        match field {
+            Field::ObjectId => self.azureactivedirectoryobjectid.map(|id| id.to_string()),
+            Field::DomainName => self.domainname.clone(),
+            Field::FirstName => self.firstname.clone(),
+            Field::LastName => self.lastname.clone(),
+            Field::FullName => self.fullname.clone(),
+            Field::JobTitle => self.jobtitle.clone(),
+            Field::InternalEmailAddress => self.internalemailaddress.clone(),
+            Field::Telephone1 => self.address1_telephone1.clone(),
+            Field::MobilePhone => self.mobilephone.clone(),
+            Field::Line1 => self.address1_line1.clone(),
+            Field::City => self.address1_city.clone(),
+            Field::StateOrProvince => self.address1_stateorprovince.clone(),
+            Field::PostalCode => self.address1_postalcode.clone(),
+            Field::Country => self.address1_country.clone(),
+        }
+    }
+
+    /// Sets the text of a synchronised column; the object id is not a text and is left alone.
+    pub fn set_text(&mut self, field: Field, value: Option<String>) {
+        match field {
+            Field::ObjectId => {}
+            Field::DomainName => self.domainname = value,
+            Field::FirstName => self.firstname = value,
+            Field::LastName => self.lastname = value,
+            Field::FullName => self.fullname = value,
+            Field::JobTitle => self.jobtitle = value,
+            Field::InternalEmailAddress => self.internalemailaddress = value,
+            Field::Telephone1 => self.address1_telephone1 = value,
+            Field::MobilePhone => self.mobilephone = value,
+            Field::Line1 => self.address1_line1 = value,
+            Field::City => self.address1_city = value,
+            Field::StateOrProvince => self.address1_stateorprovince = value,
+            Field::PostalCode => self.address1_postalcode = value,
+            Field::Country => self.address1_country = value,
+        }
+    }
+
+    /// Whether a person edited the column under `until_edited`.
+    #[must_use]
+    pub fn owned_by_customer(&self, field: Field) -> bool {
+        self.customer_owned.iter().any(|column| column == field.column())
+    }
+
+    /// Live rows hold their user principal name.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.azurestate == azure_state::EXISTS && self.deletedstate == 0
+    }
+}
