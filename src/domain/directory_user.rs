@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::feed::UserPatch;
+use super::feed::{Patch, UserPatch};
 
 /// Whether the directory still has the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -32,6 +32,9 @@ pub struct DirectoryUser {
     pub is_agent: bool,
     /// Usable plan ids, sorted, without repeats.
     pub usable_plans: Vec<Uuid>,
+    /// Which texts had NUL characters, which no column can hold and which were removed: a bit for each,
+    /// in the order of [`DirectoryUser::absorb`].
+    pub nul_removed: i32,
     /// `userPrincipalName`.
     pub user_principal_name: Option<String>,
     /// `displayName`.
@@ -75,7 +78,7 @@ impl DirectoryUser {
         patch
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);
-        for (patch, known) in [
+        for (bit, (patch, known)) in [
             (patch.user_principal_name, &mut self.user_principal_name),
             (patch.display_name, &mut self.display_name),
             (patch.given_name, &mut self.given_name),
@@ -89,8 +92,20 @@ impl DirectoryUser {
             (patch.state, &mut self.state_or_province),
             (patch.postal_code, &mut self.postal_code),
             (patch.country, &mut self.country),
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if patch != Patch::Absent || absent_is_null {
+                self.nul_removed &= !(1 << bit);
+            }
             patch.apply_to(known, absent_is_null);
+            if let Some(text) = known
+                && text.contains('\0')
+            {
+                text.retain(|character| character != '\0');
+                self.nul_removed |= 1 << bit;
+            }
         }
     }
 

@@ -1,0 +1,13 @@
+//! From a verdict to what is written: desired row against present row. Pure.
+//!
+//! A plan leaves no choice to whoever applies it, and planning again after applying it is empty.
+
+mod change;
+mod fields;
+pub mod guard;
+mod row;
+pub mod upn;
+
+pub use change::{Change, FieldChange, Operation};
+pub use fields::{Finding, desired};
+pub use row::{Removals, RowPlan, plan_row};

@@ -1,0 +1,243 @@
+//! One user in one environment: the row as it shall be.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::change::{Change, Operation, differences};
+use super::fields::{Desired, Finding, desired};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::environment::Environment;
+use crate::domain::field::{Field, Policy};
+use crate::domain::reason::Code;
+use crate::domain::system_user::{SYNC_ACTOR, SystemUser, azure_state};
+use crate::rules::{Outcome, Verdict};
+
+/// What becomes of removals while a plan is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removals {
+    /// They are only named; the guard decides when the run has seen everything.
+    Collect,
+    /// They are part of the change.
+    Apply,
+}
+
+/// The plan for one user.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowPlan {
+    /// What to write, if anything.
+    pub change: Option<Change>,
+    /// The row must be disabled for this reason, and the change does not do it yet.
+    pub removal: Option<Code>,
+    /// What an operator should look at.
+    pub findings: Vec<Finding>,
+}
+
+/// Who writes, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The actor for `createdby` and `modifiedby`.
+    pub actor: &'a str,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+    /// The key of a new row.
+    pub new_id: Uuid,
+}
+
+/// Plans one row. `user` is what the verdict was about, `keeps_name` says that a rename is blocked by
+/// another live row.
+#[must_use]
+pub fn plan_row(
+    environment: &Environment,
+    user: Option<&DirectoryUser>,
+    row: Option<&SystemUser>,
+    verdict: &Verdict,
+    keeps_name: bool,
+    removals: Removals,
+    writer: Writer<'_>,
+) -> RowPlan {
+    let mut plan = RowPlan { findings: findings_of(verdict), ..RowPlan::default() };
+    let (Some(user), true) = (user, verdict.follow) else { return plan };
+    let mut after = match (row, verdict.outcome) {
+        (Some(row), _) => row.clone(),
+        (None, Outcome::Create) => new_row(environment, user, writer),
+        (None, _) => return plan,
+    };
+    follow_directory(environment, user, row.is_none(), keeps_name, &mut after, &mut plan.findings);
+    if row.is_some() {
+        follow_state(user, verdict, keeps_name, writer.now, &mut after);
+    }
+    set_state(verdict, removals, &mut after, &mut plan);
+    after.last_entitlement = if verdict.by_app_pass_alone {
+        Some("app_pass".to_owned())
+    } else if verdict.entitlement == crate::rules::Entitlement::None {
+        after.last_entitlement
+    } else {
+        None
+    };
+    after.due_at = verdict.due_at;
+
+    let fields = differences(row, &after);
+    if fields.is_empty() && row == Some(&after) {
+        return plan;
+    }
+    if !fields.is_empty() && row.is_some() {
+        after.modifiedon = writer.now;
+        writer.actor.clone_into(&mut after.modifiedby);
+    }
+    let operation = match row {
+        None => Operation::Create,
+        Some(before) if before.isdisabled && !after.isdisabled => Operation::Enable,
+        Some(before) if !before.isdisabled && after.isdisabled => Operation::Disable,
+        Some(_) => Operation::Update,
+    };
+    let reason = if operation == Operation::Disable { verdict.code } else { None };
+    plan.change = Some(Change { operation, reason, after, fields });
+    plan
+}
+
+fn findings_of(verdict: &Verdict) -> Vec<Finding> {
+    let finding = |code: Code| Finding { code, detail: code.sentence().to_owned() };
+    verdict
+        .checks
+        .iter()
+        .filter_map(|check| check.code)
+        .filter(|code| {
+            matches!(code, Code::UpnConflict | Code::DeveloperForeignUser | Code::LastSystemAdministrator)
+                || *code == Code::NonInteractiveCap
+                || (*code == Code::DirectoryUnavailable && !verdict.follow)
+        })
+        .map(finding)
+        .collect()
+}
+
+fn new_row(environment: &Environment, user: &DirectoryUser, writer: Writer<'_>) -> SystemUser {
+    SystemUser {
+        environment: environment.name.clone(),
+        systemuserid: writer.new_id,
+        azureactivedirectoryobjectid: Some(user.id),
+        applicationid: None,
+        domainname: None,
+        fullname: None,
+        firstname: None,
+        lastname: None,
+        jobtitle: None,
+        internalemailaddress: None,
+        address1_telephone1: None,
+        mobilephone: None,
+        address1_line1: None,
+        address1_city: None,
+        address1_stateorprovince: None,
+        address1_postalcode: None,
+        address1_country: None,
+        accessmode: 0,
+        accessmode_origin: "sync".to_owned(),
+        isdisabled: false,
+        disabledreason: None,
+        disabled_by: None,
+        islicensed: false,
+        issyncwithdirectory: true,
+        setupuser: false,
+        azurestate: azure_state::EXISTS,
+        azuredeletedon: None,
+        deletedstate: 0,
+        isstub: false,
+        company: None,
+        onhold: false,
+        holdreason: None,
+        customer_owned: Vec::new(),
+        last_entitlement: None,
+        due_at: None,
+        createdon: writer.now,
+        createdby: writer.actor.to_owned(),
+        modifiedon: writer.now,
+        modifiedby: writer.actor.to_owned(),
+    }
+}
+
+/// Columns by their policy. A user who is deleted or gone leaves the last values standing.
+fn follow_directory(
+    environment: &Environment,
+    user: &DirectoryUser,
+    is_new: bool,
+    keeps_name: bool,
+    after: &mut SystemUser,
+    findings: &mut Vec<Finding>,
+) {
+    if user.state != DirectoryState::Present {
+        return;
+    }
+    for field in Field::ALL {
+        let writes = match environment.policies.of(field) {
+            Policy::Always => true,
+            Policy::OnCreate => is_new,
+            Policy::UntilEdited => is_new || !after.owned_by_customer(field),
+            Policy::Never => false,
+        };
+        if !writes || (field == Field::DomainName && keeps_name) {
+            continue;
+        }
+        let (value, finding) = desired(user, field);
+        findings.extend(finding);
+        match value {
+            Desired::Value(value) => after.set_text(field, value),
+            Desired::KeepOr(value) if is_new => after.set_text(field, value),
+            Desired::KeepOr(_) => {}
+        }
+    }
+    if user.nul_removed != 0 {
+        findings.push(Finding {
+            code: Code::ValueTruncated,
+            detail: "NUL characters were removed, which no column can hold".to_owned(),
+        });
+    }
+}
+
+/// What is written at once, even when a removal waits: the directory's state and the licence.
+fn follow_state(user: &DirectoryUser, verdict: &Verdict, keeps_name: bool, now: DateTime<Utc>, after: &mut SystemUser) {
+    after.islicensed = verdict.islicensed;
+    match user.state {
+        DirectoryState::Present if keeps_name && after.azurestate != azure_state::EXISTS => {}
+        DirectoryState::Present => {
+            after.azurestate = azure_state::EXISTS;
+            after.azuredeletedon = None;
+        }
+        DirectoryState::SoftDeleted | DirectoryState::Gone => {
+            after.azurestate =
+                if user.state == DirectoryState::Gone { azure_state::GONE } else { azure_state::SOFT_DELETED };
+            after.azuredeletedon.get_or_insert(user.deleted_at.unwrap_or(now));
+        }
+    }
+}
+
+fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan: &mut RowPlan) {
+    match verdict.outcome {
+        Outcome::Create | Outcome::Enable | Outcome::Keep => {
+            after.isdisabled = false;
+            after.disabledreason = None;
+            after.disabled_by = None;
+            after.accessmode = verdict.accessmode;
+            after.setupuser = verdict.setupuser;
+            after.islicensed = verdict.islicensed;
+        }
+        Outcome::Disable if removals == Removals::Apply => {
+            after.isdisabled = true;
+            after.disabledreason = verdict.code.map(|code| code.as_str().to_owned());
+            after.disabled_by = Some(SYNC_ACTOR.to_owned());
+        }
+        Outcome::Disable => plan.removal = verdict.code,
+        Outcome::Leave | Outcome::Refuse => {
+            let by_sync = after.isdisabled && after.disabled_by.as_deref() == Some(SYNC_ACTOR);
+            let settled = verdict.code.filter(|code| {
+                !matches!(
+                    code,
+                    Code::DirectoryUnavailable | Code::DeveloperForeignUser | Code::NonInteractive
+                        | Code::LastSystemAdministrator | Code::DisabledByHand | Code::OnHold
+                )
+            });
+            if let (true, Some(code)) = (by_sync, settled) {
+                after.disabledreason = Some(code.as_str().to_owned());
+            }
+        }
+        Outcome::Skip => {}
+    }
+}

@@ -1,0 +1,14 @@
+//! The rules: who gets a SystemUser and in what state. Pure and total: no IO, no clock, no panic.
+//!
+//! `evaluate` is the only judge. The cycle, on-demand operations and `explain` all call it and differ in
+//! the trigger they pass and in whether they apply the verdict. Source: rules.md, sections 1 to 5.
+
+mod access_mode;
+mod evaluate;
+pub mod explain;
+mod subject;
+mod verdict;
+
+pub use evaluate::evaluate;
+pub use subject::{AdminRoles, Answer, Client, GroupRelation, Subject, Trigger};
+pub use verdict::{Check, Entitlement, Gate, Outcome, Status, Verdict};

@@ -1,0 +1,392 @@
+//! The one judge: gates in order, then entitlement, then the outcome table (rules.md, sections 2 to 4).
+
+use super::access_mode::access_mode;
+use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
+use super::verdict::{Check, Entitlement, Gate, Outcome, Status, Verdict};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
+use crate::domain::reason::Code;
+use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::domain::system_user::{SYNC_ACTOR, SystemUser, is_reserved};
+
+/// Judges one user in one environment.
+#[must_use]
+pub fn evaluate(environment: &Environment, subject: &Subject<'_>, trigger: Trigger) -> Verdict {
+    let mut judge = Judge::new(environment, subject, trigger);
+    judge.run_gates();
+    judge.check_entitlement();
+    judge.conclude()
+}
+
+/// What the first gate that did not pass wants.
+#[derive(Clone, Copy)]
+enum Stop {
+    /// The row is never touched: nothing follows the directory.
+    Untouched(Code),
+    /// The directory's answer or a group is in doubt: the row stays, the asker may try again.
+    Doubt(Code),
+    /// The row stays as it is, its columns follow.
+    LeftAlone(Code),
+    /// The row is disabled.
+    Disable(Code),
+}
+
+struct Judge<'a> {
+    environment: &'a Environment,
+    subject: &'a Subject<'a>,
+    trigger: Trigger,
+    checks: Vec<Check>,
+    stop: Option<Stop>,
+    /// Gate 13 or 14: what the user has counts on demand only.
+    on_demand_only: bool,
+    /// Gates 1 to 6 passed.
+    follow: bool,
+}
+
+impl<'a> Judge<'a> {
+    fn new(environment: &'a Environment, subject: &'a Subject<'a>, trigger: Trigger) -> Self {
+        Self {
+            environment,
+            subject,
+            trigger,
+            checks: Vec::with_capacity(18),
+            stop: None,
+            on_demand_only: false,
+            follow: false,
+        }
+    }
+
+    fn note(&mut self, gate: Gate, status: Status, code: Option<Code>) {
+        self.checks.push(Check { gate, status, code });
+    }
+
+    /// Notes a check; the first one that fails decides.
+    fn gate(&mut self, gate: Gate, failed: Option<Stop>) {
+        match failed {
+            None => self.note(gate, Status::Pass, None),
+            Some(stop) => {
+                let (status, code) = match stop {
+                    Stop::Doubt(code) => (Status::Unknown, code),
+                    Stop::Untouched(code) | Stop::LeftAlone(code) | Stop::Disable(code) => (Status::Fail, code),
+                };
+                self.note(gate, status, Some(code));
+                self.stop.get_or_insert(stop);
+            }
+        }
+    }
+
+    fn run_gates(&mut self) {
+        let row = self.subject.row;
+        let untouched = |failed: bool, code| failed.then_some(Stop::Untouched(code));
+        self.gate(Gate::Database, untouched(!self.environment.has_database, Code::NoDatabase));
+        self.gate(Gate::ReservedIdentity, untouched(self.is_reserved(), Code::ReservedUser));
+        let is_application = row.is_some_and(|row| row.applicationid.is_some());
+        self.gate(Gate::ApplicationUser, untouched(is_application, Code::ApplicationUser));
+        self.gate(Gate::Stub, untouched(row.is_some_and(|row| row.isstub), Code::StubUser));
+        self.gate(Gate::RowDeleted, untouched(row.is_some_and(|row| row.deletedstate != 0), Code::RowDeleted));
+
+        let readable = match self.subject.answer {
+            Answer::Known(user) if !is_incomplete(user) => Some(user),
+            Answer::Known(_) | Answer::Unknown => None,
+        };
+        let doubt = readable.is_none().then_some(Stop::Doubt(Code::DirectoryUnavailable));
+        self.gate(Gate::DirectoryAnswer, doubt);
+        self.follow = self.stop.is_none();
+        let Some(user) = readable else {
+            for gate in [
+                Gate::UserPrincipalName,
+                Gate::DirectoryPresence,
+                Gate::DirectorySoftDeletion,
+                Gate::AccountEnabled,
+                Gate::DeveloperCreator,
+                Gate::SecurityGroup,
+            ] {
+                self.note(gate, Status::Unknown, None);
+            }
+            return;
+        };
+        let present = user.state == DirectoryState::Present;
+        // A row that exists keeps its old name when the new one is taken; only a missing row is stopped.
+        let conflict = present && self.subject.upn_blocked;
+        if conflict && row.is_some() {
+            self.note(Gate::UserPrincipalName, Status::Fail, Some(Code::UpnConflict));
+            if row.is_some_and(|row| row.azurestate != 0) {
+                self.stop.get_or_insert(Stop::LeftAlone(Code::UpnConflict));
+            }
+        } else {
+            self.gate(Gate::UserPrincipalName, conflict.then_some(Stop::LeftAlone(Code::UpnConflict)));
+        }
+        let disable = |failed: bool, code| failed.then_some(Stop::Disable(code));
+        self.gate(Gate::DirectoryPresence, disable(user.state == DirectoryState::Gone, Code::DirectoryDeleted));
+        let soft_deleted = user.state == DirectoryState::SoftDeleted;
+        self.gate(Gate::DirectorySoftDeletion, disable(soft_deleted, Code::DirectorySoftDeleted));
+        let blocked = present && user.account_enabled == Some(false);
+        self.gate(Gate::AccountEnabled, disable(blocked, Code::DirectoryAccountDisabled));
+        self.check_developer(user);
+        self.check_security_group();
+    }
+
+    fn is_reserved(&self) -> bool {
+        let by_row = self.subject.row.is_some_and(|row| {
+            row.azureactivedirectoryobjectid.is_none()
+                && row.domainname.as_deref().is_some_and(|name| is_reserved(&name.to_lowercase()))
+        });
+        let by_name = match self.subject.answer {
+            Answer::Known(user) => user.upn_key().is_some_and(|key| is_reserved(&key)),
+            Answer::Unknown => false,
+        };
+        by_row || by_name
+    }
+
+    fn check_developer(&mut self, user: &DirectoryUser) {
+        if self.environment.kind != Kind::Developer {
+            self.note(Gate::DeveloperCreator, Status::NotApplicable, None);
+            return;
+        }
+        let code = if self.subject.row.is_some() { Code::DeveloperForeignUser } else { Code::DeveloperEnvironment };
+        let foreign = self.environment.creator != Some(user.id);
+        self.gate(Gate::DeveloperCreator, foreign.then_some(Stop::LeftAlone(code)));
+    }
+
+    /// Gates 12 to 15.
+    fn check_security_group(&mut self) {
+        if self.environment.security_group.is_none() {
+            self.note(Gate::SecurityGroup, Status::NotApplicable, None);
+            return;
+        }
+        if self.subject.roles.escapes_group() {
+            self.note(Gate::SecurityGroup, Status::Pass, None);
+            return;
+        }
+        match (self.subject.relation, self.environment.group_nesting) {
+            (GroupRelation::Member, _) | (GroupRelation::NestedOnly, GroupNesting::Full) => {
+                self.note(Gate::SecurityGroup, Status::Pass, None);
+            }
+            (GroupRelation::OwnerOnly, _) => {
+                self.on_demand_only = true;
+                self.note(Gate::SecurityGroup, Status::Pass, Some(Code::OnDemandOnly));
+            }
+            (GroupRelation::NestedOnly, GroupNesting::OnDemand) => {
+                self.on_demand_only = true;
+                self.note(Gate::SecurityGroup, Status::Pass, Some(Code::NestedMemberOnly));
+            }
+            (GroupRelation::Unreadable, _) => {
+                self.gate(Gate::SecurityGroup, Some(Stop::Doubt(Code::DirectoryUnavailable)));
+            }
+            (GroupRelation::NestedOnly, GroupNesting::Ignore) | (GroupRelation::None, _) => {
+                self.gate(Gate::SecurityGroup, Some(Stop::Disable(Code::NotInSecurityGroup)));
+            }
+        }
+    }
+
+    fn entitlement(&self) -> Entitlement {
+        let non_interactive =
+            |row: &SystemUser| row.accessmode == NON_INTERACTIVE && row.applicationid.is_none();
+        let restrict = |entitlement| if self.on_demand_only { Entitlement::OnDemandOnly } else { entitlement };
+        if self.subject.row.is_some_and(non_interactive) {
+            Entitlement::NonInteractive
+        } else if self.subject.licences.full.is_some() {
+            restrict(Entitlement::Full)
+        } else if self.subject.roles.any() {
+            restrict(Entitlement::Admin)
+        } else if self.counts_on_demand() || self.environment.app_pass_capacity > 0 {
+            Entitlement::OnDemandOnly
+        } else {
+            Entitlement::None
+        }
+    }
+
+    /// Everything but app passes that counts on demand only.
+    fn counts_on_demand(&self) -> bool {
+        self.subject.licences.free_m365.is_some() || self.subject.tenant_marketing || self.environment.pay_as_you_go
+    }
+
+    /// The grace of a row that lived on app passes which are gone: none when it does not apply.
+    fn app_pass_lapse(&self) -> Option<Lapse> {
+        let row = self.subject.row?;
+        if row.last_entitlement.as_deref() != Some("app_pass") || self.entitlement() != Entitlement::None {
+            return None;
+        }
+        if self.environment.app_pass_lapse == AppPassLapse::Keep {
+            return Some(Lapse::Lasting(None));
+        }
+        let grace = chrono::Duration::from_std(self.environment.app_pass_grace).unwrap_or(chrono::Duration::MAX);
+        let due = row.due_at.or_else(|| self.subject.now.checked_add_signed(grace));
+        match due {
+            Some(due) if due <= self.subject.now => Some(Lapse::Over),
+            due => Some(Lapse::Lasting(due)),
+        }
+    }
+
+    fn check_entitlement(&mut self) {
+        let code = match (self.entitlement(), self.app_pass_lapse()) {
+            (Entitlement::None, Some(Lapse::Over)) => Some(Code::AppPassExhausted),
+            (Entitlement::None, Some(Lapse::Lasting(_))) => None,
+            (Entitlement::None, None) => Some(Code::Unlicensed),
+            _ => None,
+        };
+        if self.subject.row.is_some_and(|row| row.applicationid.is_some() || row.isstub) {
+            self.note(Gate::Licence, Status::NotApplicable, None);
+        } else if matches!(self.subject.answer, Answer::Unknown) {
+            self.note(Gate::Licence, Status::Unknown, None);
+        } else {
+            let status = if code.is_some() { Status::Fail } else { Status::Pass };
+            let reservation = (self.entitlement() == Entitlement::OnDemandOnly).then_some(Code::OnDemandOnly);
+            self.note(Gate::Licence, status, code.or(reservation));
+            if let Some(code) = code {
+                self.stop.get_or_insert(Stop::Disable(code));
+            }
+        }
+    }
+
+    fn conclude(mut self) -> Verdict {
+        let (mut outcome, mut code) = match self.stop {
+            Some(stop) => self.stopped(stop),
+            None => self.entitled(),
+        };
+        let mut undecided = matches!(self.stop, Some(Stop::Doubt(_))) && self.follow;
+        if outcome == Outcome::Disable
+            && matches!(code, Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted))
+        {
+            if self.subject.stale_sources {
+                (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
+                undecided = true;
+            } else if self.subject.last_system_administrator {
+                self.note(Gate::LastSystemAdministrator, Status::Fail, Some(Code::LastSystemAdministrator));
+                (outcome, code) = (self.stay(), Some(Code::LastSystemAdministrator));
+            }
+        }
+        let (accessmode, setupuser) = access_mode(self.environment, self.subject);
+        let due_at = match self.app_pass_lapse() {
+            Some(Lapse::Lasting(due)) => due,
+            Some(Lapse::Over) | None => None,
+        };
+        let entitlement = self.entitlement();
+        Verdict {
+            trigger: self.trigger,
+            outcome,
+            code,
+            entitlement,
+            accessmode,
+            setupuser,
+            islicensed: self.subject.licences.full.is_some(),
+            follow: self.follow,
+            undecided,
+            by_app_pass_alone: entitlement == Entitlement::OnDemandOnly
+                && self.subject.licences.full.is_none()
+                && !self.subject.roles.any()
+                && !self.counts_on_demand(),
+            due_at,
+            checks: self.checks,
+        }
+    }
+
+    /// Nothing happens to an existing row; on demand the asker is told.
+    fn stay(&self) -> Outcome {
+        match (self.trigger.is_background(), self.subject.row) {
+            (true, Some(_)) => Outcome::Leave,
+            (true, None) => Outcome::Skip,
+            (false, _) => Outcome::Refuse,
+        }
+    }
+
+    fn stopped(&self, stop: Stop) -> (Outcome, Option<Code>) {
+        match stop {
+            Stop::Untouched(code) | Stop::Doubt(code) | Stop::LeftAlone(code) => (self.stay(), Some(code)),
+            Stop::Disable(code) => match self.subject.row {
+                Some(row) if !row.isdisabled => (Outcome::Disable, Some(code)),
+                Some(_) => (self.stay(), Some(self.standing_reason(code))),
+                None => (self.stay(), Some(for_asker(code))),
+            },
+        }
+    }
+
+    /// The reason of a row that stays disabled: a lapse of app passes outlives "unlicensed".
+    fn standing_reason(&self, code: Code) -> Code {
+        let exhausted = self.subject.row.is_some_and(|row| {
+            row.disabledreason.as_deref() == Some(Code::AppPassExhausted.as_str())
+                && row.last_entitlement.as_deref() == Some("app_pass")
+        });
+        if code == Code::Unlicensed && exhausted { Code::AppPassExhausted } else { code }
+    }
+
+    /// The outcome table of section 4, for a user whom no gate stopped.
+    fn entitled(&mut self) -> (Outcome, Option<Code>) {
+        let Some(row) = self.subject.row else { return self.without_row() };
+        let web = self.trigger == Trigger::Access(Client::Interactive) && row.accessmode == NON_INTERACTIVE;
+        if web {
+            self.note(Gate::WebAccess, Status::Fail, Some(Code::NonInteractive));
+        }
+        if !row.isdisabled {
+            return if web { (Outcome::Refuse, Some(Code::NonInteractive)) } else { (Outcome::Keep, None) };
+        }
+        if row.onhold {
+            self.note(Gate::Hold, Status::Fail, Some(Code::OnHold));
+            return (self.stay(), Some(Code::OnHold));
+        }
+        if web {
+            return (Outcome::Refuse, Some(Code::NonInteractive));
+        }
+        if self.trigger.is_background() {
+            if row.disabled_by.as_deref() != Some(SYNC_ACTOR) {
+                self.note(Gate::DisabledByHand, Status::Fail, Some(Code::DisabledByHand));
+                return (Outcome::Leave, Some(Code::DisabledByHand));
+            }
+            // A lapse of app passes within its grace keeps a row, it does not bring one back.
+            match self.entitlement() {
+                Entitlement::OnDemandOnly => return (Outcome::Leave, Some(Code::OnDemandOnly)),
+                Entitlement::None => return (Outcome::Leave, Some(self.standing_reason(Code::Unlicensed))),
+                _ => {}
+            }
+        } else if self.entitlement() == Entitlement::None {
+            return (Outcome::Refuse, Some(self.standing_reason(Code::Unlicensed)));
+        }
+        if row.accessmode == NON_INTERACTIVE && row.applicationid.is_none() {
+            if !self.subject.non_interactive_slot {
+                self.note(Gate::NonInteractiveCap, Status::Fail, Some(Code::NonInteractiveCap));
+                return (self.stay(), Some(Code::NonInteractiveCap));
+            }
+            self.note(Gate::NonInteractiveCap, Status::Pass, None);
+        }
+        (Outcome::Enable, None)
+    }
+
+    fn without_row(&mut self) -> (Outcome, Option<Code>) {
+        if !self.trigger.is_background() {
+            return (Outcome::Create, None);
+        }
+        let agent = matches!(self.subject.answer, Answer::Known(user) if user.is_agent);
+        let narrow = matches!(self.environment.kind, Kind::Trial | Kind::Teams)
+            || agent
+            || self.entitlement() == Entitlement::OnDemandOnly;
+        if narrow {
+            self.note(Gate::BackgroundCreation, Status::Fail, Some(Code::OnDemandOnly));
+            return (Outcome::Skip, Some(Code::OnDemandOnly));
+        }
+        self.note(Gate::BackgroundCreation, Status::Pass, None);
+        (Outcome::Create, None)
+    }
+}
+
+/// How the grace of lapsed app passes stands.
+enum Lapse {
+    /// It lasts, until then or without end.
+    Lasting(Option<chrono::DateTime<chrono::Utc>>),
+    /// It is over.
+    Over,
+}
+
+/// Gate 6: the directory answered, but not what has to be known of a user who is there.
+fn is_incomplete(user: &DirectoryUser) -> bool {
+    let unnamed = user.user_principal_name.as_deref().is_none_or(|upn| upn.trim().is_empty());
+    user.state == DirectoryState::Present && (user.account_enabled.is_none() || unnamed)
+}
+
+/// Someone who asks for a user that has no row is told of the user, not of a row.
+fn for_asker(code: Code) -> Code {
+    match code {
+        Code::DirectoryDeleted => Code::UserNotFound,
+        Code::DirectorySoftDeleted => Code::UserSoftDeleted,
+        code => code,
+    }
+}
