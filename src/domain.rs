@@ -1,3 +1,4 @@
 //! The nouns. No IO, no clock.
 
 pub mod feed;
+pub mod licence;
