@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod domain;
 pub mod graph;
+pub mod plan;
+pub mod rules;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod telemetry;

@@ -1,0 +1,1 @@
+//! Words for a verdict: what each check looked at. Never decides anything.
