@@ -9,4 +9,5 @@ pub mod plan;
 pub mod rules;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod store;
 pub mod telemetry;

@@ -60,7 +60,9 @@ fn cut(text: &str, field: Field) -> String {
 }
 
 fn bounded(text: Option<&String>, field: Field) -> (Desired, Option<Finding>) {
-    let Some(text) = present(text) else { return (Desired::Value(None), None) };
+    let Some(text) = present(text) else {
+        return (Desired::Value(None), None);
+    };
     let value = cut(text, field);
     let finding = (value.len() < text.len()).then(|| Finding {
         code: Code::ValueTruncated,
@@ -72,27 +74,44 @@ fn bounded(text: Option<&String>, field: Field) -> (Desired, Option<Finding>) {
 fn full_name(user: &DirectoryUser) -> String {
     let parts = [present(user.given_name.as_ref()), present(user.surname.as_ref())];
     let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    if joined.is_empty() { present(user.display_name.as_ref()).unwrap_or("#").to_owned() } else { joined }
+    if joined.is_empty() {
+        present(user.display_name.as_ref()).unwrap_or("#").to_owned()
+    } else {
+        joined
+    }
 }
 
 /// The mail, or the user principal name where there is no mail; never something that is no address.
 fn address(user: &DirectoryUser) -> (Desired, Option<Finding>) {
     let name = present(user.user_principal_name.as_ref());
     let fallback = || name.filter(|name| is_address(name)).map(str::to_owned);
-    let finding = |detail: &str| Some(Finding { code: Code::InvalidEmail, detail: detail.to_owned() });
+    let finding = |detail: &str| {
+        Some(Finding {
+            code: Code::InvalidEmail,
+            detail: detail.to_owned(),
+        })
+    };
     match present(user.mail.as_ref()) {
         Some(mail) if is_address(mail) => (Desired::Value(Some(mail.to_owned())), None),
-        Some(_) => (Desired::KeepOr(fallback()), finding("mail is no address of at most 100 characters")),
+        Some(_) => (
+            Desired::KeepOr(fallback()),
+            finding("mail is no address of at most 100 characters"),
+        ),
         None => match fallback() {
             Some(name) => (Desired::Value(Some(name)), None),
-            None => (Desired::KeepOr(None), finding("there is no mail, and the user principal name is no address")),
+            None => (
+                Desired::KeepOr(None),
+                finding("there is no mail, and the user principal name is no address"),
+            ),
         },
     }
 }
 
 /// At most 100 characters, one @ with text on both sides, no white space.
 fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
     text.chars().count() <= Field::InternalEmailAddress.max_characters()
         && !local.is_empty()
         && !domain.is_empty()
@@ -105,7 +124,10 @@ mod tests {
     use super::*;
 
     fn user() -> DirectoryUser {
-        DirectoryUser { user_principal_name: Some("ada@contoso.example".to_owned()), ..DirectoryUser::default() }
+        DirectoryUser {
+            user_principal_name: Some("ada@contoso.example".to_owned()),
+            ..DirectoryUser::default()
+        }
     }
 
     fn value(user: &DirectoryUser, field: Field) -> Option<String> {
@@ -149,8 +171,18 @@ mod tests {
     #[test]
     fn an_unusable_mail_is_never_written() {
         let mut user = user();
-        assert_eq!(desired(&user, Field::InternalEmailAddress).0, Desired::Value(user.user_principal_name.clone()));
-        for bad in ["no at", "@x", "x@", "a@b@c", "a b@c", &format!("{}@x.example", "a".repeat(100))] {
+        assert_eq!(
+            desired(&user, Field::InternalEmailAddress).0,
+            Desired::Value(user.user_principal_name.clone())
+        );
+        for bad in [
+            "no at",
+            "@x",
+            "x@",
+            "a@b@c",
+            "a b@c",
+            &format!("{}@x.example", "a".repeat(100)),
+        ] {
             user.mail = Some(bad.to_owned());
             let (desired, finding) = desired(&user, Field::InternalEmailAddress);
             assert_eq!(desired, Desired::KeepOr(user.user_principal_name.clone()), "{bad}");

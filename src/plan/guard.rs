@@ -55,9 +55,20 @@ mod tests {
 
     #[test]
     fn limits_are_met_exactly_and_exceeded_by_one() {
-        let limits = Limits { max_disables: 100, max_disable_percent: 10.0 };
+        let limits = Limits {
+            max_disables: 100,
+            max_disable_percent: 10.0,
+        };
         let admits = |wanted, recent, enabled_at_start| {
-            admit(limits, Load { wanted, recent, enabled_at_start }).is_ok()
+            admit(
+                limits,
+                Load {
+                    wanted,
+                    recent,
+                    enabled_at_start,
+                },
+            )
+            .is_ok()
         };
         assert!(admits(100, 0, 1000));
         assert!(!admits(101, 0, 100_000));

@@ -55,14 +55,26 @@ pub fn plan_row(
     removals: Removals,
     writer: Writer<'_>,
 ) -> RowPlan {
-    let mut plan = RowPlan { findings: findings_of(verdict), ..RowPlan::default() };
-    let (Some(user), true) = (user, verdict.follow) else { return plan };
+    let mut plan = RowPlan {
+        findings: findings_of(verdict),
+        ..RowPlan::default()
+    };
+    let (Some(user), true) = (user, verdict.follow) else {
+        return plan;
+    };
     let mut after = match (row, verdict.outcome) {
         (Some(row), _) => row.clone(),
         (None, Outcome::Create) => new_row(environment, user, writer),
         (None, _) => return plan,
     };
-    follow_directory(environment, user, row.is_none(), keeps_name, &mut after, &mut plan.findings);
+    follow_directory(
+        environment,
+        user,
+        row.is_none(),
+        keeps_name,
+        &mut after,
+        &mut plan.findings,
+    );
     if row.is_some() {
         follow_state(user, verdict, keeps_name, writer.now, &mut after);
     }
@@ -90,20 +102,34 @@ pub fn plan_row(
         Some(before) if !before.isdisabled && after.isdisabled => Operation::Disable,
         Some(_) => Operation::Update,
     };
-    let reason = if operation == Operation::Disable { verdict.code } else { None };
-    plan.change = Some(Change { operation, reason, after, fields });
+    let reason = if operation == Operation::Disable {
+        verdict.code
+    } else {
+        None
+    };
+    plan.change = Some(Change {
+        operation,
+        reason,
+        after,
+        fields,
+    });
     plan
 }
 
 fn findings_of(verdict: &Verdict) -> Vec<Finding> {
-    let finding = |code: Code| Finding { code, detail: code.sentence().to_owned() };
+    let finding = |code: Code| Finding {
+        code,
+        detail: code.sentence().to_owned(),
+    };
     verdict
         .checks
         .iter()
         .filter_map(|check| check.code)
         .filter(|code| {
-            matches!(code, Code::UpnConflict | Code::DeveloperForeignUser | Code::LastSystemAdministrator)
-                || *code == Code::NonInteractiveCap
+            matches!(
+                code,
+                Code::UpnConflict | Code::DeveloperForeignUser | Code::LastSystemAdministrator
+            ) || *code == Code::NonInteractiveCap
                 || (*code == Code::DirectoryUnavailable && !verdict.follow)
         })
         .map(finding)
@@ -202,8 +228,11 @@ fn follow_state(user: &DirectoryUser, verdict: &Verdict, keeps_name: bool, now: 
             after.azuredeletedon = None;
         }
         DirectoryState::SoftDeleted | DirectoryState::Gone => {
-            after.azurestate =
-                if user.state == DirectoryState::Gone { azure_state::GONE } else { azure_state::SOFT_DELETED };
+            after.azurestate = if user.state == DirectoryState::Gone {
+                azure_state::GONE
+            } else {
+                azure_state::SOFT_DELETED
+            };
             after.azuredeletedon.get_or_insert(user.deleted_at.unwrap_or(now));
         }
     }
@@ -230,8 +259,12 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
             let settled = verdict.code.filter(|code| {
                 !matches!(
                     code,
-                    Code::DirectoryUnavailable | Code::DeveloperForeignUser | Code::NonInteractive
-                        | Code::LastSystemAdministrator | Code::DisabledByHand | Code::OnHold
+                    Code::DirectoryUnavailable
+                        | Code::DeveloperForeignUser
+                        | Code::NonInteractive
+                        | Code::LastSystemAdministrator
+                        | Code::DisabledByHand
+                        | Code::OnHold
                 )
             });
             if let (true, Some(code)) = (by_sync, settled) {

@@ -27,7 +27,13 @@ pub struct Claim {
 pub fn blocked(claims: &[Claim], keepers: &HashSet<String>) -> HashSet<Uuid> {
     let mut order: Vec<&Claim> = claims.iter().collect();
     // Who already holds the name goes first, then rows before new users, then the smaller id.
-    order.sort_by_key(|claim| (claim.held.as_ref() != Some(&claim.wanted), !claim.has_row, claim.object_id));
+    order.sort_by_key(|claim| {
+        (
+            claim.held.as_ref() != Some(&claim.wanted),
+            !claim.has_row,
+            claim.object_id,
+        )
+    });
     let mut failed: HashSet<Uuid> = HashSet::new();
     loop {
         let mut taken: HashMap<&str, Uuid> = HashMap::new();
@@ -76,12 +82,23 @@ mod tests {
     #[test]
     fn swaps_and_chains_go_through() {
         assert!(fails(&[claim(1, Some("a"), "b"), claim(2, Some("b"), "a")], &[]).is_empty());
-        assert!(fails(&[claim(1, Some("a"), "b"), claim(2, Some("b"), "c"), claim(3, None, "a")], &[]).is_empty());
+        assert!(
+            fails(
+                &[claim(1, Some("a"), "b"), claim(2, Some("b"), "c"), claim(3, None, "a")],
+                &[]
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_chain_that_ends_at_a_keeper_fails_as_a_whole() {
-        let claims = [claim(1, Some("a"), "b"), claim(2, Some("b"), "c"), claim(3, None, "a"), claim(4, None, "d")];
+        let claims = [
+            claim(1, Some("a"), "b"),
+            claim(2, Some("b"), "c"),
+            claim(3, None, "a"),
+            claim(4, None, "d"),
+        ];
         assert_eq!(fails(&claims, &["c"]), [1, 2, 3]);
     }
 

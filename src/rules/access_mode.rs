@@ -14,5 +14,9 @@ pub(super) fn access_mode(environment: &Environment, subject: &Subject<'_>) -> (
     if environment.kind == Kind::Teams && subject.roles.escapes_group() {
         return (READ_WRITE, false);
     }
-    if subject.roles.any() && subject.licences.full.is_none() { (ADMINISTRATIVE, true) } else { (READ_WRITE, false) }
+    if subject.roles.any() && subject.licences.full.is_none() {
+        (ADMINISTRATIVE, true)
+    } else {
+        (READ_WRITE, false)
+    }
 }

@@ -78,12 +78,21 @@ impl<'a> Judge<'a> {
     fn run_gates(&mut self) {
         let row = self.subject.row;
         let untouched = |failed: bool, code| failed.then_some(Stop::Untouched(code));
-        self.gate(Gate::Database, untouched(!self.environment.has_database, Code::NoDatabase));
-        self.gate(Gate::ReservedIdentity, untouched(self.is_reserved(), Code::ReservedUser));
+        self.gate(
+            Gate::Database,
+            untouched(!self.environment.has_database, Code::NoDatabase),
+        );
+        self.gate(
+            Gate::ReservedIdentity,
+            untouched(self.is_reserved(), Code::ReservedUser),
+        );
         let is_application = row.is_some_and(|row| row.applicationid.is_some());
         self.gate(Gate::ApplicationUser, untouched(is_application, Code::ApplicationUser));
         self.gate(Gate::Stub, untouched(row.is_some_and(|row| row.isstub), Code::StubUser));
-        self.gate(Gate::RowDeleted, untouched(row.is_some_and(|row| row.deletedstate != 0), Code::RowDeleted));
+        self.gate(
+            Gate::RowDeleted,
+            untouched(row.is_some_and(|row| row.deletedstate != 0), Code::RowDeleted),
+        );
 
         let readable = match self.subject.answer {
             Answer::Known(user) if !is_incomplete(user) => Some(user),
@@ -114,12 +123,21 @@ impl<'a> Judge<'a> {
                 self.stop.get_or_insert(Stop::LeftAlone(Code::UpnConflict));
             }
         } else {
-            self.gate(Gate::UserPrincipalName, conflict.then_some(Stop::LeftAlone(Code::UpnConflict)));
+            self.gate(
+                Gate::UserPrincipalName,
+                conflict.then_some(Stop::LeftAlone(Code::UpnConflict)),
+            );
         }
         let disable = |failed: bool, code| failed.then_some(Stop::Disable(code));
-        self.gate(Gate::DirectoryPresence, disable(user.state == DirectoryState::Gone, Code::DirectoryDeleted));
+        self.gate(
+            Gate::DirectoryPresence,
+            disable(user.state == DirectoryState::Gone, Code::DirectoryDeleted),
+        );
         let soft_deleted = user.state == DirectoryState::SoftDeleted;
-        self.gate(Gate::DirectorySoftDeletion, disable(soft_deleted, Code::DirectorySoftDeleted));
+        self.gate(
+            Gate::DirectorySoftDeletion,
+            disable(soft_deleted, Code::DirectorySoftDeleted),
+        );
         let blocked = present && user.account_enabled == Some(false);
         self.gate(Gate::AccountEnabled, disable(blocked, Code::DirectoryAccountDisabled));
         self.check_developer(user);
@@ -129,7 +147,10 @@ impl<'a> Judge<'a> {
     fn is_reserved(&self) -> bool {
         let by_row = self.subject.row.is_some_and(|row| {
             row.azureactivedirectoryobjectid.is_none()
-                && row.domainname.as_deref().is_some_and(|name| is_reserved(&name.to_lowercase()))
+                && row
+                    .domainname
+                    .as_deref()
+                    .is_some_and(|name| is_reserved(&name.to_lowercase()))
         });
         let by_name = match self.subject.answer {
             Answer::Known(user) => user.upn_key().is_some_and(|key| is_reserved(&key)),
@@ -143,7 +164,11 @@ impl<'a> Judge<'a> {
             self.note(Gate::DeveloperCreator, Status::NotApplicable, None);
             return;
         }
-        let code = if self.subject.row.is_some() { Code::DeveloperForeignUser } else { Code::DeveloperEnvironment };
+        let code = if self.subject.row.is_some() {
+            Code::DeveloperForeignUser
+        } else {
+            Code::DeveloperEnvironment
+        };
         let foreign = self.environment.creator != Some(user.id);
         self.gate(Gate::DeveloperCreator, foreign.then_some(Stop::LeftAlone(code)));
     }
@@ -180,9 +205,14 @@ impl<'a> Judge<'a> {
     }
 
     fn entitlement(&self) -> Entitlement {
-        let non_interactive =
-            |row: &SystemUser| row.accessmode == NON_INTERACTIVE && row.applicationid.is_none();
-        let restrict = |entitlement| if self.on_demand_only { Entitlement::OnDemandOnly } else { entitlement };
+        let non_interactive = |row: &SystemUser| row.accessmode == NON_INTERACTIVE && row.applicationid.is_none();
+        let restrict = |entitlement| {
+            if self.on_demand_only {
+                Entitlement::OnDemandOnly
+            } else {
+                entitlement
+            }
+        };
         if self.subject.row.is_some_and(non_interactive) {
             Entitlement::NonInteractive
         } else if self.subject.licences.full.is_some() {
@@ -225,7 +255,11 @@ impl<'a> Judge<'a> {
             (Entitlement::None, None) => Some(Code::Unlicensed),
             _ => None,
         };
-        if self.subject.row.is_some_and(|row| row.applicationid.is_some() || row.isstub) {
+        if self
+            .subject
+            .row
+            .is_some_and(|row| row.applicationid.is_some() || row.isstub)
+        {
             self.note(Gate::Licence, Status::NotApplicable, None);
         } else if matches!(self.subject.answer, Answer::Unknown) {
             self.note(Gate::Licence, Status::Unknown, None);
@@ -246,13 +280,20 @@ impl<'a> Judge<'a> {
         };
         let mut undecided = matches!(self.stop, Some(Stop::Doubt(_))) && self.follow;
         if outcome == Outcome::Disable
-            && matches!(code, Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted))
+            && matches!(
+                code,
+                Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
+            )
         {
             if self.subject.stale_sources {
                 (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
                 undecided = true;
             } else if self.subject.last_system_administrator {
-                self.note(Gate::LastSystemAdministrator, Status::Fail, Some(Code::LastSystemAdministrator));
+                self.note(
+                    Gate::LastSystemAdministrator,
+                    Status::Fail,
+                    Some(Code::LastSystemAdministrator),
+                );
                 (outcome, code) = (self.stay(), Some(Code::LastSystemAdministrator));
             }
         }
@@ -307,18 +348,28 @@ impl<'a> Judge<'a> {
             row.disabledreason.as_deref() == Some(Code::AppPassExhausted.as_str())
                 && row.last_entitlement.as_deref() == Some("app_pass")
         });
-        if code == Code::Unlicensed && exhausted { Code::AppPassExhausted } else { code }
+        if code == Code::Unlicensed && exhausted {
+            Code::AppPassExhausted
+        } else {
+            code
+        }
     }
 
     /// The outcome table of section 4, for a user whom no gate stopped.
     fn entitled(&mut self) -> (Outcome, Option<Code>) {
-        let Some(row) = self.subject.row else { return self.without_row() };
+        let Some(row) = self.subject.row else {
+            return self.without_row();
+        };
         let web = self.trigger == Trigger::Access(Client::Interactive) && row.accessmode == NON_INTERACTIVE;
         if web {
             self.note(Gate::WebAccess, Status::Fail, Some(Code::NonInteractive));
         }
         if !row.isdisabled {
-            return if web { (Outcome::Refuse, Some(Code::NonInteractive)) } else { (Outcome::Keep, None) };
+            return if web {
+                (Outcome::Refuse, Some(Code::NonInteractive))
+            } else {
+                (Outcome::Keep, None)
+            };
         }
         if row.onhold {
             self.note(Gate::Hold, Status::Fail, Some(Code::OnHold));
@@ -378,7 +429,10 @@ enum Lapse {
 
 /// Gate 6: the directory answered, but not what has to be known of a user who is there.
 fn is_incomplete(user: &DirectoryUser) -> bool {
-    let unnamed = user.user_principal_name.as_deref().is_none_or(|upn| upn.trim().is_empty());
+    let unnamed = user
+        .user_principal_name
+        .as_deref()
+        .is_none_or(|upn| upn.trim().is_empty());
     user.state == DirectoryState::Present && (user.account_enabled.is_none() || unnamed)
 }
 

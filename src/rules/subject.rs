@@ -74,10 +74,13 @@ impl FromStr for Trigger {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|trigger| trigger.as_str() == name).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|trigger| trigger.as_str()).collect();
-            format!("`{name}` is no trigger; expected one of {}", names.join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|trigger| trigger.as_str() == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|trigger| trigger.as_str()).collect();
+                format!("`{name}` is no trigger; expected one of {}", names.join(", "))
+            })
     }
 }
 

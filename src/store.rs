@@ -1,0 +1,138 @@
+//! Edge: PostgreSQL. The only user of sqlx; one file per family of tables.
+//!
+//! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
+//! inside one. Writes are set-based: one statement per batch, never one per user.
+
+pub mod changes;
+pub mod checkpoints;
+pub mod environments;
+mod error;
+pub mod findings;
+pub mod groups;
+pub mod lease;
+pub mod mirror;
+pub mod pending;
+pub mod removals;
+pub mod rows;
+pub mod runs;
+pub mod subjects;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use error::{StoreError, StoreResult};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgPool};
+
+/// A transaction of ours.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+/// Longest wait for a connection from the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// The database, through a pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Opens a pool; the first connection is made at once, so that a wrong address shows here.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    pub async fn connect(url: &str, max_connections: u32) -> StoreResult<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(StoreError::from)?
+            .application_name("rollcall")
+            .options([
+                ("search_path", "rollcall"),
+                ("idle_in_transaction_session_timeout", "15s"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// Begins a transaction whose writes are the sync's own, not an edit by somebody else.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin(&self) -> StoreResult<Transaction> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!("select set_config('rollcall.writer', 'rollcall', true) as writer")
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(tx)
+    }
+
+    /// The pool, for reading outside a transaction.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Applies the migrations; safe to repeat and to run from several processes.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses.
+    pub async fn migrate(&self) -> StoreResult<()> {
+        let mut connection = self.pool.acquire().await?;
+        let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
+            .fetch_one(&mut *connection)
+            .await?;
+        if !present {
+            connection.execute("create schema if not exists rollcall").await?;
+        }
+        MIGRATIONS.run(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// How many migrations are missing; 0 means up to date.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_migrations(&self) -> StoreResult<usize> {
+        let present =
+            sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
+                .fetch_one(&self.pool)
+                .await?;
+        let total = MIGRATIONS.iter().count();
+        if !present {
+            return Ok(total);
+        }
+        // The table is sqlx's own and not there while our queries are checked.
+        let applied: i64 = sqlx::query_scalar("select count(*) from rollcall._sqlx_migrations where success")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(total.saturating_sub(usize::try_from(applied).unwrap_or(0)))
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn ping(&self) -> StoreResult<()> {
+        self.pool.acquire().await?.ping().await?;
+        Ok(())
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Fails unless exactly as many rows were written as were meant to be.
+fn expect_rows(result: &sqlx::postgres::PgQueryResult, expected: usize) -> StoreResult<()> {
+    if usize::try_from(result.rows_affected()).ok() == Some(expected) {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict)
+    }
+}

@@ -1,0 +1,149 @@
+//! The change log, and the running count of enabled rows.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+use crate::plan::{Change, Operation};
+
+/// Who writes and in which run.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// The actor.
+    pub actor: &'a str,
+    /// The run, if it is one.
+    pub run_id: Option<i64>,
+    /// Whether the disables are by rule and count for the guard.
+    pub by_rule: bool,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Appends a line for every change.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record(
+    db: &mut PgConnection,
+    environment: &str,
+    changes: &[&Change],
+    author: Author<'_>,
+) -> StoreResult<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let fields: Vec<Value> = changes.iter().map(|change| fields_json(change)).collect();
+    sqlx::query!(
+        "insert into rollcall.system_user_change (
+             environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
+         select $1, $2, $3, $4, id, operation, reason, $5 and operation = 'disable', fields
+         from unnest($6::uuid[], $7::text[], $8::text[], $9::jsonb[]) as c (id, operation, reason, fields)",
+        environment,
+        author.at,
+        author.run_id,
+        author.actor,
+        author.by_rule,
+        &changes
+            .iter()
+            .map(|change| change.after.systemuserid)
+            .collect::<Vec<Uuid>>(),
+        &changes
+            .iter()
+            .map(|change| change.operation.as_str().to_owned())
+            .collect::<Vec<_>>(),
+        &changes
+            .iter()
+            .map(|change| change.reason.map(|code| code.as_str().to_owned()))
+            .collect::<Vec<_>>() as &[Option<String>],
+        &fields
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The columns of a change as the log and the reports show them: column → [old, new].
+#[must_use]
+pub fn fields_json(change: &Change) -> Value {
+    let fields = change.fields.iter().map(|field| {
+        (
+            field.column.to_owned(),
+            Value::Array(vec![field.old.clone(), field.new.clone()]),
+        )
+    });
+    Value::Object(fields.collect::<Map<_, _>>())
+}
+
+/// Notes by how many the enabled rows with an object id grew or shrank.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_enabled(db: &mut PgConnection, environment: &str, changes: &[&Change]) -> StoreResult<()> {
+    let delta: i64 = changes
+        .iter()
+        .filter(|change| change.after.azureactivedirectoryobjectid.is_some())
+        .map(|change| match change.operation {
+            Operation::Create => i64::from(!change.after.isdisabled),
+            Operation::Enable => 1,
+            Operation::Disable => -1,
+            Operation::Update => 0,
+        })
+        .sum();
+    if delta != 0 {
+        sqlx::query!("insert into rollcall.enabled_delta values ($1, $2)", environment, delta)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// How many rows were disabled by rule since a time.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn disables_since(db: &mut PgConnection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.system_user_change
+           where environment = $1 and by_rule and operation = 'disable' and at > $2"#,
+        environment,
+        since
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// One line of a row's history.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ChangeLine {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// In which run.
+    pub run_id: Option<i64>,
+    /// By whom.
+    pub actor: String,
+    /// What.
+    pub operation: String,
+    /// By which rule.
+    pub reason: Option<String>,
+    /// Column → [old, new].
+    pub fields: Value,
+}
+
+/// The latest lines of a row's history, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn history(db: &mut PgConnection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
+    Ok(sqlx::query_as!(
+        ChangeLine,
+        "select at, run_id, actor, operation, reason, fields from rollcall.system_user_change
+         where environment = $1 and systemuserid = $2 order by id desc limit $3",
+        environment,
+        row,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}

@@ -1,0 +1,158 @@
+//! How far each source of the directory has been read. A checkpoint commits with the rows it follows.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::StoreResult;
+use crate::domain::feed::Link;
+
+/// Where a source stands in its round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A full round is under way, or has to begin.
+    Full,
+    /// The full round has seen its last page; who was not in it has still to be looked up.
+    Sweep,
+    /// Changes are followed.
+    Delta,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Sweep => "sweep",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// One source's checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// `users`, `group:<id>`, `roles` or `skus`.
+    pub source: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The number of the present or last full round.
+    pub round: i64,
+    /// The next page of a round under way.
+    pub next_link: Option<Link>,
+    /// Where the changes after the last complete round are.
+    pub delta_link: Option<Link>,
+    /// When the delta link was received.
+    pub delta_since: Option<DateTime<Utc>>,
+    /// What the delta link was asked with.
+    pub fingerprint: String,
+    /// False while the object behind the source is gone or may not be read.
+    pub readable: bool,
+    /// Why what the source removed lately is no evidence by itself.
+    pub doubt: Option<String>,
+    /// What a source without a feed said last.
+    pub value: Option<Value>,
+    /// When everything there was had last been read.
+    pub reached_at: Option<DateTime<Utc>>,
+}
+
+impl Checkpoint {
+    /// A source that was never read.
+    #[must_use]
+    pub fn new(source: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            phase: Phase::Full,
+            round: 0,
+            next_link: None,
+            delta_link: None,
+            delta_since: None,
+            fingerprint: String::new(),
+            readable: true,
+            doubt: None,
+            value: None,
+            reached_at: None,
+        }
+    }
+}
+
+/// Reads a checkpoint; a source that was never read has a fresh one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read(db: &mut PgConnection, source: &str) -> StoreResult<Checkpoint> {
+    let row = sqlx::query!("select * from rollcall.checkpoint where source = $1", source)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map_or_else(
+        || Checkpoint::new(source),
+        |row| Checkpoint {
+            source: row.source,
+            phase: match row.phase.as_str() {
+                "delta" => Phase::Delta,
+                "sweep" => Phase::Sweep,
+                _ => Phase::Full,
+            },
+            round: row.round,
+            next_link: row.next_link.map(Link::new),
+            delta_link: row.delta_link.map(Link::new),
+            delta_since: row.delta_since,
+            fingerprint: row.fingerprint,
+            readable: row.readable,
+            doubt: row.doubt,
+            value: row.value,
+            reached_at: row.reached_at,
+        },
+    ))
+}
+
+/// Writes a checkpoint.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write(db: &mut PgConnection, checkpoint: &Checkpoint) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.checkpoint (
+             source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict (source) do update set
+             phase = excluded.phase, round = excluded.round, next_link = excluded.next_link,
+             delta_link = excluded.delta_link, delta_since = excluded.delta_since,
+             fingerprint = excluded.fingerprint, readable = excluded.readable, doubt = excluded.doubt,
+             value = excluded.value, reached_at = excluded.reached_at",
+        checkpoint.source,
+        checkpoint.phase.as_str(),
+        checkpoint.round,
+        checkpoint.next_link.as_ref().map(Link::expose),
+        checkpoint.delta_link.as_ref().map(Link::expose),
+        checkpoint.delta_since,
+        checkpoint.fingerprint,
+        checkpoint.readable,
+        checkpoint.doubt,
+        checkpoint.value,
+        checkpoint.reached_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A number for a new full round, higher than every earlier one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_round(db: &mut PgConnection) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(r#"select nextval('rollcall.round') as "round!""#)
+        .fetch_one(db)
+        .await?)
+}
+
+/// Forgets every doubt, once what it concerned has been judged and held.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query!("update rollcall.checkpoint set doubt = null where doubt is not null")
+        .execute(db)
+        .await?;
+    Ok(())
+}

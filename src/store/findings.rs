@@ -1,0 +1,182 @@
+//! Findings: what an operator should look at, one open line per cause, closed when the cause is gone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+
+/// A cause as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// The directory user, if it is about one.
+    pub object_id: Option<Uuid>,
+    /// The code.
+    pub code: String,
+    /// What it is about beside the user.
+    pub subject: String,
+    /// One sentence without personal data.
+    pub detail: String,
+}
+
+/// After some users were judged: opens what is new, closes what is no longer seen of them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reconcile_users(
+    db: &mut PgConnection,
+    environment: &str,
+    judged: &[Uuid],
+    seen: &[Seen],
+    run_id: Option<i64>,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.finding f set closed_at = $3
+         where environment = $1 and azureactivedirectoryobjectid = any($2) and closed_at is null
+           and not exists (
+               select from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
+               where s.id = f.azureactivedirectoryobjectid and s.code = f.code and s.subject = f.subject
+                 and s.detail = f.detail)",
+        environment,
+        judged,
+        now,
+        &seen
+            .iter()
+            .map(|seen| seen.object_id.unwrap_or_default())
+            .collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+    )
+    .execute(&mut *db)
+    .await?;
+    open(db, Some(environment), seen, run_id, now).await
+}
+
+/// After a run looked at an environment's sources: opens what is new, closes what is no longer seen.
+/// Without an environment it is about the tenant.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reconcile_sources(
+    db: &mut PgConnection,
+    environment: Option<&str>,
+    seen: &[Seen],
+    run_id: Option<i64>,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.finding f set closed_at = $2
+         where environment is not distinct from $1 and azureactivedirectoryobjectid is null and closed_at is null
+           and not exists (
+               select from unnest($3::text[], $4::text[], $5::text[]) as s (code, subject, detail)
+               where s.code = f.code and s.subject = f.subject and s.detail = f.detail)",
+        environment,
+        now,
+        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+    )
+    .execute(&mut *db)
+    .await?;
+    open(db, environment, seen, run_id, now).await
+}
+
+async fn open(
+    db: &mut PgConnection,
+    environment: Option<&str>,
+    seen: &[Seen],
+    run_id: Option<i64>,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.finding (
+             code, environment, azureactivedirectoryobjectid, subject, detail, run_id, opened_at)
+         select distinct code, $1::text, id, subject, detail, $2::bigint, $3::timestamptz
+         from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
+         on conflict do nothing",
+        environment,
+        run_id,
+        now,
+        &seen.iter().map(|seen| seen.object_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Marks whoever waits for one of some user principal names, now that it may be free.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn wake_waiting(db: &mut PgConnection, environment: &str, freed: &[String]) -> StoreResult<()> {
+    if freed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.pending (environment, object_id)
+         select distinct environment, azureactivedirectoryobjectid from rollcall.finding
+         where environment = $1 and code = 'upn_conflict' and closed_at is null and subject = any($2)
+           and azureactivedirectoryobjectid is not null
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environment,
+        freed
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// An open finding.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct OpenFinding {
+    /// The code.
+    pub code: String,
+    /// The environment; none where it is about the tenant.
+    pub environment: Option<String>,
+    /// The directory user, if it is about one.
+    pub azureactivedirectoryobjectid: Option<Uuid>,
+    /// One sentence.
+    pub detail: String,
+    /// Since when.
+    pub opened_at: DateTime<Utc>,
+}
+
+/// Lists open findings, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_open(db: &mut PgConnection, environment: Option<&str>, limit: i64) -> StoreResult<Vec<OpenFinding>> {
+    Ok(sqlx::query_as!(
+        OpenFinding,
+        "select code, environment, azureactivedirectoryobjectid, detail, opened_at from rollcall.finding
+         where closed_at is null and ($1::text is null or environment = $1) order by id limit $2",
+        environment,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Counts open findings by environment and code.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_open(db: &mut PgConnection) -> StoreResult<Vec<(Option<String>, String, i64)>> {
+    Ok(sqlx::query!(
+        r#"select environment, code, count(*) as "count!" from rollcall.finding
+           where closed_at is null group by environment, code"#
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.environment, row.code, row.count))
+    .collect())
+}

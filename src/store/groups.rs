@@ -1,0 +1,202 @@
+//! The mirror of group members, group owners and role holders.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+use crate::domain::feed::{Principal, PrincipalKind};
+use crate::rules::AdminRoles;
+
+/// Adds members; returns the ids for which this is news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn add_members(
+    db: &mut PgConnection,
+    group: Uuid,
+    members: &[Principal],
+    round: i64,
+) -> StoreResult<Vec<Uuid>> {
+    let wanted: Vec<_> = members
+        .iter()
+        .filter(|member| member.kind != PrincipalKind::Other)
+        .collect();
+    let ids: Vec<_> = wanted.iter().map(|member| member.id).collect();
+    let are_groups: Vec<_> = wanted
+        .iter()
+        .map(|member| member.kind == PrincipalKind::Group)
+        .collect();
+    let known = sqlx::query_scalar!(
+        "select object_id from rollcall.directory_group_member
+         where group_id = $1 and object_id = any($2) and is_member",
+        group,
+        &ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
+         select distinct on (id) $1, id, is_group, true, $4::bigint from unnest($2::uuid[], $3::boolean[]) as u (id, is_group)
+         on conflict (group_id, object_id) do update set
+             is_member = true, is_group = excluded.is_group, seen_round = excluded.seen_round",
+        group,
+        &ids,
+        &are_groups,
+        round
+    )
+    .execute(db)
+    .await?;
+    let known: std::collections::HashSet<_> = known.into_iter().collect();
+    Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
+}
+
+/// Takes members away; returns the ids for which this is news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "update rollcall.directory_group_member set is_member = false
+         where group_id = $1 and object_id = any($2) and is_member returning object_id",
+        group,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// After a complete listing: whoever was not listed is no member. Returns them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sweep_members(db: &mut PgConnection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "update rollcall.directory_group_member set is_member = false
+         where group_id = $1 and is_member and seen_round < $2 returning object_id",
+        group,
+        round
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Replaces the owners; returns the ids for which something changed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_owners(db: &mut PgConnection, group: Uuid, owners: &[Principal]) -> StoreResult<Vec<Uuid>> {
+    let ids: Vec<_> = owners
+        .iter()
+        .filter(|owner| owner.kind == PrincipalKind::User)
+        .map(|owner| owner.id)
+        .collect();
+    let lost = sqlx::query_scalar!(
+        "update rollcall.directory_group_member set is_owner = false
+         where group_id = $1 and is_owner and object_id <> all($2) returning object_id",
+        group,
+        &ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let won = sqlx::query_scalar!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_owner)
+         select distinct $1::uuid, id, true from unnest($2::uuid[]) as u (id)
+         on conflict (group_id, object_id) do update set is_owner = true where not m.is_owner
+         returning object_id",
+        group,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(lost.into_iter().chain(won).collect())
+}
+
+/// Whether a group has any member, as far as the mirror knows.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn has_members(db: &mut PgConnection, group: Uuid) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from rollcall.directory_group_member where group_id = $1 and is_member) as "any!""#,
+        group
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The groups within a group, at any depth, without the group itself.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        r#"with recursive nested (id) as (
+               select object_id from rollcall.directory_group_member
+               where group_id = $1 and is_group and is_member
+               union
+               select m.object_id from nested n
+               join rollcall.directory_group_member m on m.group_id = n.id and m.is_group and m.is_member
+           )
+           select id as "id!" from nested where id <> $1"#,
+        group
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Replaces the holders of administrator roles; returns the ids for which something changed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_roles(db: &mut PgConnection, holders: &HashMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
+    let known: HashMap<Uuid, AdminRoles> =
+        sqlx::query!("select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member")
+            .fetch_all(&mut *db)
+            .await?
+            .into_iter()
+            .map(|row| {
+                let roles = AdminRoles {
+                    global: row.global,
+                    power_platform: row.power_platform,
+                    dynamics_365: row.dynamics_365,
+                };
+                (row.object_id, roles)
+            })
+            .collect();
+    let lost: Vec<Uuid> = known.keys().filter(|id| !holders.contains_key(id)).copied().collect();
+    let changed: Vec<(Uuid, AdminRoles)> = holders
+        .iter()
+        .filter(|(id, roles)| known.get(id) != Some(roles))
+        .map(|(id, roles)| (*id, *roles))
+        .collect();
+    if !lost.is_empty() {
+        sqlx::query!(
+            "delete from rollcall.directory_role_member where object_id = any($1)",
+            &lost
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    if !changed.is_empty() {
+        sqlx::query!(
+            "insert into rollcall.directory_role_member
+             select * from unnest($1::uuid[], $2::boolean[], $3::boolean[], $4::boolean[])
+             on conflict (object_id) do update set
+                 global = excluded.global, power_platform = excluded.power_platform,
+                 dynamics_365 = excluded.dynamics_365",
+            &changed.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            &changed.iter().map(|(_, roles)| roles.global).collect::<Vec<_>>(),
+            &changed
+                .iter()
+                .map(|(_, roles)| roles.power_platform)
+                .collect::<Vec<_>>(),
+            &changed.iter().map(|(_, roles)| roles.dynamics_365).collect::<Vec<_>>(),
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(lost.into_iter().chain(changed.into_iter().map(|(id, _)| id)).collect())
+}

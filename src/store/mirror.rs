@@ -1,0 +1,305 @@
+//! The mirror of directory users.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use ring::digest;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::feed::DeletedUser;
+
+/// The stored form of a state.
+pub(super) fn state_from(state: i16) -> DirectoryState {
+    match state {
+        0 => DirectoryState::Present,
+        1 => DirectoryState::SoftDeleted,
+        _ => DirectoryState::Gone,
+    }
+}
+
+fn state_to(state: DirectoryState) -> i16 {
+    match state {
+        DirectoryState::Present => 0,
+        DirectoryState::SoftDeleted => 1,
+        DirectoryState::Gone => 2,
+    }
+}
+
+/// The id of a set of plans: a hash of the sorted ids.
+fn plan_set_id(plans: &[Uuid]) -> Uuid {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for plan in plans {
+        context.update(plan.as_bytes());
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&context.finish().as_ref()[..16]);
+    Uuid::from_bytes(id)
+}
+
+struct UserRow {
+    id: Uuid,
+    state: i16,
+    deleted_at: Option<DateTime<Utc>>,
+    account_enabled: Option<bool>,
+    is_agent: bool,
+    plans: Option<Vec<Uuid>>,
+    nul_removed: i32,
+    user_principal_name: Option<String>,
+    display_name: Option<String>,
+    given_name: Option<String>,
+    surname: Option<String>,
+    job_title: Option<String>,
+    mail: Option<String>,
+    business_phone: Option<String>,
+    mobile_phone: Option<String>,
+    street_address: Option<String>,
+    city: Option<String>,
+    state_or_province: Option<String>,
+    postal_code: Option<String>,
+    country: Option<String>,
+}
+
+impl From<UserRow> for DirectoryUser {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            state: state_from(row.state),
+            deleted_at: row.deleted_at,
+            account_enabled: row.account_enabled,
+            is_agent: row.is_agent,
+            usable_plans: row.plans.unwrap_or_default(),
+            nul_removed: row.nul_removed,
+            user_principal_name: row.user_principal_name,
+            display_name: row.display_name,
+            given_name: row.given_name,
+            surname: row.surname,
+            job_title: row.job_title,
+            mail: row.mail,
+            business_phone: row.business_phone,
+            mobile_phone: row.mobile_phone,
+            street_address: row.street_address,
+            city: row.city,
+            state_or_province: row.state_or_province,
+            postal_code: row.postal_code,
+            country: row.country,
+        }
+    }
+}
+
+/// Reads users by id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
+    let rows = sqlx::query_as!(
+        UserRow,
+        r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",
+                  p.plans as "plans?", nul_removed as "nul_removed!",
+                  user_principal_name, display_name, given_name, surname, job_title, mail, business_phone,
+                  mobile_phone, street_address, city, state_or_province, postal_code, country
+           from rollcall.directory_user u left join rollcall.plan_set p on p.id = u.plan_set
+           where u.id = any($1)"#,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+}
+
+/// The ids of the next users after `after`, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_ids(db: &mut PgConnection, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
+    let after = after.unwrap_or(Uuid::nil());
+    Ok(sqlx::query_scalar!(
+        "select id from rollcall.directory_user where id > $1 order by id limit $2",
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The present user with that user principal name; where the mirror holds it twice, any.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_upn(db: &mut PgConnection, upn_key: &str) -> StoreResult<Option<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select id from rollcall.directory_user where upn_key = $1 order by state, id limit 1",
+        upn_key
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Writes users as they are given; `round` marks them as seen.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write_users(db: &mut PgConnection, users: &[DirectoryUser], round: i64) -> StoreResult<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let plan_sets: Vec<Uuid> = users.iter().map(|user| plan_set_id(&user.usable_plans)).collect();
+    write_plan_sets(&mut *db, users, &plan_sets).await?;
+    macro_rules! column {
+        ($field:ident) => {
+            users.iter().map(|user| user.$field.clone()).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        "insert into rollcall.directory_user as u (
+             id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
+             display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
+             state_or_province, postal_code, country, seen_round)
+         select *, $22::bigint from unnest(
+             $1::uuid[], $2::smallint[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::uuid[], $7::integer[],
+             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[])
+         on conflict (id) do update set
+             state = excluded.state, deleted_at = excluded.deleted_at, account_enabled = excluded.account_enabled,
+             is_agent = excluded.is_agent, plan_set = excluded.plan_set, nul_removed = excluded.nul_removed,
+             user_principal_name = excluded.user_principal_name, upn_key = excluded.upn_key,
+             display_name = excluded.display_name, given_name = excluded.given_name, surname = excluded.surname,
+             job_title = excluded.job_title, mail = excluded.mail, business_phone = excluded.business_phone,
+             mobile_phone = excluded.mobile_phone, street_address = excluded.street_address, city = excluded.city,
+             state_or_province = excluded.state_or_province, postal_code = excluded.postal_code,
+             country = excluded.country, seen_round = excluded.seen_round",
+        &column!(id),
+        &users.iter().map(|user| state_to(user.state)).collect::<Vec<_>>(),
+        &column!(deleted_at) as &[Option<DateTime<Utc>>],
+        &column!(account_enabled) as &[Option<bool>],
+        &column!(is_agent),
+        &plan_sets,
+        &column!(nul_removed),
+        &column!(user_principal_name) as &[Option<String>],
+        &users.iter().map(DirectoryUser::upn_key).collect::<Vec<_>>() as &[Option<String>],
+        &column!(display_name) as &[Option<String>],
+        &column!(given_name) as &[Option<String>],
+        &column!(surname) as &[Option<String>],
+        &column!(job_title) as &[Option<String>],
+        &column!(mail) as &[Option<String>],
+        &column!(business_phone) as &[Option<String>],
+        &column!(mobile_phone) as &[Option<String>],
+        &column!(street_address) as &[Option<String>],
+        &column!(city) as &[Option<String>],
+        &column!(state_or_province) as &[Option<String>],
+        &column!(postal_code) as &[Option<String>],
+        &column!(country) as &[Option<String>],
+        round
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn write_plan_sets(db: &mut PgConnection, users: &[DirectoryUser], plan_sets: &[Uuid]) -> StoreResult<()> {
+    let sets: BTreeMap<Uuid, &[Uuid]> = plan_sets
+        .iter()
+        .zip(users)
+        .map(|(id, user)| (*id, user.usable_plans.as_slice()))
+        .collect();
+    let known = sqlx::query_scalar!(
+        "select id from rollcall.plan_set where id = any($1)",
+        &sets.keys().copied().collect::<Vec<_>>()
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for (id, plans) in sets.into_iter().filter(|(id, _)| !known.contains(id)) {
+        sqlx::query!(
+            "insert into rollcall.plan_set values ($1, $2) on conflict do nothing",
+            id,
+            plans
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Marks users as seen in a round without changing them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark_seen(db: &mut PgConnection, ids: &[Uuid], round: i64) -> StoreResult<()> {
+    if !ids.is_empty() {
+        sqlx::query!(
+            "update rollcall.directory_user set seen_round = $2 where id = any($1)",
+            ids,
+            round
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Whether any user that may still be thought to exist was not listed in a round.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn has_unseen(db: &mut PgConnection, round: i64) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from rollcall.directory_user where seen_round < $1 and state < 2) as "unseen!""#,
+        round
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// How many present users a round listed, and how many present users the mirror held before it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_seen(db: &mut PgConnection, round: i64) -> StoreResult<(i64, i64)> {
+    let counts = sqlx::query!(
+        r#"select count(*) filter (where seen_round = $1) as "seen!", count(*) as "present!"
+           from rollcall.directory_user where state = 0"#,
+        round
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((counts.seen, counts.present))
+}
+
+/// After a complete full round: whoever was not listed is soft-deleted if deletedItems names it, else gone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -> StoreResult<u64> {
+    let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
+    let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
+    let swept = sqlx::query!(
+        "with deleted as (select * from unnest($2::uuid[], $3::timestamptz[]) as d (id, at))
+         update rollcall.directory_user u
+         set state = case when d.id is null then 2 else 1 end,
+             deleted_at = coalesce(d.at, u.deleted_at)
+         from rollcall.directory_user m left join deleted d on d.id = m.id
+         where u.id = m.id and m.seen_round < $1 and m.state < 2
+           and m.state <> case when d.id is null then 2 else 1 end",
+        round,
+        &ids,
+        &times as &[Option<DateTime<Utc>>]
+    )
+    .execute(db)
+    .await?;
+    Ok(swept.rows_affected())
+}
+
+/// Counts what a run reads: present users, those whose account state can be read.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_account_readable(db: &mut PgConnection) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from rollcall.directory_user where state = 0 and account_enabled is not null)
+               or not exists (select from rollcall.directory_user where state = 0) as "readable!""#
+    )
+    .fetch_one(db)
+    .await?)
+}

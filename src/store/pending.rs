@@ -1,0 +1,96 @@
+//! Who has to be judged again. A line is written in the transaction of its cause and goes when its user has
+//! been judged at that version.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+
+/// One user to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The user.
+    pub object_id: Uuid,
+    /// The version seen.
+    pub version: i64,
+}
+
+/// Marks users in some environments.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark(db: &mut PgConnection, environments: &[String], ids: &[Uuid]) -> StoreResult<()> {
+    if ids.is_empty() || environments.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.pending (environment, object_id)
+         select distinct e, id from unnest($1::text[]) e, unnest($2::uuid[]) id order by e, id
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environments,
+        ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The next users to judge after `after`, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next(
+    db: &mut PgConnection,
+    environment: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> StoreResult<Vec<Pending>> {
+    Ok(sqlx::query_as!(
+        Pending,
+        "select object_id, version from rollcall.pending
+         where environment = $1 and object_id > $2 order by object_id limit $3",
+        environment,
+        after.unwrap_or(Uuid::nil()),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Takes judged users off the list, unless something new has come up for them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle(db: &mut PgConnection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
+    if judged.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "delete from rollcall.pending p using unnest($2::uuid[], $3::bigint[]) as j (object_id, version)
+         where p.environment = $1 and p.object_id = j.object_id and p.version = j.version",
+        environment,
+        &judged.iter().map(|pending| pending.object_id).collect::<Vec<_>>(),
+        &judged.iter().map(|pending| pending.version).collect::<Vec<_>>()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Marks rows whose time has come (the grace of app passes).
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark_due(db: &mut PgConnection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.pending (environment, object_id)
+         select environment, azureactivedirectoryobjectid from rollcall.system_user
+         where environment = $1 and due_at <= $2 and azureactivedirectoryobjectid is not null
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environment,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,353 @@
+//! Removals: rows that a rule wants to disable and that are still enabled. Collected while a run judges, then
+//! carried out, or held for a person (rules.md, section 11).
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+
+/// A removal that a run has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its directory user.
+    pub object_id: Uuid,
+    /// The rule.
+    pub reason: String,
+}
+
+/// Takes in what a batch found: who must go and who need not any more. A row that is held already stays in
+/// its set; one that was rejected stays enabled while the reason is the same.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn collect(
+    db: &mut PgConnection,
+    environment: &str,
+    run_id: i64,
+    wanted: &[Removal],
+    unwanted: &[Uuid],
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    drop_rows(&mut *db, environment, unwanted).await?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.removal as r (environment, systemuserid, object_id, reason, run_id, state, at)
+         select $1::text, *, $5::bigint, 'collected', $6::timestamptz from unnest($2::uuid[], $3::uuid[], $4::text[])
+         on conflict (environment, systemuserid) do update set
+             reason = excluded.reason, at = excluded.at,
+             run_id = case when r.state = 'held' then r.run_id else excluded.run_id end,
+             state = case when r.state = 'rejected' and r.reason <> excluded.reason then 'collected' else r.state end
+         where r.reason <> excluded.reason or r.state = 'collected'",
+        environment,
+        &wanted.iter().map(|removal| removal.systemuserid).collect::<Vec<_>>(),
+        &wanted.iter().map(|removal| removal.object_id).collect::<Vec<_>>(),
+        &wanted.iter().map(|removal| removal.reason.clone()).collect::<Vec<_>>(),
+        run_id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Drops rows from whatever set they are in; a set without rows closes by itself.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn drop_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+    if !rows.is_empty() {
+        sqlx::query!(
+            "delete from rollcall.removal where environment = $1 and systemuserid = any($2)",
+            environment,
+            rows
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Closes the open sets of an environment that have no row left.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn close_empty_sets(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set h set decision = 'changed_back', decided_at = $2
+         where environment = $1 and decision is null and not exists (
+             select from rollcall.removal r
+             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+        environment,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a crashed run collected without deciding is judged again by the next.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn requeue_collected(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+    sqlx::query!(
+        "with stale as (
+             delete from rollcall.removal where environment = $1 and state = 'collected' returning environment, object_id)
+         insert into rollcall.pending (environment, object_id) select environment, object_id from stale
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environment
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Held sets whose time is over are dissolved; their rows are judged anew.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn expire(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "with expired as (
+             update rollcall.held_set set decision = 'expired', decided_at = $2
+             where environment = $1 and decision is null and expires_at <= $2 returning run_id),
+         dropped as (
+             delete from rollcall.removal r using expired e
+             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id)
+         insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environment,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many removals a run has collected, by reason.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_collected(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<(String, i64)>> {
+    Ok(sqlx::query!(
+        r#"select reason, count(*) as "count!" from rollcall.removal
+           where environment = $1 and run_id = $2 and state = 'collected' group by reason order by reason"#,
+        environment,
+        run_id
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.reason, row.count))
+    .collect())
+}
+
+/// The object ids of the next removals of a run in a state, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next(
+    db: &mut PgConnection,
+    environment: &str,
+    run_id: i64,
+    state: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select object_id from rollcall.removal
+         where environment = $1 and run_id = $2 and state = $3 and object_id > $4 order by object_id limit $5",
+        environment,
+        run_id,
+        state,
+        after.unwrap_or(Uuid::nil()),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Holds what a run has collected for some reasons.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold(
+    db: &mut PgConnection,
+    environment: &str,
+    run_id: i64,
+    reasons: &[String],
+    why: &str,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> StoreResult<u64> {
+    let held = sqlx::query!(
+        "update rollcall.removal set state = 'held'
+         where environment = $1 and run_id = $2 and state = 'collected' and reason = any($3)",
+        environment,
+        run_id,
+        reasons
+    )
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    if held > 0 {
+        sqlx::query!(
+            "insert into rollcall.held_set as h (environment, run_id, why, held_at, expires_at)
+             values ($1, $2, $3, $4, $5)
+             on conflict (environment, run_id) do update set why = h.why || '; ' || excluded.why",
+            environment,
+            run_id,
+            why,
+            now,
+            expires_at
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(held)
+}
+
+/// Which of some rows are held or rejected.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn states(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
+    Ok(sqlx::query!(
+        "select systemuserid, state from rollcall.removal where environment = $1 and systemuserid = any($2)",
+        environment,
+        rows
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.systemuserid, row.state))
+    .collect())
+}
+
+/// One held set.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct HeldSet {
+    /// The environment.
+    pub environment: String,
+    /// The run that collected it.
+    pub run_id: i64,
+    /// Why it is held.
+    pub why: String,
+    /// Since when.
+    pub held_at: DateTime<Utc>,
+    /// Until when it can be approved.
+    pub expires_at: DateTime<Utc>,
+    /// What became of it.
+    pub decision: Option<String>,
+    /// By whom.
+    pub decided_by: Option<String>,
+    /// Rows still waiting.
+    pub rows: i64,
+}
+
+/// The held sets of a run, or all open ones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sets(db: &mut PgConnection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
+    Ok(sqlx::query_as!(
+        HeldSet,
+        r#"select environment, run_id, why, held_at, expires_at, decision, decided_by,
+                  (select count(*) from rollcall.removal r
+                   where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held') as "rows!"
+           from rollcall.held_set h
+           where ($1::bigint is null and decision is null) or run_id = $1 order by run_id, environment"#,
+        run_id
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// One row of a held set.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct HeldRow {
+    /// The environment.
+    pub environment: String,
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its directory user.
+    pub azureactivedirectoryobjectid: Uuid,
+    /// Its name.
+    pub domainname: Option<String>,
+    /// The rule.
+    pub reason: String,
+}
+
+/// Who would lose what, for a run.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn held_rows(db: &mut PgConnection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
+    Ok(sqlx::query_as!(
+        HeldRow,
+        r#"select r.environment as "environment!", r.systemuserid as "systemuserid!",
+                  r.object_id as "azureactivedirectoryobjectid!", s.domainname as "domainname?", r.reason as "reason!"
+           from rollcall.removal r
+           join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+           where r.run_id = $1 and r.state = 'held' order by r.environment, s.domainname limit $2"#,
+        run_id,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
+/// False when there is no such open set.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn decide(
+    db: &mut PgConnection,
+    environment: &str,
+    run_id: i64,
+    decision: &str,
+    by: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    let decided = sqlx::query!(
+        "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
+         where environment = $1 and run_id = $2 and decision is null",
+        environment,
+        run_id,
+        decision,
+        by,
+        now
+    )
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    if decided == 1 && decision == "rejected" {
+        sqlx::query!(
+            "update rollcall.removal set state = 'rejected'
+             where environment = $1 and run_id = $2 and state = 'held'",
+            environment,
+            run_id
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(decided == 1)
+}
+
+/// How many rows are held in all.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_held(db: &mut PgConnection) -> StoreResult<i64> {
+    Ok(
+        sqlx::query_scalar!(r#"select count(*) as "count!" from rollcall.removal where state = 'held'"#)
+            .fetch_one(db)
+            .await?,
+    )
+}

@@ -1,0 +1,423 @@
+//! `rollcall.system_user`: reading rows, and writing a batch of them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{StoreResult, expect_rows};
+use crate::domain::directory_user::upn_key;
+use crate::domain::system_user::SystemUser;
+
+/// Reads rows; the text after the column list is the rest of the query.
+macro_rules! select_rows {
+    ($rest:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            SystemUser,
+            "select environment, systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname,
+                    firstname, lastname, jobtitle, internalemailaddress, address1_telephone1, mobilephone,
+                    address1_line1, address1_city, address1_stateorprovince, address1_postalcode, address1_country,
+                    accessmode, accessmode_origin, isdisabled, disabledreason, disabled_by, islicensed,
+                    issyncwithdirectory, setupuser, azurestate, azuredeletedon, deletedstate, isstub, company, onhold,
+                    holdreason, customer_owned, last_entitlement, due_at, createdon, createdby, modifiedon, modifiedby
+             from rollcall.system_user " + $rest
+            $(, $argument)*
+        )
+    };
+}
+
+/// Locks and reads the rows of some directory users, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_by_object_ids(
+    db: &mut PgConnection,
+    environment: &str,
+    ids: &[Uuid],
+) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "where environment = $1 and azureactivedirectoryobjectid = any($2) order by systemuserid for update",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Locks and reads the live rows that hold some user principal names.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_by_upn_keys(
+    db: &mut PgConnection,
+    environment: &str,
+    keys: &[String],
+) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "where environment = $1 and upn_key = any($2) order by systemuserid for update",
+        environment,
+        keys
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// One row by the directory user's object id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+    Ok(select_rows!(
+        "where environment = $1 and azureactivedirectoryobjectid = $2",
+        environment,
+        id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// One row by its key.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+    Ok(
+        select_rows!("where environment = $1 and systemuserid = $2", environment, id)
+            .fetch_optional(db)
+            .await?,
+    )
+}
+
+/// The live row that holds a user principal name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
+    Ok(
+        select_rows!("where environment = $1 and upn_key = $2", environment, key)
+            .fetch_optional(db)
+            .await?,
+    )
+}
+
+/// What `list` may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Enabled or disabled rows only.
+    pub disabled: Option<bool>,
+    /// One access mode only.
+    pub accessmode: Option<i16>,
+    /// One reason code only.
+    pub reason: Option<String>,
+    /// `regular`, `application`, `non_interactive`, `stub`, `reserved`.
+    pub kind: Option<String>,
+    /// Text in name, full name or e-mail, case-insensitive.
+    pub text: Option<String>,
+    /// Go on after this key.
+    pub after: Option<Uuid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Lists rows in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(db: &mut PgConnection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "where environment = $1
+           and ($2::boolean is null or isdisabled = $2)
+           and ($3::smallint is null or accessmode = $3)
+           and ($4::text is null or disabledreason = $4)
+           and ($5::text is null or $5 = case
+                   when applicationid is not null then 'application' when isstub then 'stub'
+                   when azureactivedirectoryobjectid is null then 'reserved'
+                   when accessmode = 4 then 'non_interactive' else 'regular' end)
+           and ($6::text is null or strpos(lower(concat_ws(' ', domainname, fullname, internalemailaddress)), lower($6)) > 0)
+           and systemuserid > $7
+         order by systemuserid limit $8",
+        environment,
+        filter.disabled,
+        filter.accessmode,
+        filter.reason,
+        filter.kind,
+        filter.text,
+        filter.after.unwrap_or(Uuid::nil()),
+        filter.limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// How many non-interactive users are enabled.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_non_interactive(db: &mut PgConnection, environment: &str) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.system_user
+           where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null"#,
+        environment
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Rows per environment: enabled and disabled.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"select count(*) filter (where not isdisabled) as "enabled!", count(*) filter (where isdisabled) as "disabled!"
+           from rollcall.system_user where environment = $1 and deletedstate = 0"#,
+        environment
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.enabled, row.disabled))
+}
+
+/// Whether any row with an object id is licensed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_licensed(db: &mut PgConnection, environment: &str) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from rollcall.system_user where environment = $1 and islicensed) as "any!""#,
+        environment
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Takes user principal names away from rows, so that others can have them within this transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn release_names(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+    if !rows.is_empty() {
+        sqlx::query!(
+            "update rollcall.system_user set upn_key = null where environment = $1 and systemuserid = any($2)",
+            environment,
+            rows
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Inserts new rows of one environment.
+///
+/// # Errors
+/// [`super::StoreError::Conflict`] when somebody else has made one of them meanwhile.
+pub async fn insert(db: &mut PgConnection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(rows);
+    let inserted = sqlx::query!(
+        "insert into rollcall.system_user (
+             environment, createdon, createdby,
+             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
+             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
+             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
+             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
+             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
+             modifiedby, upn_key)
+         select $1::text, modifiedon, modifiedby, v.* from unnest(
+             $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+             $18::smallint[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[], $24::boolean[],
+             $25::boolean[], $26::smallint[], $27::timestamptz[], $28::smallint[], $29::boolean[], $30::text[],
+             $31::boolean[], $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[], $36::text[],
+             $37::text[]) as v (
+             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
+             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
+             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
+             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
+             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
+             modifiedby, upn_key)",
+        environment,
+        &columns.systemuserid,
+        &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
+        &columns.applicationid as &[Option<Uuid>],
+        &columns.domainname as &[Option<String>],
+        &columns.fullname as &[Option<String>],
+        &columns.firstname as &[Option<String>],
+        &columns.lastname as &[Option<String>],
+        &columns.jobtitle as &[Option<String>],
+        &columns.internalemailaddress as &[Option<String>],
+        &columns.address1_telephone1 as &[Option<String>],
+        &columns.mobilephone as &[Option<String>],
+        &columns.address1_line1 as &[Option<String>],
+        &columns.address1_city as &[Option<String>],
+        &columns.address1_stateorprovince as &[Option<String>],
+        &columns.address1_postalcode as &[Option<String>],
+        &columns.address1_country as &[Option<String>],
+        &columns.accessmode,
+        &columns.accessmode_origin,
+        &columns.isdisabled,
+        &columns.disabledreason as &[Option<String>],
+        &columns.disabled_by as &[Option<String>],
+        &columns.islicensed,
+        &columns.issyncwithdirectory,
+        &columns.setupuser,
+        &columns.azurestate,
+        &columns.azuredeletedon as &[Option<DateTime<Utc>>],
+        &columns.deletedstate,
+        &columns.isstub,
+        &columns.company as &[Option<String>],
+        &columns.onhold,
+        &columns.holdreason as &[Option<String>],
+        &columns.last_entitlement as &[Option<String>],
+        &columns.due_at as &[Option<DateTime<Utc>>],
+        &columns.modifiedon,
+        &columns.modifiedby,
+        &columns.upn_key as &[Option<String>],
+    )
+    .execute(db)
+    .await?;
+    expect_rows(&inserted, rows.len())
+}
+
+/// Writes rows of one environment that exist and were locked. `customer_owned` is not written: the sync
+/// never takes or gives ownership.
+///
+/// # Errors
+/// [`super::StoreError::Conflict`] when a user principal name is taken.
+pub async fn update(db: &mut PgConnection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(rows);
+    let updated = sqlx::query!(
+        "update rollcall.system_user s set
+             azureactivedirectoryobjectid = v.azureactivedirectoryobjectid, domainname = v.domainname,
+             fullname = v.fullname, firstname = v.firstname, lastname = v.lastname, jobtitle = v.jobtitle,
+             internalemailaddress = v.internalemailaddress, address1_telephone1 = v.address1_telephone1,
+             mobilephone = v.mobilephone, address1_line1 = v.address1_line1, address1_city = v.address1_city,
+             address1_stateorprovince = v.address1_stateorprovince, address1_postalcode = v.address1_postalcode,
+             address1_country = v.address1_country, accessmode = v.accessmode,
+             accessmode_origin = v.accessmode_origin, isdisabled = v.isdisabled, disabledreason = v.disabledreason,
+             disabled_by = v.disabled_by, islicensed = v.islicensed, issyncwithdirectory = v.issyncwithdirectory,
+             setupuser = v.setupuser, azurestate = v.azurestate, azuredeletedon = v.azuredeletedon,
+             deletedstate = v.deletedstate, isstub = v.isstub, company = v.company, onhold = v.onhold,
+             holdreason = v.holdreason, last_entitlement = v.last_entitlement, due_at = v.due_at,
+             modifiedon = v.modifiedon, modifiedby = v.modifiedby, upn_key = v.upn_key
+         from unnest(
+             $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+             $17::smallint[], $18::text[], $19::boolean[], $20::text[], $21::text[], $22::boolean[], $23::boolean[],
+             $24::boolean[], $25::smallint[], $26::timestamptz[], $27::smallint[], $28::boolean[], $29::text[],
+             $30::boolean[], $31::text[], $32::text[], $33::timestamptz[], $34::timestamptz[], $35::text[],
+             $36::text[]) as v (
+             systemuserid, azureactivedirectoryobjectid, domainname, fullname, firstname, lastname,
+             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
+             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
+             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
+             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
+             modifiedby, upn_key)
+         where s.environment = $1 and s.systemuserid = v.systemuserid",
+        environment,
+        &columns.systemuserid,
+        &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
+        &columns.domainname as &[Option<String>],
+        &columns.fullname as &[Option<String>],
+        &columns.firstname as &[Option<String>],
+        &columns.lastname as &[Option<String>],
+        &columns.jobtitle as &[Option<String>],
+        &columns.internalemailaddress as &[Option<String>],
+        &columns.address1_telephone1 as &[Option<String>],
+        &columns.mobilephone as &[Option<String>],
+        &columns.address1_line1 as &[Option<String>],
+        &columns.address1_city as &[Option<String>],
+        &columns.address1_stateorprovince as &[Option<String>],
+        &columns.address1_postalcode as &[Option<String>],
+        &columns.address1_country as &[Option<String>],
+        &columns.accessmode,
+        &columns.accessmode_origin,
+        &columns.isdisabled,
+        &columns.disabledreason as &[Option<String>],
+        &columns.disabled_by as &[Option<String>],
+        &columns.islicensed,
+        &columns.issyncwithdirectory,
+        &columns.setupuser,
+        &columns.azurestate,
+        &columns.azuredeletedon as &[Option<DateTime<Utc>>],
+        &columns.deletedstate,
+        &columns.isstub,
+        &columns.company as &[Option<String>],
+        &columns.onhold,
+        &columns.holdreason as &[Option<String>],
+        &columns.last_entitlement as &[Option<String>],
+        &columns.due_at as &[Option<DateTime<Utc>>],
+        &columns.modifiedon,
+        &columns.modifiedby,
+        &columns.upn_key as &[Option<String>],
+    )
+    .execute(db)
+    .await?;
+    expect_rows(&updated, rows.len())
+}
+
+/// Rows turned by columns, as `unnest` wants them.
+macro_rules! columns {
+    ($($column:ident: $type:ty,)*) => {
+        #[derive(Default)]
+        struct Columns {
+            $($column: Vec<$type>,)*
+            upn_key: Vec<Option<String>>,
+        }
+
+        impl Columns {
+            fn of(rows: &[&SystemUser]) -> Self {
+                let mut columns = Self::default();
+                for row in rows {
+                    $(columns.$column.push(row.$column.clone());)*
+                    let name = row.domainname.as_deref().filter(|_| row.is_live());
+                    columns.upn_key.push(name.map(upn_key));
+                }
+                columns
+            }
+        }
+    };
+}
+
+columns! {
+    systemuserid: Uuid,
+    azureactivedirectoryobjectid: Option<Uuid>,
+    applicationid: Option<Uuid>,
+    domainname: Option<String>,
+    fullname: Option<String>,
+    firstname: Option<String>,
+    lastname: Option<String>,
+    jobtitle: Option<String>,
+    internalemailaddress: Option<String>,
+    address1_telephone1: Option<String>,
+    mobilephone: Option<String>,
+    address1_line1: Option<String>,
+    address1_city: Option<String>,
+    address1_stateorprovince: Option<String>,
+    address1_postalcode: Option<String>,
+    address1_country: Option<String>,
+    accessmode: i16,
+    accessmode_origin: String,
+    isdisabled: bool,
+    disabledreason: Option<String>,
+    disabled_by: Option<String>,
+    islicensed: bool,
+    issyncwithdirectory: bool,
+    setupuser: bool,
+    azurestate: i16,
+    azuredeletedon: Option<DateTime<Utc>>,
+    deletedstate: i16,
+    isstub: bool,
+    company: Option<String>,
+    onhold: bool,
+    holdreason: Option<String>,
+    last_entitlement: Option<String>,
+    due_at: Option<DateTime<Utc>>,
+    modifiedon: DateTime<Utc>,
+    modifiedby: String,
+}

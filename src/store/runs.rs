@@ -1,0 +1,213 @@
+//! Runs of the cycle, and requests for one.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::StoreResult;
+
+/// One run.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Run {
+    /// Its number.
+    pub id: i64,
+    /// What started it: `interval`, `sync`.
+    pub trigger: String,
+    /// Whether it only showed what would change.
+    pub dry_run: bool,
+    /// The environments it judged.
+    pub environments: Vec<String>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// `complete`, `incomplete`, `held` or `failed`; none while it runs.
+    pub outcome: Option<String>,
+    /// What it did, by environment.
+    pub counts: Value,
+    /// What stood in its way, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Begins a run.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin(
+    db: &mut PgConnection,
+    trigger: &str,
+    dry_run: bool,
+    environments: &[String],
+    now: DateTime<Utc>,
+) -> StoreResult<i64> {
+    // Whoever led before and did not end its run has crashed: this caller holds the lease.
+    sqlx::query!(
+        "update rollcall.sync_run set ended_at = $1, outcome = 'failed' where ended_at is null",
+        now
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(sqlx::query_scalar!(
+        "insert into rollcall.sync_run (trigger, dry_run, environments, started_at) values ($1, $2, $3, $4) returning id",
+        trigger,
+        dry_run,
+        environments,
+        now
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Ends a run.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn end(
+    db: &mut PgConnection,
+    id: i64,
+    outcome: &str,
+    counts: &Value,
+    problems: &[String],
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.sync_run set ended_at = $2, outcome = $3, counts = $4, problems = $5 where id = $1",
+        id,
+        now,
+        outcome,
+        counts,
+        problems
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// One run by its number.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
+    Ok(
+        sqlx::query_as!(Run, "select * from rollcall.sync_run where id = $1", id)
+            .fetch_optional(db)
+            .await?,
+    )
+}
+
+/// The latest runs, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(db: &mut PgConnection, limit: i64) -> StoreResult<Vec<Run>> {
+    Ok(
+        sqlx::query_as!(Run, "select * from rollcall.sync_run order by id desc limit $1", limit)
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// When a run last ended well (nothing but a hold may have been left over).
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_success(db: &mut PgConnection) -> StoreResult<Option<DateTime<Utc>>> {
+    Ok(sqlx::query_scalar!(
+        "select ended_at from rollcall.sync_run
+         where outcome in ('complete', 'held') and not dry_run order by id desc limit 1"
+    )
+    .fetch_optional(db)
+    .await?
+    .flatten())
+}
+
+/// A request for a run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its number.
+    pub id: i64,
+    /// The environments; empty means all.
+    pub environments: Vec<String>,
+    /// New full rounds of every source.
+    pub is_full: bool,
+    /// Only show.
+    pub dry_run: bool,
+}
+
+/// Asks the leading daemon for a run.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn request(
+    db: &mut PgConnection,
+    environments: &[String],
+    is_full: bool,
+    dry_run: bool,
+    now: DateTime<Utc>,
+) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        "insert into rollcall.sync_request (environments, is_full, dry_run, requested_at) values ($1, $2, $3, $4)
+         returning id",
+        environments,
+        is_full,
+        dry_run,
+        now
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The oldest request that nobody has taken up.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_request(db: &mut PgConnection) -> StoreResult<Option<Request>> {
+    Ok(sqlx::query_as!(
+        Request,
+        "select id, environments, is_full, dry_run from rollcall.sync_request where run_id is null order by id limit 1"
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Notes which run answers a request.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn answer_request(db: &mut PgConnection, request: i64, run_id: i64) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.sync_request set run_id = $2 where id = $1",
+        request,
+        run_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Withdraws a request that nobody has taken up.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn withdraw_request(db: &mut PgConnection, request: i64) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from rollcall.sync_request where id = $1 and run_id is null",
+        request
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The run that answers a request, once there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<Option<i64>> {
+    Ok(
+        sqlx::query_scalar!("select run_id from rollcall.sync_request where id = $1", request)
+            .fetch_optional(db)
+            .await?
+            .flatten(),
+    )
+}

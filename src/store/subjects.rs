@@ -1,0 +1,80 @@
+//! What the mirror knows of some users as one environment sees them: roles and group relation.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+use crate::rules::{AdminRoles, GroupRelation};
+
+/// Roles and relation of one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Administrator roles.
+    pub roles: AdminRoles,
+    /// Relation to the security group.
+    pub relation: GroupRelation,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            roles: AdminRoles::default(),
+            relation: GroupRelation::None,
+        }
+    }
+}
+
+/// Reads the roles of some users and how they stand to a security group. `nested` are the groups within it
+/// that count. Users with neither are left out. `nested_first` as rules.md says: under full nesting a nested
+/// member counts as a member before ownership is looked at.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    group: Option<Uuid>,
+    nested: &[Uuid],
+    nested_first: bool,
+) -> StoreResult<HashMap<Uuid, Standing>> {
+    let mut standings: HashMap<Uuid, Standing> = HashMap::new();
+    let holders = sqlx::query!(
+        "select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member
+         where object_id = any($1)",
+        ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for holder in holders {
+        standings.entry(holder.object_id).or_default().roles = AdminRoles {
+            global: holder.global,
+            power_platform: holder.power_platform,
+            dynamics_365: holder.dynamics_365,
+        };
+    }
+    let Some(group) = group else { return Ok(standings) };
+    let relations = sqlx::query!(
+        r#"select object_id, bool_or(is_member and group_id = $2) as "member!",
+                  bool_or(is_owner and group_id = $2) as "owner!", bool_or(is_member and group_id <> $2) as "nested!"
+           from rollcall.directory_group_member
+           where object_id = any($1) and (group_id = $2 or group_id = any($3))
+           group by object_id"#,
+        ids,
+        group,
+        nested
+    )
+    .fetch_all(db)
+    .await?;
+    for row in relations {
+        standings.entry(row.object_id).or_default().relation = match (row.member, row.owner, row.nested) {
+            (true, _, _) => GroupRelation::Member,
+            (false, _, true) if nested_first => GroupRelation::NestedOnly,
+            (false, true, _) => GroupRelation::OwnerOnly,
+            (false, false, true) => GroupRelation::NestedOnly,
+            (false, false, false) => GroupRelation::None,
+        };
+    }
+    Ok(standings)
+}
