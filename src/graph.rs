@@ -1,1 +1,250 @@
-//! Edge: Microsoft Graph.
+//! Edge: Microsoft Graph, read only. The only user of `reqwest` and `oauth2`.
+//!
+//! [`Graph`] answers in the words of [`crate::domain::feed`]. One call is one logical read: tokens, throttling and
+//! repetition happen inside it, and nowhere else. It keeps no state between calls but the access token, decides
+//! nothing about users, and never writes to the directory.
+//!
+//! Where to look next: `client` sends and judges, `auth` obtains tokens, `wire` decodes, `link` guards where the token
+//! may travel, `fault` sorts refusals, `retry` waits, `error` lists what can go wrong.
+
+mod auth;
+mod client;
+mod endpoint;
+mod error;
+mod fault;
+mod http;
+mod link;
+mod remedy;
+mod retry;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::domain::feed::{
+    AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, SubscribedSku, UserChange,
+    UserPatch,
+};
+use wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
+use wire::user::{RawUser, SELECTION};
+
+pub use client::{Graph, Priority};
+pub use error::{BelowHttp, GraphError, TokenFault};
+pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds, Secret};
+
+/// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint
+/// that was made under another fingerprint needs a full round.
+pub const SELECTION_FINGERPRINT: &str = SELECTION;
+
+/// How often a call that reads all pages begins again when a page link expires under it.
+const RESTARTS: u32 = 2;
+
+impl Graph {
+    /// Builds the edge; sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Settings`] for settings that cannot work.
+    pub fn new(settings: &GraphSettings, clock: Clock, cancel: CancellationToken) -> Result<Self, GraphError> {
+        Self::build(settings, clock, cancel)
+    }
+
+    /// Asks the token service for a new token and says when it ends. For `check`.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Token`] with number and remedy, [`GraphError::Unavailable`], [`GraphError::Cancelled`].
+    pub async fn check_token(&self) -> Result<DateTime<Utc>, GraphError> {
+        self.renew_token().await
+    }
+
+    /// One page of the user feed; `None` begins a full round.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::LinkExpired`] only where a link was given; a first request that is refused for the same reason is
+    /// [`GraphError::BadRequest`].
+    pub async fn users_delta(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
+        let first = || format!("users/delta?$select={SELECTION}");
+        self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at).await
+    }
+
+    /// The link from which a group's membership changes follow, without reading any member. Take it before the
+    /// plain listing, else changes in between are lost.
+    ///
+    /// # Errors
+    ///
+    /// As any call; never [`GraphError::LinkExpired`].
+    pub async fn group_delta_latest(&self, group: Uuid) -> Result<Link, GraphError> {
+        let first = || format!("groups/delta?$select=members&$filter=id%20eq%20'{group}'&$deltatoken=latest");
+        let mut restarts = 0;
+        let mut at: Option<Link> = None;
+        let mut visited = client::Visited::default();
+        loop {
+            match self
+                .fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, first, at.as_ref())
+                .await
+            {
+                Ok(Page {
+                    next: Next::Delta(link),
+                    ..
+                }) => return Ok(link),
+                Ok(Page {
+                    next: Next::Page(link), ..
+                }) => {
+                    visited.step(endpoint::GROUPS_DELTA, &link)?;
+                    at = Some(link);
+                }
+                Ok(Page { next: Next::End, .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
+                Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
+                    restarts += 1;
+                    at = None;
+                    visited = client::Visited::default();
+                }
+                Err(GraphError::LinkExpired { .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One page of a group's membership changes. A large group comes in several entries.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::LinkExpired`] when the listing must be read anew.
+    pub async fn group_delta(&self, at: &Link) -> Result<Page<GroupChange>, GraphError> {
+        self.fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, String::new, Some(at))
+            .await
+    }
+
+    /// One page of a group's direct members; `None` begins the listing. Soft-deleted users are still listed.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when the group is gone, which does not mean "no members".
+    /// [`GraphError::LinkExpired`] when the listing must begin again.
+    pub async fn group_members(&self, group: Uuid, at: Option<&Link>) -> Result<Page<Principal>, GraphError> {
+        let first = || format!("groups/{group}/members?$select=id");
+        self.fetch_plain::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at)
+            .await
+    }
+
+    /// All owners of a group.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when the group is gone.
+    pub async fn group_owners(&self, group: Uuid) -> Result<Vec<Principal>, GraphError> {
+        let first = || format!("groups/{group}/owners?$select=id");
+        self.fetch_all::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
+    }
+
+    /// All active assignments of a role, permanent and activated, of any scope. Eligible ones are not among them.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn role_assignments(&self, role: AdminRole) -> Result<Vec<RoleAssignment>, GraphError> {
+        let first = || {
+            let role = role.template_id();
+            format!(
+                "roleManagement/directory/roleAssignments?$filter=roleDefinitionId%20eq%20'{role}'&$expand=principal"
+            )
+        };
+        self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, first)
+            .await
+    }
+
+    /// What the tenant has bought.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn subscribed_skus(&self) -> Result<Vec<SubscribedSku>, GraphError> {
+        self.fetch_all::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned())
+            .await
+    }
+
+    /// All soft-deleted users.
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn deleted_users(&self) -> Result<Vec<DeletedUser>, GraphError> {
+        let first = || "directory/deletedItems/microsoft.graph.user?$select=id,deletedDateTime".to_owned();
+        self.fetch_all::<RawDeletedUser>(endpoint::DELETED_USERS, first).await
+    }
+
+    /// One user by object id or user principal name; `None` where there is none, or only a soft-deleted one. An
+    /// absent property is not set.
+    ///
+    /// # Errors
+    ///
+    /// As any call; never [`GraphError::NotFound`].
+    pub async fn user(&self, id_or_upn: &str) -> Result<Option<UserPatch>, GraphError> {
+        let Some(segment) = user_segment(id_or_upn) else {
+            return Ok(None);
+        };
+        match self.fetch_user(&format!("{segment}?$select={SELECTION}")).await {
+            Ok(user) => Ok(Some(user)),
+            Err(GraphError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The groups, roles and administrative units a user is a direct member of.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when there is no such user.
+    pub async fn user_member_of(&self, id: Uuid) -> Result<Vec<Principal>, GraphError> {
+        let first = || format!("users/{id}/memberOf?$select=id");
+        self.fetch_all::<RawPrincipal>(endpoint::MEMBER_OF, first).await
+    }
+
+    /// Some user, or `None` in an empty tenant. For `check`: an `account_enabled` that is not a value shows that a
+    /// permission is missing although Graph answers (contract, section 8).
+    ///
+    /// # Errors
+    ///
+    /// As any call.
+    pub async fn sample_user(&self) -> Result<Option<UserPatch>, GraphError> {
+        let first = || format!("users?$top=1&$select={SELECTION}");
+        let page = self.fetch_plain::<RawUser>(endpoint::USERS, first, None).await?;
+        Ok(page.items.into_iter().find_map(|user| match user {
+            UserChange::Present(user) => Some(*user),
+            UserChange::Removed { .. } => None,
+        }))
+    }
+}
+
+/// The path that names a user, or nothing for a text that cannot name one and might name something else.
+fn user_segment(id_or_upn: &str) -> Option<String> {
+    if let Ok(id) = Uuid::try_parse(id_or_upn) {
+        return Some(format!("users/{id}"));
+    }
+    if !id_or_upn.contains('@') || id_or_upn.chars().any(char::is_control) {
+        return None;
+    }
+    // A name that begins with `$` must be written as a key, where a quote is doubled.
+    let quoted = id_or_upn.starts_with('$');
+    let segment = if quoted {
+        format!("users('{}')", id_or_upn.replace('\'', "''"))
+    } else {
+        id_or_upn.to_owned()
+    };
+    let mut url = Url::parse("http://localhost").ok()?;
+    url.path_segments_mut().ok()?.push(&segment);
+    let encoded = url.path().trim_start_matches('/');
+    Some(if quoted {
+        encoded.to_owned()
+    } else {
+        format!("users/{encoded}")
+    })
+}

@@ -1,0 +1,165 @@
+//! Access tokens: obtained by one credential, kept until shortly before they expire, replaced by one caller at a time.
+//!
+//! A token is opaque here; its end comes from the answer that brought it. Neither a token, nor a secret, nor the
+//! request form, nor the service's message is ever logged or kept in an error.
+
+mod assertion;
+mod request;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use oauth2::AccessToken;
+use tokio::sync::Mutex;
+
+use super::endpoint;
+use super::error::{GraphError, TokenFault};
+use super::http::Http;
+use super::link::Root;
+use super::retry::{Patience, Repetitions};
+use super::settings::GraphSettings;
+use request::TokenRequests;
+
+/// An access token and its end.
+pub(super) struct Token {
+    access: AccessToken,
+    refresh_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token(until {})", self.expires_at)
+    }
+}
+
+/// A token is replaced this long before its end, or a tenth of its life where that is shorter.
+const LONGEST_MARGIN: TimeDelta = TimeDelta::minutes(5);
+
+impl Token {
+    fn new(access: AccessToken, obtained_at: DateTime<Utc>, life: TimeDelta) -> Self {
+        let expires_at = obtained_at + life;
+        Self {
+            access,
+            refresh_at: expires_at - LONGEST_MARGIN.min(life / 10),
+            expires_at,
+        }
+    }
+
+    /// The token itself, for the request alone.
+    pub fn expose(&self) -> &str {
+        self.access.secret()
+    }
+}
+
+/// The one source of tokens.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    requests: TokenRequests,
+    fault_memory: TimeDelta,
+    kept: Mutex<Kept>,
+    /// How often a replacement failed: whoever waited meanwhile shares the failure instead of repeating it.
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    token: Option<Arc<Token>>,
+    fault: Option<(TokenFault, DateTime<Utc>)>,
+}
+
+impl Tokens {
+    pub fn new(settings: &GraphSettings, root: &Root, http: Http) -> Result<Self, GraphError> {
+        Ok(Self {
+            requests: TokenRequests::new(settings, root, http)?,
+            fault_memory: TimeDelta::from_std(settings.token_fault_memory).unwrap_or(TimeDelta::MAX),
+            kept: Mutex::default(),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    /// A token that is good for a while.
+    pub async fn get(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
+        let failures_before = self.failures.load(Ordering::Acquire);
+        let mut kept = patience.unless_cancelled(self.kept.lock()).await?;
+        let now = patience.clock.now();
+        if let Some(token) = kept.token.as_ref().filter(|token| now < token.refresh_at) {
+            return Ok(Arc::clone(token));
+        }
+        if let Some((fault, until)) = &kept.fault
+            && now < *until
+        {
+            return Err(GraphError::Token(Box::new(fault.clone())));
+        }
+        let obtained = if self.failures.load(Ordering::Acquire) == failures_before {
+            self.obtain(patience, &mut kept).await
+        } else {
+            Err(failed_meanwhile())
+        };
+        match (obtained, &kept.token) {
+            (Err(error), Some(token)) if error.is_transient() && patience.clock.now() < token.expires_at => {
+                Ok(Arc::clone(token))
+            }
+            (obtained, _) => obtained,
+        }
+    }
+
+    /// Asks the token service now, whatever is kept, and keeps the answer.
+    pub async fn renew(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
+        let mut kept = patience.unless_cancelled(self.kept.lock()).await?;
+        self.obtain(patience, &mut kept).await
+    }
+
+    /// Forgets a token that Graph refused, unless it was replaced already.
+    pub async fn discard(&self, refused: &Arc<Token>) {
+        let mut kept = self.kept.lock().await;
+        if kept.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            kept.token = None;
+        }
+    }
+
+    async fn obtain(&self, patience: &Patience, kept: &mut Kept) -> Result<Arc<Token>, GraphError> {
+        match self.obtain_patiently(patience).await {
+            Ok(token) => {
+                let token = Arc::new(token);
+                *kept = Kept {
+                    token: Some(Arc::clone(&token)),
+                    fault: None,
+                };
+                Ok(token)
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::AcqRel);
+                if let GraphError::Token(fault) = &error
+                    && !fault.transient
+                {
+                    let until = patience.clock.now().checked_add_signed(self.fault_memory);
+                    kept.fault = until.map(|until| (fault.as_ref().clone(), until));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn obtain_patiently(&self, patience: &Patience) -> Result<Token, GraphError> {
+        let mut repetitions = Repetitions::default();
+        loop {
+            match self.requests.send(patience).await {
+                Ok(token) => return Ok(token),
+                Err(request::Failure::Final(error)) => return Err(error),
+                Err(request::Failure::Again(again)) => patience.pause(&mut repetitions, *again).await?,
+            }
+        }
+    }
+}
+
+fn failed_meanwhile() -> GraphError {
+    GraphError::Unavailable {
+        endpoint: endpoint::TOKEN.template,
+        reason: "another call just failed to obtain a token".to_owned(),
+        retry_after: None,
+        source: None,
+    }
+}

@@ -1,0 +1,493 @@
+//! One request for a token, by whichever credential, and what its answer means.
+//!
+//! The OAuth exchange is the `oauth2` crate's, over our own HTTP client; the machine's identity services speak a
+//! dialect of their own. Configuration faults are never repeated.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
+use oauth2::{
+    AccessToken, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponse, RefreshToken,
+    RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
+};
+use reqwest::{Method, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::Token;
+use super::assertion::Signer;
+use crate::graph::endpoint::TOKEN;
+use crate::graph::error::{GraphError, TokenFault};
+use crate::graph::http::{Answer, Broken, Connection, Http};
+use crate::graph::link::Root;
+use crate::graph::remedy;
+use crate::graph::retry::{Again, Patience, read_retry_after};
+use crate::graph::settings::{Credential, GraphSettings, ManagedHost};
+
+/// What a client assertion is (contract, section 1.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// Life of a token whose answer does not tell.
+const UNTOLD_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// No token lives longer than about 28 hours; an answer that says more is not believed further than this.
+const LONGEST_LIFE: TimeDelta = TimeDelta::hours(48);
+/// The metadata service wants this much quiet after a failure of its own.
+const METADATA_QUIET: Duration = Duration::from_secs(1);
+
+type OAuthClient = oauth2::Client<
+    RawFault,
+    RawToken,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// Sends token requests.
+#[derive(Debug)]
+pub(super) struct TokenRequests {
+    http: Http,
+    scope: String,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    OAuth {
+        client: Box<OAuthClient>,
+        proof: Proof,
+    },
+    Managed {
+        client_id: Option<String>,
+        host: ManagedHost,
+        resource: String,
+    },
+}
+
+#[derive(Debug)]
+enum Proof {
+    /// The client holds it.
+    Secret,
+    Signed(Box<Signer>),
+    Federated(std::path::PathBuf),
+}
+
+/// Why there is no token.
+pub(super) enum Failure {
+    Final(GraphError),
+    Again(Box<Again>),
+}
+
+impl From<GraphError> for Failure {
+    fn from(error: GraphError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl TokenRequests {
+    pub fn new(settings: &GraphSettings, root: &Root, http: Http) -> Result<Self, GraphError> {
+        let authority = settings.authority.origin().ascii_serialization();
+        let token_url = format!("{authority}/{}/oauth2/v2.0/token", settings.tenant_id);
+        let oauth = || -> Result<OAuthClient, GraphError> {
+            let url = TokenUrl::new(token_url.clone())
+                .map_err(|_| GraphError::Settings("the token endpoint is no URL".to_owned()))?;
+            Ok(oauth2::Client::new(ClientId::new(settings.client_id.clone()))
+                .set_auth_type(AuthType::RequestBody)
+                .set_token_uri(url))
+        };
+        let way = match &settings.credential {
+            Credential::Secret(secret) => {
+                let client = oauth()?.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
+                Way::OAuth {
+                    client: Box::new(client),
+                    proof: Proof::Secret,
+                }
+            }
+            Credential::Certificate {
+                certificate_pem,
+                key_pem,
+            } => {
+                let signer = Signer::new(
+                    certificate_pem,
+                    key_pem.expose(),
+                    token_url.clone(),
+                    settings.client_id.clone(),
+                )?;
+                Way::OAuth {
+                    client: Box::new(oauth()?),
+                    proof: Proof::Signed(Box::new(signer)),
+                }
+            }
+            Credential::WorkloadIdentity { token_file } => Way::OAuth {
+                client: Box::new(oauth()?),
+                proof: Proof::Federated(token_file.clone()),
+            },
+            Credential::ManagedIdentity { client_id, host } => Way::Managed {
+                client_id: client_id.clone(),
+                host: host.clone(),
+                resource: format!("{}/", root.origin()),
+            },
+        };
+        Ok(Self {
+            http,
+            scope: root.scope(),
+            way,
+        })
+    }
+
+    /// Sends one request.
+    pub async fn send(&self, patience: &Patience) -> Result<Token, Failure> {
+        let now = patience.clock.now();
+        let started = Instant::now();
+        let exchanged = match &self.way {
+            Way::OAuth { client, proof } => self.exchange(client, proof, patience, now).await?,
+            Way::Managed {
+                client_id,
+                host,
+                resource,
+            } => self.ask_machine(client_id.as_deref(), host, resource, patience).await?,
+        };
+        let label = exchanged
+            .status
+            .map_or(Cow::Borrowed("error"), |status| Cow::Owned(status.as_u16().to_string()));
+        patience
+            .metrics
+            .graph_request(TOKEN.template, &label, started.elapsed());
+        match exchanged.outcome {
+            Ok(token) => Ok(token.into_token(now)),
+            Err(trouble) => Err(self.judge(trouble, exchanged.status, exchanged.retry_after, patience)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        client: &OAuthClient,
+        proof: &Proof,
+        patience: &Patience,
+        now: DateTime<Utc>,
+    ) -> Result<Exchanged, GraphError> {
+        let mut request = client
+            .exchange_client_credentials()
+            .add_scope(Scope::new(self.scope.clone()));
+        let assertion = match proof {
+            Proof::Secret => None,
+            Proof::Signed(signer) => Some(signer.sign(now)?),
+            Proof::Federated(path) => Some(read_federated_token(path).await?),
+        };
+        if let Some(assertion) = assertion {
+            request = request
+                .add_extra_param("client_assertion_type", JWT_BEARER)
+                .add_extra_param("client_assertion", assertion);
+        }
+        // The crate keeps neither status nor headers of a refusal.
+        let seen = Mutex::new((None, None));
+        let transport = |request: oauth2::HttpRequest| {
+            let seen = &seen;
+            async move {
+                let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+                let answer = self.http.exchange(request, Connection::Pooled).await?;
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) =
+                    (Some(answer.status), wanted_wait(&answer, patience));
+                into_http(answer)
+            }
+        };
+        let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
+        let (status, retry_after) = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = outcome.map_err(|error| match error {
+            RequestTokenError::Request(broken) => Trouble::Broken(broken),
+            RequestTokenError::ServerResponse(fault) => Trouble::Fault(fault),
+            // Their texts quote the body, which may hold a token.
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => Trouble::NotUnderstood,
+        });
+        Ok(Exchanged {
+            status,
+            retry_after,
+            outcome,
+        })
+    }
+
+    async fn ask_machine(
+        &self,
+        client_id: Option<&str>,
+        host: &ManagedHost,
+        resource: &str,
+        patience: &Patience,
+    ) -> Result<Exchanged, GraphError> {
+        let (mut url, version, header, value) = match host {
+            ManagedHost::InstanceMetadata { root } => {
+                let url = root.join("/metadata/identity/oauth2/token");
+                let url = url.map_err(|_| GraphError::Settings("the metadata service has no URL".to_owned()))?;
+                (url, "2018-02-01", "metadata", "true")
+            }
+            ManagedHost::AppService { endpoint, header } => {
+                (Url::clone(endpoint), "2019-08-01", "x-identity-header", header.expose())
+            }
+        };
+        url.query_pairs_mut()
+            .append_pair("api-version", version)
+            .append_pair("resource", resource);
+        if let Some(client_id) = client_id {
+            url.query_pairs_mut().append_pair("client_id", client_id);
+        }
+        let mut request = Request::new(Method::GET, url);
+        let mut value = reqwest::header::HeaderValue::from_str(value)
+            .map_err(|_| GraphError::Settings("IDENTITY_HEADER is no header value".to_owned()))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(header, value);
+        let answer = match patience
+            .unless_cancelled(self.http.exchange(request, Connection::Direct))
+            .await?
+        {
+            Ok(answer) => answer,
+            Err(broken) => {
+                return Ok(Exchanged {
+                    status: None,
+                    retry_after: None,
+                    outcome: Err(Trouble::Broken(broken)),
+                });
+            }
+        };
+        let outcome = if answer.status == StatusCode::OK {
+            serde_json::from_slice(&answer.body).map_err(|_| Trouble::NotUnderstood)
+        } else {
+            Err(serde_json::from_slice(&answer.body).map_or(Trouble::NotUnderstood, Trouble::Fault))
+        };
+        Ok(Exchanged {
+            status: Some(answer.status),
+            retry_after: wanted_wait(&answer, patience),
+            outcome,
+        })
+    }
+
+    fn judge(
+        &self,
+        trouble: Trouble,
+        status: Option<StatusCode>,
+        retry_after: Option<Duration>,
+        patience: &Patience,
+    ) -> Failure {
+        let managed = matches!(self.way, Way::Managed { .. });
+        let endpoint = TOKEN.template;
+        let (fault, reason, source) = match trouble {
+            Trouble::Broken(Broken::TooLarge(limit)) => {
+                let what = format!("more than {limit} bytes");
+                return Failure::Final(GraphError::Protocol { endpoint, what });
+            }
+            Trouble::Broken(Broken::Body(source)) => (None, "broken_body", Some(source)),
+            Trouble::Broken(Broken::Network(source)) => (None, "network", Some(source)),
+            Trouble::NotUnderstood if status == Some(StatusCode::OK) => (None, "broken_body", None),
+            Trouble::NotUnderstood => (Some(RawFault::default()), "unavailable", None),
+            Trouble::Fault(fault) => (Some(fault), "unavailable", None),
+        };
+        let fault = fault.map(|fault| fault.into_fault(status, managed));
+        tracing::warn!(
+            endpoint,
+            status = status.map(|status| status.as_u16()),
+            error = fault.as_ref().map(|fault| fault.error.as_str()),
+            aadsts = fault.as_ref().and_then(|fault| fault.aadsts),
+            trace_id = fault.as_ref().and_then(|fault| fault.trace_id.as_deref()),
+            correlation_id = fault.as_ref().and_then(|fault| fault.correlation_id.as_deref()),
+            "the token service gave no token"
+        );
+        let throttled = status == Some(StatusCode::TOO_MANY_REQUESTS);
+        if throttled {
+            patience.metrics.graph_throttled();
+        }
+        let server_failed = status.is_some_and(|status| status.is_server_error());
+        let error = match fault {
+            Some(fault) if !fault.transient => return Failure::Final(GraphError::Token(Box::new(fault))),
+            // A known fault that did not pass keeps its number.
+            Some(fault) if fault.aadsts.is_some() && !throttled => GraphError::Token(Box::new(fault)),
+            fault => {
+                let reason = match fault {
+                    Some(fault) => fault.to_string(),
+                    None => reason.to_owned(),
+                };
+                GraphError::Unavailable {
+                    endpoint,
+                    reason,
+                    retry_after,
+                    source,
+                }
+            }
+        };
+        Failure::Again(Box::new(Again {
+            reason: if throttled { "throttled" } else { reason },
+            wanted: retry_after,
+            at_least: if managed && server_failed {
+                METADATA_QUIET
+            } else {
+                Duration::ZERO
+            },
+            error,
+        }))
+    }
+}
+
+struct Exchanged {
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    outcome: Result<RawToken, Trouble>,
+}
+
+enum Trouble {
+    Broken(Broken),
+    Fault(RawFault),
+    NotUnderstood,
+}
+
+async fn read_federated_token(path: &std::path::Path) -> Result<String, GraphError> {
+    let token = tokio::fs::read_to_string(path).await.map_err(|error| {
+        GraphError::Settings(format!(
+            "the federated token file {} cannot be read: {error}",
+            path.display()
+        ))
+    })?;
+    Ok(token.trim().to_owned())
+}
+
+fn wanted_wait(answer: &Answer, patience: &Patience) -> Option<Duration> {
+    read_retry_after(answer.header("retry-after")?, patience.clock.now())
+}
+
+fn into_http(answer: Answer) -> Result<oauth2::HttpResponse, Broken> {
+    let mut response = oauth2::http::Response::new(answer.body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    Ok(response)
+}
+
+/// A token answer in any of the dialects: numbers may be texts, and only one end may be told.
+#[derive(Debug, Serialize, Deserialize)]
+struct RawToken {
+    access_token: AccessToken,
+    #[serde(default)]
+    token_type: RawTokenType,
+    #[serde(default)]
+    expires_in: Option<RawNumber>,
+    #[serde(default)]
+    expires_on: Option<RawNumber>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct RawTokenType(String);
+
+impl TokenType for RawTokenType {}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawNumber {
+    Number(f64),
+    Text(String),
+}
+
+impl RawNumber {
+    fn seconds(&self) -> Option<f64> {
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        number.is_finite().then_some(number)
+    }
+}
+
+impl RawToken {
+    fn life(&self, now: DateTime<Utc>) -> TimeDelta {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
+        let since = |end: f64| end - now.timestamp() as f64;
+        let told = self.expires_in.as_ref().and_then(RawNumber::seconds);
+        let told = told.or_else(|| self.expires_on.as_ref().and_then(RawNumber::seconds).map(since));
+        let Some(seconds) = told else { return UNTOLD_LIFE };
+        let life = Duration::try_from_secs_f64(seconds.max(0.0))
+            .ok()
+            .and_then(|life| TimeDelta::from_std(life).ok());
+        life.map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE))
+    }
+
+    fn into_token(self, now: DateTime<Utc>) -> Token {
+        let life = self.life(now);
+        Token::new(self.access_token, now, life)
+    }
+}
+
+impl TokenResponse for RawToken {
+    type TokenType = RawTokenType;
+
+    fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+    fn token_type(&self) -> &RawTokenType {
+        &self.token_type
+    }
+    fn expires_in(&self) -> Option<Duration> {
+        None
+    }
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        None
+    }
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+/// A refusal of the token service. Its description is only searched for the number.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct RawFault {
+    error: String,
+    error_description: Option<String>,
+    error_codes: Vec<u32>,
+    trace_id: Option<String>,
+    correlation_id: Option<String>,
+}
+
+impl fmt::Display for RawFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+impl ErrorResponse for RawFault {}
+
+impl RawFault {
+    fn into_fault(self, status: Option<StatusCode>, managed: bool) -> TokenFault {
+        let aadsts = self
+            .error_codes
+            .first()
+            .copied()
+            .or_else(|| number_in(self.error_description.as_deref()?));
+        let status = status.map_or(0, |status| status.as_u16());
+        let passing = match status {
+            408 | 429 | 500.. => true,
+            404 | 410 => managed,
+            _ => false,
+        };
+        let known =
+            aadsts.is_some_and(remedy::is_transient) || self.error_codes.iter().any(|n| remedy::is_transient(*n));
+        TokenFault {
+            transient: passing || known || self.error.eq_ignore_ascii_case("temporarily_unavailable"),
+            error: self.error.chars().filter(char::is_ascii_graphic).take(100).collect(),
+            aadsts,
+            trace_id: self.trace_id.filter(|id| is_plain(id)),
+            correlation_id: self.correlation_id.filter(|id| is_plain(id)),
+            status,
+        }
+    }
+}
+
+/// The number in `AADSTS70011: …`.
+fn number_in(description: &str) -> Option<u32> {
+    let (_, rest) = description.split_once("AADSTS")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn is_plain(id: &str) -> bool {
+    id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,174 @@
+//! Every way in which Graph or its token service can fail, with what to do about it.
+//!
+//! No variant carries a link, a token, a secret, an error message of the service or personal data: only endpoint
+//! templates, codes and correlation ids, so that the whole chain can be logged.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::remedy;
+
+/// A failed call.
+#[derive(Debug, Error)]
+pub enum GraphError {
+    /// The token service refused the application.
+    #[error("obtain an access token")]
+    Token(#[source] Box<TokenFault>),
+    /// Graph refused the token, and a fresh one too (401).
+    #[error("fetch {endpoint} with a token that Graph accepts")]
+    Unauthorized {
+        /// The endpoint's template.
+        endpoint: &'static str,
+    },
+    /// A permission is missing (403).
+    #[error("fetch {endpoint}, which is forbidden ({code})")]
+    Forbidden {
+        /// The endpoint's template.
+        endpoint: &'static str,
+        /// The permission to grant.
+        permission: &'static str,
+        /// The service's code.
+        code: String,
+    },
+    /// The object does not exist (404).
+    #[error("find the object behind {endpoint}")]
+    NotFound {
+        /// The endpoint's template.
+        endpoint: &'static str,
+    },
+    /// A stored link is dead: begin a full round. Only calls that were given a link answer this.
+    #[error("follow a stored link of {endpoint}, which has expired ({cause})")]
+    LinkExpired {
+        /// The endpoint's template.
+        endpoint: &'static str,
+        /// The code that said so, in lower case, or `gone` or `http_400` where none came. Not bounded: no metric label.
+        cause: String,
+    },
+    /// The request was refused for good (any other 4xx, 501).
+    #[error("fetch {endpoint}, which is refused with {status} ({code})")]
+    BadRequest {
+        /// The endpoint's template.
+        endpoint: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The service's code.
+        code: String,
+    },
+    /// Throttled, broken or out of reach, after every permitted repetition.
+    #[error("reach {endpoint} ({reason})")]
+    Unavailable {
+        /// The endpoint's template; `token` for the token service.
+        endpoint: &'static str,
+        /// What the last attempt met, such as `429 TooManyRequests`.
+        reason: String,
+        /// How long the service wanted the caller to wait.
+        retry_after: Option<Duration>,
+        /// What went wrong below HTTP.
+        #[source]
+        source: Option<BelowHttp>,
+    },
+    /// The answer is not what the contract promises.
+    #[error("understand the answer of {endpoint}: {what}")]
+    Protocol {
+        /// The endpoint's template.
+        endpoint: &'static str,
+        /// What is wrong, without values.
+        what: String,
+    },
+    /// A link points elsewhere; nothing was sent.
+    #[error("follow a link of {endpoint} to the foreign host {host}")]
+    ForeignLink {
+        /// The endpoint's template.
+        endpoint: &'static str,
+        /// Where it points.
+        host: String,
+    },
+    /// The daemon is stopping.
+    #[error("finish before the stop")]
+    Cancelled,
+    /// The settings cannot work.
+    #[error("use the Graph settings: {0}")]
+    Settings(String),
+}
+
+/// What went wrong below HTTP, without the URL.
+pub type BelowHttp = Box<dyn std::error::Error + Send + Sync>;
+
+impl GraphError {
+    /// Whether the same call may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Token(fault) => fault.transient,
+            _ => false,
+        }
+    }
+
+    /// How long the service wants to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Token(fault) => fault.aadsts.and_then(remedy::for_aadsts).map(str::to_owned),
+            Self::Unauthorized { .. } => Some(
+                "The token service issues tokens that Graph does not accept: check that `cloud`, authority and Graph \
+                 root belong together, and this machine's clock."
+                    .to_owned(),
+            ),
+            Self::Forbidden { permission, .. } => Some(format!(
+                "Grant the application permission {permission} and give admin consent; a new grant shows in tokens \
+                 issued after it."
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What the token service said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFault {
+    /// The OAuth code, such as `invalid_client`; empty where the answer was not understood.
+    pub error: String,
+    /// The AADSTS number.
+    pub aadsts: Option<u32>,
+    /// For Microsoft's support.
+    pub trace_id: Option<String>,
+    /// For Microsoft's support.
+    pub correlation_id: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Whether asking again later can help.
+    pub transient: bool,
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "answered {}", self.status)?;
+        if !self.error.is_empty() {
+            write!(f, " {}", self.error)?;
+        }
+        if let Some(number) = self.aadsts {
+            write!(f, " AADSTS{number}")?;
+        }
+        if let Some(trace) = &self.trace_id {
+            write!(f, ", trace id {trace}")?;
+        }
+        if let Some(correlation) = &self.correlation_id {
+            write!(f, ", correlation id {correlation}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TokenFault {}

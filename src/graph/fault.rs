@@ -1,0 +1,138 @@
+//! What a refusal means: reads the error body of Graph (contract, section 7.3) and sorts it.
+//!
+//! Branches on status and code, never on a message, and keeps no message: messages may name people.
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::endpoint::Endpoint;
+use super::error::GraphError;
+
+/// What a request brought along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// Nothing: a first request.
+    Nothing,
+    /// A next link of a plain listing.
+    PageLink,
+    /// A next or delta link of a delta feed.
+    DeltaLink,
+}
+
+/// The codes of an error body, outermost first; empty ones left out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Codes(Vec<String>);
+
+impl Codes {
+    /// Reads them; a body that is not Graph's has none.
+    pub fn decode(body: &[u8]) -> Self {
+        let mut codes = Vec::new();
+        let mut level = serde_json::from_slice::<RawErrorBody>(body).ok().map(|body| body.error);
+        while let Some(error) = level {
+            if let Some(Text::Text(code)) = error.code
+                && !code.trim().is_empty()
+            {
+                codes.push(code.trim().chars().filter(|c| c.is_ascii_graphic()).take(100).collect());
+            }
+            level = error.inner_error.or(error.innererror).map(|inner| *inner);
+        }
+        Self(codes)
+    }
+
+    /// The code to show; the outermost, since inner ones often only repeat the status.
+    pub fn shown(&self) -> &str {
+        self.0.first().map_or("no code", String::as_str)
+    }
+
+    fn find(&self, known: &[&str]) -> Option<String> {
+        self.0
+            .iter()
+            .find(|code| known.iter().any(|known| known.eq_ignore_ascii_case(code)))
+            .map(|c| c.to_lowercase())
+    }
+}
+
+/// Says that the state behind a link is lost, whatever the status.
+const LOST_STATE: [&str; 3] = ["resyncRequired", "syncStateNotFound", "Directory_ExpiredPageToken"];
+/// Says so too, but only of a request that carried a link; elsewhere it means a bad query.
+const UNSUPPORTED_QUERY: &str = "Request_UnsupportedQuery";
+
+/// Why a link is dead, if this refusal says so (contract, section 2.6).
+fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<String> {
+    if carries == Carries::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
+        return None;
+    }
+    if let Some(code) = codes.find(&LOST_STATE).or_else(|| codes.find(&[UNSUPPORTED_QUERY])) {
+        return Some(code);
+    }
+    match status.as_u16() {
+        410 => Some("gone".to_owned()),
+        403 | 404 => None,
+        _ if carries == Carries::DeltaLink => Some(match codes.0.first() {
+            Some(code) => code.to_lowercase(),
+            None => format!("http_{}", status.as_u16()),
+        }),
+        _ => None,
+    }
+}
+
+/// The error behind a refusal that is not worth repeating.
+pub(super) fn refusal(endpoint: Endpoint, carries: Carries, status: StatusCode, codes: &Codes) -> GraphError {
+    let Endpoint {
+        template: endpoint,
+        permission,
+    } = endpoint;
+    if let Some(cause) = dead_link(carries, status, codes) {
+        return GraphError::LinkExpired { endpoint, cause };
+    }
+    match status.as_u16() {
+        403 => GraphError::Forbidden {
+            endpoint,
+            permission,
+            code: codes.shown().to_owned(),
+        },
+        404 => GraphError::NotFound { endpoint },
+        status @ (400.. | ..200) => GraphError::BadRequest {
+            endpoint,
+            status,
+            code: codes.shown().to_owned(),
+        },
+        status => GraphError::Protocol {
+            endpoint,
+            what: format!("answered {status}"),
+        },
+    }
+}
+
+/// Statuses worth repeating, with the metric label. 408 is a time-out in all but name.
+pub(super) fn worth_repeating(status: StatusCode) -> Option<&'static str> {
+    match status.as_u16() {
+        429 => Some("throttled"),
+        408 | 500 | 502 | 503 | 504 | 509 => Some("unavailable"),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct RawErrorBody {
+    error: RawError,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    #[serde(default)]
+    code: Option<Text>,
+    // Spelled both ways (contract, section 7.3).
+    #[serde(default, rename = "innerError")]
+    inner_error: Option<Box<RawError>>,
+    #[serde(default)]
+    innererror: Option<Box<RawError>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Other(IgnoredAny),
+}

@@ -1,0 +1,128 @@
+//! One HTTP exchange: the clients, and a body read whole within a limit. The only place that builds HTTP clients.
+//!
+//! Never follows a redirect, never verifies less than everything, never lets a URL into an error.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Certificate, Client, Request, StatusCode, redirect};
+
+use super::error::{BelowHttp, GraphError};
+use super::settings::{GraphSettings, is_loopback};
+
+/// The clients, sharing one configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    pooled: Client,
+    fresh: Client,
+    direct: Client,
+    limit: usize,
+}
+
+/// Which connection a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// One that is open already, if there is one.
+    Pooled,
+    /// A new one: a 503 is repeated away from the machine that answered it (contract, section 7.3).
+    Fresh,
+    /// A new one that goes past every proxy: for the metadata service.
+    Direct,
+}
+
+/// An answer with its whole body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// No connection, no answer, or not in time.
+    #[error("send the request")]
+    Network(#[source] BelowHttp),
+    /// The body ended early or does not decompress.
+    #[error("read the body")]
+    Body(#[source] BelowHttp),
+    /// The body is larger than the limit, in bytes.
+    #[error("read a body of more than {0} bytes")]
+    TooLarge(usize),
+}
+
+impl Http {
+    pub fn new(settings: &GraphSettings) -> Result<Self, GraphError> {
+        // The process may have installed it already; both are ring's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let certificates = match &settings.extra_ca_pem {
+            None => Vec::new(),
+            Some(pem) => Certificate::from_pem_bundle(pem)
+                .ok()
+                .filter(|certificates| !certificates.is_empty())
+                .ok_or_else(|| GraphError::Settings("the extra root certificates are not PEM".to_owned()))?,
+        };
+        let local = is_loopback(&settings.graph_root) && is_loopback(&settings.authority);
+        let build = |connection: Connection| {
+            let mut builder = Client::builder()
+                .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .connect_timeout(settings.connect_timeout)
+                .timeout(settings.request_timeout)
+                .tls_certs_merge(certificates.iter().cloned());
+            if connection != Connection::Pooled {
+                builder = builder.pool_max_idle_per_host(0);
+            }
+            if connection == Connection::Direct || local {
+                builder = builder.no_proxy();
+            }
+            builder
+                .build()
+                .map_err(|error| GraphError::Settings(format!("no HTTP client can be built: {error}")))
+        };
+        Ok(Self {
+            pooled: build(Connection::Pooled)?,
+            fresh: build(Connection::Fresh)?,
+            direct: build(Connection::Direct)?,
+            limit: settings.response_limit,
+        })
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub async fn exchange(&self, request: Request, connection: Connection) -> Result<Answer, Broken> {
+        let client = match connection {
+            Connection::Pooled => &self.pooled,
+            Connection::Fresh => &self.fresh,
+            Connection::Direct => &self.direct,
+        };
+        let mut response = client
+            .execute(request)
+            .await
+            .map_err(|error| Broken::Network(below(error)))?;
+        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut body = Vec::with_capacity(announced.min(self.limit));
+        while let Some(chunk) = response.chunk().await.map_err(|error| Broken::Body(below(error)))? {
+            if body.len() + chunk.len() > self.limit {
+                return Err(Broken::TooLarge(self.limit));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+}
+
+fn below(error: reqwest::Error) -> BelowHttp {
+    Box::new(error.without_url())
+}

@@ -1,0 +1,281 @@
+//! From bytes to the domain's shapes, in one pass.
+//!
+//! Decoding is the largest single cost of a round, so a page is read straight from its bytes into the final types.
+//! Only when that fails is the page read again entry by entry, so that one malformed entry is set aside instead of
+//! failing its page. Never puts a value of the page into an error or a complaint: they are logged.
+
+pub(super) mod relation;
+pub(super) mod user;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::domain::feed::{Link, Next, Page};
+
+/// Why a body cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Undecodable {
+    /// It is not JSON, or ends early: worth fetching again.
+    Broken,
+    /// It is JSON of another shape than the contract's.
+    Shape(String),
+}
+
+/// A wire shape that becomes an item, or a complaint about itself.
+pub(super) trait Raw: DeserializeOwned {
+    /// What it becomes.
+    type Item;
+    /// Becomes it; complaints about parts of the entry go to `unreadable`, and an entry without a usable id is only
+    /// that. Returns nothing then.
+    fn finish(self, unreadable: &mut Vec<String>) -> Option<Self::Item>;
+}
+
+/// A list as it arrived: links not yet judged.
+#[derive(Debug)]
+pub(super) struct Listing<T> {
+    pub items: Vec<T>,
+    pub unreadable: Vec<String>,
+    next_link: Option<String>,
+    delta_link: Option<String>,
+}
+
+/// Reads a list.
+pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
+    match serde_json::from_slice::<RawPage<R>>(body) {
+        Ok(page) => {
+            let mut unreadable = Vec::new();
+            let entries = page.value.ok_or_else(no_value)?;
+            let mut items = Vec::with_capacity(entries.len());
+            items.extend(entries.into_iter().filter_map(|entry| entry.finish(&mut unreadable)));
+            Ok(Listing {
+                items,
+                unreadable,
+                next_link: page.next_link,
+                delta_link: page.delta_link,
+            })
+        }
+        Err(error) if error.classify() == Category::Data => decode_entry_by_entry::<R>(body),
+        Err(_) => Err(Undecodable::Broken),
+    }
+}
+
+fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
+    let page: RawPage<&RawValue> = decode_with_path(body)?;
+    let mut items = Vec::new();
+    let mut unreadable = Vec::new();
+    for (index, entry) in page.value.ok_or_else(no_value)?.into_iter().enumerate() {
+        match decode_with_path::<R>(entry.get().as_bytes()) {
+            Ok(entry) => items.extend(entry.finish(&mut unreadable)),
+            Err(Undecodable::Shape(what)) => unreadable.push(format!("entry {index}: {what}")),
+            Err(Undecodable::Broken) => return Err(Undecodable::Broken),
+        }
+    }
+    Ok(Listing {
+        items,
+        unreadable,
+        next_link: page.next_link,
+        delta_link: page.delta_link,
+    })
+}
+
+fn no_value() -> Undecodable {
+    Undecodable::Shape("there is no `value`".to_owned())
+}
+
+/// Reads one object; on failure names the place, not what stood there.
+pub(super) fn decode_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Undecodable> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if error.inner().classify() == Category::Data {
+            Undecodable::Shape(format!("a wrong type at `{}`", error.path()))
+        } else {
+            Undecodable::Broken
+        }
+    })?;
+    deserializer.end().map_err(|_| Undecodable::Broken)?;
+    Ok(value)
+}
+
+impl<T> Listing<T> {
+    /// As a page of a delta feed: exactly one link.
+    pub fn into_delta_page(self, requested: &str) -> Result<Page<T>, String> {
+        let next = match (self.next_link, self.delta_link) {
+            (Some(next), None) => Next::Page(unlike(requested, next)?),
+            (None, Some(delta)) => Next::Delta(Link::new(delta)),
+            (Some(_), Some(_)) => return Err("a delta page has both a next and a delta link".to_owned()),
+            (None, None) => return Err("a delta page has neither a next nor a delta link".to_owned()),
+        };
+        Ok(Page {
+            items: self.items,
+            unreadable: self.unreadable,
+            next,
+        })
+    }
+
+    /// As a page of a plain listing: a next link, or the end.
+    pub fn into_plain_page(self, requested: &str) -> Result<Page<T>, String> {
+        let next = match self.next_link {
+            Some(next) => Next::Page(unlike(requested, next)?),
+            None => Next::End,
+        };
+        Ok(Page {
+            items: self.items,
+            unreadable: self.unreadable,
+            next,
+        })
+    }
+}
+
+/// A next link that leads back to the page it stands on would never end (contract, section 2.3).
+fn unlike(requested: &str, next: String) -> Result<Link, String> {
+    if next == requested {
+        return Err("a next link leads back to its own page".to_owned());
+    }
+    Ok(Link::new(next))
+}
+
+/// A page before its entries are judged.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct RawPage<T> {
+    #[serde(default, rename = "@odata.nextLink")]
+    next_link: Option<String>,
+    #[serde(default, rename = "@odata.deltaLink")]
+    delta_link: Option<String>,
+    #[serde(default)]
+    value: Option<Vec<T>>,
+}
+
+/// An id where one is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RawId {
+    /// There is none, or null.
+    #[default]
+    Missing,
+    /// A text that is no GUID.
+    Malformed,
+    /// A GUID.
+    Guid(Uuid),
+}
+
+impl RawId {
+    /// The GUID, or a complaint about what carries it.
+    pub fn or_complain(self, what: &str, unreadable: &mut Vec<String>) -> Option<Uuid> {
+        match self {
+            Self::Guid(id) => return Some(id),
+            Self::Missing => unreadable.push(format!("{what} has no id")),
+            Self::Malformed => unreadable.push(format!("the id of {what} is no GUID")),
+        }
+        None
+    }
+
+    /// The GUID, if it is one.
+    pub fn guid(self) -> Option<Uuid> {
+        match self {
+            Self::Guid(id) => Some(id),
+            Self::Missing | Self::Malformed => None,
+        }
+    }
+}
+
+/// GUIDs come in either case and always with hyphens.
+const GUID_LENGTH: usize = 36;
+
+impl<'de> Deserialize<'de> for RawId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawIdVisitor)
+    }
+}
+
+struct RawIdVisitor;
+
+impl serde::de::Visitor<'_> for RawIdVisitor {
+    type Value = RawId;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an id")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RawId, E> {
+        let guid = if text.len() == GUID_LENGTH {
+            Uuid::try_parse(text).ok()
+        } else {
+            None
+        };
+        Ok(guid.map_or(RawId::Malformed, RawId::Guid))
+    }
+
+    fn visit_unit<E>(self) -> Result<RawId, E> {
+        Ok(RawId::Missing)
+    }
+}
+
+/// A short text that is only compared: read without allocation by what `T` makes of it. Null is the default.
+pub(super) struct Compared<T>(pub T);
+
+impl<'de, T: Default + for<'s> From<&'s str>> Deserialize<'de> for Compared<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<T: Default + for<'s> From<&'s str>> serde::de::Visitor<'_> for Visitor<T> {
+            type Value = Compared<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Compared(T::from(text)))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Compared(T::default()))
+            }
+        }
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: Default> Default for Compared<T> {
+    fn default() -> Self {
+        Self(T::default())
+    }
+}
+
+/// What `@odata.type` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ObjectType {
+    /// Not named, hence a user.
+    #[default]
+    Unnamed,
+    User,
+    AgentUser,
+    Group,
+    Other,
+}
+
+impl From<&str> for ObjectType {
+    fn from(text: &str) -> Self {
+        let name = text.rsplit(['.', '#']).next().unwrap_or_default();
+        if name.is_empty() {
+            Self::Unnamed
+        } else if name.eq_ignore_ascii_case("user") {
+            Self::User
+        } else if name.eq_ignore_ascii_case("agentUser") {
+            Self::AgentUser
+        } else if name.eq_ignore_ascii_case("group") {
+            Self::Group
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What `capabilityStatus` says: whether a plan or SKU can be used. Unknown words mean no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usable(pub bool);
+
+impl From<&str> for Usable {
+    fn from(text: &str) -> Self {
+        Self(text.eq_ignore_ascii_case("Enabled") || text.eq_ignore_ascii_case("Warning"))
+    }
+}
