@@ -4,5 +4,6 @@ pub mod directory_user;
 pub mod environment;
 pub mod feed;
 pub mod field;
+pub mod licence;
 pub mod reason;
 pub mod system_user;
