@@ -3,6 +3,7 @@
 //! The directory flows in one direction: Graph → mirror → verdict → plan → SystemUser.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod graph;
 pub mod plan;

@@ -1,0 +1,230 @@
+//! The configuration: one TOML file, single keys overridden by `ROLLCALL__SECTION__KEY`, secrets named by place.
+//!
+//! Each section has a file: a `Raw…` struct in the shape of the file, and the validated values the program uses.
+//! Loading stops at the first problem and says it in one line: where, which key, what is expected. It must never
+//! guess (a number is no text), never accept a secret in the file itself, and never repeat one in a message.
+//! The keys are described for administrators in `config/rollcall.toml`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::environment::Environment;
+use crate::domain::licence::{Catalogue, Category, ViralCountsAs};
+
+pub mod database;
+pub mod environment;
+mod fingerprint;
+pub mod guard;
+pub mod http;
+pub mod licenses;
+pub mod secret;
+mod show;
+mod source;
+mod strict;
+pub mod sync;
+pub mod telemetry;
+pub mod tenant;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use database::Database;
+pub use fingerprint::fingerprint;
+pub use guard::Guard;
+pub use http::{ApiRole, ApiToken, Http};
+pub use secret::{Secret, SecretSource};
+pub use sync::Sync;
+pub use telemetry::Telemetry;
+pub use tenant::{Credential, Tenant};
+
+use licenses::Licenses;
+use secret::Surroundings;
+
+/// The validated configuration. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was loaded from.
+    pub file: PathBuf,
+    /// Section `[tenant]`.
+    pub tenant: Tenant,
+    /// Section `[database]`.
+    pub database: Database,
+    /// Section `[sync]`.
+    pub sync: Sync,
+    /// Section `[guard]`.
+    pub guard: Guard,
+    /// Section `[http]`.
+    pub http: Http,
+    /// Section `[telemetry]`.
+    pub telemetry: Telemetry,
+    /// The built-in licence catalogue with the moves of `[licenses]`.
+    pub catalogue: Catalogue,
+    /// The plans that `[licenses]` moves.
+    pub moved_plans: BTreeMap<uuid::Uuid, Category>,
+    /// What viral plans are worth.
+    pub viral_counts_as: ViralCountsAs,
+    /// Whether the tenant has a Marketing licence; `None` lets its SKUs say so.
+    pub tenant_marketing: Option<bool>,
+    /// The environments, in the order of the file; at least one.
+    pub environments: Vec<Environment>,
+    /// Sentences for the operator: legal, but should not stay.
+    pub warnings: Vec<String>,
+    /// Keys that variables have set: path → variable.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Why there is no configuration: one line with place, key and expectation. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, or the environment variable that set the value.
+    pub place: String,
+    /// The key's path, such as `environment[0].kind`; empty if the problem is not with a key.
+    pub path: String,
+    /// What is wrong and what is expected.
+    pub problem: String,
+}
+
+/// A problem with a key, before it is known where the value came from.
+#[derive(Debug)]
+pub(crate) struct Issue {
+    path: String,
+    problem: String,
+}
+
+impl Issue {
+    fn new(path: &str, problem: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => write!(f, "{}: {}", self.place, self.problem),
+            path => write!(f, "{}: {path}: {}", self.place, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    tenant: tenant::RawTenant,
+    database: database::RawDatabase,
+    #[serde(default)]
+    sync: sync::RawSync,
+    #[serde(default)]
+    guard: guard::RawGuard,
+    #[serde(default)]
+    http: http::RawHttp,
+    #[serde(default)]
+    telemetry: telemetry::RawTelemetry,
+    #[serde(default)]
+    licenses: licenses::RawLicenses,
+    #[serde(default)]
+    fields: environment::RawFields,
+    environment: Vec<environment::RawEnvironment>,
+}
+
+impl Config {
+    /// Loads the file, applies the overrides among `variables`, reads the secrets, and validates everything.
+    /// `variables` are the process's environment variables. Relative paths in the configuration start at the
+    /// folder of the file.
+    ///
+    /// # Errors
+    /// The first problem found.
+    pub fn load(path: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let variables: BTreeMap<String, String> = variables.collect();
+        let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let overrides = source::Overrides::pick(&variables)?;
+        let raw: RawConfig = source::read(path, &text, &overrides)?;
+        let mut surroundings = Surroundings {
+            folder: path.parent().unwrap_or(Path::new("")),
+            variables: &variables,
+            warnings: Vec::new(),
+        };
+        let mut config = raw
+            .validate(&mut surroundings)
+            .map_err(|issue| source::locate(path, &overrides, issue))?;
+        config.overrides = overrides.names();
+        path.clone_into(&mut config.file);
+        config.warnings = surroundings.warnings;
+        config.warn_of_open_password();
+        Ok(config)
+    }
+
+    /// A password in a file that everybody can read.
+    fn warn_of_open_password(&mut self) {
+        let in_file = self.database.url_file.is_none() && !self.overrides.contains_key("database.url");
+        let readable_by_all = || fs::metadata(&self.file).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
+        if in_file && self.database.has_password() && readable_by_all() {
+            self.warnings.push(format!(
+                "database.url: holds a password, and every user of this machine can read {}; use url_file",
+                self.file.display()
+            ));
+        }
+    }
+}
+
+impl RawConfig {
+    fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Config, Issue> {
+        let tenant = self.tenant.validate(surroundings)?;
+        let database = self.database.validate(surroundings)?;
+        let sync = self.sync.validate(surroundings)?;
+        let guard = self.guard.validate()?;
+        let http = self.http.validate()?;
+        let telemetry = self.telemetry.validate()?;
+        let Licenses {
+            catalogue,
+            moved,
+            viral_counts_as,
+            tenant_marketing,
+        } = self.licenses.validate()?;
+        let environments = environment::validate(self.environment, &self.fields, surroundings)?;
+        Ok(Config {
+            file: PathBuf::new(),
+            tenant,
+            database,
+            sync,
+            guard,
+            http,
+            telemetry,
+            catalogue,
+            moved_plans: moved,
+            viral_counts_as,
+            tenant_marketing,
+            environments,
+            warnings: Vec::new(),
+            overrides: BTreeMap::new(),
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    let problem = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "there is no such configuration file; choose another with --config FILE or ROLLCALL_CONFIG".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => "cannot be read; let the user that runs rollcall read it".to_owned(),
+        io::ErrorKind::InvalidData => "not text; expected a TOML file in UTF-8".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    ConfigError {
+        place: path.display().to_string(),
+        path: String::new(),
+        problem,
+    }
+}

@@ -1,0 +1,130 @@
+//! Section `[database]`: where the table lives. The URL may hold a password, so it is a secret everywhere.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::Issue;
+use super::secret::{Secret, Surroundings};
+
+/// Section `[database]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// The URL, password included.
+    pub url: Secret,
+    /// The file it was read from; `None` if the configuration itself holds it.
+    pub url_file: Option<PathBuf>,
+    /// Connections of the pool.
+    pub max_connections: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawDatabase {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+    max_connections: u32,
+}
+
+impl Default for RawDatabase {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            max_connections: 8,
+        }
+    }
+}
+
+impl RawDatabase {
+    pub(super) fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Database, Issue> {
+        let (path, url) = match (self.url, &self.url_file) {
+            (Some(url), None) => ("database.url", Secret::new(url)),
+            (None, Some(file)) => (
+                "database.url_file",
+                surroundings.secret_file("database.url_file", file)?,
+            ),
+            (Some(_), Some(_)) => {
+                return Err(Issue::new(
+                    "database",
+                    "url and url_file are both given; expected one of them",
+                ));
+            }
+            (None, None) => {
+                return Err(Issue::new(
+                    "database.url",
+                    "missing; expected \"postgres://user@host/database\", or url_file with the file that holds it",
+                ));
+            }
+        };
+        // The problem never repeats the text: it may hold a password.
+        if !is_postgres_url(url.expose()) {
+            return Err(Issue::new(
+                path,
+                "this is no PostgreSQL URL; expected postgres://user:password@host:port/database (percent-encode \
+                 special characters in the password)",
+            ));
+        }
+        if !(1..=1000).contains(&self.max_connections) {
+            return Err(Issue::new(
+                "database.max_connections",
+                "out of bounds; expected 1 to 1000",
+            ));
+        }
+        Ok(Database {
+            url,
+            url_file: self.url_file,
+            max_connections: self.max_connections,
+        })
+    }
+}
+
+/// Whether the text is a URL of PostgreSQL whose password, if any, is where [`Database::shown_url`] looks for it.
+/// One that holds `/`, `?` or `#` without percent-encoding would end up in the path or after it.
+fn is_postgres_url(text: &str) -> bool {
+    let scheme = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    let plain = |key: &str| {
+        key.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    };
+    scheme
+        && Url::parse(text).is_ok_and(|url| {
+            url.fragment().is_none() && !url.path().contains('@') && url.query_pairs().all(|(key, _)| plain(&key))
+        })
+}
+
+impl Database {
+    /// The URL with every password replaced, fit to be shown.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        const HIDDEN: &str = "redacted";
+        let Ok(mut url) = Url::parse(self.url.expose()) else {
+            return HIDDEN.to_owned();
+        };
+        if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+            return HIDDEN.to_owned();
+        }
+        if url.query().is_some() {
+            let pairs: Vec<(String, String)> = url
+                .query_pairs()
+                .map(|(key, value)| {
+                    let shown = if key.contains("password") {
+                        HIDDEN.to_owned()
+                    } else {
+                        value.into_owned()
+                    };
+                    (key.into_owned(), shown)
+                })
+                .collect();
+            url.query_pairs_mut().clear().extend_pairs(pairs);
+        }
+        url.into()
+    }
+
+    /// Whether the URL itself carries a password.
+    pub(super) fn has_password(&self) -> bool {
+        Url::parse(self.url.expose())
+            .is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(key, _)| key.contains("password")))
+    }
+}

@@ -1,0 +1,226 @@
+//! Section `[http]`: where the API listens and who may call it.
+//!
+//! An API that others can reach must have a credential: anything but loopback without one is refused. Tokens are
+//! stored as hashes only.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+use super::Issue;
+use super::value::{FromText, Parsed, hex};
+
+/// Section `[http]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where API, health and metrics are served.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served instead, if given. They are open by design.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The audience of accepted Entra access tokens; without one none is accepted.
+    pub audience: Option<String>,
+    /// Static tokens.
+    pub tokens: Vec<ApiToken>,
+}
+
+/// A static API token. The token itself is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Who holds it; the actor in the change log.
+    pub name: String,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// What it may do.
+    pub roles: Vec<ApiRole>,
+}
+
+/// What a caller of the API may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ApiRole {
+    /// Read everything.
+    Read,
+    /// Ask for access on behalf of somebody who signs in.
+    Access,
+    /// Change users, decide on held runs, start jobs.
+    Operate,
+}
+
+impl ApiRole {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Access, Self::Operate];
+
+    /// The name in the configuration and in Entra access tokens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "Rollcall.Read",
+            Self::Access => "Rollcall.Access",
+            Self::Operate => "Rollcall.Operate",
+        }
+    }
+}
+
+impl FromText for ApiRole {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            format!("`{text}` is no role; expected \"Rollcall.Read\", \"Rollcall.Access\" or \"Rollcall.Operate\"")
+        })
+    }
+}
+
+/// An address to listen on. Names other than `localhost` are not looked up: what they mean may change.
+impl FromText for SocketAddr {
+    const EXPECTED: &'static str = "an address and port in quotes, such as \"127.0.0.1:8080\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let localhost = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        match localhost {
+            Some(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            None => text.parse().map_err(|_| {
+                format!("`{text}` is no address to listen on; expected \"127.0.0.1:8080\", \"[::1]:8080\" or \"localhost:8080\"")
+            }),
+        }
+    }
+}
+
+impl FromText for [u8; 32] {
+    const EXPECTED: &'static str = "64 hexadecimal digits in quotes";
+
+    /// The text is not repeated: it may be the token itself, put here by mistake.
+    fn from_text(text: &str) -> Result<Self, String> {
+        let mut bytes = [0; 32];
+        let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+        let pairs = digits.as_deref().map(<[u32]>::as_chunks::<2>);
+        match pairs {
+            Some((pairs, [])) if pairs.len() == bytes.len() => {
+                for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+                    *byte = u8::try_from(high << 4 | low).unwrap_or_default();
+                }
+                Ok(bytes)
+            }
+            _ => Err(
+                "this is no SHA-256; expected the 64 hexadecimal digits that `printf %s \"$TOKEN\" | sha256sum` \
+                      prints"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHttp {
+    listen: Parsed<SocketAddr>,
+    metrics_listen: Option<Parsed<SocketAddr>>,
+    audience: Option<String>,
+    token: Vec<RawToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawToken {
+    name: String,
+    sha256: Parsed<[u8; 32]>,
+    roles: Vec<Parsed<ApiRole>>,
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self {
+            listen: Parsed(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            metrics_listen: None,
+            audience: None,
+            token: Vec::new(),
+        }
+    }
+}
+
+impl RawHttp {
+    pub(super) fn validate(self) -> Result<Http, Issue> {
+        let listen = self.listen.0;
+        let metrics_listen = self.metrics_listen.map(|address| address.0);
+        if metrics_listen == Some(listen) && listen.port() != 0 {
+            return Err(Issue::new(
+                "http.metrics_listen",
+                "the same as http.listen; leave it out and metrics are served there",
+            ));
+        }
+        if self
+            .audience
+            .as_deref()
+            .is_some_and(|audience| audience.trim().is_empty())
+        {
+            return Err(Issue::new(
+                "http.audience",
+                "empty; expected the application id that API tokens are made for",
+            ));
+        }
+        let tokens = tokens(self.token)?;
+        let credential = self.audience.is_some() || !tokens.is_empty();
+        if !listen.ip().to_canonical().is_loopback() && !credential {
+            return Err(Issue::new(
+                "http.listen",
+                format!(
+                    "{listen} can be reached from outside, but the API has no credential; set http.audience, add an \
+                     [[http.token]], or listen on 127.0.0.1"
+                ),
+            ));
+        }
+        Ok(Http {
+            listen,
+            metrics_listen,
+            audience: self.audience,
+            tokens,
+        })
+    }
+}
+
+fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
+    let mut names = BTreeSet::new();
+    let mut hashes = BTreeSet::new();
+    let mut tokens = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let path = |key: &str| format!("http.token[{index}].{key}");
+        if raw.name.trim().is_empty() {
+            return Err(Issue::new(
+                &path("name"),
+                "empty; expected the name of whoever holds the token",
+            ));
+        }
+        if !names.insert(raw.name.clone()) {
+            return Err(Issue::new(
+                &path("name"),
+                format!("another token is called `{}` too; names must differ", raw.name),
+            ));
+        }
+        if !hashes.insert(raw.sha256.0) {
+            return Err(Issue::new(
+                &path("sha256"),
+                "another token has the same hash; one token has one name",
+            ));
+        }
+        if raw.roles.is_empty() {
+            return Err(Issue::new(
+                &path("roles"),
+                "empty; a token without a role may do nothing",
+            ));
+        }
+        let mut roles: Vec<ApiRole> = raw.roles.into_iter().map(|role| role.0).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        tokens.push(ApiToken {
+            name: raw.name,
+            sha256: raw.sha256.0,
+            roles,
+        });
+    }
+    Ok(tokens)
+}
+
+impl ApiToken {
+    /// The first digits of the hash: enough to tell tokens apart, too few to test guesses against.
+    pub(super) fn shown_hash(&self) -> String {
+        format!("{}…", hex(&self.sha256[..4]))
+    }
+}

@@ -1,0 +1,138 @@
+//! Secrets: where they are read from, and the type that keeps them out of logs and answers.
+//!
+//! A secret comes from a file or an environment variable that the configuration names, never from the configuration
+//! itself. It must never be printed: `Debug` and `Display` are redacted and nothing serializes it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Issue;
+
+/// A value that must not be shown. Call [`expose`](Self::expose) at the last moment, where it leaves the program.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    #[must_use]
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("redacted")
+    }
+}
+
+/// The place that holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, as an absolute path or relative to the configuration file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// What reading secrets needs besides the configuration, and what it noticed.
+pub(super) struct Surroundings<'a> {
+    /// The folder of the configuration file; relative paths start here.
+    pub folder: &'a Path,
+    /// The process's environment variables.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Sentences for the operator about things that work but should not stay.
+    pub warnings: Vec<String>,
+}
+
+impl Surroundings<'_> {
+    /// Reads the secret that `path` names by either `file` or `env`.
+    pub(super) fn secret(&mut self, path: &str, source: &SecretSource) -> Result<Secret, Issue> {
+        match source {
+            SecretSource::File(file) => self.secret_file(&format!("{path}.file"), file),
+            SecretSource::Env(name) => self.secret_variable(&format!("{path}.env"), name),
+        }
+    }
+
+    /// Reads a secret file. `path` is the key that names it.
+    pub(super) fn secret_file(&mut self, path: &str, file: &Path) -> Result<Secret, Issue> {
+        let text = self.text_file(path, file)?;
+        let readable_by_all =
+            fs::metadata(self.folder.join(file)).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
+        if readable_by_all {
+            self.warnings.push(format!(
+                "{path}: {} can be read by every user of this machine; take the right away with chmod o-r",
+                file.display()
+            ));
+        }
+        Ok(Secret::new(text))
+    }
+
+    /// Reads a file that may be public, such as a certificate. Line ends at its end are dropped.
+    pub(super) fn text_file(&self, path: &str, file: &Path) -> Result<String, Issue> {
+        let whole = self.folder.join(file);
+        let shown = whole.display();
+        let text = fs::read_to_string(&whole).map_err(|error| {
+            Issue::new(
+                path,
+                match error.kind() {
+                    io::ErrorKind::NotFound => format!("there is no file {shown}; create it or name another one"),
+                    io::ErrorKind::PermissionDenied => {
+                        format!("the file {shown} cannot be read; let the user that runs rollcall read it")
+                    }
+                    io::ErrorKind::InvalidData => format!("the file {shown} is not text; expected UTF-8"),
+                    _ => format!("the file {shown} cannot be read: {error}"),
+                },
+            )
+        })?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
+            return Err(Issue::new(
+                path,
+                format!("the file {shown} is empty; write the value into it"),
+            ));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn secret_variable(&self, path: &str, name: &str) -> Result<Secret, Issue> {
+        let plausible = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !plausible {
+            // Not repeated: it may be the secret itself.
+            return Err(Issue::new(
+                path,
+                "this is no name of an environment variable; expected one such as GRAPH_SECRET",
+            ));
+        }
+        let Some(text) = self.variables.get(name) else {
+            return Err(Issue::new(
+                path,
+                format!("the environment variable {name} is not set; set it for the process or name another one"),
+            ));
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
+            return Err(Issue::new(
+                path,
+                format!("the environment variable {name} is empty; put the value into it"),
+            ));
+        }
+        Ok(Secret::new(text.to_owned()))
+    }
+}

@@ -1,0 +1,271 @@
+//! The effective configuration for `config show`: every key with its value, defaults included, secrets left out.
+//!
+//! The TOML can be loaded again where no secret had to be left out. Places of secrets are shown, contents never.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::fingerprint::shown_lapse;
+use super::tenant::{Cloud, Credential};
+use super::value::shown;
+use super::{Config, SecretSource};
+use crate::domain::environment::Environment;
+use crate::domain::field::{Field, Policies};
+use crate::domain::licence::Category;
+
+/// A table, in the order in which it is shown.
+type Table = Vec<(&'static str, Value)>;
+
+impl Config {
+    /// The effective configuration as TOML.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut text = format!("# effective configuration, from {}\n", self.file.display());
+        for (section, table) in self.sections() {
+            self.write_table(&mut text, &format!("[{section}]"), section, &table);
+        }
+        for token in self.token_tables() {
+            self.write_table(&mut text, "[[http.token]]", "", &token);
+        }
+        for environment in &self.environments {
+            self.write_table(&mut text, "[[environment]]", "", &environment_table(environment));
+        }
+        text
+    }
+
+    /// The effective configuration as JSON, in the shape of the file, plus `overrides` and `warnings`.
+    #[must_use]
+    pub fn show_json(&self) -> Value {
+        let mut whole: Map<String, Value> = self
+            .sections()
+            .into_iter()
+            .map(|(section, table)| (section.to_owned(), object(table)))
+            .collect();
+        if let Some(http) = whole.get_mut("http").and_then(Value::as_object_mut) {
+            http.insert(
+                "token".to_owned(),
+                self.token_tables().into_iter().map(object).collect(),
+            );
+        }
+        let environments = self
+            .environments
+            .iter()
+            .map(|environment| object(environment_table(environment)));
+        whole.insert("environment".to_owned(), environments.collect());
+        whole.insert("file".to_owned(), json!(self.file.display().to_string()));
+        whole.insert("overrides".to_owned(), json!(self.overrides));
+        whole.insert("warnings".to_owned(), json!(self.warnings));
+        Value::Object(whole)
+    }
+
+    fn sections(&self) -> Vec<(&'static str, Table)> {
+        vec![
+            ("tenant", self.tenant_table()),
+            ("database", self.database_table()),
+            (
+                "sync",
+                vec![
+                    ("interval", duration(self.sync.interval)),
+                    ("full_interval", duration(self.sync.full_interval)),
+                    ("access_freshness", duration(self.sync.access_freshness)),
+                ],
+            ),
+            (
+                "guard",
+                vec![
+                    ("max_disables", json!(self.guard.max_disables)),
+                    ("max_disable_percent", json!(self.guard.max_disable_percent)),
+                    ("hold_expiry", duration(self.guard.hold_expiry)),
+                ],
+            ),
+            ("http", self.http_table()),
+            (
+                "telemetry",
+                vec![
+                    ("log", json!(self.telemetry.log)),
+                    ("format", json!(self.telemetry.format.as_str())),
+                ],
+            ),
+            ("licenses", self.licenses_table()),
+        ]
+    }
+
+    fn tenant_table(&self) -> Table {
+        let tenant = &self.tenant;
+        let credential = match &tenant.credential {
+            Credential::Secret {
+                source: SecretSource::File(file),
+                ..
+            } => json!({ "kind": "secret", "file": file }),
+            Credential::Secret {
+                source: SecretSource::Env(name),
+                ..
+            } => json!({ "kind": "secret", "env": name }),
+            Credential::Certificate {
+                certificate, key_file, ..
+            } => {
+                json!({ "kind": "certificate", "certificate": certificate.file, "key": key_file })
+            }
+            Credential::WorkloadIdentity { .. } => json!({ "kind": "workload_identity" }),
+            Credential::ManagedIdentity { client_id: None, .. } => json!({ "kind": "managed_identity" }),
+            Credential::ManagedIdentity {
+                client_id: Some(id), ..
+            } => {
+                json!({ "kind": "managed_identity", "client_id": id })
+            }
+        };
+        let mut table = vec![
+            ("id", json!(tenant.id)),
+            ("client_id", json!(tenant.client_id)),
+            ("credential", credential),
+            ("cloud", json!(tenant.cloud.as_str())),
+        ];
+        if tenant.cloud == Cloud::Custom {
+            table.push(("authority", json!(tenant.authority)));
+            table.push(("graph_root", json!(tenant.graph_root)));
+        }
+        if let Some(certificate) = &tenant.ca_file {
+            table.push(("ca_file", json!(certificate.file)));
+        }
+        table
+    }
+
+    fn database_table(&self) -> Table {
+        let url = match &self.database.url_file {
+            Some(file) => ("url_file", json!(file)),
+            None => ("url", json!(self.database.shown_url())),
+        };
+        vec![url, ("max_connections", json!(self.database.max_connections))]
+    }
+
+    fn http_table(&self) -> Table {
+        let mut table = vec![("listen", json!(self.http.listen))];
+        if let Some(listen) = self.http.metrics_listen {
+            table.push(("metrics_listen", json!(listen)));
+        }
+        if let Some(audience) = &self.http.audience {
+            table.push(("audience", json!(audience)));
+        }
+        table
+    }
+
+    fn token_tables(&self) -> Vec<Table> {
+        let tokens = self.http.tokens.iter().map(|token| {
+            let roles: Vec<_> = token.roles.iter().map(|role| role.as_str()).collect();
+            vec![
+                ("name", json!(token.name)),
+                ("sha256", json!(token.shown_hash())),
+                ("roles", json!(roles)),
+            ]
+        });
+        tokens.collect()
+    }
+
+    fn licenses_table(&self) -> Table {
+        let mut table = Vec::new();
+        for category in Category::ALL {
+            let plans = self.moved_plans.iter().filter(|(_, moved)| **moved == category);
+            let plans: Vec<_> = plans.map(|(plan, _)| plan).collect();
+            if !plans.is_empty() {
+                table.push((category.as_str(), json!(plans)));
+            }
+        }
+        table.push(("viral_counts_as", json!(self.viral_counts_as.as_str())));
+        if let Some(marketing) = self.tenant_marketing {
+            table.push(("tenant_marketing", json!(marketing)));
+        }
+        table
+    }
+
+    fn write_table(&self, text: &mut String, header: &str, section: &str, table: &Table) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{header}\n");
+        for (key, value) in table {
+            let _ = write!(text, "{key} = {}", toml(value));
+            if let Some(variable) = self.variable_of(section, key) {
+                let _ = write!(text, "  # from {variable}");
+            }
+            text.push('\n');
+        }
+    }
+
+    /// The variables that set a key, or keys inside it.
+    fn variable_of(&self, section: &str, key: &str) -> Option<String> {
+        let path = format!("{section}.{key}");
+        let inside = format!("{path}.");
+        let variables = self
+            .overrides
+            .iter()
+            .filter(|(set, _)| **set == path || set.starts_with(&inside));
+        let names: Vec<&str> = variables.map(|(_, variable)| variable.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
+fn environment_table(environment: &Environment) -> Table {
+    let mut table = vec![
+        ("name", json!(environment.name)),
+        ("kind", json!(environment.kind.as_str())),
+        ("has_database", json!(environment.has_database)),
+    ];
+    if let Some(group) = environment.security_group {
+        table.push(("security_group", json!(group)));
+    }
+    table.push(("group_nesting", json!(environment.group_nesting.as_str())));
+    if let Some(creator) = environment.creator {
+        table.push(("creator", json!(creator)));
+    }
+    let license_roles: Vec<Value> = environment
+        .license_roles
+        .iter()
+        .map(|(plan, role)| json!({ "plan": plan, "role": role }))
+        .collect();
+    table.extend([
+        ("app_pass_capacity", json!(environment.app_pass_capacity)),
+        ("app_pass_lapse", json!(shown_lapse(environment.app_pass_lapse))),
+        ("app_pass_grace", duration(environment.app_pass_grace)),
+        ("pay_as_you_go", json!(environment.pay_as_you_go)),
+        ("non_interactive_cap", json!(environment.non_interactive_cap)),
+        (
+            "allow_role_assignment_on_disabled_users",
+            json!(environment.allow_role_assignment_on_disabled_users),
+        ),
+        ("license_role_management", json!(environment.license_role_management)),
+        ("roles", json!(environment.roles)),
+        ("license_roles", json!(license_roles)),
+        ("fields", fields(&environment.policies)),
+    ]);
+    table
+}
+
+/// The policies after both levels were merged, which is why there is no section `[fields]`.
+fn fields(policies: &Policies) -> Value {
+    let policies = Field::ALL.map(|field| (field.column().to_owned(), json!(policies.of(field).as_str())));
+    Value::Object(policies.into_iter().collect())
+}
+
+fn duration(duration: Duration) -> Value {
+    json!(shown(duration))
+}
+
+fn object(table: Table) -> Value {
+    Value::Object(table.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// A value on one line. JSON's strings, numbers and booleans are TOML's, and nothing here is null.
+fn toml(value: &Value) -> String {
+    let joined = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(toml).collect())),
+        Value::Object(table) => {
+            let pairs = table
+                .iter()
+                .map(|(key, value)| format!("{key} = {}", toml(value)))
+                .collect();
+            format!("{{ {} }}", joined(pairs))
+        }
+        scalar => scalar.to_string(),
+    }
+}

@@ -1,0 +1,415 @@
+//! Section `[tenant]`: which directory, in which cloud, and how rollcall proves who it is.
+//!
+//! The clouds and their addresses are Microsoft's national clouds; `custom` is for the others, and for a simulated
+//! tenant on a loopback address. Never accepts a plain-text connection to anything but this machine.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::{Host, Url};
+use uuid::Uuid;
+
+use super::Issue;
+use super::secret::{Secret, SecretSource, Surroundings};
+use super::value::{FromText, Parsed};
+
+/// Where the Kubernetes webhook mounts the token unless `AZURE_FEDERATED_TOKEN_FILE` says otherwise.
+const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+
+/// Section `[tenant]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The tenant.
+    pub id: Uuid,
+    /// The application that reads the directory.
+    pub client_id: Uuid,
+    /// How the application proves who it is.
+    pub credential: Credential,
+    /// The cloud that decided the two addresses.
+    pub cloud: Cloud,
+    /// Where tokens come from, without a path.
+    pub authority: Url,
+    /// Where Graph answers, without a path.
+    pub graph_root: Url,
+    /// Certificates to trust besides the public ones, PEM: for a proxy that opens TLS.
+    pub ca_file: Option<CertificateFile>,
+}
+
+/// How the application proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A client secret.
+    Secret {
+        /// The secret.
+        value: Secret,
+        /// Where it was read.
+        source: SecretSource,
+    },
+    /// A certificate and its private key.
+    Certificate {
+        /// The certificate, PEM.
+        certificate: CertificateFile,
+        /// The private key, PEM.
+        key: Secret,
+        /// Where the key was read.
+        key_file: PathBuf,
+    },
+    /// A federated token that the platform writes into a file (Kubernetes workload identity).
+    WorkloadIdentity {
+        /// The file, to be read anew for every token request because the platform rotates it.
+        token_file: PathBuf,
+    },
+    /// The identity of the machine or service rollcall runs on.
+    ManagedIdentity {
+        /// Which of several user-assigned identities.
+        client_id: Option<Uuid>,
+        /// Who hands out tokens on App Service and its kin; `None` means the machine's metadata service.
+        app_service: Option<AppService>,
+    },
+}
+
+/// What App Service tells its processes through `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppService {
+    /// Where to ask.
+    pub endpoint: Url,
+    /// What proves that the process may ask.
+    pub header: Secret,
+}
+
+/// A public PEM file and where it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFile {
+    /// The content.
+    pub pem: String,
+    /// Where it was read.
+    pub file: PathBuf,
+}
+
+/// The clouds Microsoft runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    /// Worldwide, and US GCC.
+    Global,
+    /// US Government L4 (GCC High).
+    UsGov,
+    /// US Government L5 (`DoD`).
+    UsGovDod,
+    /// China, run by 21Vianet.
+    China,
+    /// Any other: both addresses are given.
+    Custom,
+}
+
+impl Cloud {
+    const ALL: [Self; 5] = [Self::Global, Self::UsGov, Self::UsGovDod, Self::China, Self::Custom];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::UsGov => "us_gov",
+            Self::UsGovDod => "us_gov_dod",
+            Self::China => "china",
+            Self::Custom => "custom",
+        }
+    }
+
+    /// Authority and Graph root; `None` where the configuration gives them.
+    const fn roots(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Global => ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+            Self::UsGov => ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+            Self::UsGovDod => ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+            Self::China => (
+                "https://login.chinacloudapi.cn",
+                "https://microsoftgraph.chinacloudapi.cn",
+            ),
+            Self::Custom => return None,
+        })
+    }
+}
+
+impl FromText for Cloud {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|cloud| cloud.as_str() == text)
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is no cloud; expected \"global\", \"us_gov\", \"us_gov_dod\", \"china\" or \"custom\""
+                )
+            })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenant {
+    id: Parsed<Uuid>,
+    client_id: Parsed<Uuid>,
+    credential: RawCredential,
+    cloud: Option<Parsed<Cloud>>,
+    authority: Option<String>,
+    graph_root: Option<String>,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCredential {
+    kind: Parsed<CredentialKind>,
+    file: Option<PathBuf>,
+    env: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_id: Option<Parsed<Uuid>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum CredentialKind {
+    Secret,
+    Certificate,
+    WorkloadIdentity,
+    ManagedIdentity,
+}
+
+impl CredentialKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::WorkloadIdentity => "workload_identity",
+            Self::ManagedIdentity => "managed_identity",
+        }
+    }
+}
+
+impl FromText for CredentialKind {
+    fn from_text(text: &str) -> Result<Self, String> {
+        [
+            Self::Secret,
+            Self::Certificate,
+            Self::WorkloadIdentity,
+            Self::ManagedIdentity,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or_else(|| {
+            "this is no kind of credential; expected \"secret\", \"certificate\", \"workload_identity\" or \
+                 \"managed_identity\""
+                .to_owned()
+        })
+    }
+}
+
+impl RawTenant {
+    pub(super) fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Tenant, Issue> {
+        let id = not_all_zero("tenant.id", self.id.0)?;
+        let client_id = not_all_zero("tenant.client_id", self.client_id.0)?;
+        let cloud = self.cloud.map_or(Cloud::Global, |cloud| cloud.0);
+        let (authority, graph_root) = match cloud.roots() {
+            Some((authority, graph_root)) => {
+                for (path, given) in [
+                    ("tenant.authority", &self.authority),
+                    ("tenant.graph_root", &self.graph_root),
+                ] {
+                    if given.is_some() {
+                        let cloud = cloud.as_str();
+                        return Err(Issue::new(
+                            path,
+                            format!(
+                                "the cloud \"{cloud}\" has its own address; leave this out or set cloud = \"custom\""
+                            ),
+                        ));
+                    }
+                }
+                (
+                    root("tenant.authority", authority)?,
+                    root("tenant.graph_root", graph_root)?,
+                )
+            }
+            None => (
+                custom_root("tenant.authority", self.authority)?,
+                custom_root("tenant.graph_root", self.graph_root)?,
+            ),
+        };
+        let ca_file = match self.ca_file {
+            Some(file) => Some(certificate("tenant.ca_file", file, surroundings)?),
+            None => None,
+        };
+        let credential = self.credential.validate(surroundings)?;
+        Ok(Tenant {
+            id,
+            client_id,
+            credential,
+            cloud,
+            authority,
+            graph_root,
+            ca_file,
+        })
+    }
+}
+
+impl RawCredential {
+    fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Credential, Issue> {
+        const PATH: &str = "tenant.credential";
+        let kind = self.kind.0;
+        self.refuse_foreign_keys(kind)?;
+        Ok(match kind {
+            CredentialKind::Secret => {
+                let source = match (self.file, self.env) {
+                    (Some(file), None) => SecretSource::File(file),
+                    (None, Some(name)) => SecretSource::Env(name),
+                    (Some(_), Some(_)) => {
+                        return Err(Issue::new(PATH, "file and env are both given; expected one of them"));
+                    }
+                    (None, None) => {
+                        return Err(Issue::new(
+                            PATH,
+                            "a secret needs file = \"…\" or env = \"…\", the place that holds it",
+                        ));
+                    }
+                };
+                Credential::Secret {
+                    value: surroundings.secret(PATH, &source)?,
+                    source,
+                }
+            }
+            CredentialKind::Certificate => {
+                let (Some(file), Some(key_file)) = (self.certificate, self.key) else {
+                    return Err(Issue::new(
+                        PATH,
+                        "a certificate needs certificate = \"file.pem\" and key = \"file.pem\"",
+                    ));
+                };
+                let certificate = certificate("tenant.credential.certificate", file, surroundings)?;
+                let key = surroundings.secret_file("tenant.credential.key", &key_file)?;
+                if !key.expose().contains("PRIVATE KEY-----") {
+                    return Err(Issue::new(
+                        "tenant.credential.key",
+                        format!("{} holds no private key; expected a PEM file", key_file.display()),
+                    ));
+                }
+                Credential::Certificate {
+                    certificate,
+                    key,
+                    key_file,
+                }
+            }
+            CredentialKind::WorkloadIdentity => Credential::WorkloadIdentity {
+                token_file: surroundings
+                    .variables
+                    .get("AZURE_FEDERATED_TOKEN_FILE")
+                    .map_or(TOKEN_FILE, String::as_str)
+                    .into(),
+            },
+            CredentialKind::ManagedIdentity => Credential::ManagedIdentity {
+                client_id: self.client_id.map(|client_id| client_id.0),
+                app_service: app_service(PATH, surroundings)?,
+            },
+        })
+    }
+
+    fn refuse_foreign_keys(&self, kind: CredentialKind) -> Result<(), Issue> {
+        let given = [
+            ("file", self.file.is_some(), CredentialKind::Secret),
+            ("env", self.env.is_some(), CredentialKind::Secret),
+            ("certificate", self.certificate.is_some(), CredentialKind::Certificate),
+            ("key", self.key.is_some(), CredentialKind::Certificate),
+            ("client_id", self.client_id.is_some(), CredentialKind::ManagedIdentity),
+        ];
+        match given.into_iter().find(|(_, given, owner)| *given && *owner != kind) {
+            None => Ok(()),
+            Some((key, _, owner)) => Err(Issue::new(
+                &format!("tenant.credential.{key}"),
+                format!(
+                    "only kind \"{}\" has this key, and the kind is \"{}\"; leave it out",
+                    owner.as_str(),
+                    kind.as_str()
+                ),
+            )),
+        }
+    }
+}
+
+/// The platform's two variables, which only mean something together.
+fn app_service(path: &str, surroundings: &Surroundings<'_>) -> Result<Option<AppService>, Issue> {
+    let variable = |name: &str| surroundings.variables.get(name);
+    let (Some(endpoint), Some(header)) = (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) else {
+        return Ok(None);
+    };
+    match Url::parse(endpoint) {
+        Ok(endpoint) => Ok(Some(AppService {
+            endpoint,
+            header: Secret::new(header.clone()),
+        })),
+        Err(_) => Err(Issue::new(
+            path,
+            "the environment variable IDENTITY_ENDPOINT, which the platform sets, is no address",
+        )),
+    }
+}
+
+fn not_all_zero(path: &str, id: Uuid) -> Result<Uuid, Issue> {
+    if id.is_nil() {
+        return Err(Issue::new(
+            path,
+            "this is the all-zero GUID; fill in the one from the Entra admin centre",
+        ));
+    }
+    Ok(id)
+}
+
+fn certificate(path: &str, file: PathBuf, surroundings: &Surroundings<'_>) -> Result<CertificateFile, Issue> {
+    let pem = surroundings.text_file(path, &file)?;
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Issue::new(
+            path,
+            format!("{} holds no certificate; expected a PEM file", file.display()),
+        ));
+    }
+    Ok(CertificateFile { pem, file })
+}
+
+fn custom_root(path: &str, text: Option<String>) -> Result<Url, Issue> {
+    match text {
+        Some(text) => root(path, &text),
+        None => Err(Issue::new(
+            path,
+            "missing; the cloud \"custom\" needs authority and graph_root",
+        )),
+    }
+}
+
+/// An address without path, query and credentials. Plain http only within this machine: tokens travel on it.
+fn root(path: &str, text: &str) -> Result<Url, Issue> {
+    let refuse = |problem: &str| {
+        Err(Issue::new(
+            path,
+            format!("{problem}; expected an address such as https://host.example"),
+        ))
+    };
+    let Ok(url) = Url::parse(text) else {
+        return refuse("this is no address");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("an address must not carry credentials");
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return refuse("a root has no path, query or fragment (they are appended)");
+    }
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        "http" => refuse("plain http is for loopback addresses only"),
+        _ => refuse("this is no https address"),
+    }
+}

@@ -1,0 +1,213 @@
+//! Sets up the log: lines on standard error, as text for people or as one JSON object each for collectors.
+//!
+//! A line carries the fields of the spans around it, so every line of a cycle names its run. Standard output is for
+//! results and must never be written to here. What may be logged at which level is decided where it is logged.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For collectors.
+    Json,
+}
+
+impl Format {
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Text, Self::Json]
+            .into_iter()
+            .find(|format| format.as_str() == name)
+            .ok_or_else(|| format!("`{name}` is no log format; expected \"text\" or \"json\""))
+    }
+}
+
+/// Dependencies that talk more than an operator wants to read. They get the level asked for, but at most `warn`,
+/// unless the filter names them.
+const QUIET: [&str; 9] = [
+    "sqlx",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "h2",
+    "tower",
+    "axum",
+    "mio",
+];
+
+const EXPECTED: &str =
+    "expected off, error, warn, info, debug or trace, or directives such as \"info,rollcall::graph=debug\"";
+
+/// Starts logging to standard error for the rest of the process. Call it once.
+///
+/// # Errors
+/// A sentence, if the filter is invalid or logging has been started before.
+pub fn init(filter: &str, format: Format) -> Result<(), String> {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let dispatch = dispatch(filter, format, colours, io::stderr)?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| "logging has been started before".to_owned())
+}
+
+/// Whether [`init`] would take the filter.
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(drop)
+}
+
+fn dispatch<W>(filter: &str, format: Format, colours: bool, writer: W) -> Result<Dispatch, String>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let registry = tracing_subscriber::registry().with(parse(filter)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    Ok(match format {
+        Format::Text => dispatch_of(registry.with(lines)),
+        // The list of spans, not only the innermost: the run id is on the outermost.
+        Format::Json => dispatch_of(registry.with(lines.json().flatten_event(true).with_current_span(false))),
+    })
+}
+
+fn dispatch_of(subscriber: impl Subscriber + Send + Sync + 'static) -> Dispatch {
+    Dispatch::new(subscriber)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    let refuse = || format!("`{filter}` is no log filter; {EXPECTED}");
+    if filter.trim().is_empty() {
+        return Err(format!("the log filter is empty; {EXPECTED}"));
+    }
+    // A word on its own would be read as the name of a module, so a mistyped level would silence everything.
+    // Directives with `[` may have commas inside; those are left to the library.
+    let mut base = LevelFilter::ERROR;
+    if !filter.contains('[') {
+        for directive in filter.split(',').filter(|directive| !directive.contains('=')) {
+            base = level(directive.trim()).ok_or_else(refuse)?;
+        }
+    }
+    let quiet = base.min(LevelFilter::WARN);
+    let directives: Vec<String> = QUIET.iter().map(|target| format!("{target}={quiet}")).collect();
+    EnvFilter::builder()
+        .parse(format!("{},{filter}", directives.join(",")))
+        .map_err(|_| refuse())
+}
+
+/// A level by its name; the library would take numbers as well.
+fn level(name: &str) -> Option<LevelFilter> {
+    let known = ["off", "error", "warn", "info", "debug", "trace"];
+    let name = name.to_ascii_lowercase();
+    known.contains(&name.as_str()).then(|| name.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, format: Format, act: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let dispatch = dispatch(filter, format, false, move || writer.clone()).unwrap();
+        tracing::dispatcher::with_default(&dispatch, act);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_carries_the_run_of_the_outermost_span() {
+        let act = || {
+            let _cycle = tracing::info_span!("cycle", run = "r-1").entered();
+            let _page = tracing::info_span!("page", number = 2).entered();
+            tracing::info!(users = 3, "pulled a page");
+        };
+        let line = logged("info", Format::Json, act);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["message"], &line["users"]), (&"pulled a page".into(), &3.into()));
+        assert_eq!(line["spans"][0]["run"], "r-1");
+        assert_eq!(line["spans"][1]["number"], 2);
+        let line = logged("info", Format::Text, act);
+        assert!(line.contains("cycle{run=\"r-1\"}:page{number=2}:"), "{line}");
+    }
+
+    #[test]
+    fn dependencies_are_quiet_unless_the_filter_names_them() {
+        let act = || {
+            tracing::debug!(target: "sqlx::query", "a statement");
+            tracing::warn!(target: "sqlx::query", "a slow statement");
+            tracing::debug!("our own");
+        };
+        let count = |filter: &str| logged(filter, Format::Text, act).lines().count();
+        assert_eq!(count("debug"), 2);
+        assert_eq!(count("info"), 1);
+        assert_eq!(count("error"), 0);
+        assert_eq!(count("off"), 0);
+        assert_eq!(count("debug,sqlx=debug"), 3);
+        assert_eq!(count("rollcall=debug"), 1);
+    }
+
+    #[test]
+    fn a_filter_that_would_silence_everything_by_mistake_is_refused() {
+        for filter in ["verbose", "5", "", "info,debugg", "rollcall=loud", "info,[", "rollcall"] {
+            let problem = check(filter).unwrap_err();
+            assert!(
+                problem.contains("expected off, error, warn, info, debug or trace"),
+                "{filter}: {problem}"
+            );
+        }
+        for filter in [
+            "INFO",
+            "warn,rollcall::graph=trace",
+            "rollcall[cycle{run=1}]=debug",
+            "off",
+        ] {
+            assert_eq!(check(filter), Ok(()), "{filter}");
+        }
+    }
+}
