@@ -11,4 +11,5 @@ pub mod rules;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod store;
+pub mod sync;
 pub mod telemetry;

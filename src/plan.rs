@@ -10,4 +10,4 @@ pub mod upn;
 
 pub use change::{Change, FieldChange, Operation};
 pub use fields::{Finding, desired};
-pub use row::{Removals, RowPlan, plan_row};
+pub use row::{Removals, RowPlan, Writer, plan_row};

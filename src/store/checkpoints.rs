@@ -156,3 +156,32 @@ pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
         .await?;
     Ok(())
 }
+
+/// The sources in doubt, and why.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn doubts(db: &mut PgConnection) -> StoreResult<Vec<(String, String)>> {
+    Ok(sqlx::query!(
+        r#"select source, doubt as "doubt!" from rollcall.checkpoint where doubt is not null order by source"#
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.source, row.doubt))
+    .collect())
+}
+
+/// Lets every feed begin a full round.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin_full_rounds(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.checkpoint set phase = 'full', next_link = null, delta_link = null
+         where source = 'users' or source like 'group:%'"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

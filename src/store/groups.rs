@@ -67,14 +67,17 @@ pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) ->
     .await?)
 }
 
-/// After a complete listing: whoever was not listed is no member. Returns them.
+/// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
+/// their memberships in the directory although they may not be listed, so they keep them here.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn sweep_members(db: &mut PgConnection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "update rollcall.directory_group_member set is_member = false
-         where group_id = $1 and is_member and seen_round < $2 returning object_id",
+        "update rollcall.directory_group_member m set is_member = false
+         where group_id = $1 and is_member and seen_round < $2
+           and not exists (select from rollcall.directory_user u where u.id = m.object_id and u.state = 1)
+         returning object_id",
         group,
         round
     )

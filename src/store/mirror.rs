@@ -291,14 +291,14 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
     Ok(swept.rows_affected())
 }
 
-/// Counts what a run reads: present users, those whose account state can be read.
+/// Whether any present user has a usable plan.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_account_readable(db: &mut PgConnection) -> StoreResult<bool> {
+pub async fn any_plans(db: &mut PgConnection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.directory_user where state = 0 and account_enabled is not null)
-               or not exists (select from rollcall.directory_user where state = 0) as "readable!""#
+        r#"select exists (select from rollcall.directory_user where state = 0 and plan_set <> $1) as "any!""#,
+        plan_set_id(&[])
     )
     .fetch_one(db)
     .await?)

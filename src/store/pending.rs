@@ -94,3 +94,52 @@ pub async fn mark_due(db: &mut PgConnection, environment: &str, now: chrono::Dat
     .await?;
     Ok(())
 }
+
+/// Marks the rows that wait for a free non-interactive slot.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark_waiting_for_slot(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.pending (environment, object_id)
+         select environment, azureactivedirectoryobjectid from rollcall.system_user
+         where environment = $1 and accessmode = 4 and isdisabled and disabledreason = 'non_interactive_cap'
+           and azureactivedirectoryobjectid is not null
+         on conflict (environment, object_id) do update set version = excluded.version",
+        environment
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what is pending: everyone is about to be judged.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn clear(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+    sqlx::query!("delete from rollcall.pending where environment = $1", environment)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Some users in the order in which their rows were created, with the version of their pending line if any.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn in_order_of_creation(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
+    Ok(sqlx::query_as!(
+        Pending,
+        r#"select s.azureactivedirectoryobjectid as "object_id!", coalesce(p.version, 0) as "version!"
+           from rollcall.system_user s
+           left join rollcall.pending p
+               on p.environment = s.environment and p.object_id = s.azureactivedirectoryobjectid
+           where s.environment = $1 and s.azureactivedirectoryobjectid = any($2)
+           order by s.createdon, s.systemuserid"#,
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}

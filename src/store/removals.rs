@@ -129,44 +129,32 @@ pub async fn expire(db: &mut PgConnection, environment: &str, now: DateTime<Utc>
     Ok(())
 }
 
-/// How many removals a run has collected, by reason.
+/// What a run has collected and nobody has decided.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_collected(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<(String, i64)>> {
-    Ok(sqlx::query!(
-        r#"select reason, count(*) as "count!" from rollcall.removal
-           where environment = $1 and run_id = $2 and state = 'collected' group by reason order by reason"#,
+pub async fn collected(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
+    Ok(sqlx::query_as!(
+        Removal,
+        "select systemuserid, object_id, reason from rollcall.removal
+         where environment = $1 and run_id = $2 and state = 'collected' order by object_id",
         environment,
         run_id
     )
     .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| (row.reason, row.count))
-    .collect())
+    .await?)
 }
 
-/// The object ids of the next removals of a run in a state, in key order.
+/// The object ids of the rows of an open held set.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next(
-    db: &mut PgConnection,
-    environment: &str,
-    run_id: i64,
-    state: &str,
-    after: Option<Uuid>,
-    limit: i64,
-) -> StoreResult<Vec<Uuid>> {
+pub async fn held_ids(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select object_id from rollcall.removal
-         where environment = $1 and run_id = $2 and state = $3 and object_id > $4 order by object_id limit $5",
+         where environment = $1 and run_id = $2 and state = 'held' order by object_id",
         environment,
-        run_id,
-        state,
-        after.unwrap_or(Uuid::nil()),
-        limit
+        run_id
     )
     .fetch_all(db)
     .await?)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{StoreResult, expect_rows};
 use crate::domain::directory_user::upn_key;
-use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
 
 /// Reads rows; the text after the column list is the rest of the query.
 macro_rules! select_rows {
@@ -177,14 +177,17 @@ pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<(i64
     Ok((row.enabled, row.disabled))
 }
 
-/// Whether any row with an object id is licensed.
+/// Whether any row but some is licensed.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_licensed(db: &mut PgConnection, environment: &str) -> StoreResult<bool> {
+pub async fn any_licensed_beside(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.system_user where environment = $1 and islicensed) as "any!""#,
-        environment
+        r#"select exists (
+               select from rollcall.system_user
+               where environment = $1 and islicensed and systemuserid <> all($2)) as "any!""#,
+        environment,
+        rows
     )
     .fetch_one(db)
     .await?)
@@ -202,6 +205,39 @@ pub async fn release_names(db: &mut PgConnection, environment: &str, rows: &[Uui
             rows
         )
         .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Writes the two placeholder rows of an environment, once.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn insert_placeholders(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    for (upn, name, mode) in [
+        (SUPPORT_UPN, "Support User", access_mode::SUPPORT),
+        (DELEGATED_ADMIN_UPN, "Delegated Admin", access_mode::DELEGATED_ADMIN),
+    ] {
+        sqlx::query!(
+            "with placeholder as (
+                 insert into rollcall.system_user (
+                     environment, systemuserid, domainname, upn_key, fullname, firstname, lastname, accessmode,
+                     createdon, createdby, modifiedon, modifiedby)
+                 values ($1, $2, $3::text, $3::text, $4::text, split_part($4, ' ', 1), split_part($4, ' ', 2), $5, $6, $7, $6, $7)
+                 on conflict (environment, upn_key) do nothing returning environment, systemuserid)
+             insert into rollcall.system_user_change (environment, at, actor, systemuserid, operation, fields)
+             select environment, $6, $7, systemuserid, 'create', jsonb_build_object('domainname', jsonb_build_array(null, $3::text))
+             from placeholder",
+            environment,
+            Uuid::now_v7(),
+            upn,
+            name,
+            mode,
+            now,
+            SYNC_ACTOR
+        )
+        .execute(&mut *db)
         .await?;
     }
     Ok(())

@@ -25,4 +25,17 @@ impl Metrics {
     pub fn graph_retry(self, reason: &'static str) {
         counter!("rollcall_graph_retries_total", "reason" => reason).increment(1);
     }
+
+    /// A source begins a full round because its link died. `cause` is one of the service's codes.
+    pub fn resync(self, resource: &str, cause: &str) {
+        let cause = match cause {
+            "resyncrequired"
+            | "syncstatenotfound"
+            | "request_unsupportedquery"
+            | "directory_expiredpagetoken"
+            | "gone" => cause,
+            _ => "other",
+        };
+        counter!("rollcall_resyncs_total", "resource" => resource.to_owned(), "cause" => cause.to_owned()).increment(1);
+    }
 }

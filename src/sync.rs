@@ -1,0 +1,123 @@
+//! The engine: pull the directory into the mirror, judge who changed, apply.
+//!
+//! A run takes no hints: it reads checkpoints, rows and configuration, is safe to repeat, and the next run is
+//! the retry. Start with `cycle`; `pull` and `judge` are its two halves, `removals` the wait between them.
+
+mod batch;
+pub mod cycle;
+mod judge;
+pub mod pull;
+mod removals;
+mod report;
+//pub mod schedule;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use report::{Counts, Outcome, Report, ReportedChange};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::environment::Environment;
+use crate::domain::licence::{Catalogue, ViralCountsAs};
+use crate::graph::Graph;
+use crate::plan::guard::Limits;
+use crate::store::lease::Lease;
+use crate::store::{Store, StoreError, StoreResult, Transaction};
+
+/// What the engine is told by the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The environments, each with the fingerprint of everything that shapes its verdicts.
+    pub environments: Vec<(Environment, String)>,
+    /// What plans are worth.
+    pub catalogue: Catalogue,
+    /// What viral plans are worth.
+    pub viral_counts_as: ViralCountsAs,
+    /// Overrides what `subscribedSkus` says of a Marketing licence.
+    pub tenant_marketing: Option<bool>,
+    /// The guard's limits.
+    pub limits: Limits,
+    /// How long a held set can be approved.
+    pub hold_expiry: Duration,
+    /// How often everyone is judged anew.
+    pub full_interval: Duration,
+}
+
+impl Settings {
+    /// The names of all environments.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.environments
+            .iter()
+            .map(|(environment, _)| environment.name.clone())
+            .collect()
+    }
+}
+
+/// The engine with its two edges.
+#[derive(Clone)]
+pub struct Engine {
+    /// Microsoft Graph.
+    pub graph: Graph,
+    /// PostgreSQL.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Ends every wait.
+    pub cancel: CancellationToken,
+}
+
+/// Why a run ended without a report.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The database failed.
+    #[error("keep the directory in the database")]
+    Store(#[from] StoreError),
+    /// The daemon is stopping.
+    #[error("finish the run before the stop")]
+    Cancelled,
+    /// An environment was named that the configuration does not have.
+    #[error("find the environment `{0}`")]
+    UnknownEnvironment(String),
+}
+
+/// A short pause before a transaction that met somebody else's is repeated, and how often that is done.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
+const CONFLICT_TRIES: u32 = 8;
+
+impl Engine {
+    /// Begins a transaction of a run: it commits only while the lease is ours.
+    async fn begin(&self, lease: &Lease) -> StoreResult<Transaction> {
+        let mut tx = self.store.begin().await?;
+        crate::store::lease::check(&mut tx, lease).await?;
+        Ok(tx)
+    }
+
+    /// Repeats a transaction that met somebody else's. The one place where that happens.
+    async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        for tries in 1.. {
+            match attempt().await {
+                Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {
+                    tracing::debug!(tries, "repeating a transaction that met another one");
+                    self.clock.sleep(CONFLICT_PAUSE * tries).await;
+                }
+                result => return result,
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    fn check_cancelled(&self) -> Result<(), SyncError> {
+        if self.cancel.is_cancelled() {
+            Err(SyncError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}

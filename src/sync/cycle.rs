@@ -1,0 +1,390 @@
+//! One run: pull, judge, remove, report. It takes no hints and is safe to repeat.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tracing::{Instrument, info, info_span, warn};
+
+use super::batch::{RunInfo, View};
+use super::judge::Tally;
+use super::pull::Pulled;
+use super::removals::Doubts;
+use super::{Counts, Engine, Outcome, Report, SyncError};
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::reason::Code;
+use crate::domain::system_user::SYNC_ACTOR;
+use crate::store::checkpoints;
+use crate::store::environments::{self, Progress};
+use crate::store::findings::{self, Seen};
+use crate::store::lease::Lease;
+use crate::store::{StoreError, pending, removals, runs};
+
+/// What is asked of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// What started it: `interval` or `sync`.
+    pub trigger: String,
+    /// The environments to judge; empty means all.
+    pub environments: Vec<String>,
+    /// New full rounds of every source, then everyone is judged.
+    pub full: bool,
+    /// Only show.
+    pub dry_run: bool,
+}
+
+/// What to do with a held set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Carry it out.
+    Approve,
+    /// Leave the rows enabled until their cause changes.
+    Reject,
+}
+
+impl Engine {
+    /// One run under a lease.
+    ///
+    /// # Errors
+    /// When the database fails, the daemon stops or an unknown environment is named.
+    pub async fn run(
+        &self,
+        lease: &Lease,
+        request: &Request,
+        begun: impl AsyncFnOnce(i64),
+    ) -> Result<Report, SyncError> {
+        let chosen = self.chosen(&request.environments)?;
+        let now = self.clock.now();
+        let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
+        let run_id = {
+            let mut tx = self.begin(lease).await?;
+            let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, now).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            id
+        };
+        begun(run_id).await;
+        let run = RunInfo {
+            lease,
+            run_id,
+            now,
+            dry_run: request.dry_run,
+            actor: SYNC_ACTOR,
+        };
+        let span = info_span!("cycle", run = run_id);
+        let result = self.run_begun(run, request, &chosen).instrument(span).await;
+        if let Err(error) = &result {
+            warn!(run = run_id, error = %chain(error), "the run broke off; the next one goes on where it stopped");
+            // Best effort: a run that is left open is closed by the next one.
+            let _ = self.end(run, Outcome::Failed, &[], &[chain(error)]).await;
+        }
+        result
+    }
+
+    fn chosen(&self, names: &[String]) -> Result<Vec<&(Environment, String)>, SyncError> {
+        let known = &self.settings.environments;
+        if let Some(unknown) = names
+            .iter()
+            .find(|name| !known.iter().any(|(known, _)| known.name == **name))
+        {
+            return Err(SyncError::UnknownEnvironment(unknown.clone()));
+        }
+        Ok(known
+            .iter()
+            .filter(|(known, _)| names.is_empty() || names.contains(&known.name))
+            .collect())
+    }
+
+    async fn run_begun(
+        &self,
+        run: RunInfo<'_>,
+        request: &Request,
+        chosen: &[&(Environment, String)],
+    ) -> Result<Report, SyncError> {
+        info!(full = request.full, dry_run = run.dry_run, "a run begins");
+        self.prepare(run, request.full).await?;
+        let pulled = self.pull(run.lease).await?;
+        for problem in &pulled.problems {
+            warn!(
+                source = problem.source,
+                detail = problem.detail,
+                "a source could not be read to its end"
+            );
+        }
+        let mut problems: Vec<String> = pulled
+            .problems
+            .iter()
+            .map(|p| format!("{}: {}", p.source, p.detail))
+            .collect();
+        let doubts = self.doubts().await?;
+        problems.extend(doubts.iter().map(|(_, why)| format!("in doubt: {why}")));
+
+        let mut environments = Vec::new();
+        let mut changes = Vec::new();
+        let mut holds = false;
+        for (environment, fingerprint) in chosen.iter().copied() {
+            let mut tally = Tally {
+                counts: Counts {
+                    environment: environment.name.clone(),
+                    ..Counts::default()
+                },
+                ..Tally::default()
+            };
+            if pulled.users_reached {
+                let progress = self.register(run, environment, fingerprint).await?;
+                let view = view(environment, &pulled);
+                self.judge(&view, run, &progress, &mut tally).await?;
+                let concerned = doubts_of(environment, &doubts, &pulled);
+                let why = self
+                    .decide_removals(&view, run, &progress, concerned, &mut tally)
+                    .await?;
+                self.judge_late(&view, run, &mut tally).await?;
+                if why.iter().any(|why| why.starts_with("licences: nobody")) {
+                    problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
+                }
+                holds |= !why.is_empty();
+                self.note_findings(run, environment, &pulled, &why).await?;
+            }
+            holds |= tally.counts.held > 0;
+            changes.append(&mut tally.changes);
+            environments.push(tally.counts);
+        }
+        let everywhere = chosen.len() == self.settings.environments.len();
+        self.finish_sources(run, &pulled, everywhere && pulled.users_reached)
+            .await?;
+
+        let outcome = match (problems.is_empty(), holds) {
+            (false, _) => Outcome::Incomplete,
+            (true, true) => Outcome::Held,
+            (true, false) => Outcome::Complete,
+        };
+        self.end(run, outcome, &environments, &problems).await?;
+        info!(outcome = outcome.as_str(), "the run has ended");
+        Ok(Report {
+            run: run.run_id,
+            outcome,
+            dry_run: run.dry_run,
+            environments,
+            problems,
+            changes: run.dry_run.then_some(changes),
+            holds,
+        })
+    }
+
+    /// Before anything is pulled: what earlier runs left, and what is due.
+    async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<(), SyncError> {
+        for (environment, fingerprint) in &self.settings.environments {
+            let name = &environment.name;
+            let progress = self.register(run, environment, fingerprint).await?;
+            let mut tx = self.begin(run.lease).await?;
+            removals::requeue_collected(&mut tx, name).await?;
+            removals::expire(&mut tx, name, run.now).await?;
+            pending::mark_due(&mut tx, name, run.now).await?;
+            let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
+            let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
+            if is_due && progress.judged_epoch == progress.epoch {
+                environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
+            }
+            if environment.has_database && !progress.is_set_up && !run.dry_run {
+                crate::store::rows::insert_placeholders(&mut tx, name, run.now).await?;
+                environments::note_set_up(&mut tx, name).await?;
+            }
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+        if full {
+            let mut tx = self.begin(run.lease).await?;
+            checkpoints::begin_full_rounds(&mut tx).await?;
+            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        fingerprint: &str,
+    ) -> Result<Progress, SyncError> {
+        let until_edited: Vec<String> = crate::domain::field::Field::ALL
+            .into_iter()
+            .filter(|field| environment.policies.of(*field) == crate::domain::field::Policy::UntilEdited)
+            .map(|field| field.column().to_owned())
+            .collect();
+        let mut tx = self.begin(run.lease).await?;
+        let progress = environments::register(&mut tx, &environment.name, fingerprint, &until_edited).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(progress)
+    }
+
+    /// Which sources are in doubt, and why; kept until everything they concern has been judged.
+    async fn doubts(&self) -> Result<Vec<(String, String)>, SyncError> {
+        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        Ok(checkpoints::doubts(&mut db).await?)
+    }
+
+    /// Findings about the sources of an environment: unreadable, in doubt, held.
+    async fn note_findings(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        pulled: &Pulled,
+        holds: &[String],
+    ) -> Result<(), SyncError> {
+        let mut seen: Vec<Seen> = Vec::new();
+        let groups = environment.security_group.iter().chain(
+            environment
+                .security_group
+                .iter()
+                .filter_map(|group| pulled.nested.get(group))
+                .flatten(),
+        );
+        let sources: BTreeSet<String> = groups.map(|group| format!("group:{group}")).collect();
+        for problem in pulled
+            .problems
+            .iter()
+            .filter(|problem| sources.contains(&problem.source))
+        {
+            seen.push(source_finding(&problem.source, &problem.detail));
+        }
+        for why in holds {
+            seen.push(Seen {
+                object_id: None,
+                code: "removals_held".to_owned(),
+                subject: format!("run:{}", run.run_id),
+                detail: why.clone(),
+            });
+        }
+        let mut tx = self.begin(run.lease).await?;
+        // A set that is still held keeps its finding.
+        for set in removals::sets(&mut tx, None).await? {
+            if set.environment == environment.name && set.run_id != run.run_id {
+                seen.push(Seen {
+                    object_id: None,
+                    code: "removals_held".to_owned(),
+                    subject: format!("run:{}", set.run_id),
+                    detail: set.why,
+                });
+            }
+        }
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
+        }
+        findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    async fn finish_sources(
+        &self,
+        run: RunInfo<'_>,
+        pulled: &Pulled,
+        judged_everywhere: bool,
+    ) -> Result<(), SyncError> {
+        let seen: Vec<Seen> = pulled
+            .problems
+            .iter()
+            .filter(|problem| !problem.source.starts_with("group:"))
+            .map(|problem| source_finding(&problem.source, &problem.detail))
+            .collect();
+        let mut tx = self.begin(run.lease).await?;
+        findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
+        if judged_everywhere && !run.dry_run {
+            checkpoints::clear_doubts(&mut tx).await?;
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    async fn end(
+        &self,
+        run: RunInfo<'_>,
+        outcome: Outcome,
+        environments: &[Counts],
+        problems: &[String],
+    ) -> Result<(), SyncError> {
+        let counts: serde_json::Map<String, Value> = environments
+            .iter()
+            .map(|counts| (counts.environment.clone(), json!(counts)))
+            .collect();
+        let mut tx = self.begin(run.lease).await?;
+        runs::end(
+            &mut tx,
+            run.run_id,
+            outcome.as_str(),
+            &Value::Object(counts),
+            problems,
+            self.clock.now(),
+        )
+        .await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+}
+
+fn source_finding(source: &str, detail: &str) -> Seen {
+    Seen {
+        object_id: None,
+        code: Code::DirectoryUnavailable.as_str().to_owned(),
+        subject: source.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a> {
+    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+    let nested = environment
+        .security_group
+        .filter(|_| counts_nested)
+        .and_then(|group| pulled.nested.get(&group))
+        .cloned()
+        .unwrap_or_default();
+    View {
+        environment,
+        group_unreadable: environment
+            .security_group
+            .is_some_and(|group| pulled.unreadable_groups.contains(&group)),
+        nested_unreadable: nested.iter().any(|group| pulled.unreadable_groups.contains(group)),
+        nested,
+        tenant_marketing: pulled.tenant_marketing,
+        stale: pulled.stale,
+    }
+}
+
+/// The doubts that concern one environment, with the reasons they hold.
+fn doubts_of(environment: &Environment, doubts: &[(String, String)], pulled: &Pulled) -> Doubts {
+    let groups: BTreeSet<String> = environment
+        .security_group
+        .iter()
+        .chain(
+            environment
+                .security_group
+                .iter()
+                .filter_map(|group| pulled.nested.get(group))
+                .flatten(),
+        )
+        .map(|group| format!("group:{group}"))
+        .collect();
+    let mut concerned = Doubts::default();
+    for (source, why) in doubts {
+        let codes = match source.as_str() {
+            "users" if why.starts_with("licences") => Doubts::LICENCES,
+            "users" => Doubts::USERS,
+            source if groups.contains(source) => Doubts::GROUP,
+            _ => continue,
+        };
+        concerned.0.push((why.clone(), codes));
+    }
+    concerned
+}
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,143 @@
+//! Judging an environment in a run: everybody once per epoch, else whoever is pending.
+
+use uuid::Uuid;
+
+use super::batch::{Judged, RunInfo, Scope, View};
+use super::report::{Counts, ReportedChange};
+use super::{Engine, SyncError};
+use crate::plan::Operation;
+use crate::store::environments::Progress;
+use crate::store::pending::Pending;
+use crate::store::removals::Removal;
+use crate::store::{StoreError, mirror, pending};
+
+/// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
+/// a locked row.
+const BATCH: i64 = 1000;
+
+/// What judging an environment has brought so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub counts: Counts,
+    pub changes: Vec<ReportedChange>,
+    /// Removals that the guard has to decide.
+    pub removals: Vec<Removal>,
+    late: Vec<Uuid>,
+}
+
+impl Tally {
+    /// Adds what a batch did.
+    pub(super) fn add(&mut self, judged: Judged, dry_run: bool) {
+        for change in &judged.changes {
+            match change.operation {
+                Operation::Create => self.counts.created += 1,
+                Operation::Update => self.counts.updated += 1,
+                Operation::Enable => self.counts.enabled += 1,
+                Operation::Disable => self.counts.disabled += 1,
+            }
+            if dry_run {
+                self.changes
+                    .push(ReportedChange::new(&self.counts.environment, change, false));
+            }
+        }
+        for code in judged.skipped {
+            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
+        }
+        self.removals.extend(judged.removals);
+        self.late.extend(judged.late);
+    }
+}
+
+impl Engine {
+    /// Judges whoever has to be judged; removals are only collected.
+    pub(super) async fn judge(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        progress: &Progress,
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        if progress.judged_epoch < progress.epoch {
+            self.walk(view, run, progress, tally).await?;
+        }
+        let name = &view.environment.name;
+        let mut after = None;
+        loop {
+            self.check_cancelled()?;
+            let list = {
+                let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+                pending::next(&mut db, name, after, BATCH).await?
+            };
+            let Some(last) = list.last() else { return Ok(()) };
+            after = Some(last.object_id);
+            tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
+        }
+    }
+
+    /// Everybody, by key.
+    async fn walk(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        progress: &Progress,
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        let mut after = progress.walk_after;
+        if after.is_none() && !run.dry_run {
+            // What is pending now is judged by the walk.
+            let mut tx = self.begin(run.lease).await?;
+            pending::clear(&mut tx, &view.environment.name).await?;
+            crate::store::environments::note_walk(
+                &mut tx,
+                &view.environment.name,
+                progress.epoch,
+                Some(Uuid::nil()),
+                run.now,
+            )
+            .await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+        loop {
+            self.check_cancelled()?;
+            let ids = {
+                let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+                mirror::next_ids(&mut db, after, BATCH).await?
+            };
+            let last = i64::try_from(ids.len()).unwrap_or(BATCH) < BATCH;
+            after = ids.last().copied().or(after);
+            let scope = Scope::Walk {
+                ids,
+                epoch: progress.epoch,
+                last,
+            };
+            tally.add(self.judge_batch(view, run, &scope).await?, run.dry_run);
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Non-interactive users who want one of the few slots, oldest row first: after the removals.
+    pub(super) async fn judge_late(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        let late = std::mem::take(&mut tally.late);
+        if late.is_empty() {
+            return Ok(());
+        }
+        let ordered: Vec<Pending> = {
+            let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+            pending::in_order_of_creation(&mut db, &view.environment.name, &late).await?
+        };
+        for one in ordered {
+            tally.add(
+                self.judge_batch(view, run, &Scope::Slots(vec![one])).await?,
+                run.dry_run,
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! One group: its members and owners.
+//!
+//! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
+//! lose what changes in between. A group that is gone or may not be read is not an empty group.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Problem, PullError};
+use crate::domain::feed::{GroupChange, Link, Next, Page, Principal};
+use crate::graph::GraphError;
+use crate::store::checkpoints::{self, Checkpoint, Phase};
+use crate::store::lease::Lease;
+use crate::store::{StoreError, StoreResult, environments, groups, pending};
+use crate::sync::{Engine, SyncError};
+use crate::telemetry::metrics::Metrics;
+
+const MAX_RESTARTS: u32 = 5;
+
+/// A group that is read, for the environments it matters to.
+struct Reader<'a> {
+    engine: &'a Engine,
+    lease: &'a Lease,
+    group: Uuid,
+    source: String,
+    environments: Vec<String>,
+}
+
+impl Engine {
+    /// Reads one group as far as it goes. Answers whether its members are known up to now.
+    pub(super) async fn pull_group(
+        &self,
+        lease: &Lease,
+        group: Uuid,
+        environments: Vec<String>,
+    ) -> Result<(bool, Option<Problem>), SyncError> {
+        let reader = Reader {
+            engine: self,
+            lease,
+            group,
+            source: format!("group:{group}"),
+            environments,
+        };
+        match reader.read().await {
+            Ok(problem) => Ok((true, problem)),
+            Err(PullError::Run(error)) => Err(error),
+            Err(PullError::Graph(error)) => {
+                if matches!(error, GraphError::NotFound { .. }) {
+                    reader.note_gone().await?;
+                    let detail = format!(
+                        "the group {group} does not exist: correct security_group, or restore the group; nobody is disabled for it"
+                    );
+                    return Ok((false, Some(Problem::new(&reader.source, detail))));
+                }
+                Ok((false, Some(Problem::from_graph(&reader.source, &error))))
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    async fn read(&self) -> Result<Option<Problem>, PullError> {
+        let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
+        let mut restarts = 0;
+        loop {
+            self.engine.check_cancelled()?;
+            let result = if checkpoint.phase == Phase::Full {
+                self.list(&mut checkpoint).await
+            } else {
+                self.follow(&mut checkpoint).await
+            };
+            match result {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(PullError::Graph(GraphError::LinkExpired { cause, .. })) if restarts < MAX_RESTARTS => {
+                    restarts += 1;
+                    Metrics.resync("group", &cause);
+                    checkpoint.phase = Phase::Full;
+                    checkpoint.next_link = None;
+                    checkpoint.delta_link = None;
+                    self.engine.write_checkpoint(self.lease, &checkpoint).await?;
+                }
+                Err(error) => {
+                    if matches!(error, PullError::Graph(GraphError::Protocol { .. })) && checkpoint.next_link.is_some()
+                    {
+                        checkpoint.next_link = None;
+                        self.engine.write_checkpoint(self.lease, &checkpoint).await?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        self.read_owners().await
+    }
+
+    /// The plain listing. Answers false: the changes since it began still have to be followed.
+    async fn list(&self, checkpoint: &mut Checkpoint) -> Result<bool, PullError> {
+        if checkpoint.delta_link.is_none() {
+            checkpoint.delta_link = Some(self.engine.graph.group_delta_latest(self.group).await?);
+            checkpoint.delta_since = Some(self.engine.clock.now());
+            checkpoint.next_link = None;
+        }
+        let mut seen: HashSet<Link> = HashSet::new();
+        loop {
+            self.engine.check_cancelled()?;
+            let page = self
+                .engine
+                .graph
+                .group_members(self.group, checkpoint.next_link.as_ref())
+                .await?;
+            if let Next::Page(link) = &page.next
+                && !seen.insert(link.clone())
+            {
+                return Err(GraphError::Protocol {
+                    endpoint: "groups/{id}/members",
+                    what: "a next link that came before".to_owned(),
+                }
+                .into());
+            }
+            *checkpoint = self
+                .engine
+                .retry(|| self.store_listing(checkpoint.clone(), page.clone()))
+                .await?;
+            if checkpoint.phase != Phase::Full {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn store_listing(&self, mut checkpoint: Checkpoint, page: Page<Principal>) -> StoreResult<Checkpoint> {
+        let mut tx = self.engine.begin(self.lease).await?;
+        let was_read_before = checkpoint.reached_at.is_some();
+        let mut listed = checkpoint
+            .value
+            .as_ref()
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or(0);
+        if checkpoint.next_link.is_none() {
+            checkpoint.round = checkpoints::next_round(&mut tx).await?;
+            listed = 0;
+        }
+        listed += page.items.len() as u64;
+        let had_members = listed > 0 || groups::has_members(&mut tx, self.group).await?;
+        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round).await?;
+        if was_read_before {
+            pending::mark(&mut tx, &self.environments, &joined).await?;
+        }
+        checkpoint.value = Some(serde_json::json!(listed));
+        checkpoint.readable = true;
+        if let Next::Page(link) = page.next {
+            checkpoint.next_link = Some(link);
+        } else {
+            let left = groups::sweep_members(&mut tx, self.group, checkpoint.round).await?;
+            if listed == 0 && had_members && was_read_before {
+                checkpoint.doubt = Some(format!(
+                    "the listing of group {} came back empty, where it had {} members",
+                    self.group,
+                    left.len()
+                ));
+            }
+            pending::mark(&mut tx, &self.environments, &left).await?;
+            if !was_read_before {
+                environments::judge_everyone(&mut tx, &self.environments).await?;
+            }
+            checkpoint.next_link = None;
+            checkpoint.phase = Phase::Delta;
+        }
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await?;
+        Ok(checkpoint)
+    }
+
+    /// The changes. Answers true when there are no more.
+    async fn follow(&self, checkpoint: &mut Checkpoint) -> Result<bool, PullError> {
+        let mut seen: HashSet<Link> = HashSet::new();
+        loop {
+            self.engine.check_cancelled()?;
+            let Some(at) = checkpoint.next_link.as_ref().or(checkpoint.delta_link.as_ref()) else {
+                checkpoint.phase = Phase::Full;
+                return Ok(false);
+            };
+            let page = self.engine.graph.group_delta(at).await?;
+            if let Next::Page(link) = &page.next
+                && !seen.insert(link.clone())
+            {
+                return Err(GraphError::Protocol {
+                    endpoint: "groups/delta",
+                    what: "a next link that came before".to_owned(),
+                }
+                .into());
+            }
+            if page
+                .items
+                .iter()
+                .any(|change| change.group == self.group && change.removed)
+            {
+                return Err(GraphError::NotFound {
+                    endpoint: "groups/delta",
+                }
+                .into());
+            }
+            *checkpoint = self
+                .engine
+                .retry(|| self.store_changes(checkpoint.clone(), page.clone()))
+                .await?;
+            if checkpoint.next_link.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn store_changes(&self, mut checkpoint: Checkpoint, page: Page<GroupChange>) -> StoreResult<Checkpoint> {
+        let mut tx = self.engine.begin(self.lease).await?;
+        for change in page.items.into_iter().filter(|change| change.group == self.group) {
+            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round).await?;
+            let left = groups::remove_members(&mut tx, self.group, &change.left).await?;
+            pending::mark(&mut tx, &self.environments, &joined).await?;
+            pending::mark(&mut tx, &self.environments, &left).await?;
+        }
+        let now = self.engine.clock.now();
+        match page.next {
+            Next::Page(link) => checkpoint.next_link = Some(link),
+            Next::Delta(link) => {
+                checkpoint.next_link = None;
+                checkpoint.delta_link = Some(link);
+                checkpoint.delta_since = Some(now);
+                checkpoint.reached_at = Some(now);
+            }
+            Next::End => return Err(StoreError::Conflict),
+        }
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await?;
+        Ok(checkpoint)
+    }
+
+    /// The owners, whole: there are few, and they matter for access on demand only. Some kinds of group have none
+    /// to read; what was known of them then stands.
+    async fn read_owners(&self) -> Result<Option<Problem>, PullError> {
+        let owners = match self.engine.graph.group_owners(self.group).await {
+            Ok(owners) => owners,
+            Err(GraphError::NotFound { .. }) => {
+                // Either the group is gone, which the members say too, or this kind of group has no owners.
+                self.engine.graph.group_members(self.group, None).await?;
+                return Ok(None);
+            }
+            Err(GraphError::BadRequest { .. }) => return Ok(None),
+            Err(GraphError::Cancelled) => return Err(SyncError::Cancelled.into()),
+            Err(error) => return Ok(Some(Problem::from_graph(&self.source, &error))),
+        };
+        let mut tx = self.engine.begin(self.lease).await?;
+        let changed = groups::set_owners(&mut tx, self.group, &owners).await?;
+        pending::mark(&mut tx, &self.environments, &changed).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(None)
+    }
+
+    /// The group is gone: when it comes back it is listed from the start. Its members stay as they were known.
+    async fn note_gone(&self) -> Result<(), SyncError> {
+        let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
+        checkpoint.phase = Phase::Full;
+        checkpoint.next_link = None;
+        checkpoint.delta_link = None;
+        checkpoint.readable = false;
+        self.engine.write_checkpoint(self.lease, &checkpoint).await
+    }
+}

@@ -1,0 +1,50 @@
+//! `subscribedSkus`: whether the tenant has a Marketing licence.
+
+use super::{Problem, PullError, survive};
+use crate::domain::licence::Category;
+use crate::store::lease::Lease;
+use crate::store::{StoreError, checkpoints, environments};
+use crate::sync::{Engine, SyncError};
+
+const SOURCE: &str = "skus";
+
+impl Engine {
+    /// Reads the tenant's SKUs. Answers whether there is a Marketing licence: by the configuration, by this
+    /// reading, or by the last one that succeeded.
+    pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Option<Problem>), SyncError> {
+        if let Some(marketing) = self.settings.tenant_marketing {
+            return Ok((marketing, None));
+        }
+        let result = self.read_skus(lease).await;
+        match survive(SOURCE, result)? {
+            Ok(marketing) => Ok((marketing, None)),
+            Err(problem) => {
+                let known = self.read_checkpoint(SOURCE).await?.value;
+                Ok((known == Some(true.into()), Some(problem)))
+            }
+        }
+    }
+
+    async fn read_skus(&self, lease: &Lease) -> Result<bool, PullError> {
+        let skus = self.graph.subscribed_skus().await?;
+        let marketing = skus.iter().filter(|sku| sku.usable).any(|sku| {
+            sku.plans
+                .iter()
+                .any(|(plan, _)| self.settings.catalogue.category(*plan) == Category::Marketing)
+        });
+        let mut tx = self.begin(lease).await?;
+        let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        if checkpoint
+            .value
+            .as_ref()
+            .is_some_and(|known| *known != serde_json::json!(marketing))
+        {
+            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+        }
+        checkpoint.value = Some(marketing.into());
+        checkpoint.reached_at = Some(self.clock.now());
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(marketing)
+    }
+}

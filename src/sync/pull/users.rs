@@ -1,0 +1,320 @@
+//! `users/delta`: a full round, then changes, for ever.
+//!
+//! Absence means two things: in a full round a property that is not sent is null, and a user who is not
+//! listed by its last page is looked up in deletedItems and swept; in an incremental round both mean unchanged.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::{Problem, PullError, survive};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::feed::{Link, Next, Page, Patch, Removal, UserChange};
+use crate::graph::{GraphError, SELECTION_FINGERPRINT};
+use crate::store::checkpoints::{self, Checkpoint, Phase};
+use crate::store::lease::Lease;
+use crate::store::{StoreError, StoreResult, environments, mirror, pending};
+use crate::sync::{Engine, SyncError};
+use crate::telemetry::metrics::Metrics;
+
+const SOURCE: &str = "users";
+
+/// How often a run begins a round anew because its links died under it.
+const MAX_RESTARTS: u32 = 5;
+
+/// From so many users on, one property missing from all of them is no coincidence.
+const ALL_MISSING_COUNTS_FROM: u64 = 20;
+
+/// What a round has seen, kept with its checkpoint.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Tally {
+    /// Users that exist.
+    present: u64,
+    /// Those of them whose plans could be read.
+    with_plans: u64,
+    /// Whether anybody had a plan when the round began.
+    had_plans: bool,
+}
+
+impl Tally {
+    /// The plans of everybody vanished at once: a withdrawn permission looks like that, not a change of licences.
+    fn plans_vanished(self, is_full: bool) -> bool {
+        let enough = if is_full {
+            self.had_plans
+        } else {
+            self.present >= ALL_MISSING_COUNTS_FROM
+        };
+        enough && self.present > 0 && self.with_plans == 0
+    }
+}
+
+impl Engine {
+    /// Reads the users. `Ok(Ok(_))` means that the checkpoint is reached; a problem beside it is one that
+    /// judging need not wait for.
+    pub(super) async fn pull_users(&self, lease: &Lease) -> Result<Result<Option<Problem>, Problem>, SyncError> {
+        let result = self.follow_users(lease).await;
+        match survive(SOURCE, result)? {
+            Ok(()) => {}
+            Err(problem) => return Ok(Err(problem)),
+        }
+        let swept = self.sweep_users(lease).await;
+        Ok(Ok(survive(SOURCE, swept)?.err()))
+    }
+
+    /// Follows the feed until it has nothing more to say.
+    async fn follow_users(&self, lease: &Lease) -> Result<(), PullError> {
+        let mut checkpoint = self.read_checkpoint(SOURCE).await?;
+        if checkpoint.phase != Phase::Full && checkpoint.fingerprint != SELECTION_FINGERPRINT {
+            tracing::info!("the selection of user properties has changed: beginning a full round");
+            begin_round(&mut checkpoint);
+        }
+        let mut restarts = 0;
+        let mut seen_links: HashSet<Link> = HashSet::new();
+        let mut prefetched: Option<AbortOnDropHandle<Result<Page<UserChange>, GraphError>>> = None;
+        let mut is_first = true;
+        loop {
+            self.check_cancelled()?;
+            let at = checkpoint.next_link.clone().or_else(|| match checkpoint.phase {
+                Phase::Full => None,
+                Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
+            });
+            let answer = match prefetched.take() {
+                Some(page) => page.await.unwrap_or(Err(GraphError::Cancelled)),
+                None => self.graph.users_delta(at.as_ref()).await,
+            };
+            let page = match answer.and_then(|page| refuse_loop(page, &mut seen_links)) {
+                Ok(page) => page,
+                Err(GraphError::LinkExpired { cause, .. }) if restarts < MAX_RESTARTS => {
+                    restarts += 1;
+                    seen_links.clear();
+                    self.fall_back(lease, &mut checkpoint, &cause).await?;
+                    continue;
+                }
+                Err(error) => {
+                    if is_first && matches!(error, GraphError::Protocol { .. }) && checkpoint.next_link.is_some() {
+                        // Resumed at this page and failed again: the next run begins the round anew.
+                        checkpoint.next_link = None;
+                        self.write_checkpoint(lease, &checkpoint).await?;
+                    }
+                    return Err(error.into());
+                }
+            };
+            is_first = false;
+            if let Next::Page(link) = &page.next {
+                let (graph, link) = (self.graph.clone(), link.clone());
+                prefetched = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    graph.users_delta(Some(&link)).await
+                })));
+            }
+            for problem in &page.unreadable {
+                tracing::warn!(problem, "skipping an entry of users/delta");
+            }
+            let ended = matches!(page.next, Next::Delta(_));
+            checkpoint = self
+                .retry(|| self.store_users(lease, checkpoint.clone(), page.clone()))
+                .await?;
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A link died: go back to the last delta link, or begin a full round.
+    async fn fall_back(&self, lease: &Lease, checkpoint: &mut Checkpoint, cause: &str) -> Result<(), SyncError> {
+        if checkpoint.phase != Phase::Full && checkpoint.next_link.is_some() {
+            checkpoint.next_link = None;
+        } else {
+            tracing::info!(cause, "the link of users/delta has expired: beginning a full round");
+            Metrics.resync(SOURCE, cause);
+            begin_round(checkpoint);
+        }
+        self.write_checkpoint(lease, checkpoint).await
+    }
+
+    /// One page: its rows, who has to be judged for them, and the checkpoint that follows.
+    async fn store_users(
+        &self,
+        lease: &Lease,
+        mut checkpoint: Checkpoint,
+        page: Page<UserChange>,
+    ) -> StoreResult<Checkpoint> {
+        let mut tx = self.begin(lease).await?;
+        let is_full = checkpoint.phase == Phase::Full;
+        let mut tally: Tally = read_tally(&checkpoint);
+        if is_full && checkpoint.next_link.is_none() {
+            checkpoint.round = checkpoints::next_round(&mut tx).await?;
+            checkpoint.fingerprint = SELECTION_FINGERPRINT.to_owned();
+            tally = Tally {
+                had_plans: mirror::any_plans(&mut tx).await?,
+                ..Tally::default()
+            };
+        } else if checkpoint.next_link.is_none() {
+            tally = Tally::default();
+        }
+        let ids: Vec<Uuid> = page.items.iter().map(id_of).collect();
+        let known = mirror::read_users(&mut tx, &ids).await?;
+        let (users, listed) = absorb(page.items, &known, is_full, &mut tally);
+        let changed: Vec<DirectoryUser> = users
+            .into_values()
+            .filter(|user| known.get(&user.id) != Some(user))
+            .collect();
+        let changed_ids: Vec<Uuid> = changed.iter().map(|user| user.id).collect();
+        mirror::write_users(&mut tx, &changed, checkpoint.round).await?;
+        if checkpoint.phase != Phase::Delta {
+            let written: HashSet<Uuid> = changed_ids.iter().copied().collect();
+            let seen: Vec<Uuid> = listed.into_iter().filter(|id| !written.contains(id)).collect();
+            mirror::mark_seen(&mut tx, &seen, checkpoint.round).await?;
+        }
+        if !is_full {
+            pending::mark(&mut tx, &self.settings.names(), &changed_ids).await?;
+        }
+        checkpoint.value = Some(serde_json::json!(tally));
+        match page.next {
+            Next::Page(link) => checkpoint.next_link = Some(link),
+            Next::Delta(link) => {
+                let now = self.clock.now();
+                checkpoint.next_link = None;
+                checkpoint.delta_link = Some(link);
+                checkpoint.delta_since = Some(now);
+                checkpoint.reached_at = Some(now);
+                if is_full {
+                    checkpoint.phase = Phase::Sweep;
+                    environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+                }
+                if tally.plans_vanished(is_full) {
+                    checkpoint.doubt = Some("licences: no user that was listed has its plans any more".to_owned());
+                }
+            }
+            Next::End => return Err(StoreError::Conflict),
+        }
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await?;
+        Ok(checkpoint)
+    }
+
+    /// After a full round: whoever was not listed is soft-deleted or gone. If deletedItems cannot be read,
+    /// nobody is.
+    async fn sweep_users(&self, lease: &Lease) -> Result<(), PullError> {
+        let mut checkpoint = self.read_checkpoint(SOURCE).await?;
+        if checkpoint.phase != Phase::Sweep {
+            return Ok(());
+        }
+        let mut tx = self.begin(lease).await?;
+        let unseen = mirror::has_unseen(&mut tx, checkpoint.round).await?;
+        tx.rollback().await.map_err(StoreError::from)?;
+        let deleted = if unseen {
+            self.graph.deleted_users().await?
+        } else {
+            Vec::new()
+        };
+
+        let mut tx = self.begin(lease).await?;
+        if unseen {
+            let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
+            if listed == 0 && present > 0 {
+                checkpoint.doubt = Some(format!(
+                    "users: the directory listed nobody, where there had been {present}"
+                ));
+            }
+            let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
+            if swept > 0 {
+                environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+            }
+            tracing::info!(swept, "users that a full round did not list");
+        }
+        checkpoint.phase = Phase::Delta;
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    pub(super) async fn read_checkpoint(&self, source: &str) -> Result<Checkpoint, SyncError> {
+        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        Ok(checkpoints::read(&mut db, source).await?)
+    }
+
+    pub(super) async fn write_checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<(), SyncError> {
+        let mut tx = self.begin(lease).await?;
+        checkpoints::write(&mut tx, checkpoint).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+}
+
+fn begin_round(checkpoint: &mut Checkpoint) {
+    checkpoint.phase = Phase::Full;
+    checkpoint.next_link = None;
+}
+
+fn read_tally(checkpoint: &Checkpoint) -> Tally {
+    checkpoint
+        .value
+        .clone()
+        .and_then(|value| serde_json::from_value(value).ok())
+        .unwrap_or_default()
+}
+
+fn id_of(change: &UserChange) -> Uuid {
+    match change {
+        UserChange::Present(patch) => patch.id,
+        UserChange::Removed { id, .. } => *id,
+    }
+}
+
+/// A next link that came up before in this run would go round for ever.
+fn refuse_loop(page: Page<UserChange>, seen: &mut HashSet<Link>) -> Result<Page<UserChange>, GraphError> {
+    match &page.next {
+        Next::Page(link) if !seen.insert(link.clone()) => Err(GraphError::Protocol {
+            endpoint: "users/delta",
+            what: "a next link that came before".to_owned(),
+        }),
+        _ => Ok(page),
+    }
+}
+
+/// Applies a page to what the mirror knows, in the order sent, and lists who exists.
+fn absorb(
+    items: Vec<UserChange>,
+    known: &HashMap<Uuid, DirectoryUser>,
+    is_full: bool,
+    tally: &mut Tally,
+) -> (HashMap<Uuid, DirectoryUser>, Vec<Uuid>) {
+    let mut users: HashMap<Uuid, DirectoryUser> = HashMap::with_capacity(items.len());
+    let mut listed = Vec::with_capacity(items.len());
+    for item in items {
+        let id = id_of(&item);
+        match item {
+            UserChange::Present(patch) => {
+                tally.present += 1;
+                let readable = match patch.usable_plans {
+                    Patch::Value(_) => true,
+                    Patch::Null => false,
+                    Patch::Absent => !is_full,
+                };
+                tally.with_plans += u64::from(readable);
+                let user = users
+                    .entry(id)
+                    .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
+                user.absorb(*patch, is_full);
+                listed.push(id);
+            }
+            UserChange::Removed { reason, .. } => {
+                // A tombstone for somebody never seen is legal and means nothing.
+                if !users.contains_key(&id) && !known.contains_key(&id) {
+                    continue;
+                }
+                let user = users
+                    .entry(id)
+                    .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
+                user.state = match reason {
+                    Removal::SoftDeleted => DirectoryState::SoftDeleted,
+                    Removal::Gone => DirectoryState::Gone,
+                };
+                listed.push(id);
+            }
+        }
+    }
+    (users, listed)
+}

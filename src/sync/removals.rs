@@ -1,0 +1,201 @@
+//! The wait between judging and removing: the guard sees a whole run's removals before the first is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::batch::{RunInfo, Scope, View};
+use super::judge::Tally;
+use super::report::ReportedChange;
+use super::{Engine, SyncError};
+use crate::domain::reason::Code;
+use crate::plan::guard::{Load, admit};
+use crate::store::environments::Progress;
+use crate::store::removals::Removal;
+use crate::store::{StoreError, changes, removals, rows};
+
+/// The guard counts this far back.
+const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
+
+/// From so many on, losing every licence at once is a catalogue's fault rather than the users'.
+const NOBODY_LICENSED_COUNTS_FROM: usize = 20;
+
+const BATCH: usize = 500;
+
+/// What is in doubt in an environment, and which reasons it therefore holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubts(pub Vec<(String, &'static [Code])>);
+
+impl Doubts {
+    /// The reasons that a doubt about the users listing concerns.
+    pub(super) const USERS: &'static [Code] = &[Code::DirectoryDeleted, Code::DirectorySoftDeleted];
+    /// The reasons that a doubt about a group listing concerns.
+    pub(super) const GROUP: &'static [Code] = &[Code::NotInSecurityGroup];
+    /// The reasons that a doubt about licences concerns.
+    pub(super) const LICENCES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted];
+}
+
+impl Engine {
+    /// Lets the removals of a run through or holds them. Answers why something is held.
+    pub(super) async fn decide_removals(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        progress: &Progress,
+        mut doubts: Doubts,
+        tally: &mut Tally,
+    ) -> Result<Vec<String>, SyncError> {
+        let name = &view.environment.name;
+        let collected = self
+            .open_removals(view, run, std::mem::take(&mut tally.removals))
+            .await?;
+        if collected.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_about = |removal: &Removal, codes: &[Code]| codes.iter().any(|code| code.as_str() == removal.reason);
+        let unlicensed = collected
+            .iter()
+            .filter(|removal| is_about(removal, Doubts::LICENCES))
+            .count();
+        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        let leaving: Vec<_> = collected.iter().map(|removal| removal.systemuserid).collect();
+        if unlicensed >= NOBODY_LICENSED_COUNTS_FROM && !rows::any_licensed_beside(&mut db, name, &leaving).await? {
+            doubts
+                .0
+                .push(("licences: nobody has a licence any more".to_owned(), Doubts::LICENCES));
+        }
+        let mut holds: Vec<(String, BTreeSet<String>)> = Vec::new();
+        let mut doubted = BTreeSet::new();
+        for (why, codes) in doubts.0 {
+            let reasons: BTreeSet<String> = collected
+                .iter()
+                .filter(|removal| is_about(removal, codes))
+                .map(|removal| removal.reason.clone())
+                .collect();
+            if !reasons.is_empty() {
+                doubted.extend(reasons.iter().cloned());
+                holds.push((why, reasons));
+            }
+        }
+        let free: Vec<&Removal> = collected
+            .iter()
+            .filter(|removal| !doubted.contains(&removal.reason))
+            .collect();
+        let load = Load {
+            wanted: i64::try_from(free.len()).unwrap_or(i64::MAX),
+            recent: changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?,
+            enabled_at_start: progress.enabled_rows,
+        };
+        drop(db);
+        if let Err(why) = admit(self.settings.limits, load) {
+            let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+            for removal in &free {
+                *causes.entry(&removal.reason).or_default() += 1;
+            }
+            let causes: Vec<String> = causes
+                .iter()
+                .map(|(reason, count)| format!("{reason} {count}"))
+                .collect();
+            let reasons = free.iter().map(|removal| removal.reason.clone()).collect();
+            holds.push((format!("{why} ({})", causes.join(", ")), reasons));
+        }
+        self.hold(view, run, &holds, &collected, tally).await?;
+        let held: BTreeSet<&String> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
+        let (waiting, through): (Vec<&Removal>, Vec<&Removal>) =
+            collected.iter().partition(|removal| held.contains(&removal.reason));
+        let ids = |removals: Vec<&Removal>| removals.iter().map(|removal| removal.object_id).collect();
+        self.carry_out(view, run, Scope::Held, ids(waiting), tally).await?;
+        self.carry_out(view, run, Scope::Removals, ids(through), tally).await?;
+        Ok(holds.into_iter().map(|(why, _)| why).collect())
+    }
+
+    /// Those of a run's removals that nobody has decided yet: what is held or rejected already stays so.
+    async fn open_removals(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        found: Vec<Removal>,
+    ) -> Result<Vec<Removal>, SyncError> {
+        let name = &view.environment.name;
+        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        if !run.dry_run {
+            return Ok(removals::collected(&mut db, name, run.run_id).await?);
+        }
+        let ids: Vec<_> = found.iter().map(|removal| removal.systemuserid).collect();
+        let decided = removals::states(&mut db, name, &ids).await?;
+        Ok(found
+            .into_iter()
+            .filter(|removal| {
+                !decided
+                    .iter()
+                    .any(|(id, state)| *id == removal.systemuserid && matches!(state.as_str(), "held" | "rejected"))
+            })
+            .collect())
+    }
+
+    async fn hold(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        holds: &[(String, BTreeSet<String>)],
+        collected: &[Removal],
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        let name = &view.environment.name;
+        let expiry = chrono::Duration::from_std(self.settings.hold_expiry).unwrap_or(chrono::Duration::MAX);
+        let expires_at = run
+            .now
+            .checked_add_signed(expiry)
+            .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
+        let mut tx = self.begin(run.lease).await?;
+        for (why, reasons) in holds {
+            let reasons: Vec<String> = reasons.iter().cloned().collect();
+            let concerned = collected.iter().filter(|removal| reasons.contains(&removal.reason));
+            tally.counts.held += concerned.clone().count() as u64;
+            if run.dry_run {
+                tally
+                    .changes
+                    .extend(concerned.map(|removal| held_change(name, removal)));
+            } else {
+                removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
+            }
+            tracing::warn!(environment = %name, why, "removals are held until somebody approves them");
+        }
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, name, run.now).await?;
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    /// Disables the rows whose removal was let through, or writes everything else about those that are held; each
+    /// is judged again at that moment.
+    pub(super) async fn carry_out(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        scope: impl Fn(Vec<Uuid>) -> Scope,
+        object_ids: Vec<Uuid>,
+        tally: &mut Tally,
+    ) -> Result<(), SyncError> {
+        for ids in object_ids.chunks(BATCH) {
+            self.check_cancelled()?;
+            let judged = self.judge_batch(view, run, &scope(ids.to_vec())).await?;
+            tally.add(judged, run.dry_run);
+        }
+        Ok(())
+    }
+}
+
+fn held_change(environment: &str, removal: &Removal) -> ReportedChange {
+    ReportedChange {
+        environment: environment.to_owned(),
+        systemuserid: removal.systemuserid,
+        azureactivedirectoryobjectid: Some(removal.object_id),
+        domainname: None,
+        operation: "disable",
+        reason: Some(removal.reason.clone()),
+        held: true,
+        fields: serde_json::json!({ "isdisabled": [false, true] }),
+    }
+}
