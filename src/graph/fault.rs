@@ -33,7 +33,7 @@ impl Codes {
             if let Some(Text::Text(code)) = error.code
                 && !code.trim().is_empty()
             {
-                codes.push(code.trim().chars().filter(|c| c.is_ascii_graphic()).take(100).collect());
+                codes.push(code.trim().chars().filter(char::is_ascii_graphic).take(100).collect());
             }
             level = error.inner_error.or(error.innererror).map(|inner| *inner);
         }
