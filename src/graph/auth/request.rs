@@ -4,14 +4,15 @@
 //! dialect of their own. Configuration faults are never repeated.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{
-    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, Scope, StandardRevocableToken,
-    TokenUrl,
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, Scope,
+    StandardRevocableToken, TokenUrl,
 };
 use reqwest::{Method, Request, StatusCode};
 use url::Url;
@@ -19,6 +20,7 @@ use url::Url;
 use super::Token;
 use super::answer::{RawFault, RawToken};
 use super::assertion::Signer;
+use crate::clock::Clock;
 use crate::graph::endpoint::TOKEN;
 use crate::graph::error::GraphError;
 use crate::graph::http::{Answer, Broken, Connection, Http};
@@ -180,20 +182,13 @@ impl TokenRequests {
                 .add_extra_param("client_assertion_type", JWT_BEARER)
                 .add_extra_param("client_assertion", assertion);
         }
-        // The crate keeps neither status nor headers of a refusal.
-        let seen = Mutex::new((None, None));
-        let transport = |request: oauth2::HttpRequest| {
-            let seen = &seen;
-            async move {
-                let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
-                let answer = self.http.exchange(request, Connection::Pooled).await?;
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) =
-                    (Some(answer.status), wanted_wait(&answer, patience));
-                Ok(into_http(answer))
-            }
+        let transport = Transport {
+            http: &self.http,
+            clock: &patience.clock,
+            seen: Mutex::default(),
         };
         let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
-        let (status, retry_after) = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (status, retry_after) = *transport.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = outcome.map_err(|error| match error {
             RequestTokenError::Request(broken) => Trouble::Broken(broken),
             RequestTokenError::ServerResponse(fault) => Trouble::Fault(fault),
@@ -255,7 +250,7 @@ impl TokenRequests {
         };
         Ok(Exchanged {
             status: Some(answer.status),
-            retry_after: wanted_wait(&answer, patience),
+            retry_after: wanted_wait(&answer, &patience.clock),
             outcome,
         })
     }
@@ -325,6 +320,28 @@ impl TokenRequests {
     }
 }
 
+/// Our HTTP client in the shape the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
+struct Transport<'a> {
+    http: &'a Http,
+    clock: &'a Clock,
+    seen: Mutex<(Option<StatusCode>, Option<Duration>)>,
+}
+
+impl<'c> AsyncHttpClient<'c> for Transport<'_> {
+    type Error = Broken;
+    type Future = Pin<Box<dyn Future<Output = Result<oauth2::HttpResponse, Broken>> + Send + 'c>>;
+
+    fn call(&'c self, request: oauth2::HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+            let answer = self.http.exchange(request, Connection::Pooled).await?;
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+                (Some(answer.status), wanted_wait(&answer, self.clock));
+            Ok(into_http(answer))
+        })
+    }
+}
+
 struct Exchanged {
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
@@ -347,8 +364,8 @@ async fn read_federated_token(path: &std::path::Path) -> Result<String, GraphErr
     Ok(token.trim().to_owned())
 }
 
-fn wanted_wait(answer: &Answer, patience: &Patience) -> Option<Duration> {
-    read_retry_after(answer.header("retry-after")?, patience.clock.now())
+fn wanted_wait(answer: &Answer, clock: &Clock) -> Option<Duration> {
+    read_retry_after(answer.header("retry-after")?, clock.now())
 }
 
 fn into_http(answer: Answer) -> oauth2::HttpResponse {
