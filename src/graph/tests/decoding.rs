@@ -165,3 +165,17 @@ fn half_a_body_is_broken_and_another_shape_is_not() {
         assert!(matches!(decode(shape), Err(Undecodable::Shape(_))), "{shape}");
     }
 }
+
+#[test]
+fn a_page_cut_anywhere_is_broken() {
+    let page = format!(
+        r##"{{"@odata.nextLink":"https://x/v1.0/y?$skiptoken=1","value":[{{"@odata.type":"#microsoft.graph.user",
+            "id":"{USER}","displayName":"\u00c9","businessPhones":["+1"],"accountEnabled":true,"assignedPlans":[
+            {{"servicePlanId":"{PLAN}","capabilityStatus":"Enabled"}}]}},{{"id":"{USER}","@removed":{{"reason":"deleted"}}}}]}}"##
+    );
+    assert_eq!(decode_listing::<RawUser>(page.as_bytes()).unwrap().items.len(), 2);
+    for end in 0..page.len() {
+        let cut = decode_listing::<RawUser>(&page.as_bytes()[..end]);
+        assert_eq!(cut.map(|_| ()).unwrap_err(), Undecodable::Broken, "cut at {end}");
+    }
+}

@@ -17,29 +17,23 @@ fn deaths() -> Vec<(Reply, &'static str)> {
     vec![
         (
             Reply::error(410, "resyncRequired").with("location", "http://elsewhere.example/v1.0/users/delta"),
-            "resyncrequired",
+            "resync_required",
         ),
-        (Reply::error(410, "SyncStateNotFound"), "syncstatenotfound"),
+        (Reply::error(410, "SyncStateNotFound"), "sync_state_not_found"),
         (Reply::new(410, ""), "gone"),
         (Reply::new(410, "<html>").with("location", "/"), "gone"),
-        (Reply::error(400, "syncStateNotFound"), "syncstatenotfound"),
-        (Reply::error(404, "syncStateNotFound"), "syncstatenotfound"),
-        (nested(400, "SYNCSTATENOTFOUND", "innerError"), "syncstatenotfound"),
-        (nested(400, "resyncRequired", "innererror"), "resyncrequired"),
-        (
-            Reply::error(400, "Request_UnsupportedQuery"),
-            "request_unsupportedquery",
-        ),
-        (
-            Reply::error(400, "Directory_ExpiredPageToken"),
-            "directory_expiredpagetoken",
-        ),
-        (Reply::error(400, "Request_BadRequest"), "request_badrequest"),
+        (Reply::error(400, "syncStateNotFound"), "sync_state_not_found"),
+        (Reply::error(404, "syncStateNotFound"), "sync_state_not_found"),
+        (nested(400, "SYNCSTATENOTFOUND", "innerError"), "sync_state_not_found"),
+        (nested(400, "resyncRequired", "innererror"), "resync_required"),
+        (Reply::error(400, "Request_UnsupportedQuery"), "unsupported_query"),
+        (Reply::error(400, "Directory_ExpiredPageToken"), "expired_page_token"),
+        (Reply::error(400, "Request_BadRequest"), "refused"),
         (
             Reply::new(400, format!(r#"{{"error":{{"code":"","message":"{message}"}}}}"#)),
-            "http_400",
+            "refused",
         ),
-        (Reply::error(409, "Conflict"), "conflict"),
+        (Reply::error(409, "Conflict"), "refused"),
     ]
 }
 
@@ -183,4 +177,74 @@ fn codes_are_read_from_any_body() {
         assert_eq!(shown(none), "no code");
     }
     assert!(!SELECTION_FINGERPRINT.contains(' '));
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_logged_with_its_ids_and_nothing_secret() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        });
+    // With one dispatcher alone, `tracing` asks whichever thread meets a call first whether anybody listens.
+    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).finish());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+
+    let server = Server::start([
+        Reply::error(429, "TooManyRequests").with("request-id", "r-1"),
+        Reply::hang_up(),
+        Reply::ok(r#"{"value":[{"id":"Maria","mail":"maria@contoso.com"}]}"#),
+        Reply::error(410, "syncStateNotFound"),
+    ])
+    .await;
+    server.script_tokens([Reply::new(
+        500,
+        r#"{"error":"x","error_description":"AADSTS90033: Maria"}"#,
+    )]);
+    let (graph, _) = graph(&server);
+    let link = Link::new(server.link("users/delta?$deltatoken=abcdef"));
+    graph.group_members(GROUP, None).await.unwrap();
+    graph.users_delta(Some(&link)).await.unwrap_err();
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let first = server.asked()[0].header("client-request-id").unwrap().to_owned();
+    for part in [
+        "groups/{id}/members",
+        "429",
+        "TooManyRequests",
+        "r-1",
+        &first,
+        "aadsts=90033",
+        "count=1",
+        "users/delta",
+    ] {
+        assert!(log.contains(part), "{part} is missing in\n{log}");
+    }
+    for part in [
+        "Maria",
+        "maria",
+        "abcdef",
+        "s3cr",
+        "token-of-the-script",
+        &server.root(),
+        &GROUP.to_string(),
+    ] {
+        assert!(!log.contains(part), "{part} stands in\n{log}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

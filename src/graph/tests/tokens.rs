@@ -13,6 +13,7 @@ use super::server::{Reply, Seen, Server};
 use super::*;
 use crate::graph::{GraphError, ManagedHost};
 
+// Made for these tests; they open nothing.
 const CERTIFICATE: &[u8] = include_bytes!("keys/certificate.pem");
 const PKCS8: &str = include_str!("keys/pkcs8.pem");
 const PKCS1: &str = include_str!("keys/pkcs1.pem");
