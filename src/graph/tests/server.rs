@@ -252,8 +252,7 @@ async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply) -> bool {
     } else {
         &reply.body[..reply.body.len() / 2]
     };
-    stream.write_all(head.as_bytes()).await.is_ok()
-        && stream.write_all(sent).await.is_ok()
-        && stream.flush().await.is_ok()
-        && whole
+    // In one piece, else the second half waits for the first to be acknowledged.
+    let answer = [head.as_bytes(), sent].concat();
+    stream.write_all(&answer).await.is_ok() && stream.flush().await.is_ok() && whole
 }

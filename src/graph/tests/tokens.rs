@@ -19,7 +19,12 @@ const PKCS8: &str = include_str!("keys/pkcs8.pem");
 const PKCS1: &str = include_str!("keys/pkcs1.pem");
 const EC: &str = include_str!("keys/ec.pem");
 /// `openssl x509 -fingerprint -sha256` of the certificate.
-const FINGERPRINT: &str = "0C7563D4870B8911508FBC34FC6A55FACE2D54D2C68E919A9A00A4B8E2A5018F";
+const FINGERPRINT: [u64; 4] = [
+    0x0c75_63d4_870b_8911,
+    0x508f_bc34_fc6a_55fa,
+    0xce2d_54d2_c68e_919a,
+    0x9a00_a4b8_e2a5_018f,
+];
 
 fn token(extra: &str) -> Reply {
     Reply::ok(format!(r#"{{"token_type":"Bearer","access_token":"t"{extra}}}"#))
@@ -267,8 +272,7 @@ async fn a_certificate_signs_an_assertion_that_its_key_verifies() {
         let header = read(header);
         assert_eq!((&header["alg"], &header["typ"]), (&"PS256".into(), &"JWT".into()));
         let thumbprint = URL_SAFE_NO_PAD.decode(header["x5t#S256"].as_str().unwrap()).unwrap();
-        let hex: String = thumbprint.iter().map(|byte| format!("{byte:02X}")).collect();
-        assert_eq!(hex, FINGERPRINT);
+        assert_eq!(thumbprint, FINGERPRINT.map(u64::to_be_bytes).concat());
         let claims = read(claims);
         assert_eq!(claims["aud"], format!("{}/{TENANT}/oauth2/v2.0/token", server.root()));
         assert_eq!((&claims["iss"], &claims["sub"]), (&CLIENT.into(), &CLIENT.into()));
