@@ -143,6 +143,20 @@ async fn callers_share_one_token_request() {
 }
 
 #[tokio::test]
+async fn callers_share_one_failure_to_obtain_a_token() {
+    let server = Server::start([]).await;
+    server.script_tokens((0..99).map(|_| Reply::new(500, "")));
+    let (graph, _) = graph(&server);
+    for answer in futures_util::future::join_all((0..8).map(|_| graph.subscribed_skus())).await {
+        assert!(answer.unwrap_err().is_transient());
+    }
+    assert_eq!(server.token_requests().len(), 5);
+    // A later caller tries anew.
+    graph.subscribed_skus().await.unwrap_err();
+    assert_eq!(server.token_requests().len(), 10);
+}
+
+#[tokio::test]
 async fn a_configuration_fault_is_explained_and_not_hammered() {
     for (number, hint) in [
         (7_000_215, "instead of its value"),
@@ -354,15 +368,18 @@ async fn a_machine_asks_its_own_service() {
     ]);
     let root = Url::parse(&server.root()).unwrap();
     let host = ManagedHost::InstanceMetadata { root };
-    let (graph, clock) = graph_with(&settings(
-        &server,
-        Credential::ManagedIdentity { client_id: None, host },
-    ));
+    let mut settings = settings(&server, Credential::ManagedIdentity { client_id: None, host });
+    settings.retry.first_backoff = Duration::ZERO;
+    let (graph, clock) = graph_with(&settings);
     assert_eq!(
         graph.check_token().await.unwrap() - clock.now(),
         TimeDelta::seconds(3599)
     );
-    assert!(clock.now() - start() >= TimeDelta::seconds(1));
+    assert_eq!(
+        clock.now() - start(),
+        TimeDelta::seconds(1),
+        "after its own failure it wants a second of quiet"
+    );
     let error = graph.check_token().await.unwrap_err();
     assert!(
         matches!(&error, GraphError::Token(fault) if fault.error == "invalid_request"),
