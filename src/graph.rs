@@ -101,13 +101,14 @@ impl Graph {
                     visited.step(endpoint::GROUPS_DELTA, &link)?;
                     at = Some(link);
                 }
-                Ok(Page { next: Next::End, .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
                 Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
                     restarts += 1;
                     at = None;
                     visited = client::Visited::default();
                 }
-                Err(GraphError::LinkExpired { .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
+                Ok(Page { next: Next::End, .. }) | Err(GraphError::LinkExpired { .. }) => {
+                    return Err(client::endless(endpoint::GROUPS_DELTA));
+                }
                 Err(error) => return Err(error),
             }
         }

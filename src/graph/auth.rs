@@ -3,6 +3,7 @@
 //! A token is opaque here; its end comes from the answer that brought it. Neither a token, nor a secret, nor the
 //! request form, nor the service's message is ever logged or kept in an error.
 
+mod answer;
 mod assertion;
 mod request;
 

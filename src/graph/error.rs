@@ -43,8 +43,9 @@ pub enum GraphError {
     LinkExpired {
         /// The endpoint's template.
         endpoint: &'static str,
-        /// The code that said so, in lower case, or `gone` or `http_400` where none came. Not bounded: no metric label.
-        cause: String,
+        /// What said so: `resync_required`, `sync_state_not_found`, `expired_page_token`, `unsupported_query`, `gone`
+        /// or `refused` (any other 4xx). A metric label.
+        cause: &'static str,
     },
     /// The request was refused for good (any other 4xx, 501).
     #[error("fetch {endpoint}, which is refused with {status} ({code})")]

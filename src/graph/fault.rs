@@ -33,7 +33,7 @@ impl Codes {
             if let Some(Text::Text(code)) = error.code
                 && !code.trim().is_empty()
             {
-                codes.push(code.trim().chars().filter(|c| c.is_ascii_graphic()).take(100).collect());
+                codes.push(code.trim().chars().filter(char::is_ascii_graphic).take(100).collect());
             }
             level = error.inner_error.or(error.innererror).map(|inner| *inner);
         }
@@ -44,36 +44,30 @@ impl Codes {
     pub fn shown(&self) -> &str {
         self.0.first().map_or("no code", String::as_str)
     }
-
-    fn find(&self, known: &[&str]) -> Option<String> {
-        self.0
-            .iter()
-            .find(|code| known.iter().any(|known| known.eq_ignore_ascii_case(code)))
-            .map(|c| c.to_lowercase())
-    }
 }
 
-/// Says that the state behind a link is lost, whatever the status.
-const LOST_STATE: [&str; 3] = ["resyncRequired", "syncStateNotFound", "Directory_ExpiredPageToken"];
-/// Says so too, but only of a request that carried a link; elsewhere it means a bad query.
-const UNSUPPORTED_QUERY: &str = "Request_UnsupportedQuery";
+/// Codes that say a link is dead, with the label each is known by. The last means a bad query elsewhere, and counts
+/// only because dead links are looked for only where a link was sent.
+const DEATHS: [(&str, &str); 4] = [
+    ("resyncRequired", "resync_required"),
+    ("syncStateNotFound", "sync_state_not_found"),
+    ("Directory_ExpiredPageToken", "expired_page_token"),
+    ("Request_UnsupportedQuery", "unsupported_query"),
+];
 
 /// Why a link is dead, if this refusal says so (contract, section 2.6).
-fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<String> {
+fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<&'static str> {
     if carries == Carries::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
         return None;
     }
-    if let Some(code) = codes.find(&LOST_STATE).or_else(|| codes.find(&[UNSUPPORTED_QUERY])) {
-        return Some(code);
-    }
-    match status.as_u16() {
-        410 => Some("gone".to_owned()),
-        403 | 404 => None,
-        _ if carries == Carries::DeltaLink => Some(match codes.0.first() {
-            Some(code) => code.to_lowercase(),
-            None => format!("http_{}", status.as_u16()),
-        }),
-        _ => None,
+    let known = DEATHS
+        .iter()
+        .find(|(code, _)| codes.0.iter().any(|sent| sent.eq_ignore_ascii_case(code)));
+    match (known, status.as_u16()) {
+        (Some((_, cause)), _) => Some(cause),
+        (None, 410) => Some("gone"),
+        (None, 403 | 404) => None,
+        (None, _) => (carries == Carries::DeltaLink).then_some("refused"),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) enum Connection {
     Pooled,
     /// A new one: a 503 is repeated away from the machine that answered it (contract, section 7.3).
     Fresh,
-    /// A new one that goes past every proxy: for the metadata service.
+    /// A new one that goes past every proxy: for the machine's identity services, which speak plain http.
     Direct,
 }
 
@@ -68,7 +68,9 @@ impl Http {
                 .filter(|certificates| !certificates.is_empty())
                 .ok_or_else(|| GraphError::Settings("the extra root certificates are not PEM".to_owned()))?,
         };
-        let local = is_loopback(&settings.graph_root) && is_loopback(&settings.authority);
+        let roots = [&settings.graph_root, &settings.authority];
+        let local = roots.iter().all(|root| is_loopback(root));
+        let plain = roots.iter().all(|root| root.scheme() == "http");
         let build = |connection: Connection| {
             let mut builder = Client::builder()
                 .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
@@ -76,8 +78,12 @@ impl Http {
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .connect_timeout(settings.connect_timeout)
-                .timeout(settings.request_timeout)
-                .tls_certs_merge(certificates.iter().cloned());
+                .timeout(settings.request_timeout);
+            // Where nothing is encrypted, the platform's certificates need not be loaded; then no other is trusted.
+            builder = match connection {
+                Connection::Pooled | Connection::Fresh if !plain => builder.tls_certs_merge(certificates.clone()),
+                _ => builder.tls_certs_only([]),
+            };
             if connection != Connection::Pooled {
                 builder = builder.pool_max_idle_per_host(0);
             }

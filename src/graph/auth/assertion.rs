@@ -102,12 +102,6 @@ impl Signer {
             .map_err(|_| GraphError::Settings("the certificate's key cannot sign".to_owned()))?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
-
-    /// The public key, for a test to check a signature with.
-    #[cfg(test)]
-    pub fn public_key(&self) -> &[u8] {
-        self.key.public().as_ref()
-    }
 }
 
 fn encode(part: &impl Serialize) -> Result<String, GraphError> {

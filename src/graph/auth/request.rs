@@ -4,36 +4,32 @@
 //! dialect of their own. Configuration faults are never repeated.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{
-    AccessToken, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ErrorResponse, RefreshToken,
-    RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenType, TokenUrl,
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, Scope,
+    StandardRevocableToken, TokenUrl,
 };
 use reqwest::{Method, Request, StatusCode};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::Token;
+use super::answer::{RawFault, RawToken};
 use super::assertion::Signer;
+use crate::clock::Clock;
 use crate::graph::endpoint::TOKEN;
-use crate::graph::error::{GraphError, TokenFault};
+use crate::graph::error::GraphError;
 use crate::graph::http::{Answer, Broken, Connection, Http};
 use crate::graph::link::Root;
-use crate::graph::remedy;
 use crate::graph::retry::{Again, Patience, read_retry_after};
 use crate::graph::settings::{Credential, GraphSettings, ManagedHost};
 
 /// What a client assertion is (contract, section 1.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// Life of a token whose answer does not tell.
-const UNTOLD_LIFE: TimeDelta = TimeDelta::minutes(5);
-/// No token lives longer than about 28 hours; an answer that says more is not believed further than this.
-const LONGEST_LIFE: TimeDelta = TimeDelta::hours(48);
 /// The metadata service wants this much quiet after a failure of its own.
 const METADATA_QUIET: Duration = Duration::from_secs(1);
 
@@ -186,20 +182,13 @@ impl TokenRequests {
                 .add_extra_param("client_assertion_type", JWT_BEARER)
                 .add_extra_param("client_assertion", assertion);
         }
-        // The crate keeps neither status nor headers of a refusal.
-        let seen = Mutex::new((None, None));
-        let transport = |request: oauth2::HttpRequest| {
-            let seen = &seen;
-            async move {
-                let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
-                let answer = self.http.exchange(request, Connection::Pooled).await?;
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) =
-                    (Some(answer.status), wanted_wait(&answer, patience));
-                into_http(answer)
-            }
+        let transport = Transport {
+            http: &self.http,
+            clock: &patience.clock,
+            seen: Mutex::default(),
         };
         let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
-        let (status, retry_after) = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (status, retry_after) = *transport.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = outcome.map_err(|error| match error {
             RequestTokenError::Request(broken) => Trouble::Broken(broken),
             RequestTokenError::ServerResponse(fault) => Trouble::Fault(fault),
@@ -261,7 +250,7 @@ impl TokenRequests {
         };
         Ok(Exchanged {
             status: Some(answer.status),
-            retry_after: wanted_wait(&answer, patience),
+            retry_after: wanted_wait(&answer, &patience.clock),
             outcome,
         })
     }
@@ -331,6 +320,28 @@ impl TokenRequests {
     }
 }
 
+/// Our HTTP client in the shape the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
+struct Transport<'a> {
+    http: &'a Http,
+    clock: &'a Clock,
+    seen: Mutex<(Option<StatusCode>, Option<Duration>)>,
+}
+
+impl<'c> AsyncHttpClient<'c> for Transport<'_> {
+    type Error = Broken;
+    type Future = Pin<Box<dyn Future<Output = Result<oauth2::HttpResponse, Broken>> + Send + 'c>>;
+
+    fn call(&'c self, request: oauth2::HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+            let answer = self.http.exchange(request, Connection::Pooled).await?;
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+                (Some(answer.status), wanted_wait(&answer, self.clock));
+            Ok(into_http(answer))
+        })
+    }
+}
+
 struct Exchanged {
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
@@ -353,141 +364,13 @@ async fn read_federated_token(path: &std::path::Path) -> Result<String, GraphErr
     Ok(token.trim().to_owned())
 }
 
-fn wanted_wait(answer: &Answer, patience: &Patience) -> Option<Duration> {
-    read_retry_after(answer.header("retry-after")?, patience.clock.now())
+fn wanted_wait(answer: &Answer, clock: &Clock) -> Option<Duration> {
+    read_retry_after(answer.header("retry-after")?, clock.now())
 }
 
-fn into_http(answer: Answer) -> Result<oauth2::HttpResponse, Broken> {
+fn into_http(answer: Answer) -> oauth2::HttpResponse {
     let mut response = oauth2::http::Response::new(answer.body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    Ok(response)
-}
-
-/// A token answer in any of the dialects: numbers may be texts, and only one end may be told.
-#[derive(Debug, Serialize, Deserialize)]
-struct RawToken {
-    access_token: AccessToken,
-    #[serde(default)]
-    token_type: RawTokenType,
-    #[serde(default)]
-    expires_in: Option<RawNumber>,
-    #[serde(default)]
-    expires_on: Option<RawNumber>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct RawTokenType(String);
-
-impl TokenType for RawTokenType {}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum RawNumber {
-    Number(f64),
-    Text(String),
-}
-
-impl RawNumber {
-    fn seconds(&self) -> Option<f64> {
-        let number = match self {
-            Self::Number(number) => *number,
-            Self::Text(text) => text.trim().parse().ok()?,
-        };
-        number.is_finite().then_some(number)
-    }
-}
-
-impl RawToken {
-    fn life(&self, now: DateTime<Utc>) -> TimeDelta {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
-        let since = |end: f64| end - now.timestamp() as f64;
-        let told = self.expires_in.as_ref().and_then(RawNumber::seconds);
-        let told = told.or_else(|| self.expires_on.as_ref().and_then(RawNumber::seconds).map(since));
-        let Some(seconds) = told else { return UNTOLD_LIFE };
-        let life = Duration::try_from_secs_f64(seconds.max(0.0))
-            .ok()
-            .and_then(|life| TimeDelta::from_std(life).ok());
-        life.map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE))
-    }
-
-    fn into_token(self, now: DateTime<Utc>) -> Token {
-        let life = self.life(now);
-        Token::new(self.access_token, now, life)
-    }
-}
-
-impl TokenResponse for RawToken {
-    type TokenType = RawTokenType;
-
-    fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-    fn token_type(&self) -> &RawTokenType {
-        &self.token_type
-    }
-    fn expires_in(&self) -> Option<Duration> {
-        None
-    }
-    fn refresh_token(&self) -> Option<&RefreshToken> {
-        None
-    }
-    fn scopes(&self) -> Option<&Vec<Scope>> {
-        None
-    }
-}
-
-/// A refusal of the token service. Its description is only searched for the number.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct RawFault {
-    error: String,
-    error_description: Option<String>,
-    error_codes: Vec<u32>,
-    trace_id: Option<String>,
-    correlation_id: Option<String>,
-}
-
-impl fmt::Display for RawFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error)
-    }
-}
-
-impl ErrorResponse for RawFault {}
-
-impl RawFault {
-    fn into_fault(self, status: Option<StatusCode>, managed: bool) -> TokenFault {
-        let aadsts = self
-            .error_codes
-            .first()
-            .copied()
-            .or_else(|| number_in(self.error_description.as_deref()?));
-        let status = status.map_or(0, |status| status.as_u16());
-        let passing = match status {
-            408 | 429 | 500.. => true,
-            404 | 410 => managed,
-            _ => false,
-        };
-        let known =
-            aadsts.is_some_and(remedy::is_transient) || self.error_codes.iter().any(|n| remedy::is_transient(*n));
-        TokenFault {
-            transient: passing || known || self.error.eq_ignore_ascii_case("temporarily_unavailable"),
-            error: self.error.chars().filter(char::is_ascii_graphic).take(100).collect(),
-            aadsts,
-            trace_id: self.trace_id.filter(|id| is_plain(id)),
-            correlation_id: self.correlation_id.filter(|id| is_plain(id)),
-            status,
-        }
-    }
-}
-
-/// The number in `AADSTS70011: …`.
-fn number_in(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-fn is_plain(id: &str) -> bool {
-    id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic())
+    response
 }

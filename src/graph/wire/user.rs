@@ -105,11 +105,11 @@ impl<'de> Visitor<'de> for RawUserVisitor {
                 Key::Removed => {
                     user.removed = map
                         .next_value::<Option<RawRemoved>>()?
-                        .map(|removed| removed.reason.0.0)
+                        .map(|removed| removed.reason.0.0);
                 }
                 Key::AccountEnabled => patch.account_enabled = said(map.next_value()?),
                 Key::AssignedPlans => {
-                    patch.usable_plans = said(map.next_value::<Option<Plans>>()?.map(|plans| plans.0))
+                    patch.usable_plans = said(map.next_value::<Option<Plans>>()?.map(|plans| plans.0));
                 }
                 Key::UserPrincipalName => patch.user_principal_name = said(map.next_value()?),
                 Key::DisplayName => patch.display_name = said(map.next_value()?),
