@@ -27,6 +27,9 @@ use sqlx::{Connection, Executor, PgPool};
 /// A transaction of ours.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
+/// A connection for reading.
+pub type Reading = sqlx::pool::PoolConnection<sqlx::Postgres>;
+
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,10 +74,18 @@ impl Store {
         Ok(tx)
     }
 
-    /// The pool, for reading outside a transaction.
+    /// A connection for reading outside a transaction.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read(&self) -> StoreResult<Reading> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// The pool's connections: open, idle.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
     }
 
     /// Applies the migrations; safe to repeat and to run from several processes.

@@ -3,13 +3,16 @@
 //! A run takes no hints: it reads checkpoints, rows and configuration, is safe to repeat, and the next run is
 //! the retry. Start with `cycle`; `pull` and `judge` are its two halves, `removals` the wait between them.
 
+pub mod approval;
 mod batch;
 pub mod cycle;
+pub mod explain;
+pub mod gauges;
 mod judge;
 pub mod pull;
 mod removals;
 mod report;
-//pub mod schedule;
+pub mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +82,12 @@ pub enum SyncError {
     /// The daemon is stopping.
     #[error("finish the run before the stop")]
     Cancelled,
+    /// A run was named that holds nothing.
+    #[error("find removals that run {0} holds")]
+    NothingHeld(i64),
+    /// A user was named that neither the mirror nor the table has.
+    #[error("find the user `{0}`")]
+    UnknownUser(String),
     /// An environment was named that the configuration does not have.
     #[error("find the environment `{0}`")]
     UnknownEnvironment(String),
@@ -89,10 +98,13 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 const CONFLICT_TRIES: u32 = 8;
 
 impl Engine {
-    /// Begins a transaction of a run: it commits only while the lease is ours.
-    async fn begin(&self, lease: &Lease) -> StoreResult<Transaction> {
+    /// Begins a transaction. One of a run commits only while its lease is ours; one that a person asked for needs
+    /// no lease, only row locks.
+    async fn begin<'a>(&self, lease: impl Into<Option<&'a Lease>>) -> StoreResult<Transaction> {
         let mut tx = self.store.begin().await?;
-        crate::store::lease::check(&mut tx, lease).await?;
+        if let Some(lease) = lease.into() {
+            crate::store::lease::check(&mut tx, lease).await?;
+        }
         Ok(tx)
     }
 

@@ -7,14 +7,29 @@ use sqlx::PgConnection;
 
 use super::{StoreError, StoreResult};
 
-/// How long a lease lasts without being renewed.
-pub const LEASE_TIME: Duration = Duration::from_secs(12);
+/// How long a daemon's lease lasts without being renewed, and that of a single run in the foreground, whose
+/// process may be killed with nobody to take over.
+const DAEMON_TIME: Duration = Duration::from_secs(12);
+const FOREGROUND_TIME: Duration = Duration::from_secs(6);
 
 /// A lease that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     holder: String,
     fence: i64,
+    is_daemon: bool,
+}
+
+impl Lease {
+    /// How long it lasts without being renewed.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        time(self.is_daemon)
+    }
+}
+
+fn time(is_daemon: bool) -> Duration {
+    if is_daemon { DAEMON_TIME } else { FOREGROUND_TIME }
 }
 
 /// What became of an attempt to lead.
@@ -34,7 +49,7 @@ pub enum Attempt {
 /// # Errors
 /// When the database does not answer.
 pub async fn acquire(db: &mut PgConnection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
-    let seconds = LEASE_TIME.as_secs_f64();
+    let seconds = time(is_daemon).as_secs_f64();
     let fence = sqlx::query_scalar!(
         "insert into rollcall.lease as l (name, holder, fence, is_daemon, expires_at)
          values ('cycle', $1, 1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -53,6 +68,7 @@ pub async fn acquire(db: &mut PgConnection, holder: &str, is_daemon: bool) -> St
         return Ok(Attempt::Leading(Lease {
             holder: holder.to_owned(),
             fence,
+            is_daemon,
         }));
     }
     let by_daemon = sqlx::query_scalar!("select is_daemon from rollcall.lease where name = 'cycle'")
@@ -72,7 +88,7 @@ pub async fn renew(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
          where name = 'cycle' and holder = $1 and fence = $2",
         lease.holder,
         lease.fence,
-        LEASE_TIME.as_secs_f64()
+        lease.time().as_secs_f64()
     )
     .execute(db)
     .await?;

@@ -24,7 +24,7 @@ use crate::store::pending::Pending;
 use crate::store::removals::Removal;
 use crate::store::subjects::Standing;
 use crate::store::{
-    StoreResult, Transaction, changes, environments, findings, mirror, pending, removals, rows, subjects,
+    StoreError, StoreResult, Transaction, changes, environments, findings, mirror, pending, removals, rows, subjects,
 };
 
 /// What a run knows of an environment while it judges.
@@ -45,7 +45,8 @@ pub(super) struct View<'a> {
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunInfo<'a> {
-    pub lease: &'a Lease,
+    /// None where a person asked: row locks are enough.
+    pub lease: Option<&'a Lease>,
     pub run_id: i64,
     pub now: DateTime<Utc>,
     pub dry_run: bool,
@@ -89,14 +90,61 @@ pub(super) struct Judged {
 }
 
 /// One user with everything that is known, before the verdict.
-struct Case {
+pub(super) struct Case {
     id: Uuid,
     user: Option<DirectoryUser>,
     row: Option<SystemUser>,
     standing: Standing,
+    name_is_taken: bool,
+    slot_is_free: bool,
 }
 
 impl Case {
+    pub(super) fn directory_user(&self) -> Option<DirectoryUser> {
+        self.user.clone()
+    }
+
+    pub(super) fn row(&self) -> Option<SystemUser> {
+        self.row.clone()
+    }
+
+    /// The verdict for a trigger.
+    pub(super) fn judge(&self, engine: &Engine, view: &View<'_>, trigger: Trigger, now: DateTime<Utc>) -> Verdict {
+        self.with_subject(engine, view, now, |subject| {
+            evaluate(view.environment, subject, trigger)
+        })
+    }
+
+    /// Puts together what the rules look at.
+    pub(super) fn with_subject<T>(
+        &self,
+        engine: &Engine,
+        view: &View<'_>,
+        now: DateTime<Utc>,
+        look: impl FnOnce(&Subject<'_>) -> T,
+    ) -> T {
+        let mut relation = self.standing.relation;
+        let in_doubt = view.group_unreadable
+            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
+        if in_doubt {
+            relation = GroupRelation::Unreadable;
+        }
+        let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
+        look(&Subject {
+            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            licences: engine.settings.catalogue.judge(plans, engine.settings.viral_counts_as),
+            roles: self.standing.roles,
+            relation,
+            row: self.row.as_ref(),
+            upn_blocked: self.name_is_taken,
+            tenant_marketing: view.tenant_marketing,
+            non_interactive_slot: self.slot_is_free,
+            last_system_administrator: false,
+            stale_sources: view.stale,
+            now,
+        })
+    }
+
     /// The name the directory wants for the user; none unless the user exists.
     fn wanted_name(&self) -> Option<String> {
         self.user
@@ -130,8 +178,7 @@ impl Engine {
         let mut tx = self.begin(run.lease).await?;
         let name = &view.environment.name;
         let (cases, keepers) = self.load_cases(&mut tx, view, scope.ids()).await?;
-        let mut free_slots =
-            i64::from(view.environment.non_interactive_cap) - rows::count_non_interactive(&mut tx, name).await?;
+        let mut free_slots = self.free_slots(&mut tx, view).await?;
         let mut judged = Judged::default();
         let mut seen = Vec::new();
         let mut settled = Vec::new();
@@ -148,13 +195,34 @@ impl Engine {
                 .collect(),
         };
         let blocked = blocked_names(&cases, &keepers);
-        for case in cases {
+        for mut case in cases {
             if late.contains(&case.id) {
                 judged.late.push(case.id);
                 continue;
             }
-            let conflict = blocked.contains(&case.id);
-            let (verdict, plan) = self.judge_case(view, run, scope, &case, conflict, free_slots > 0);
+            case.name_is_taken = blocked.contains(&case.id);
+            case.slot_is_free = free_slots > 0;
+            let verdict = case.judge(self, view, Trigger::Background, run.now);
+            let handling = if matches!(scope, Scope::Removals(_)) {
+                Removals::Apply
+            } else {
+                Removals::Collect
+            };
+            let writer = Writer {
+                actor: run.actor,
+                now: run.now,
+                new_id: Uuid::now_v7(),
+            };
+            let (user, row) = (case.user.as_ref(), case.row.as_ref());
+            let plan = plan_row(
+                view.environment,
+                user,
+                row,
+                &verdict,
+                case.name_is_taken,
+                handling,
+                writer,
+            );
             if verdict.outcome == Outcome::Enable && wants_slot(&case) {
                 free_slots -= 1;
             }
@@ -213,56 +281,23 @@ impl Engine {
         Ok(judged)
     }
 
-    fn judge_case(
-        &self,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        scope: &Scope,
-        case: &Case,
-        conflict: bool,
-        slot_is_free: bool,
-    ) -> (Verdict, RowPlan) {
-        let mut relation = case.standing.relation;
-        let in_doubt = view.group_unreadable
-            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
-        if in_doubt {
-            relation = GroupRelation::Unreadable;
-        }
-        let plans = case.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
-        let subject = Subject {
-            answer: case.user.as_ref().map_or(Answer::Unknown, Answer::Known),
-            licences: self.settings.catalogue.judge(plans, self.settings.viral_counts_as),
-            roles: case.standing.roles,
-            relation,
-            row: case.row.as_ref(),
-            upn_blocked: conflict,
-            tenant_marketing: view.tenant_marketing,
-            non_interactive_slot: slot_is_free,
-            last_system_administrator: false,
-            stale_sources: view.stale,
-            now: run.now,
-        };
-        let verdict = evaluate(view.environment, &subject, Trigger::Background);
-        let handling = if matches!(scope, Scope::Removals(_)) {
-            Removals::Apply
-        } else {
-            Removals::Collect
-        };
-        let writer = Writer {
-            actor: run.actor,
-            now: run.now,
-            new_id: Uuid::now_v7(),
-        };
-        let plan = plan_row(
-            view.environment,
-            case.user.as_ref(),
-            case.row.as_ref(),
-            &verdict,
-            conflict,
-            handling,
-            writer,
-        );
-        (verdict, plan)
+    /// One user as `explain` looks at it: locked and read like any other, with the verdict's neighbours.
+    pub(super) async fn look_at(&self, tx: &mut Transaction, view: &View<'_>, id: Uuid) -> StoreResult<Case> {
+        let slots = self.free_slots(tx, view).await?;
+        let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
+        let blocked = blocked_names(&cases, &keepers);
+        let mut case = cases
+            .into_iter()
+            .find(|case| case.id == id)
+            .ok_or(StoreError::Conflict)?;
+        case.name_is_taken = blocked.contains(&id);
+        case.slot_is_free = slots > 0;
+        Ok(case)
+    }
+
+    async fn free_slots(&self, tx: &mut Transaction, view: &View<'_>) -> StoreResult<i64> {
+        let taken = rows::count_non_interactive(tx, &view.environment.name).await?;
+        Ok(i64::from(view.environment.non_interactive_cap) - taken)
     }
 
     /// Locks the rows of some users and reads what is known of them. Whoever holds a name that one of them wants,
@@ -301,6 +336,8 @@ impl Engine {
                     user: users.remove(&id),
                     row: found.remove(&id),
                     standing: standings.get(&id).copied().unwrap_or_default(),
+                    name_is_taken: false,
+                    slot_is_free: false,
                 });
             }
             let wanted: Vec<String> = cases

@@ -32,15 +32,6 @@ pub struct Request {
     pub dry_run: bool,
 }
 
-/// What to do with a held set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Carry it out.
-    Approve,
-    /// Leave the rows enabled until their cause changes.
-    Reject,
-}
-
 impl Engine {
     /// One run under a lease.
     ///
@@ -63,14 +54,14 @@ impl Engine {
         };
         begun(run_id).await;
         let run = RunInfo {
-            lease,
+            lease: Some(lease),
             run_id,
             now,
             dry_run: request.dry_run,
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
-        let result = self.run_begun(run, request, &chosen).instrument(span).await;
+        let result = self.run_begun(lease, run, request, &chosen).instrument(span).await;
         if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off; the next one goes on where it stopped");
             // Best effort: a run that is left open is closed by the next one.
@@ -95,13 +86,14 @@ impl Engine {
 
     async fn run_begun(
         &self,
+        lease: &Lease,
         run: RunInfo<'_>,
         request: &Request,
         chosen: &[&(Environment, String)],
     ) -> Result<Report, SyncError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
         self.prepare(run, request.full).await?;
-        let pulled = self.pull(run.lease).await?;
+        let pulled = self.pull(lease).await?;
         for problem in &pulled.problems {
             warn!(
                 source = problem.source,
@@ -121,13 +113,7 @@ impl Engine {
         let mut changes = Vec::new();
         let mut holds = false;
         for (environment, fingerprint) in chosen.iter().copied() {
-            let mut tally = Tally {
-                counts: Counts {
-                    environment: environment.name.clone(),
-                    ..Counts::default()
-                },
-                ..Tally::default()
-            };
+            let mut tally = Tally::new(&environment.name);
             if pulled.users_reached {
                 let progress = self.register(run, environment, fingerprint).await?;
                 let view = view(environment, &pulled);
@@ -217,7 +203,7 @@ impl Engine {
 
     /// Which sources are in doubt, and why; kept until everything they concern has been judged.
     async fn doubts(&self) -> Result<Vec<(String, String)>, SyncError> {
-        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        let mut db = self.store.read().await?;
         Ok(checkpoints::doubts(&mut db).await?)
     }
 
@@ -329,7 +315,7 @@ fn source_finding(source: &str, detail: &str) -> Seen {
     }
 }
 
-fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a> {
+pub(super) fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a> {
     let counts_nested = environment.group_nesting != GroupNesting::Ignore;
     let nested = environment
         .security_group

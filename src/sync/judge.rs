@@ -26,6 +26,17 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) fn new(environment: &str) -> Self {
+        let counts = Counts {
+            environment: environment.to_owned(),
+            ..Counts::default()
+        };
+        Self {
+            counts,
+            ..Self::default()
+        }
+    }
+
     /// Adds what a batch did.
     pub(super) fn add(&mut self, judged: Judged, dry_run: bool) {
         for change in &judged.changes {
@@ -65,7 +76,7 @@ impl Engine {
         loop {
             self.check_cancelled()?;
             let list = {
-                let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+                let mut db = self.store.read().await?;
                 pending::next(&mut db, name, after, BATCH).await?
             };
             let Some(last) = list.last() else { return Ok(()) };
@@ -100,7 +111,7 @@ impl Engine {
         loop {
             self.check_cancelled()?;
             let ids = {
-                let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+                let mut db = self.store.read().await?;
                 mirror::next_ids(&mut db, after, BATCH).await?
             };
             let last = i64::try_from(ids.len()).unwrap_or(BATCH) < BATCH;
@@ -129,7 +140,7 @@ impl Engine {
             return Ok(());
         }
         let ordered: Vec<Pending> = {
-            let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+            let mut db = self.store.read().await?;
             pending::in_order_of_creation(&mut db, &view.environment.name, &late).await?
         };
         for one in ordered {

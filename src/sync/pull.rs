@@ -178,12 +178,7 @@ impl Engine {
     /// Every configured security group with the groups nested in it that count for some environment.
     async fn closures(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, SyncError> {
         let mut closures = HashMap::new();
-        let mut db = self
-            .store
-            .pool()
-            .acquire()
-            .await
-            .map_err(crate::store::StoreError::from)?;
+        let mut db = self.store.read().await?;
         for (environment, _) in &self.settings.environments {
             let Some(group) = environment.security_group else {
                 continue;

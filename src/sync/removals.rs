@@ -57,7 +57,7 @@ impl Engine {
             .iter()
             .filter(|removal| is_about(removal, Doubts::LICENCES))
             .count();
-        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        let mut db = self.store.read().await?;
         let leaving: Vec<_> = collected.iter().map(|removal| removal.systemuserid).collect();
         if unlicensed >= NOBODY_LICENSED_COUNTS_FROM && !rows::any_licensed_beside(&mut db, name, &leaving).await? {
             doubts
@@ -117,7 +117,7 @@ impl Engine {
         found: Vec<Removal>,
     ) -> Result<Vec<Removal>, SyncError> {
         let name = &view.environment.name;
-        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        let mut db = self.store.read().await?;
         if !run.dry_run {
             return Ok(removals::collected(&mut db, name, run.run_id).await?);
         }

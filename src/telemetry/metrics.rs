@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::{counter, gauge, histogram};
 
 /// Records what happened; free to copy and share.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,16 +27,92 @@ impl Metrics {
         counter!("rollcall_graph_retries_total", "reason" => reason).increment(1);
     }
 
-    /// A source begins a full round because its link died. `cause` is one of the service's codes.
-    pub fn resync(self, resource: &str, cause: &str) {
-        let cause = match cause {
-            "resyncrequired"
-            | "syncstatenotfound"
-            | "request_unsupportedquery"
-            | "directory_expiredpagetoken"
-            | "gone" => cause,
-            _ => "other",
-        };
-        counter!("rollcall_resyncs_total", "resource" => resource.to_owned(), "cause" => cause.to_owned()).increment(1);
+    /// A source begins a full round because its link died. `cause` is one of the Graph edge's bounded causes.
+    pub fn resync(self, resource: &'static str, cause: &'static str) {
+        counter!("rollcall_resyncs_total", "resource" => resource, "cause" => cause).increment(1);
     }
+
+    /// A cycle ended.
+    pub fn cycle(self, outcome: &'static str, elapsed: Duration) {
+        counter!("rollcall_cycles_total", "outcome" => outcome).increment(1);
+        histogram!("rollcall_cycle_seconds").record(elapsed.as_secs_f64());
+    }
+
+    /// When a cycle last succeeded.
+    pub fn last_success(self, at: DateTime<Utc>) {
+        gauge!("rollcall_cycle_last_success_timestamp_seconds").set(whole(at.timestamp()));
+    }
+
+    /// Whether this process leads.
+    pub fn leader(self, leads: bool) {
+        gauge!("rollcall_leader").set(if leads { 1.0 } else { 0.0 });
+    }
+
+    /// Rows of an environment.
+    pub fn users(self, environment: &str, enabled: i64, disabled: i64) {
+        for (state, count) in [("enabled", enabled), ("disabled", disabled)] {
+            gauge!("rollcall_users", "environment" => environment.to_owned(), "state" => state).set(whole(count));
+        }
+    }
+
+    /// Enabled non-interactive users of an environment.
+    pub fn non_interactive(self, environment: &str, count: i64) {
+        gauge!("rollcall_non_interactive_users", "environment" => environment.to_owned()).set(whole(count));
+    }
+
+    /// What a cycle changed.
+    pub fn changes(self, environment: &str, created: u64, updated: u64, enabled: u64, disabled: u64) {
+        for (operation, count) in [
+            ("create", created),
+            ("update", updated),
+            ("enable", enabled),
+            ("disable", disabled),
+        ] {
+            counter!("rollcall_changes_total", "environment" => environment.to_owned(), "operation" => operation)
+                .increment(count);
+        }
+    }
+
+    /// Users without a row who got none.
+    pub fn skips(self, environment: &str, reason: &str, count: u64) {
+        counter!("rollcall_skips_total", "environment" => environment.to_owned(), "reason" => reason.to_owned())
+            .increment(count);
+    }
+
+    /// Open findings; an empty environment is the tenant.
+    pub fn findings(self, environment: &str, code: &'static str, count: i64) {
+        gauge!("rollcall_findings", "environment" => environment.to_owned(), "code" => code).set(whole(count));
+    }
+
+    /// Rows whose removal waits for a person.
+    pub fn guard_held(self, count: i64) {
+        gauge!("rollcall_guard_held").set(whole(count));
+    }
+
+    /// How old a delta token is.
+    pub fn delta_token_age(self, resource: &'static str, age: TimeDelta) {
+        gauge!("rollcall_delta_token_age_seconds", "resource" => resource).set(whole(age.num_seconds()));
+    }
+
+    /// How long ago the users had last been read to their end.
+    pub fn lag(self, age: TimeDelta) {
+        gauge!("rollcall_lag_seconds").set(whole(age.num_seconds()));
+    }
+
+    /// The connection pool.
+    pub fn db_pool(self, open: u32, idle: usize) {
+        gauge!("rollcall_db_pool_connections").set(f64::from(open));
+        gauge!("rollcall_db_pool_idle").set(whole(i64::try_from(idle).unwrap_or(i64::MAX)));
+    }
+
+    /// Which build this is.
+    pub fn build_info(self) {
+        gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    }
+}
+
+/// Metrics are floating-point numbers; ours are counts far below 2^52.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn whole(count: i64) -> f64 {
+    count as f64
 }

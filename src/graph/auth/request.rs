@@ -138,8 +138,15 @@ impl TokenRequests {
         })
     }
 
-    /// Sends one request.
-    pub async fn send(&self, patience: &Patience) -> Result<Token, Failure> {
+    /// Sends one request. Boxed: the compiler cannot see through the `oauth2` crate's future that it may cross threads.
+    pub fn send<'a>(
+        &'a self,
+        patience: &'a Patience,
+    ) -> Pin<Box<dyn Future<Output = Result<Token, Failure>> + Send + 'a>> {
+        Box::pin(self.send_once(patience))
+    }
+
+    async fn send_once(&self, patience: &Patience) -> Result<Token, Failure> {
         let now = patience.clock.now();
         let started = Instant::now();
         let exchanged = match &self.way {

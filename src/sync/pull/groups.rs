@@ -75,7 +75,7 @@ impl Reader<'_> {
                 Ok(false) => {}
                 Err(PullError::Graph(GraphError::LinkExpired { cause, .. })) if restarts < MAX_RESTARTS => {
                     restarts += 1;
-                    Metrics.resync("group", &cause);
+                    Metrics.resync("group", cause);
                     checkpoint.phase = Phase::Full;
                     checkpoint.next_link = None;
                     checkpoint.delta_link = None;

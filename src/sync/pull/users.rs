@@ -89,7 +89,7 @@ impl Engine {
                 Err(GraphError::LinkExpired { cause, .. }) if restarts < MAX_RESTARTS => {
                     restarts += 1;
                     seen_links.clear();
-                    self.fall_back(lease, &mut checkpoint, &cause).await?;
+                    self.fall_back(lease, &mut checkpoint, cause).await?;
                     continue;
                 }
                 Err(error) => {
@@ -122,7 +122,12 @@ impl Engine {
     }
 
     /// A link died: go back to the last delta link, or begin a full round.
-    async fn fall_back(&self, lease: &Lease, checkpoint: &mut Checkpoint, cause: &str) -> Result<(), SyncError> {
+    async fn fall_back(
+        &self,
+        lease: &Lease,
+        checkpoint: &mut Checkpoint,
+        cause: &'static str,
+    ) -> Result<(), SyncError> {
         if checkpoint.phase != Phase::Full && checkpoint.next_link.is_some() {
             checkpoint.next_link = None;
         } else {
@@ -231,7 +236,7 @@ impl Engine {
     }
 
     pub(super) async fn read_checkpoint(&self, source: &str) -> Result<Checkpoint, SyncError> {
-        let mut db = self.store.pool().acquire().await.map_err(StoreError::from)?;
+        let mut db = self.store.read().await?;
         Ok(checkpoints::read(&mut db, source).await?)
     }
 

@@ -1,0 +1,153 @@
+//! Why a user has access or has not: the daemon's own judgement, shown instead of applied.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::cycle::view;
+use super::{Engine, SyncError};
+use crate::domain::directory_user::{DirectoryUser, upn_key};
+use crate::domain::environment::Environment;
+use crate::domain::system_user::SystemUser;
+use crate::rules::explain::{Words, words};
+use crate::rules::{Trigger, Verdict};
+use crate::store::changes::ChangeLine;
+use crate::store::{changes, mirror, rows};
+
+/// Everything `explain` shows.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The environment.
+    pub environment: Environment,
+    /// The user as the caller named it.
+    pub user: String,
+    /// The mirror's record.
+    pub directory_user: Option<DirectoryUser>,
+    /// The row.
+    pub row: Option<SystemUser>,
+    /// The verdict for the trigger asked for.
+    pub verdict: Verdict,
+    /// Its checks in words.
+    pub words: Vec<Words>,
+    /// What every trigger would do: trigger, outcome, code.
+    pub triggers: Vec<(Trigger, Verdict)>,
+    /// The plan that licences the user, by name.
+    pub plan: Option<String>,
+    /// The last lines of the row's history.
+    pub history: Vec<ChangeLine>,
+}
+
+/// A verdict as the API and the command line show it.
+#[derive(Debug, Serialize)]
+pub struct ShownVerdict {
+    environment: String,
+    user: String,
+    trigger: &'static str,
+    outcome: &'static str,
+    code: Option<&'static str>,
+    entitlement: &'static str,
+    accessmode: i16,
+    checks: Vec<Value>,
+}
+
+impl Explanation {
+    /// The verdict in its public shape.
+    #[must_use]
+    pub fn shown(&self) -> ShownVerdict {
+        let checks = self.verdict.checks.iter().zip(&self.words).map(|(check, words)| {
+            json!({
+                "gate": check.gate.as_str(), "status": check.status.as_str(),
+                "code": check.code.map(crate::domain::reason::Code::as_str),
+                "detail": words.detail, "remedy": words.remedy,
+            })
+        });
+        ShownVerdict {
+            environment: self.environment.name.clone(),
+            user: self.user.clone(),
+            trigger: self.verdict.trigger.as_str(),
+            outcome: self.verdict.outcome.as_str(),
+            code: self.verdict.code.map(crate::domain::reason::Code::as_str),
+            entitlement: self.verdict.entitlement.as_str(),
+            accessmode: self.verdict.accessmode,
+            checks: checks.collect(),
+        }
+    }
+}
+
+impl Engine {
+    /// Finds the object id of a user named by object id or user principal name, in the mirror or the table.
+    ///
+    /// # Errors
+    /// When the database fails; an unknown user is `None`.
+    pub async fn find_user(&self, environment: &str, user: &str) -> Result<Option<Uuid>, SyncError> {
+        if let Ok(id) = Uuid::parse_str(user) {
+            return Ok(Some(id));
+        }
+        let mut db = self.store.read().await?;
+        let key = upn_key(user);
+        if let Some(id) = mirror::find_by_upn(&mut db, &key).await? {
+            return Ok(Some(id));
+        }
+        let row = rows::find_by_upn_key(&mut db, environment, &key).await?;
+        Ok(row.and_then(|row| row.azureactivedirectoryobjectid))
+    }
+
+    /// Judges a user from the mirror without changing anything.
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownUser`], [`SyncError::UnknownEnvironment`], or when the database fails.
+    pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, SyncError> {
+        let settings = self.settings.clone();
+        let (environment, _) = settings
+            .environments
+            .iter()
+            .find(|(known, _)| known.name == environment)
+            .ok_or_else(|| SyncError::UnknownEnvironment(environment.to_owned()))?;
+        let name = &environment.name;
+        let Some(id) = self.find_user(name, user).await? else {
+            return Err(SyncError::UnknownUser(user.to_owned()));
+        };
+        let known = self.known().await?;
+        let view = view(environment, &known);
+        let mut tx = self.begin(None).await?;
+        let case = self.look_at(&mut tx, &view, id).await?;
+        let directory_user = case.directory_user();
+        let row = case.row();
+        if directory_user.is_none() && row.is_none() {
+            return Err(SyncError::UnknownUser(user.to_owned()));
+        }
+        let history = match &row {
+            Some(row) => changes::history(&mut tx, name, row.systemuserid, 5).await?,
+            None => Vec::new(),
+        };
+        tx.rollback().await.map_err(crate::store::StoreError::from)?;
+        let now = self.clock.now();
+        let verdict = case.judge(self, &view, trigger, now);
+        let words = case.with_subject(self, &view, now, |subject| words(environment, subject, &verdict));
+        let triggers = Trigger::ALL
+            .into_iter()
+            .map(|trigger| (trigger, case.judge(self, &view, trigger, now)))
+            .collect();
+        let plans = directory_user
+            .as_ref()
+            .map_or(&[][..], |user| user.usable_plans.as_slice());
+        let licences = self.settings.catalogue.judge(plans, self.settings.viral_counts_as);
+        let plan = licences.full.or(licences.free_m365).map(|plan| {
+            self.settings
+                .catalogue
+                .name(plan)
+                .map_or_else(|| plan.to_string(), |name| format!("{name} ({plan})"))
+        });
+        Ok(Explanation {
+            environment: environment.clone(),
+            user: user.to_owned(),
+            directory_user,
+            row,
+            verdict,
+            words,
+            triggers,
+            plan,
+            history,
+        })
+    }
+}

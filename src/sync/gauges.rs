@@ -1,0 +1,50 @@
+//! The gauges that are read from the database after a run.
+
+use super::{Engine, SyncError};
+use crate::domain::reason::Code;
+use crate::store::{checkpoints, findings, removals, rows, runs};
+use crate::telemetry::metrics::Metrics;
+
+/// Reads and sets them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
+    let now = engine.clock.now();
+    let mut db = engine.store.read().await?;
+    for (environment, _) in &engine.settings.environments {
+        let name = &environment.name;
+        let (enabled, disabled) = rows::count(&mut db, name).await?;
+        Metrics.users(name, enabled, disabled);
+        Metrics.non_interactive(name, rows::count_non_interactive(&mut db, name).await?);
+    }
+    let open = findings::count_open(&mut db).await?;
+    for environment in engine.settings.names() {
+        for code in Code::ALL.iter().map(|code| code.as_str()).chain(["removals_held"]) {
+            let count = open
+                .iter()
+                .find(|(at, what, _)| at.as_ref() == Some(&environment) && what == code);
+            Metrics.findings(&environment, code, count.map_or(0, |(_, _, count)| *count));
+        }
+    }
+    let tenant: i64 = open
+        .iter()
+        .filter(|(at, ..)| at.is_none())
+        .map(|(.., count)| count)
+        .sum();
+    Metrics.findings("", Code::DirectoryUnavailable.as_str(), tenant);
+    Metrics.guard_held(removals::count_held(&mut db).await?);
+    if let Some(at) = runs::last_success(&mut db).await? {
+        Metrics.last_success(at);
+    }
+    let users = checkpoints::read(&mut db, "users").await?;
+    if let Some(since) = users.delta_since {
+        Metrics.delta_token_age("users", now - since);
+    }
+    if let Some(at) = users.reached_at {
+        Metrics.lag(now - at);
+    }
+    let (open, idle) = engine.store.connections();
+    Metrics.db_pool(open, idle);
+    Ok(())
+}

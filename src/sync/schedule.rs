@@ -1,0 +1,221 @@
+//! The daemon's loop: lead, run on the interval or when asked, hand over.
+//!
+//! One process leads; the others wait for the lease. Runs never overlap, because one loop makes them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::Rng;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::cycle::{Request, chain};
+use super::{Engine, Report, SyncError};
+use crate::store::lease::{self, Attempt, Lease};
+use crate::store::{Store, StoreError, runs};
+use crate::telemetry::metrics::Metrics;
+
+/// How often the loop looks for requests, and for the lease.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
+const JITTER: f64 = 0.1;
+
+/// Renews a lease in the background until it is dropped.
+#[derive(Debug)]
+pub struct Renewal(#[expect(dead_code, reason = "dropping it ends the task")] tokio_util::task::AbortOnDropHandle<()>);
+
+/// Tries to lead.
+///
+/// # Errors
+/// When the database fails.
+pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> Result<Attempt, StoreError> {
+    let mut db = engine.store.read().await?;
+    lease::acquire(&mut db, holder, is_daemon).await
+}
+
+/// Keeps a lease alive while a run is under way.
+#[must_use]
+pub fn keep_renewing(engine: &Engine, lease: &Lease) -> Renewal {
+    let (store, clock, lease) = (engine.store.clone(), engine.clock.clone(), lease.clone());
+    Renewal(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            clock.sleep(lease.time() / 3).await;
+            if let Err(error) = renew(&store, &lease).await {
+                warn!(error = %chain(&error), "the lease could not be renewed");
+                if matches!(error, StoreError::LeaseLost) {
+                    return;
+                }
+            }
+        }
+    })))
+}
+
+async fn renew(store: &Store, lease: &Lease) -> Result<(), StoreError> {
+    let mut db = store.read().await?;
+    lease::renew(&mut db, lease).await
+}
+
+/// Gives the lease back, as well as it goes: it would run out anyway.
+pub async fn hand_over(engine: &Engine, lease: &Lease) {
+    if let Ok(mut db) = engine.store.read().await {
+        let _ = lease::release(&mut db, lease).await;
+    }
+}
+
+/// The daemon's loop with what a reload may change.
+#[derive(Debug)]
+pub struct Schedule {
+    /// Who this process is, for the lease.
+    pub holder: String,
+    /// The engine and the interval, as configured now.
+    pub configured: watch::Receiver<Arc<Configured>>,
+}
+
+/// What a reload may change.
+pub struct Configured {
+    /// The engine.
+    pub engine: Engine,
+    /// Between the starts of two cycles.
+    pub interval: Duration,
+}
+
+impl std::fmt::Debug for Configured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Configured")
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Schedule {
+    /// Runs until the engine's token is cancelled.
+    pub async fn run(self) {
+        loop {
+            let configured = self.configured.borrow().clone();
+            let engine = &configured.engine;
+            if engine.cancel.is_cancelled() {
+                return;
+            }
+            match try_lead(engine, &self.holder, true).await {
+                Ok(Attempt::Leading(lease)) => {
+                    info!("this process leads");
+                    Metrics.leader(true);
+                    let renewal = keep_renewing(engine, &lease);
+                    self.lead(&lease).await;
+                    drop(renewal);
+                    Metrics.leader(false);
+                    hand_over(engine, &lease).await;
+                }
+                Ok(Attempt::Held { .. }) => {}
+                Err(error) => warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer"),
+            }
+            pause(engine, TICK).await;
+        }
+    }
+
+    /// Leads until the token is cancelled or the lease is lost.
+    async fn lead(&self, lease: &Lease) {
+        let mut due: Option<DateTime<Utc>> = None;
+        loop {
+            let configured = self.configured.borrow().clone();
+            let engine = &configured.engine;
+            if engine.cancel.is_cancelled() {
+                return;
+            }
+            let now = engine.clock.now();
+            let is_due = due.is_none_or(|due| due <= now);
+            let result = if is_due {
+                due = Some(next_due(now, configured.interval));
+                let request = Request {
+                    trigger: "interval".to_owned(),
+                    ..Request::default()
+                };
+                timed(engine, lease, &request, None).await
+            } else {
+                self.answer_request(engine, lease).await
+            };
+            match result {
+                Ok(()) => {}
+                Err(SyncError::Cancelled) => return,
+                Err(SyncError::Store(StoreError::LeaseLost)) => {
+                    warn!("another process leads now");
+                    return;
+                }
+                Err(error) => warn!(error = %chain(&error), "the run broke off; the next one goes on where it stopped"),
+            }
+            pause(engine, TICK).await;
+        }
+    }
+
+    /// Takes up a request of `rollcall sync`, if there is one.
+    async fn answer_request(&self, engine: &Engine, lease: &Lease) -> Result<(), SyncError> {
+        let request = {
+            let mut db = engine.store.read().await?;
+            runs::next_request(&mut db).await?
+        };
+        let Some(asked) = request else { return Ok(()) };
+        let request = Request {
+            trigger: "sync".to_owned(),
+            environments: asked.environments,
+            full: asked.is_full,
+            dry_run: asked.dry_run,
+        };
+        timed(engine, lease, &request, Some(asked.id)).await
+    }
+}
+
+async fn timed(engine: &Engine, lease: &Lease, request: &Request, asked: Option<i64>) -> Result<(), SyncError> {
+    let started = engine.clock.now();
+    let store = engine.store.clone();
+    let result = engine
+        .run(lease, request, async |run| {
+            if let Some(asked) = asked
+                && let Ok(mut db) = store.read().await
+            {
+                let _ = runs::answer_request(&mut db, asked, run).await;
+            }
+        })
+        .await;
+    let elapsed = (engine.clock.now() - started).to_std().unwrap_or_default();
+    match &result {
+        Ok(report) => {
+            Metrics.cycle(report.outcome.as_str(), elapsed);
+            observe(engine, report).await;
+        }
+        Err(_) => Metrics.cycle("failed", elapsed),
+    }
+    result.map(|_| ())
+}
+
+/// Brings the gauges up to date after a run.
+async fn observe(engine: &Engine, report: &Report) {
+    for counts in &report.environments {
+        Metrics.changes(
+            &counts.environment,
+            counts.created,
+            counts.updated,
+            counts.enabled,
+            counts.disabled,
+        );
+        for (reason, count) in &counts.skipped {
+            Metrics.skips(&counts.environment, reason, *count);
+        }
+    }
+    if let Err(error) = crate::sync::gauges::refresh(engine).await {
+        warn!(error = %chain(&error), "the gauges could not be brought up to date");
+    }
+}
+
+fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
+    let factor = rand::rng().random_range(1.0 - JITTER..=1.0 + JITTER);
+    now + chrono::Duration::from_std(interval.mul_f64(factor)).unwrap_or(chrono::Duration::MAX)
+}
+
+async fn pause(engine: &Engine, duration: Duration) {
+    tokio::select! {
+        () = engine.clock.sleep(duration) => {}
+        () = engine.cancel.cancelled() => {}
+    }
+}
