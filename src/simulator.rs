@@ -49,6 +49,7 @@ use crate::clock::Clock;
 /// What the simulator is to be like. All of it but `listen`, `users`, `seed`, `clock` and `token_death` may be
 /// changed while it runs; see [`Simulator::configure`].
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
@@ -116,8 +117,8 @@ impl Default for Settings {
             limited_information: false,
             page_size: 200,
             relations_per_page: 500,
-            access_token_lifetime: Duration::from_secs(60 * 60)..Duration::from_secs(90 * 60),
-            delta_token_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
+            access_token_lifetime: Duration::from_hours(1)..Duration::from_mins(90),
+            delta_token_lifetime: Duration::from_hours(7 * 24),
             token_death: TokenDeath::GoneWithLocation,
             minimal_rounds: false,
             gzip: true,

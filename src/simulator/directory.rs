@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::groups::write_object;
+use super::tenant::property::{Writing, default_properties, property};
 use super::tenant::roles::{Hold, RoleAssignment};
 use super::tenant::state::{Object, State};
-use super::tenant::user::{Writing, default_properties, property};
 use super::wire::{Answer, Ask, Outcome, equality};
 use super::{Shared, listing, users};
 
@@ -80,7 +80,7 @@ pub(super) fn roles(shared: &Shared, ask: &Ask, which: Roles) -> Outcome {
         };
         present && filter.iter().all(|clause| clause.admits(held))
     });
-    let all = held
+    let all: Vec<Value> = held
         .map(|held| object(&state, held, which, expand.then_some(how)))
         .collect();
     let context = format!(
@@ -88,7 +88,7 @@ pub(super) fn roles(shared: &Shared, ask: &Ask, which: Roles) -> Outcome {
         which.set(),
         if expand { "(principal())" } else { "" }
     );
-    listing::values(shared, ask, &state, &context, all, ROLE_PAGE)
+    listing::values(shared, ask, &state, &context, &all, ROLE_PAGE)
 }
 
 enum Clause {
@@ -233,5 +233,5 @@ pub(super) fn service_principals(shared: &Shared, ask: &Ask, app: Option<&str>) 
         }
         all.retain(|principal| is(principal, app));
     }
-    listing::values(shared, ask, &state, "servicePrincipals", all, 100)
+    listing::values(shared, ask, &state, "servicePrincipals", &all, 100)
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::round::{Page, Round, separate, tombstone};
 use super::tenant::Standing;
 use super::tenant::group::{Group, GroupChange, Relation};
+use super::tenant::property::{self, Writing};
 use super::tenant::state::{Object, State};
-use super::tenant::user::{self, Writing};
 use super::wire::{Answer, Ask, Outcome};
 use super::{Shared, listing, users};
 
@@ -117,7 +117,7 @@ pub(super) fn delta(shared: &Shared, ask: &Ask) -> Outcome {
             value: &mut page.value,
         };
         writer.listing(&mut round);
-        if round.marker.listing.is_none() && writer.has_room() {
+        if round.marker.listing.is_none() {
             writer.log(&mut round);
             page.finished = usize::try_from(round.marker.log).is_ok_and(|at| at >= end);
         }
@@ -297,8 +297,8 @@ pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
     check_names(ask, select.as_deref(), &[])?;
     let state = shared.tenant.read();
     let groups = state.groups.iter().filter(|group| !group.deleted);
-    let all = groups.map(|group| object(group, select.as_deref(), false)).collect();
-    listing::values(shared, ask, &state, "groups", all, 100)
+    let all: Vec<Value> = groups.map(|group| object(group, select.as_deref(), false)).collect();
+    listing::values(shared, ask, &state, "groups", &all, 100)
 }
 
 /// Whom a listing of a group's people names.
@@ -409,7 +409,7 @@ fn transitive(state: &State, group: &Group) -> Vec<Uuid> {
 /// Writes any directory object, with its type.
 pub(super) fn write_object(value: &mut Vec<u8>, state: &State, id: Uuid, how: Writing, select: Option<&[String]>) {
     if let Some(user) = state.live(id) {
-        user::write(value, &user, how);
+        property::write(value, &user, how);
         return;
     }
     let object = match (state.group(id), state.objects.get(&id)) {

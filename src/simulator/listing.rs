@@ -1,5 +1,7 @@
 //! Plain listings: where a page begins, and the link to the next.
 
+use std::fmt::Write as _;
+
 use ring::hmac;
 use serde_json::Value;
 
@@ -58,9 +60,9 @@ pub(super) fn answer(
         let mut link = format!("{root}{path}?");
         for (name, option) in others {
             let option: String = url::form_urlencoded::byte_serialize(option.as_bytes()).collect();
-            link.push_str(&format!("{name}={option}&"));
+            let _ = write!(link, "{name}={option}&");
         }
-        link.push_str(&format!("$skiptoken={token}"));
+        let _ = write!(link, "$skiptoken={token}");
         body.extend_from_slice(format!("\"@odata.nextLink\":\"{link}\",").as_bytes());
     }
     body.extend_from_slice(b"\"value\":[");
@@ -75,7 +77,7 @@ pub(super) fn values(
     ask: &Ask,
     state: &State,
     context: &str,
-    all: Vec<Value>,
+    all: &[Value],
     default_top: usize,
 ) -> Outcome {
     let top = if ask.empty_page { 0 } else { ask.top(default_top)? };

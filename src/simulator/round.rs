@@ -38,9 +38,8 @@ impl Round {
         let delta = ask.option("$deltatoken");
         let token = match (skip, delta) {
             (Some(_), Some(_)) => return Err(ask.bad_request("Only one token may be given.")),
-            (Some(token), None) => Some(token),
             (None, Some("" | "latest") | None) => None,
-            (None, Some(token)) => Some(token),
+            (Some(token), None) | (None, Some(token)) => Some(token),
         };
         let minimal = ask
             .header("prefer")

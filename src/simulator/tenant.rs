@@ -4,29 +4,31 @@
 //! synchronous and may be called while requests are being answered.
 
 mod catalogue;
+mod furnish;
 pub(crate) mod group;
 mod people;
 mod profile;
+pub(crate) mod property;
 mod random;
 pub(crate) mod roles;
 pub(crate) mod state;
 pub(crate) mod user;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::furnish::{Furnished, LARGE_GROUP, NESTED_GROUP, SMALL_GROUP};
 use self::group::{Group, GroupChange, Relation, Roll};
 pub use self::people::DOMAIN;
 pub use self::profile::Profile;
+use self::property::ALL;
 pub use self::roles::{
     DYNAMICS_365_ADMINISTRATOR, GLOBAL_ADMINISTRATOR, GLOBAL_READER, Hold, POWER_PLATFORM_ADMINISTRATOR,
     RoleAssignment, Sku,
 };
 use self::state::{Object, Record, State};
 pub use self::state::{Removal, Standing, TokenDeath};
-use self::user::{ALL, difference};
 pub use self::user::{AssignedLicense, AssignedPlan, List, User};
 use crate::clock::Clock;
 
@@ -120,25 +122,18 @@ impl Tenant {
 
     /// Changes a live user. Only properties that really differ reach the log. False if there is no such user.
     pub fn update_user(&self, id: Uuid, change: impl FnOnce(&mut User)) -> bool {
+        self.write().update(id, change)
+    }
+
+    /// Swaps the userPrincipalNames of two live users, in one moment. False if either is not live.
+    pub fn swap_upns(&self, one: Uuid, other: Uuid) -> bool {
         let mut state = self.write();
-        let Some(before) = state.live(id).map(std::borrow::Cow::into_owned) else {
+        let name = |state: &State, id| state.live(id).map(|user| user.user_principal_name.clone());
+        let (Some(first), Some(second)) = (name(&state, one), name(&state, other)) else {
             return false;
         };
-        let mut after = before.clone();
-        change(&mut after);
-        after.id = id;
-        let changed = difference(&before, &after);
-        if changed != 0 {
-            state.overrides.insert(
-                id,
-                Record {
-                    user: after,
-                    standing: Standing::Live,
-                },
-            );
-            state.user_log.push((id, changed));
-        }
-        true
+        state.update(one, |user| user.user_principal_name = second);
+        state.update(other, |user| user.user_principal_name = first)
     }
 
     /// Moves a live user to deletedItems. She keeps her memberships. False if she is not live.
@@ -248,15 +243,21 @@ impl Tenant {
             members: Roll::default(),
             owners: Roll::default(),
         };
-        match state.group_index.get(&id).copied() {
-            Some(at) => state.groups[at] = group,
-            None => {
-                let at = state.groups.len();
-                state.group_index.insert(id, at);
-                state.groups.push(group);
-            }
-        }
         state.group_log.push((id, GroupChange::Itself));
+        if let Some(at) = state.group_index.get(&id).copied() {
+            let old = std::mem::replace(&mut state.groups[at], group);
+            for relation in [Relation::Members, Relation::Owners] {
+                let left = old
+                    .roll(relation)
+                    .iter()
+                    .map(|object| (id, GroupChange::Relation(relation, object)));
+                state.group_log.extend(left);
+            }
+        } else {
+            let at = state.groups.len();
+            state.group_index.insert(id, at);
+            state.groups.push(group);
+        }
         id
     }
 
@@ -369,78 +370,6 @@ impl Tenant {
             },
         );
         (id, app_id)
-    }
-
-    // Roles and products.
-
-    /// Assigns a role for good; `/` is the scope of the whole tenant. The id of the assignment.
-    pub fn assign_role(&self, role: Uuid, principal: Uuid, scope: &str) -> String {
-        self.hold(role, principal, scope, Hold::Assigned)
-    }
-
-    /// Lets the principal activate a role. She does not hold it yet.
-    pub fn make_eligible(&self, role: Uuid, principal: Uuid, scope: &str) -> String {
-        self.hold(role, principal, scope, Hold::Eligible)
-    }
-
-    /// Activates a role through PIM for so long, by the tenant's clock.
-    pub fn activate_role(&self, role: Uuid, principal: Uuid, scope: &str, lasting: Duration) -> String {
-        let end = self.clock.now() + chrono::Duration::from_std(lasting).unwrap_or(chrono::Duration::MAX);
-        self.hold(role, principal, scope, Hold::Activated(end))
-    }
-
-    fn hold(&self, role: Uuid, principal: Uuid, scope: &str, hold: Hold) -> String {
-        let mut state = self.write();
-        let id = format!("{}-1", &state.birth().simple().to_string()[..24]);
-        state.assignments.push(RoleAssignment {
-            id: id.clone(),
-            role,
-            principal,
-            scope: scope.into(),
-            hold,
-        });
-        id
-    }
-
-    /// Takes a role away, assigned or activated, whatever the scope. Whether there was one.
-    pub fn unassign_role(&self, role: Uuid, principal: Uuid) -> bool {
-        self.release(|held| held.role == role && held.principal == principal && held.hold != Hold::Eligible)
-    }
-
-    /// Takes an eligibility away.
-    pub fn end_eligibility(&self, role: Uuid, principal: Uuid) -> bool {
-        self.release(|held| held.role == role && held.principal == principal && held.hold == Hold::Eligible)
-    }
-
-    fn release(&self, which: impl Fn(&RoleAssignment) -> bool) -> bool {
-        let mut state = self.write();
-        let before = state.assignments.len();
-        state.assignments.retain(|held| !which(held));
-        state.assignments.len() < before
-    }
-
-    /// Every assignment and eligibility, ended activations excepted.
-    #[must_use]
-    pub fn role_assignments(&self) -> Vec<RoleAssignment> {
-        let now = self.clock.now();
-        let state = self.read();
-        state
-            .assignments
-            .iter()
-            .filter(|held| !matches!(held.hold, Hold::Activated(end) if end <= now))
-            .cloned()
-            .collect()
-    }
-
-    /// The tenant's products.
-    #[must_use]
-    pub fn skus(&self) -> Vec<Sku> {
-        self.read().skus.clone()
-    }
-
-    /// Replaces the tenant's products.
-    pub fn set_skus(&self, skus: Vec<Sku>) {
-        self.write().skus = skus;
     }
 
     // Tokens.

@@ -1,8 +1,12 @@
 //! The simulator, asked as a client would ask.
 
+mod faulty;
+mod mirror;
+mod refusals;
+mod rounds;
+
 use serde_json::Value;
 
-use super::tenant::User;
 use super::{Settings, Simulator};
 
 struct Client {
@@ -85,6 +89,34 @@ impl Client {
         })
     }
 
+    async fn post(&self, path: &str, body: &Value) -> Got {
+        let request = self
+            .http
+            .post(format!("{}/v1.0{path}", self.simulator.root()))
+            .bearer_auth(&self.token);
+        got(request
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap())
+        .await
+    }
+
+    /// Every item of a plain listing.
+    async fn listing(&self, url: &str) -> Vec<Value> {
+        let (mut items, mut url) = (Vec::new(), url.to_owned());
+        loop {
+            let page = self.get(&url).await;
+            assert_eq!(page.status, 200, "{}", page.body);
+            items.extend(page.body["value"].as_array().unwrap().iter().cloned());
+            match page.body["@odata.nextLink"].as_str() {
+                Some(next) => url = next.to_owned(),
+                None => return items,
+            }
+        }
+    }
+
     /// Follows a round to its delta link; the items in order, the link, and how many pages there were.
     async fn round(&self, url: &str) -> (Vec<Value>, String, usize) {
         let (mut items, mut url, mut pages) = (Vec::new(), url.to_owned(), 0);
@@ -113,62 +145,4 @@ async fn got(response: reqwest::Response) -> Got {
         headers,
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     }
-}
-
-#[tokio::test]
-async fn a_first_round_lists_every_user_once_and_ends_in_a_delta_link() {
-    let client = Client::of(Settings {
-        users: 450,
-        ..Settings::default()
-    })
-    .await;
-    let (users, link, pages) = client
-        .round("/users/delta?$select=displayName,accountEnabled,assignedPlans")
-        .await;
-    assert_eq!((users.len(), pages), (450, 3));
-    let ids: std::collections::HashSet<_> = users.iter().map(|user| user["id"].as_str().unwrap()).collect();
-    assert_eq!(ids.len(), 450);
-    let plans = users[0]["assignedPlans"].as_array().unwrap().len();
-    assert!(
-        users
-            .iter()
-            .any(|user| user["assignedPlans"].as_array().unwrap().len() > 50),
-        "{plans}"
-    );
-    assert!(link.contains("?$deltatoken="));
-    let (nothing, _, _) = client.round(&link).await;
-    assert!(nothing.is_empty());
-}
-
-#[tokio::test]
-async fn a_tenant_of_chosen_users_tells_their_changes() {
-    let client = Client::of(Settings::default()).await;
-    let tenant = client.simulator.tenant();
-    let ada = tenant.add_user(User::named("Ada", "Lovelace"));
-    let (users, link, _) = client.round("/users/delta?$select=givenName,mail,faxNumber").await;
-    assert_eq!(
-        users,
-        [serde_json::json!({"id": ada, "givenName": "Ada", "mail": "ada.lovelace@contoso.example"})]
-    );
-    tenant.update_user(ada, |user| user.mail = None);
-    let (users, link, _) = client.round(&link).await;
-    assert_eq!(
-        users,
-        [serde_json::json!({"id": ada, "givenName": "Ada", "mail": null, "faxNumber": null})]
-    );
-    tenant.update_user(ada, |user| user.city = Some("London".into()));
-    let (users, link, _) = client.round(&link).await;
-    assert!(users.is_empty(), "only selected properties are tracked");
-    tenant.soft_delete(ada);
-    let (users, link, _) = client.round(&link).await;
-    assert_eq!(
-        users,
-        [serde_json::json!({"id": ada, "@removed": {"reason": "changed"}})]
-    );
-    tenant.purge(ada);
-    let (users, _, _) = client.round(&link).await;
-    assert_eq!(
-        users,
-        [serde_json::json!({"id": ada, "@removed": {"reason": "deleted"}})]
-    );
 }

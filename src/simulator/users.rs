@@ -12,10 +12,10 @@ use super::Shared;
 use super::listing;
 use super::round::{Page, Round, separate, tombstone};
 use super::tenant::Standing;
-use super::tenant::state::{Removal, State};
-use super::tenant::user::{
+use super::tenant::property::{
     self, ALL, Mask, NOT_IN_THE_MAIN_STORE, Writing, basic_properties, default_properties, property,
 };
+use super::tenant::state::{Removal, State};
 use super::wire::{Answer, Ask, Outcome, equality};
 
 /// `GET /users/delta`
@@ -44,7 +44,7 @@ pub(super) fn delta(shared: &Shared, ask: &Ask) -> Outcome {
     }
     let room = shared.settings().page_size;
     let listed = list_page(&state, &mut round, how, room, &mut page.value);
-    if round.marker.listing.is_none() && listed < room {
+    if round.marker.listing.is_none() {
         log_page(&state, &mut round, how, room - listed, &mut page.value);
         page.finished = usize::try_from(round.marker.log).is_ok_and(|at| at >= end);
     }
@@ -74,7 +74,7 @@ fn list_page(state: &State, round: &mut Round, how: Writing, room: usize, value:
             };
             if let Some((user, Standing::Live)) = found {
                 separate(value);
-                user::write(value, &user, how);
+                property::write(value, &user, how);
                 written += 1;
             }
         }
@@ -110,19 +110,18 @@ fn log_page(state: &State, round: &mut Round, how: Writing, room: usize, value: 
         let mask = changed.get(&id).copied().unwrap_or(ALL);
         match state.find(id) {
             Some((user, Standing::Live)) => {
-                let how = match (round.minimal && !round.marker.first, mask == ALL) {
-                    (false, _) => how,
-                    (true, true) => Writing {
-                        omit_unset: true,
-                        ..how
-                    },
-                    (true, false) => Writing {
+                // One who is new or back comes whole even then.
+                let partly = round.minimal && !round.marker.first && mask != ALL;
+                let how = if partly {
+                    Writing {
                         selection: how.selection & mask,
                         ..how
-                    },
+                    }
+                } else {
+                    how
                 };
                 separate(value);
-                user::write(value, &user, how);
+                property::write(value, &user, how);
             }
             Some((_, Standing::SoftDeleted(_))) => tombstone(value, id, reason(Removal::Soft)),
             Some((_, Standing::Purged)) => tombstone(value, id, reason(Removal::Permanent)),
@@ -217,7 +216,7 @@ pub(super) fn one(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
     };
     let mut body = format!("{{\"@odata.context\":\"{}/v1.0/$metadata#{set}/$entity\",", shared.root).into_bytes();
     let mut object = Vec::new();
-    user::write(&mut object, &user, how);
+    property::write(&mut object, &user, how);
     body.extend_from_slice(&object[1..]);
     Ok(Answer::bytes(body))
 }
@@ -246,7 +245,7 @@ pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
         .filter(|group| !group.deleted && group.members.contains(id))
         .map(|group| super::groups::object(group, None, true))
         .collect();
-    listing::values(shared, ask, &state, "directoryObjects", groups, 100)
+    listing::values(shared, ask, &state, "directoryObjects", &groups, 100)
 }
 
 /// `GET /users`: enough of it to look at a tenant.
@@ -286,7 +285,7 @@ pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
             });
             if wanted {
                 separate(&mut value);
-                user::write(&mut value, &user, how);
+                property::write(&mut value, &user, how);
                 written += 1;
             }
         }
@@ -333,7 +332,7 @@ pub(super) fn deleted_items(shared: &Shared, ask: &Ask) -> Outcome {
     let mut value = Vec::new();
     for (record, at) in deleted.iter().skip(from).take(top) {
         separate(&mut value);
-        user::write_open(&mut value, &record.user, how);
+        property::write_open(&mut value, &record.user, how);
         if select.is_none() || selected & since != 0 {
             let at = json!(at.to_rfc3339_opts(SecondsFormat::Secs, true));
             value.extend_from_slice(format!(",\"deletedDateTime\":{at}").as_bytes());

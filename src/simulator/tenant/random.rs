@@ -71,7 +71,11 @@ impl Tenant {
             }
             1 => {
                 self.update_user(id, |user| {
-                    user.given_name = if number % 3 == 0 { None } else { Some("Renée".into()) }
+                    user.given_name = if number.is_multiple_of(3) {
+                        None
+                    } else {
+                        Some("Renée".into())
+                    }
                 });
                 "has another given name"
             }
@@ -83,7 +87,7 @@ impl Tenant {
             }
             3 => {
                 let other = self.random_user(rng).filter(|other| *other != id)?;
-                self.swap_upns(id, other)?;
+                let _ = self.swap_upns(id, other);
                 return Some(format!("users {id} and {other} swapped their userPrincipalNames"));
             }
             4 => {
@@ -92,13 +96,13 @@ impl Tenant {
             }
             5 => {
                 self.update_user(id, |user| {
-                    user.business_phones = vec![format!("+44 20 7946 {:04}", number % 10_000)]
+                    user.business_phones = vec![format!("+44 20 7946 {:04}", number % 10_000)];
                 });
                 "has another telephone"
             }
             6 => {
                 self.update_user(id, |user| {
-                    user.account_enabled = Some(user.account_enabled == Some(false))
+                    user.account_enabled = Some(user.account_enabled == Some(false));
                 });
                 "was enabled or disabled"
             }
@@ -126,17 +130,6 @@ impl Tenant {
             }
         };
         Some(format!("user {id} {what}"))
-    }
-
-    /// Swaps the userPrincipalNames of two live users, in one moment.
-    pub fn swap_upns(&self, one: Uuid, other: Uuid) -> Option<()> {
-        let (first, second) = (
-            self.user(one)?.user_principal_name,
-            self.user(other)?.user_principal_name,
-        );
-        self.update_user(one, |user| user.user_principal_name = second);
-        self.update_user(other, |user| user.user_principal_name = first);
-        Some(())
     }
 
     fn somebody_goes_or_returns<R: Rng + ?Sized>(&self, rng: &mut R) -> Option<String> {

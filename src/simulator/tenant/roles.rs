@@ -1,9 +1,12 @@
 //! Directory roles, who holds them, and the products the tenant subscribes to.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Tenant;
 use super::catalogue::{PLANS, PRODUCTS};
 
 /// The template id of the Global Administrator.
@@ -48,7 +51,7 @@ pub struct Sku {
     pub id: String,
     /// `skuPartNumber`.
     pub part_number: String,
-    /// `capabilityStatus`: Enabled, Warning, Suspended, Deleted, LockedOut.
+    /// `capabilityStatus`: Enabled, Warning, Suspended, Deleted, `LockedOut`.
     pub capability_status: String,
     /// How many were bought.
     pub units: u32,
@@ -115,5 +118,77 @@ impl Sku {
             },
             "servicePlans": plans,
         })
+    }
+}
+
+impl Tenant {
+    /// Assigns a role for good; `/` is the scope of the whole tenant. The id of the assignment.
+    pub fn assign_role(&self, role: Uuid, principal: Uuid, scope: &str) -> String {
+        self.hold(role, principal, scope, Hold::Assigned)
+    }
+
+    /// Lets the principal activate a role. She does not hold it yet.
+    pub fn make_eligible(&self, role: Uuid, principal: Uuid, scope: &str) -> String {
+        self.hold(role, principal, scope, Hold::Eligible)
+    }
+
+    /// Activates a role through PIM for so long, by the tenant's clock.
+    pub fn activate_role(&self, role: Uuid, principal: Uuid, scope: &str, lasting: Duration) -> String {
+        let end = self.clock.now() + chrono::Duration::from_std(lasting).unwrap_or(chrono::Duration::MAX);
+        self.hold(role, principal, scope, Hold::Activated(end))
+    }
+
+    fn hold(&self, role: Uuid, principal: Uuid, scope: &str, hold: Hold) -> String {
+        let mut state = self.write();
+        let id = format!("{}-1", &state.birth().simple().to_string()[..24]);
+        state.assignments.push(RoleAssignment {
+            id: id.clone(),
+            role,
+            principal,
+            scope: scope.into(),
+            hold,
+        });
+        id
+    }
+
+    /// Takes a role away, assigned or activated, whatever the scope. Whether there was one.
+    pub fn unassign_role(&self, role: Uuid, principal: Uuid) -> bool {
+        self.release(|held| held.role == role && held.principal == principal && held.hold != Hold::Eligible)
+    }
+
+    /// Takes an eligibility away.
+    pub fn end_eligibility(&self, role: Uuid, principal: Uuid) -> bool {
+        self.release(|held| held.role == role && held.principal == principal && held.hold == Hold::Eligible)
+    }
+
+    fn release(&self, which: impl Fn(&RoleAssignment) -> bool) -> bool {
+        let mut state = self.write();
+        let before = state.assignments.len();
+        state.assignments.retain(|held| !which(held));
+        state.assignments.len() < before
+    }
+
+    /// Every assignment and eligibility, ended activations excepted.
+    #[must_use]
+    pub fn role_assignments(&self) -> Vec<RoleAssignment> {
+        let now = self.clock.now();
+        let state = self.read();
+        state
+            .assignments
+            .iter()
+            .filter(|held| !matches!(held.hold, Hold::Activated(end) if end <= now))
+            .cloned()
+            .collect()
+    }
+
+    /// The tenant's products.
+    #[must_use]
+    pub fn skus(&self) -> Vec<Sku> {
+        self.read().skus.clone()
+    }
+
+    /// Replaces the tenant's products.
+    pub fn set_skus(&self, skus: Vec<Sku>) {
+        self.write().skus = skus;
     }
 }

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::group::{Group, GroupChange};
 use super::people;
+use super::property::{Mask, difference};
 use super::roles::{RoleAssignment, Sku};
-use super::user::{Mask, User};
+use super::user::User;
 
 /// Where a user stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +192,28 @@ impl State {
             .filter(|index| *index < self.base)
             .filter_map(|index| self.live(people::id_of(self.seed, index)))
             .find(|user| named(user))
+    }
+
+    /// Changes a live user, and logs the properties that really differ. False if she is not live.
+    pub(crate) fn update(&mut self, id: Uuid, change: impl FnOnce(&mut User)) -> bool {
+        let Some(before) = self.live(id).map(Cow::into_owned) else {
+            return false;
+        };
+        let mut after = before.clone();
+        change(&mut after);
+        after.id = id;
+        let changed = difference(&before, &after);
+        if changed != 0 {
+            self.overrides.insert(
+                id,
+                Record {
+                    user: after,
+                    standing: Standing::Live,
+                },
+            );
+            self.user_log.push((id, changed));
+        }
+        true
     }
 
     fn base_index(&self, id: Uuid) -> Option<u64> {
