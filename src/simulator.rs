@@ -89,8 +89,8 @@ pub struct Settings {
     pub minimal_rounds: bool,
     /// Compress for clients that accept it.
     pub gzip: bool,
-    /// Keep the pages of first rounds ready, so that a benchmark measures its client. A million users take some
-    /// hundred megabytes.
+    /// Keep the pages of first rounds ready, so that a benchmark measures its client. Takes about a kilobyte a
+    /// user.
     pub cache_pages: bool,
 }
 

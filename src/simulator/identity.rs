@@ -254,8 +254,11 @@ fn assertion(settings: &Settings, jwt: &str, audience: &str, now: DateTime<Utc>)
             .verify(signed.as_bytes(), &mark)
             .is_ok()
     };
+    // Kubernetes writes the audience as a list; exactly one is accepted.
+    let exchange = Value::from("api://AzureADTokenExchange");
+    let for_exchange = claims["aud"] == exchange || claims["aud"].as_array().is_some_and(|all| *all == [exchange]);
     if let Some(federation) = &settings.federation
-        && text(&claims, "aud") == "api://AzureADTokenExchange"
+        && for_exchange
     {
         let known = text(&claims, "iss") == federation.issuer
             && text(&claims, "sub") == federation.subject

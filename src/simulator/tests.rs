@@ -1,5 +1,6 @@
 //! The simulator, asked as a client would ask.
 
+mod assertion;
 mod faulty;
 mod mirror;
 mod refusals;
