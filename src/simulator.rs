@@ -46,13 +46,15 @@ use self::tenant::TokenDeath;
 use self::wire::{Answer, Ask};
 use crate::clock::Clock;
 
-/// What the simulator is to be like. All of it but `listen`, `users`, `seed`, `clock` and `token_death` may be
+/// What the simulator is to be like. All of it but `listen`, `public_root`, `users`, `seed`, `clock` and `token_death` may be
 /// changed while it runs; see [`Simulator::configure`].
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// The root by which clients know it, without a slash at the end; by default made of the address.
+    pub public_root: Option<String>,
     /// The size the tenant is founded with.
     pub users: u64,
     /// Decides who the founding users are.
@@ -104,6 +106,7 @@ impl Default for Settings {
         ];
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            public_root: None,
             users: 0,
             seed: 1,
             clock: Clock::system(),
@@ -201,7 +204,10 @@ impl Simulator {
         );
         let key = hmac::Key::new(hmac::HMAC_SHA256, settings.tenant_id.as_bytes());
         let shared = Arc::new(Shared {
-            root: format!("http://{address}"),
+            root: settings
+                .public_root
+                .clone()
+                .unwrap_or_else(|| format!("http://{address}")),
             clock: settings.clock.clone(),
             tenant: Arc::new(tenant),
             settings: RwLock::new(settings),
@@ -272,6 +278,12 @@ impl Simulator {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// Where a virtual machine would find its managed identity.
+    #[must_use]
+    pub fn managed_identity_url(&self) -> String {
+        format!("{}/metadata/identity/oauth2/token", self.shared.root)
     }
 
     /// Changes the settings of the running simulator.

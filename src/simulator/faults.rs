@@ -165,6 +165,18 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Changes the tenant, then answers as usual.
+    #[must_use]
+    pub fn meanwhile(change: impl Fn(&Tenant) + Send + Sync + 'static) -> Self {
+        Self::Meanwhile(Arc::new(change))
+    }
+
+    /// Rewrites the JSON of the real answer.
+    #[must_use]
+    pub fn rewrite(rewrite: impl Fn(&mut serde_json::Value) + Send + Sync + 'static) -> Self {
+        Self::Rewrite(Arc::new(rewrite))
+    }
+
     /// An OData error of this status and code.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {

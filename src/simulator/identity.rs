@@ -132,6 +132,35 @@ pub(super) fn token(shared: &Shared, ask: &Ask, tenant: &str, fault: Option<&Tok
     plain(StatusCode::OK, &body)
 }
 
+/// `GET /metadata/identity/oauth2/token`, as a virtual machine finds it: numbers are strings there.
+pub(super) fn managed(shared: &Shared, ask: &Ask, fault: Option<&TokenFault>) -> Answer {
+    let wanted = [("api-version", "2018-02-01"), ("resource", &shared.root)];
+    let as_wanted = |(name, value): &(&str, &str)| {
+        ask.option(name)
+            .is_some_and(|have| have.trim_end_matches('/') == *value)
+    };
+    if ask.header("metadata") != Some("true") || !wanted.iter().all(as_wanted) {
+        let body = json!({"error": "invalid_request", "error_description": "Required metadata header not specified"});
+        return plain(StatusCode::BAD_REQUEST, &body);
+    }
+    let lifetime = match fault {
+        Some(TokenFault::Lifetime(lifetime)) => *lifetime,
+        _ => random_within(&shared.settings().access_token_lifetime),
+    };
+    let now = ask.now.timestamp();
+    let seconds = lifetime.as_secs();
+    let body = json!({
+        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "refresh_token": "",
+        "expires_in": seconds.to_string(),
+        "expires_on": (now + i64::try_from(seconds).unwrap_or(0)).to_string(),
+        "not_before": now.to_string(),
+        "resource": ask.option("resource"),
+        "token_type": "Bearer",
+    });
+    plain(StatusCode::OK, &body)
+}
+
 fn random_within(range: &Range<Duration>) -> Duration {
     let spread = range.end.saturating_sub(range.start).as_secs().max(1);
     range.start + Duration::from_secs(rand::rng().next_u64() % spread)

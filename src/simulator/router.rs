@@ -12,13 +12,16 @@ use super::serve;
 use super::wire::{Answer, Ask, Outcome};
 use super::{Shared, users};
 
+/// Where the managed identity of a virtual machine is asked for a token.
+pub(super) const MANAGED_IDENTITY: &str = "/metadata/identity/oauth2/token";
+
 /// The template of a path, for counting and for faults.
 pub(super) fn endpoint(path: &str) -> &'static str {
     let Some(path) = path.strip_prefix("/v1.0/") else {
-        return if path.ends_with("/oauth2/v2.0/token") {
-            "/oauth2/v2.0/token"
-        } else {
-            "other"
+        return match path {
+            MANAGED_IDENTITY => MANAGED_IDENTITY,
+            path if path.ends_with("/oauth2/v2.0/token") => "/oauth2/v2.0/token",
+            _ => "other",
         };
     };
     match path.split('/').collect::<Vec<_>>()[..] {

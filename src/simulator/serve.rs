@@ -82,11 +82,14 @@ fn seen(ask: &Ask, endpoint: &'static str) -> Seen {
 
 /// What the tenant answers.
 fn real(shared: &Shared, ask: &Ask, effect: Option<&Effect>) -> Answer {
+    let fault = match effect {
+        Some(Effect::Token(fault)) => Some(fault),
+        _ => None,
+    };
+    if ask.path == router::MANAGED_IDENTITY {
+        return identity::managed(shared, ask, fault);
+    }
     if let Some(tenant) = ask.path.strip_suffix("/oauth2/v2.0/token") {
-        let fault = match effect {
-            Some(Effect::Token(fault)) => Some(fault),
-            _ => None,
-        };
         return identity::token(shared, ask, tenant.trim_start_matches('/'), fault);
     }
     if ask.path.starts_with("/v1.0/") {

@@ -1,5 +1,7 @@
 //! Anything that may happen in a directory, by dice.
 
+use std::time::Duration;
+
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use uuid::Uuid;
@@ -22,7 +24,7 @@ const DRAWS: usize = 32;
 
 impl Tenant {
     /// Lets one random thing happen, and tells what, without personal data. Says "nothing" if the dice found
-    /// nobody to do it to.
+    /// nobody to do it to. Groups are never deleted: a vanished gate is an alarm, not a change to follow.
     pub fn random_change<R: Rng + ?Sized>(&self, rng: &mut R) -> String {
         let happened = match rng.random_range(0..100) {
             0..8 => self.somebody_joins(rng),
@@ -168,7 +170,7 @@ impl Tenant {
     fn a_group_changes<R: Rng + ?Sized>(&self, rng: &mut R) -> Option<String> {
         let groups = self.group_ids();
         let group = *groups.choose(rng)?;
-        let what = match rng.random_range(0..12) {
+        let what = match rng.random_range(0..14) {
             0..5 => {
                 let user = self.random_user(rng)?;
                 self.add_member(group, user);
@@ -188,6 +190,15 @@ impl Tenant {
                 let device = self.add_device("laptop");
                 self.add_member(group, device);
                 format!("device {device} joined")
+            }
+            11 => {
+                let name = format!("Group {}", rng.random::<u16>());
+                if rng.random_ratio(1, 4) {
+                    let made = self.create_group(&name);
+                    return Some(format!("group {made} was created"));
+                }
+                self.rename_group(group, &name);
+                "renamed".to_owned()
             }
             _ => {
                 let user = self.random_user(rng)?;
@@ -224,6 +235,10 @@ impl Tenant {
         } else {
             "/".to_owned()
         };
+        if rng.random_ratio(1, 5) {
+            self.activate_role(role, principal, &scope, Duration::from_hours(1));
+            return Some(format!("{principal} activated role {role} over {scope}"));
+        }
         if rng.random_ratio(1, 5) {
             self.make_eligible(role, principal, &scope);
             return Some(format!("{principal} became eligible for role {role} over {scope}"));

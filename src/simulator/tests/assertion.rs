@@ -145,3 +145,21 @@ async fn a_token_of_the_federated_issuer_is_taken_and_a_stranger_s_is_not() {
     let other = signer.sign(&header, &claims("system:serviceaccount:a:c"));
     assert_eq!(present(&client, &other).await.body["error_codes"], json!([70_021]));
 }
+
+#[tokio::test]
+async fn a_managed_identity_gets_its_numbers_as_strings() {
+    let mut client = Client::of(Settings::default()).await;
+    let (url, root) = (
+        client.simulator.managed_identity_url(),
+        client.simulator.root().to_owned(),
+    );
+    let url = format!("{url}?api-version=2018-02-01&resource={root}/");
+    assert_eq!(client.try_get(&url, &[]).await.unwrap().status, 400);
+    let answer = client.try_get(&url, &[("metadata", "true")]).await.unwrap();
+    assert!(answer.body["expires_in"].is_string() && answer.body["expires_on"].is_string());
+    answer.body["access_token"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut client.token);
+    assert_eq!(client.get("/subscribedSkus").await.status, 200);
+}

@@ -84,7 +84,7 @@ async fn a_first_round_may_hold_tombstones_and_repeats_and_an_empty_page() {
     };
     client.simulator.faults().push(Fault::once(
         When::path("/users/delta").after(2),
-        Effect::Meanwhile(std::sync::Arc::new(change)),
+        Effect::meanwhile(change),
     ));
     let (items, _, pages) = client.round("/users/delta?$select=city").await;
     let reasons: Vec<&str> = items
