@@ -1,0 +1,427 @@
+//! Groups: the delta rounds, single groups, and the plain listings of who stands in them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use chrono::SecondsFormat;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::round::{Page, Round, separate, tombstone};
+use super::tenant::Standing;
+use super::tenant::group::{Group, GroupChange, Relation};
+use super::tenant::property::{self, Writing};
+use super::tenant::state::{Object, State};
+use super::wire::{Answer, Ask, Outcome};
+use super::{Shared, listing, users};
+
+const READERS: &[&str] = &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"];
+
+/// The properties of a group that one may select.
+const PROPERTIES: &[&str] = &[
+    "id",
+    "createdDateTime",
+    "deletedDateTime",
+    "description",
+    "displayName",
+    "groupTypes",
+    "isAssignableToRole",
+    "mail",
+    "mailEnabled",
+    "mailNickname",
+    "membershipRule",
+    "membershipRuleProcessingState",
+    "onPremisesSyncEnabled",
+    "securityEnabled",
+    "visibility",
+];
+
+/// A group as JSON, with the selected properties or all of them.
+pub(super) fn object(group: &Group, select: Option<&[String]>, typed: bool) -> Value {
+    let all = json!({
+        "id": group.id,
+        "createdDateTime": group.created.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "deletedDateTime": null,
+        "description": group.description,
+        "displayName": group.name,
+        "groupTypes": [],
+        "isAssignableToRole": group.role_assignable.then_some(true),
+        "mail": null,
+        "mailEnabled": false,
+        "mailNickname": group.id.simple().to_string()[..9],
+        "membershipRule": null,
+        "membershipRuleProcessingState": null,
+        "onPremisesSyncEnabled": null,
+        "securityEnabled": true,
+        "visibility": null,
+    });
+    let mut object = Map::new();
+    if typed {
+        object.insert("@odata.type".into(), "#microsoft.graph.group".into());
+    }
+    if let Value::Object(all) = all {
+        object.extend(all.into_iter().filter(|(name, _)| {
+            name == "id" || select.is_none_or(|names| names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)))
+        }));
+    }
+    Value::Object(object)
+}
+
+fn check_names(ask: &Ask, names: Option<&[String]>, relations: &[&str]) -> Result<(), Answer> {
+    let known = |name: &&String| PROPERTIES.contains(&name.as_str()) || relations.contains(&name.as_str());
+    match names.unwrap_or_default().iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(ask.bad_request(&format!(
+            "Parsing OData Select and Expand failed: Could not find a property named '{name}' on type \
+             'microsoft.graph.group'."
+        ))),
+    }
+}
+
+/// `GET /groups/delta`
+pub(super) fn delta(shared: &Shared, ask: &Ask) -> Outcome {
+    shared.require(ask, READERS)?;
+    let state = shared.tenant.read();
+    let end = state.group_log.len();
+    let mut round = Round::of(shared, ask, &state, "groups", end)?;
+    let select = round.marker.select.clone();
+    check_names(ask, select.as_deref(), &["members", "owners"])?;
+    let plain: Option<Vec<String>> = select.as_ref().map(|names| {
+        names
+            .iter()
+            .filter(|name| PROPERTIES.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    });
+    let relations: Vec<Relation> = [("members", Relation::Members), ("owners", Relation::Owners)]
+        .into_iter()
+        .filter(|(name, relation)| match &select {
+            Some(names) => names.iter().any(|wanted| wanted == name),
+            None => *relation == Relation::Members,
+        })
+        .map(|(_, relation)| relation)
+        .collect();
+    let mut page = Page {
+        value: Vec::new(),
+        context: users::context("groups", plain.as_deref()),
+        finished: round.latest,
+    };
+    if round.latest {
+        round.marker.log = end as u64;
+    } else if !ask.empty_page {
+        let mut writer = Writer {
+            state: &state,
+            select: plain,
+            relations,
+            objects_left: shared.settings().page_size,
+            relations_left: shared.settings().relations_per_page,
+            value: &mut page.value,
+        };
+        writer.listing(&mut round);
+        if round.marker.listing.is_none() {
+            writer.log(&mut round);
+            page.finished = usize::try_from(round.marker.log).is_ok_and(|at| at >= end);
+        }
+    }
+    Ok(round.answer(shared, ask, &state, &page))
+}
+
+/// Writes one page of group objects, counting down what still fits.
+struct Writer<'a> {
+    state: &'a State,
+    select: Option<Vec<String>>,
+    relations: Vec<Relation>,
+    objects_left: usize,
+    relations_left: usize,
+    value: &'a mut Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn has_room(&self) -> bool {
+        self.objects_left > 0 && self.relations_left > 0
+    }
+
+    /// The groups as they are, a large one over several pages.
+    fn listing(&mut self, round: &mut Round) {
+        let Some((from, relation, after)) = round.marker.listing else {
+            return;
+        };
+        let state = self.state;
+        let mut place = (
+            usize::try_from(from).unwrap_or(usize::MAX),
+            usize::try_from(relation).unwrap_or(0),
+            after,
+        );
+        while place.0 < state.groups.len() {
+            if !self.has_room() {
+                round.marker.listing = Some((place.0 as u64, place.1 as u64, place.2));
+                return;
+            }
+            let group = &state.groups[place.0];
+            if group.deleted || !round.concerns(group.id) {
+                place = (place.0 + 1, 0, 0);
+                continue;
+            }
+            let mut parts: Vec<(Relation, Vec<Uuid>)> = Vec::new();
+            while let Some(relation) = self.relations.get(place.1) {
+                let mut ids = Vec::new();
+                let mut more = false;
+                for (number, id) in group.roll(*relation).after(place.2) {
+                    if self.relations_left == 0 {
+                        more = true;
+                        break;
+                    }
+                    self.relations_left -= 1;
+                    ids.push(id);
+                    place.2 = number;
+                }
+                if !ids.is_empty() {
+                    parts.push((*relation, ids));
+                }
+                if more {
+                    break;
+                }
+                place = (place.0, place.1 + 1, 0);
+            }
+            self.objects_left -= 1;
+            self.group(group, true, &parts);
+            if place.1 >= self.relations.len() {
+                place = (place.0 + 1, 0, 0);
+            }
+        }
+        round.marker.listing = None;
+    }
+
+    /// What happened to groups since the round's place in the log, told by how things stand now.
+    fn log(&mut self, round: &mut Round) {
+        let log = &self.state.group_log;
+        let from = usize::try_from(round.marker.log).unwrap_or(usize::MAX).min(log.len());
+        let mut order: Vec<Uuid> = Vec::new();
+        let mut touched: HashMap<Uuid, Vec<GroupChange>> = HashMap::new();
+        let mut seen: HashSet<(Uuid, Relation, Uuid)> = HashSet::new();
+        let mut at = from;
+        for (id, change) in &log[from..] {
+            let tracked = match change {
+                GroupChange::Itself => true,
+                GroupChange::Relation(relation, object) => {
+                    self.relations.contains(relation) && !seen.contains(&(*id, *relation, *object))
+                }
+            };
+            if tracked && round.concerns(*id) {
+                if !self.has_room() {
+                    break;
+                }
+                let changes = touched.entry(*id).or_insert_with(|| {
+                    order.push(*id);
+                    self.objects_left -= 1;
+                    Vec::new()
+                });
+                if let GroupChange::Relation(relation, object) = change {
+                    seen.insert((*id, *relation, *object));
+                    self.relations_left -= 1;
+                }
+                changes.push(*change);
+            }
+            at += 1;
+        }
+        round.marker.log = at as u64;
+        for id in order {
+            let changes = touched.remove(&id).unwrap_or_default();
+            let Some(group) = self.state.group(id) else {
+                tombstone(self.value, id, "deleted");
+                continue;
+            };
+            let parts: Vec<(Relation, Vec<Uuid>)> = [Relation::Members, Relation::Owners]
+                .into_iter()
+                .map(|relation| {
+                    let of = |change: &GroupChange| match change {
+                        GroupChange::Relation(which, object) if *which == relation => Some(*object),
+                        _ => None,
+                    };
+                    (relation, changes.iter().filter_map(of).collect::<Vec<_>>())
+                })
+                .filter(|(_, ids)| !ids.is_empty())
+                .collect();
+            let whole = !round.minimal || changes.contains(&GroupChange::Itself);
+            self.group(group, whole, &parts);
+        }
+    }
+
+    fn group(&mut self, group: &Group, whole: bool, parts: &[(Relation, Vec<Uuid>)]) {
+        let none: &[String] = &[];
+        let select = if whole { self.select.as_deref() } else { Some(none) };
+        let mut object = object(group, select, false);
+        for (relation, ids) in parts {
+            let entries: Vec<Value> = ids
+                .iter()
+                .map(|id| {
+                    let kind = self.state.odata_type(*id).unwrap_or("#microsoft.graph.user");
+                    if group.roll(*relation).contains(*id) {
+                        json!({"@odata.type": kind, "id": id})
+                    } else {
+                        json!({"@odata.type": kind, "id": id, "@removed": {"reason": "deleted"}})
+                    }
+                })
+                .collect();
+            let name = match relation {
+                Relation::Members => "members@delta",
+                Relation::Owners => "owners@delta",
+            };
+            object[name] = entries.into();
+        }
+        separate(self.value);
+        self.value.extend_from_slice(object.to_string().as_bytes());
+    }
+}
+
+/// `GET /groups/{id}`
+pub(super) fn one(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
+    shared.require(ask, READERS)?;
+    ask.only_options(&["$select"])?;
+    let select = ask.select()?;
+    check_names(ask, select.as_deref(), &[])?;
+    let state = shared.tenant.read();
+    let group = Uuid::parse_str(key)
+        .ok()
+        .and_then(|id| state.group(id))
+        .ok_or_else(|| ask.not_found(key))?;
+    let mut body = object(group, select.as_deref(), false);
+    body["@odata.context"] = format!("{}/v1.0/$metadata#groups/$entity", shared.root).into();
+    Ok(Answer::json(&body))
+}
+
+/// `GET /groups`: enough of it to look at a tenant.
+pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
+    shared.require(ask, READERS)?;
+    ask.only_options(&["$select", "$top", "$skiptoken"])?;
+    let select = ask.select()?;
+    check_names(ask, select.as_deref(), &[])?;
+    let state = shared.tenant.read();
+    let groups = state.groups.iter().filter(|group| !group.deleted);
+    let all: Vec<Value> = groups.map(|group| object(group, select.as_deref(), false)).collect();
+    listing::values(shared, ask, &state, "groups", &all, 100)
+}
+
+/// Whom a listing of a group's people names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Members,
+    Owners,
+    Transitive,
+}
+
+/// `GET /groups/{id}/members`, `/owners` and `/transitiveMembers`
+pub(super) fn people(shared: &Shared, ask: &Ask, key: &str, reach: Reach, cast: Option<&str>) -> Outcome {
+    let permissions: &[&str] = match reach {
+        Reach::Owners => READERS,
+        _ => &[
+            "GroupMember.ReadBasic.All",
+            "GroupMember.Read.All",
+            "Group.Read.All",
+            "Directory.Read.All",
+        ],
+    };
+    shared.require(ask, permissions)?;
+    ask.only_options(&["$select", "$top", "$skiptoken", "$count"])?;
+    advanced(ask, cast)?;
+    let select = ask.select()?;
+    let top = if ask.empty_page { 0 } else { ask.top(100)? };
+    let how = Writing {
+        typed: true,
+        ..member_writing(shared, ask, select.as_deref())?
+    };
+    let state = shared.tenant.read();
+    let group = Uuid::parse_str(key)
+        .ok()
+        .and_then(|id| state.group(id))
+        .ok_or_else(|| ask.not_found(key))?;
+    let (from, _) = listing::place(shared, ask, &state)?;
+    let candidates: Box<dyn Iterator<Item = (u64, Uuid)> + '_> = match reach {
+        Reach::Members => Box::new(group.members.after(from)),
+        Reach::Owners => Box::new(group.owners.after(from)),
+        Reach::Transitive => {
+            let all = transitive(&state, group).into_iter().enumerate();
+            let numbered = all.map(|(at, id)| (at as u64 + 1, id));
+            Box::new(numbered.skip_while(move |(number, _)| *number <= from))
+        }
+    };
+    let listed = |id: Uuid| state.standing(id).is_none_or(|standing| standing == Standing::Live);
+    let wanted = |id: Uuid| {
+        let kind = state.odata_type(id).and_then(|kind| kind.strip_prefix('#'));
+        cast.is_none_or(|cast| kind == Some(cast) || (cast == USER && state.live(id).is_some()))
+    };
+    let mut shown = candidates.filter(|(_, id)| listed(*id) && wanted(*id)).peekable();
+    let (mut value, mut last, mut written) = (Vec::new(), from, 0);
+    while written < top {
+        let Some((number, id)) = shown.next() else { break };
+        separate(&mut value);
+        write_object(&mut value, &state, id, how, select.as_deref());
+        last = number;
+        written += 1;
+    }
+    let next = shown.peek().map(|_| last);
+    Ok(listing::answer(shared, ask, &state, "directoryObjects", &value, next))
+}
+
+const USER: &str = "microsoft.graph.user";
+
+/// Casting and counting need the index, which must be asked for.
+fn advanced(ask: &Ask, cast: Option<&str>) -> Result<(), Answer> {
+    let eventual = ask
+        .header("consistencylevel")
+        .is_some_and(|level| level.eq_ignore_ascii_case("eventual"));
+    let counted = ask.option("$count") == Some("true") || ask.option("$skiptoken").is_some();
+    if cast.is_some() && !(eventual && counted) {
+        return Err(ask.unsupported_query(
+            "The request needs the header 'ConsistencyLevel: eventual' and the parameter '$count=true'.",
+        ));
+    }
+    Ok(())
+}
+
+/// Members of a kind the application may not read come with an id and nulls.
+fn member_writing(shared: &Shared, ask: &Ask, select: Option<&[String]>) -> Result<Writing, Answer> {
+    let how = users::writing(shared, ask).unwrap_or(Writing {
+        blank: true,
+        ..Writing::full(0)
+    });
+    Ok(Writing {
+        selection: users::selection(ask, select, true)?,
+        ..how
+    })
+}
+
+/// Everyone under a group, each once.
+fn transitive(state: &State, group: &Group) -> Vec<Uuid> {
+    let mut seen = HashSet::from([group.id]);
+    let mut found = Vec::new();
+    let mut left = VecDeque::from([group]);
+    while let Some(group) = left.pop_front() {
+        for id in group.members.iter() {
+            if seen.insert(id) {
+                found.push(id);
+                left.extend(state.group(id));
+            }
+        }
+    }
+    found
+}
+
+/// Writes any directory object, with its type.
+pub(super) fn write_object(value: &mut Vec<u8>, state: &State, id: Uuid, how: Writing, select: Option<&[String]>) {
+    if let Some(user) = state.live(id) {
+        property::write(value, &user, how);
+        return;
+    }
+    let object = match (state.group(id), state.objects.get(&id)) {
+        (Some(group), _) => object(group, select, true),
+        (None, Some(Object::ServicePrincipal { name, app_id })) => json!({
+            "@odata.type": "#microsoft.graph.servicePrincipal", "id": id, "displayName": name, "appId": app_id,
+        }),
+        // Reading devices needs a permission of its own, which nobody gives a synchroniser.
+        (None, Some(Object::Device { .. }) | None) => json!({
+            "@odata.type": "#microsoft.graph.device", "id": id, "displayName": null, "accountEnabled": null,
+            "deviceId": null,
+        }),
+    };
+    value.extend_from_slice(object.to_string().as_bytes());
+}

@@ -1,0 +1,393 @@
+//! The token endpoint: who may have an access token, and which ones are still good.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use rand::RngCore as _;
+use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::wire::{Answer, Ask};
+use super::{Settings, Shared};
+
+/// A certificate registered with the application.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// SHA-256 of the DER certificate, base64url, as in `x5t#S256`.
+    pub thumbprint: String,
+    /// The RSA public key in DER (PKCS#1, as `ring` takes it).
+    pub public_key: Vec<u8>,
+}
+
+/// An outside issuer whose tokens the application may present instead of a credential of its own.
+#[derive(Clone, Debug)]
+pub struct Federation {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// The issuer's RSA public key in DER; without one the signature is not looked at.
+    pub public_key: Option<Vec<u8>>,
+}
+
+/// How the token endpoint misbehaves; see [`Effect::Token`](super::Effect::Token).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// An AADSTS error: the number, the OAuth `error`, the status.
+    Refused(u32, &'static str, u16),
+    /// `expires_in` as a string.
+    ExpiresInAsString,
+    /// No `expires_in` at all.
+    NoExpiresIn,
+    /// A token that lives so short.
+    Lifetime(Duration),
+}
+
+impl TokenFault {
+    /// AADSTS7000222: the secret has expired.
+    pub const SECRET_EXPIRED: Self = Self::Refused(7_000_222, "invalid_client", 401);
+    /// AADSTS70021: no matching federated identity yet.
+    pub const FEDERATION_NOT_READY: Self = Self::Refused(70_021, "invalid_request", 400);
+    /// AADSTS90033: try again.
+    pub const TEMPORARILY_UNAVAILABLE: Self = Self::Refused(90_033, "temporarily_unavailable", 503);
+}
+
+/// The access tokens given out, and until when they are good.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<HashMap<String, DateTime<Utc>>>);
+
+impl Tokens {
+    fn issue(&self, now: DateTime<Utc>, lifetime: Duration) -> String {
+        let mut bytes = [0; 96];
+        rand::rng().fill_bytes(&mut bytes);
+        let token = format!("EwB{}", URL_SAFE_NO_PAD.encode(bytes));
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|_, until| *until > now);
+        tokens.insert(token.clone(), now + lifetime);
+        token
+    }
+
+    pub(super) fn good(&self, token: &str, now: DateTime<Utc>) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .is_some_and(|until| *until > now)
+    }
+
+    pub(super) fn revoke_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A refusal of the token endpoint.
+struct Refusal(u32, &'static str, u16, String);
+
+fn missing(name: &str) -> Refusal {
+    Refusal(
+        900_144,
+        "invalid_request",
+        400,
+        format!("The request body must contain the following parameter: '{name}'."),
+    )
+}
+
+/// `POST /{tenant}/oauth2/v2.0/token`
+pub(super) fn token(shared: &Shared, ask: &Ask, tenant: &str, fault: Option<&TokenFault>) -> Answer {
+    let settings = shared.settings();
+    if let Some(TokenFault::Refused(number, error, status)) = fault {
+        return refused(
+            ask,
+            &Refusal(*number, error, *status, "The simulator was told to refuse this.".into()),
+        );
+    }
+    if let Err(refusal) = check(shared, &settings, ask, tenant) {
+        return refused(ask, &refusal);
+    }
+    let lifetime = match fault {
+        Some(TokenFault::Lifetime(lifetime)) => *lifetime,
+        _ => random_within(&settings.access_token_lifetime),
+    };
+    let seconds = lifetime.as_secs();
+    let mut body = json!({
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": shared.tokens.issue(ask.now, lifetime),
+    });
+    match fault {
+        Some(TokenFault::ExpiresInAsString) => body["expires_in"] = seconds.to_string().into(),
+        Some(TokenFault::NoExpiresIn) => {
+            body = json!({"token_type": "Bearer", "access_token": body["access_token"]});
+        }
+        _ => {}
+    }
+    plain(StatusCode::OK, &body)
+}
+
+/// `GET /metadata/identity/oauth2/token`, as a virtual machine finds it: numbers are strings there.
+pub(super) fn managed(shared: &Shared, ask: &Ask, fault: Option<&TokenFault>) -> Answer {
+    let wanted = [("api-version", "2018-02-01"), ("resource", &shared.root)];
+    let as_wanted = |(name, value): &(&str, &str)| {
+        ask.option(name)
+            .is_some_and(|have| have.trim_end_matches('/') == *value)
+    };
+    if ask.header("metadata") != Some("true") || !wanted.iter().all(as_wanted) {
+        let body = json!({"error": "invalid_request", "error_description": "Required metadata header not specified"});
+        return plain(StatusCode::BAD_REQUEST, &body);
+    }
+    let lifetime = match fault {
+        Some(TokenFault::Lifetime(lifetime)) => *lifetime,
+        _ => random_within(&shared.settings().access_token_lifetime),
+    };
+    let now = ask.now.timestamp();
+    let seconds = lifetime.as_secs();
+    let body = json!({
+        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "refresh_token": "",
+        "expires_in": seconds.to_string(),
+        "expires_on": (now + i64::try_from(seconds).unwrap_or(0)).to_string(),
+        "not_before": now.to_string(),
+        "resource": ask.option("resource"),
+        "token_type": "Bearer",
+    });
+    plain(StatusCode::OK, &body)
+}
+
+fn random_within(range: &Range<Duration>) -> Duration {
+    let spread = range.end.saturating_sub(range.start).as_secs().max(1);
+    range.start + Duration::from_secs(rand::rng().next_u64() % spread)
+}
+
+fn check(shared: &Shared, settings: &Settings, ask: &Ask, tenant: &str) -> Result<(), Refusal> {
+    if ask.method != axum::http::Method::POST {
+        return Err(Refusal(
+            900_561,
+            "invalid_request",
+            400,
+            "The endpoint only accepts POST requests.".into(),
+        ));
+    }
+    if ["common", "consumers"].contains(&tenant) {
+        let why = format!("The grant type 'client_credentials' is not supported over the /{tenant} endpoint.");
+        return Err(Refusal(9_001_023, "invalid_request", 400, why));
+    }
+    let ours = Uuid::parse_str(tenant).is_ok_and(|id| id == settings.tenant_id)
+        || tenant.eq_ignore_ascii_case(super::tenant::DOMAIN);
+    if !ours {
+        return Err(Refusal(
+            90_002,
+            "invalid_request",
+            400,
+            format!("Tenant '{tenant}' not found."),
+        ));
+    }
+    let content_type = ask.header("content-type").unwrap_or_default();
+    if !content_type.starts_with("application/x-www-form-urlencoded") {
+        return Err(missing("grant_type"));
+    }
+    let form: HashMap<String, String> = url::form_urlencoded::parse(&ask.body).into_owned().collect();
+    let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let grant = field("grant_type").ok_or_else(|| missing("grant_type"))?;
+    if grant != "client_credentials" {
+        let why = format!("The provided value '{grant}' for 'grant_type' is not supported.");
+        return Err(Refusal(70_003, "unsupported_grant_type", 400, why));
+    }
+    let basic = ask.header("authorization").and_then(basic);
+    let client = field("client_id")
+        .map(ToOwned::to_owned)
+        .or_else(|| basic.as_ref().map(|(id, _)| id.clone()));
+    let client = client.ok_or_else(|| missing("client_id"))?;
+    if !Uuid::parse_str(&client).is_ok_and(|id| id == settings.client_id) {
+        let why = format!("Application with identifier '{client}' was not found in the directory 'Contoso'.");
+        return Err(Refusal(700_016, "unauthorized_client", 400, why));
+    }
+    let scope = field("scope").ok_or_else(|| missing("scope"))?;
+    if scope.trim_end_matches('/') != format!("{}/.default", shared.root) {
+        let why =
+            format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");
+        return Err(Refusal(70_011, "invalid_scope", 400, why));
+    }
+    let secret = field("client_secret")
+        .map(ToOwned::to_owned)
+        .or_else(|| basic.map(|(_, secret)| secret));
+    match (field("client_assertion"), secret) {
+        (Some(assertion), _) => {
+            if field("client_assertion_type") != Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") {
+                return Err(missing("client_assertion_type"));
+            }
+            let audience = format!("{}/{tenant}/oauth2/v2.0/token", shared.root);
+            self::assertion(settings, assertion, &audience, ask.now)
+        }
+        (None, Some(secret)) if secret == settings.client_secret => Ok(()),
+        (None, Some(_)) => Err(Refusal(
+            7_000_215,
+            "invalid_client",
+            401,
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, \
+             not the client secret ID."
+                .into(),
+        )),
+        (None, None) => Err(Refusal(
+            7_000_218,
+            "invalid_client",
+            401,
+            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.".into(),
+        )),
+    }
+}
+
+fn basic(header: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let unescape = |text: &str| {
+        let pair = format!("v={text}");
+        url::form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+    };
+    Some((unescape(id)?, unescape(secret)?))
+}
+
+/// Checks a JWT that stands in for a secret: our own certificate's, or an outside issuer's.
+fn assertion(settings: &Settings, jwt: &str, audience: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let malformed = |why: &str| {
+        Refusal(
+            50_027,
+            "invalid_request",
+            400,
+            format!("JWT token is invalid or malformed: {why}."),
+        )
+    };
+    let (signed, mark) = jwt.rsplit_once('.').ok_or_else(|| malformed("no signature"))?;
+    let (header, claims) = signed.split_once('.').ok_or_else(|| malformed("no claims"))?;
+    let open = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let header = open(header).ok_or_else(|| malformed("header"))?;
+    let claims = open(claims).ok_or_else(|| malformed("claims"))?;
+    let mark = URL_SAFE_NO_PAD.decode(mark).map_err(|_| malformed("signature"))?;
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let algorithm: &'static dyn VerificationAlgorithm = match text(&header, "alg").as_str() {
+        "PS256" => &signature::RSA_PSS_2048_8192_SHA256,
+        "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
+        other => return Err(malformed(&format!("algorithm '{other}'"))),
+    };
+    let signed_by = |key: &[u8]| {
+        UnparsedPublicKey::new(algorithm, key)
+            .verify(signed.as_bytes(), &mark)
+            .is_ok()
+    };
+    // Kubernetes writes the audience as a list; exactly one is accepted.
+    let exchange = Value::from("api://AzureADTokenExchange");
+    let for_exchange = claims["aud"] == exchange || claims["aud"].as_array().is_some_and(|all| *all == [exchange]);
+    if let Some(federation) = &settings.federation
+        && for_exchange
+    {
+        let known = text(&claims, "iss") == federation.issuer
+            && text(&claims, "sub") == federation.subject
+            && text(&header, "alg") == "RS256";
+        if !known {
+            let why = "No matching federated identity record found for presented assertion.".into();
+            return Err(Refusal(70_021, "invalid_request", 400, why));
+        }
+        if !federation.public_key.as_ref().is_none_or(|key| signed_by(key)) {
+            return Err(Refusal(
+                50_013,
+                "invalid_request",
+                400,
+                "Assertion failed signature validation.".into(),
+            ));
+        }
+        return in_time(&claims, now, false);
+    }
+    let unproven = |why: &str| {
+        let text =
+            format!("The certificate with identifier used to sign the client assertion is not registered: {why}.");
+        Refusal(700_027, "invalid_client", 401, text)
+    };
+    let certificate = settings
+        .certificate
+        .as_ref()
+        .ok_or_else(|| unproven("the application has none"))?;
+    if text(&header, "typ") != "JWT" {
+        return Err(malformed("typ"));
+    }
+    if text(&header, "x5t#S256") != certificate.thumbprint {
+        return Err(unproven("thumbprint"));
+    }
+    if !signed_by(&certificate.public_key) {
+        return Err(unproven("signature"));
+    }
+    let client = settings.client_id.to_string();
+    if text(&claims, "iss") != client || text(&claims, "sub") != client {
+        return Err(unproven("issuer and subject"));
+    }
+    if text(&claims, "aud") != audience {
+        return Err(Refusal(
+            700_023,
+            "invalid_client",
+            401,
+            "Client assertion audience claim does not match.".into(),
+        ));
+    }
+    if text(&claims, "jti").is_empty() {
+        return Err(malformed("jti"));
+    }
+    in_time(&claims, now, true)
+}
+
+/// The longest a certificate's assertion may be good for.
+const LONGEST_ASSERTION: i64 = 10 * 60;
+/// How far clocks may differ.
+const CLOCK_SKEW: i64 = 5 * 60;
+
+fn in_time(claims: &Value, now: DateTime<Utc>, short: bool) -> Result<(), Refusal> {
+    let outside = || {
+        Refusal(
+            500_133,
+            "invalid_request",
+            400,
+            "Assertion is not within its valid time range.".into(),
+        )
+    };
+    let expires = claims["exp"].as_i64().ok_or_else(outside)?;
+    let begins = claims["nbf"]
+        .as_i64()
+        .or_else(|| claims["iat"].as_i64())
+        .ok_or_else(outside)?;
+    let now = now.timestamp();
+    let well = expires > now && begins <= now + CLOCK_SKEW && (!short || expires - begins <= LONGEST_ASSERTION);
+    if well { Ok(()) } else { Err(outside()) }
+}
+
+fn refused(ask: &Ask, Refusal(number, error, status, why): &Refusal) -> Answer {
+    let stamp = ask.now.format("%Y-%m-%d %H:%M:%SZ").to_string();
+    let (trace, correlation) = (ask.request_id, &ask.client_request_id);
+    let body = json!({
+        "error": error,
+        "error_description":
+            format!("AADSTS{number}: {why} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"),
+        "error_codes": [number],
+        "timestamp": stamp,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": format!("https://login.microsoftonline.example/error?code={number}"),
+    });
+    plain(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST), &body)
+}
+
+fn plain(status: StatusCode, body: &Value) -> Answer {
+    Answer {
+        status,
+        content_type: "application/json; charset=utf-8",
+        ..Answer::json(body)
+    }
+    .with_header("cache-control", "no-store, no-cache")
+    .with_header("pragma", "no-cache")
+}
