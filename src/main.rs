@@ -1,2 +1,7 @@
 //! Parses the arguments, hands over, maps the result to an exit code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollcall::cli::main()
+}

@@ -147,3 +147,37 @@ pub async fn history(db: &mut PgConnection, environment: &str, row: Uuid, limit:
     .fetch_all(db)
     .await?)
 }
+
+/// One line of a run's changes.
+#[derive(Clone, Debug)]
+pub struct RunLine {
+    /// The environment.
+    pub environment: String,
+    /// The row's name now.
+    pub domainname: Option<String>,
+    /// What.
+    pub operation: String,
+    /// By which rule.
+    pub reason: Option<String>,
+    /// Column → [old, new].
+    pub fields: Value,
+}
+
+/// What a run changed, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_run(db: &mut PgConnection, run: i64, limit: i64) -> StoreResult<Vec<RunLine>> {
+    Ok(sqlx::query_as!(
+        RunLine,
+        r#"select c.environment as "environment!", s.domainname as "domainname?", c.operation as "operation!",
+                  c.reason, c.fields as "fields!"
+           from rollcall.system_user_change c
+           left join rollcall.system_user s on s.environment = c.environment and s.systemuserid = c.systemuserid
+           where c.run_id = $1 order by c.environment, c.id limit $2"#,
+        run,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}

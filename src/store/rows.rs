@@ -99,6 +99,20 @@ pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str
     )
 }
 
+/// Any row of that name, live or not: the newest.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_name(db: &mut PgConnection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
+    Ok(select_rows!(
+        "where environment = $1 and lower(domainname) = lower($2) order by createdon desc limit 1",
+        environment,
+        name
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// What `list` may ask for.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

@@ -211,3 +211,17 @@ pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<O
             .flatten(),
     )
 }
+
+/// Whether a request has not been taken up and no run is under way that could delay it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_idle(db: &mut PgConnection, request: i64) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from rollcall.sync_request where id = $1 and run_id is null)
+               and not exists (select from rollcall.sync_run where ended_at is null) as "idle!""#,
+        request
+    )
+    .fetch_one(db)
+    .await?)
+}

@@ -1,0 +1,169 @@
+//! The command line: one file per command. Results go to standard output, everything else to standard error.
+//!
+//! A command builds the edges it needs from the configuration, calls the engine and prints. It decides nothing.
+
+mod check;
+mod config;
+#[cfg(feature = "simulator")]
+mod demo;
+mod error;
+mod explain;
+mod findings;
+mod output;
+mod runs;
+mod serve;
+#[cfg(feature = "simulator")]
+mod simulate;
+mod sync;
+mod user;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use error::{CliError, CliResult};
+
+use crate::telemetry::logs;
+
+/// Where the configuration is looked for when nothing says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/rollcall/rollcall.toml";
+
+/// Keeps a table of SystemUsers true to a Microsoft Entra ID directory.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Try it without a tenant: rollcall demo"
+)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, global = true, env = "ROLLCALL_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    config: PathBuf,
+    /// How results are printed.
+    #[arg(long, global = true, default_value = "table")]
+    output: Output,
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter such as `warn,rollcall=debug`.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon: migrates, syncs on the interval, serves HTTP.
+    Serve,
+    /// Runs one cycle in the foreground.
+    Sync(sync::Arguments),
+    /// Tries out configuration, database, token, permissions, groups and licences.
+    Check,
+    /// Shows why a user has access or has not.
+    Explain(explain::Arguments),
+    /// Looks at SystemUsers.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Sync history; approval of removals that the guard holds.
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Lists what an operator should look at.
+    Findings(findings::Arguments),
+    /// Applies the database migrations.
+    Migrate,
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Shows everything with a simulated tenant and a private PostgreSQL: needs neither tenant nor database.
+    #[cfg(feature = "simulator")]
+    Demo(demo::Arguments),
+    /// Serves a simulated tenant to try a configuration against.
+    #[cfg(feature = "simulator")]
+    Simulator(simulate::Arguments),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command gets.
+#[derive(Debug)]
+struct Context {
+    config: PathBuf,
+    output: Output,
+    log: Option<String>,
+}
+
+/// Parses, runs, and answers the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Both TLS users, reqwest and sqlx, are built to take the process's provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rollcall: could not start its threads: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let context = Context {
+        config: arguments.config,
+        output: arguments.output,
+        log: arguments.log,
+    };
+    let result = runtime.block_on(run(&context, arguments.command));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rollcall: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
+    match command {
+        Command::Serve => serve::run(context).await,
+        Command::Sync(arguments) => sync::run(context, arguments).await,
+        Command::Check => check::run(context).await,
+        Command::Explain(arguments) => explain::run(context, arguments).await,
+        Command::User(command) => user::run(context, command).await,
+        Command::Runs(command) => runs::run(context, command).await,
+        Command::Findings(arguments) => findings::run(context, arguments).await,
+        Command::Migrate => wire::migrate(context).await,
+        Command::Config(command) => config::run(context, &command),
+        #[cfg(feature = "simulator")]
+        Command::Demo(arguments) => demo::run(context, arguments).await,
+        #[cfg(feature = "simulator")]
+        Command::Simulator(arguments) => simulate::run(context, arguments).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "rollcall", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Context {
+    /// Starts logging: `--log` wins over the configuration. Commands that print for people log warnings only.
+    fn start_logs(&self, configured: Option<(&str, logs::Format)>, quiet: bool) -> CliResult<()> {
+        let (filter, format) = configured.unwrap_or(("warn", logs::Format::Text));
+        let filter = match (&self.log, quiet) {
+            (Some(log), _) => log.as_str(),
+            (None, true) => "error",
+            (None, false) => filter,
+        };
+        logs::init(filter, format).map_err(CliError::Usage)
+    }
+}

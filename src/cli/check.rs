@@ -1,0 +1,235 @@
+//! `rollcall check`: tries out everything a run needs, one line each, with what to do where it fails.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{CliError, CliResult, exit};
+use super::output::{print_json, table};
+use super::{Context, Output, wire};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::feed::{AdminRole, SubscribedSku};
+use crate::domain::licence::Category;
+use crate::graph::{Graph, GraphError};
+use crate::sync::pull::describe;
+
+/// How one check ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Ok,
+    Warning,
+    Failed,
+}
+
+impl Mark {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+struct Line {
+    what: String,
+    mark: Mark,
+    detail: String,
+    /// The exit code if this line failed.
+    exit: u8,
+}
+
+#[derive(Default)]
+struct Report {
+    lines: Vec<Line>,
+}
+
+impl Report {
+    fn add(&mut self, what: &str, mark: Mark, detail: impl Into<String>, exit: u8) {
+        self.lines.push(Line {
+            what: what.to_owned(),
+            mark,
+            detail: detail.into(),
+            exit,
+        });
+    }
+
+    fn graph<T>(&mut self, what: &str, result: Result<T, GraphError>, good: impl FnOnce(&T) -> String) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.add(what, Mark::Ok, good(&value), 0);
+                Some(value)
+            }
+            Err(error) => {
+                self.add(what, Mark::Failed, describe(&error), exit::DIRECTORY);
+                None
+            }
+        }
+    }
+}
+
+pub async fn run(context: &Context) -> CliResult<ExitCode> {
+    let config = wire::load(&context.config)?;
+    context.start_logs(None, true)?;
+    let mut report = Report::default();
+    report.add("configuration", Mark::Ok, config.file.display().to_string(), 0);
+    for warning in &config.warnings {
+        report.add("configuration", Mark::Warning, warning, 0);
+    }
+    check_database(&config, &mut report).await;
+    let mut skus = Vec::new();
+    match wire::graph(&config, Clock::system(), CancellationToken::new()) {
+        Err(error) => report.add("token", Mark::Failed, error.to_string(), exit::USAGE),
+        Ok(graph) => {
+            let expiry = report.graph("token", graph.check_token().await, |at| {
+                format!("issued, valid until {}", at.format("%H:%M:%S UTC"))
+            });
+            if expiry.is_some() {
+                skus = check_graph(&config, &graph, &mut report).await;
+            }
+        }
+    }
+    print(context, &config, &report, &skus);
+    let worst = report
+        .lines
+        .iter()
+        .find(|line| line.mark == Mark::Failed)
+        .map_or(0, |line| line.exit);
+    Ok(ExitCode::from(worst))
+}
+
+async fn check_database(config: &Config, report: &mut Report) {
+    let store = match wire::connect(config).await {
+        Ok(store) => store,
+        Err(error) => {
+            report.add("database", Mark::Failed, error.to_string(), exit::DATABASE);
+            return;
+        }
+    };
+    match store.missing_migrations().await {
+        Ok(0) => report.add("database", Mark::Ok, "reachable, migrations applied", 0),
+        Ok(missing) => report.add(
+            "database",
+            Mark::Warning,
+            format!("reachable; {missing} migration(s) missing: run `rollcall migrate`, or `serve` will apply them"),
+            0,
+        ),
+        Err(error) => report.add(
+            "database",
+            Mark::Failed,
+            CliError::from(error).to_string(),
+            exit::DATABASE,
+        ),
+    }
+    store.close().await;
+}
+
+async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec<SubscribedSku> {
+    let sample = report.graph("users (User.Read.All)", graph.sample_user().await, |user| match user {
+        Some(_) => "readable".to_owned(),
+        None => "readable; the tenant has no users".to_owned(),
+    });
+    if let Some(Some(user)) = sample
+        && user.account_enabled.value().is_none()
+    {
+        report.add(
+            "users (User.Read.All)",
+            Mark::Failed,
+            "users come without accountEnabled: grant the application permission User.Read.All and give admin consent",
+            exit::DIRECTORY,
+        );
+    }
+    for environment in &config.environments {
+        let name = format!("environment {}", environment.name);
+        let Some(group) = environment.security_group else {
+            report.add(&name, Mark::Ok, "no security group: everybody passes that gate", 0);
+            continue;
+        };
+        match graph.group_members(group, None).await {
+            Ok(page) => {
+                let more = if page.items.is_empty() {
+                    ", which has no members: nobody will get a row"
+                } else {
+                    ""
+                };
+                let mark = if page.items.is_empty() { Mark::Warning } else { Mark::Ok };
+                report.add(&name, mark, format!("security group {group} is readable{more}"), 0);
+            }
+            Err(GraphError::NotFound { .. }) => report.add(
+                &name,
+                Mark::Failed,
+                format!("the security group {group} does not exist: correct security_group, or restore the group"),
+                exit::DIRECTORY,
+            ),
+            Err(error) => report.add(&name, Mark::Failed, describe(&error), exit::DIRECTORY),
+        }
+    }
+    report.graph(
+        "roles (RoleManagement.Read.Directory)",
+        graph.role_assignments(AdminRole::Global).await,
+        |assignments| format!("readable; {} assignments of Global Administrator", assignments.len()),
+    );
+    report.graph("deleted users (User.Read.All)", graph.deleted_users().await, |users| {
+        format!("readable; {} users can be restored", users.len())
+    });
+    report
+        .graph(
+            "licences (LicenseAssignment.Read.All)",
+            graph.subscribed_skus().await,
+            |skus| format!("readable; {} SKUs", skus.len()),
+        )
+        .unwrap_or_default()
+}
+
+/// Each SKU with the categories of its plans; plans that count for nothing are only counted.
+fn sku_rows(config: &Config, skus: &[SubscribedSku]) -> Vec<Vec<String>> {
+    skus.iter()
+        .map(|sku| {
+            let mut counted = Vec::new();
+            let mut none = 0;
+            for (plan, name) in &sku.plans {
+                match config.catalogue.category(*plan) {
+                    Category::None => none += 1,
+                    category => counted.push(format!("{name} = {}", category.as_str())),
+                }
+            }
+            counted.push(format!("{none} others = none"));
+            let state = if sku.usable { "usable" } else { "not usable" };
+            vec![sku.part_number.clone(), state.to_owned(), counted.join(", ")]
+        })
+        .collect()
+}
+
+fn print(context: &Context, config: &Config, report: &Report, skus: &[SubscribedSku]) {
+    if context.output == Output::Json {
+        let checks: Vec<_> = report
+            .lines
+            .iter()
+            .map(|line| json!({ "check": line.what, "status": line.mark.as_str(), "detail": line.detail }))
+            .collect();
+        let skus: Vec<_> = skus
+            .iter()
+            .map(|sku| {
+                let plans: Vec<_> = sku
+                    .plans
+                    .iter()
+                    .map(|(id, name)| json!({ "id": id, "name": name, "category": config.catalogue.category(*id).as_str() }))
+                    .collect();
+                json!({ "sku": sku.part_number, "id": sku.sku_id, "usable": sku.usable, "plans": plans })
+            })
+            .collect();
+        print_json(&json!({ "checks": checks, "skus": skus }));
+        return;
+    }
+    let rows: Vec<Vec<String>> = report
+        .lines
+        .iter()
+        .map(|line| vec![line.mark.as_str().to_owned(), line.what.clone(), line.detail.clone()])
+        .collect();
+    print!("{}", table(&["", "CHECK", "FOUND"], &rows));
+    if !skus.is_empty() {
+        print!("\n{}", table(&["SKU", "STATE", "PLANS"], &sku_rows(config, skus)));
+    }
+}

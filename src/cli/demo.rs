@@ -1,0 +1,310 @@
+//! `rollcall demo`: everything with a simulated tenant and a private PostgreSQL.
+//!
+//! It writes a configuration, runs the real cycle over it, plays a few directory changes and shows what followed,
+//! then goes on as the daemon would until it is interrupted.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::error::CliResult;
+use super::output::{or_dash, table};
+use super::{CliError, Context, explain, serve, sync, wire};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::rules::Trigger;
+use crate::simulator::cluster::{Cluster, Options};
+use crate::simulator::tenant::{LARGE_GROUP, Profile, SMALL_GROUP};
+use crate::simulator::{Settings, Simulator};
+use crate::store::{Store, changes};
+use crate::sync::cycle::Request;
+use crate::sync::{Engine, Report, schedule};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// End after the show instead of serving until interrupted.
+    #[arg(long)]
+    once: bool,
+    /// How many users the simulated tenant has.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=1_000_000))]
+    users: u64,
+}
+
+/// The environments of the demo.
+const ENVIRONMENTS: [&str; 2] = ["production", "sandbox"];
+
+pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
+    context.start_logs(None, false)?;
+    let cancel = wire::cancelled_by_signals()?;
+    let failed = |what: &str, error: &dyn std::error::Error| CliError::Other(format!("could not {what}: {error}"));
+
+    println!(
+        "Starting a private PostgreSQL and a simulated tenant of {} users …",
+        arguments.users
+    );
+    let options = Options::durable();
+    let cluster = tokio::select! {
+        started = Cluster::start_temporary(&options) => {
+            started.map_err(|error| failed("start a private PostgreSQL", &error))?
+        }
+        () = cancel.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    let result = show(context, &arguments, &cluster, cancel).await;
+    cluster
+        .stop()
+        .await
+        .map_err(|error| failed("stop the private PostgreSQL", &error))?;
+    result
+}
+
+async fn show(
+    context: &Context,
+    arguments: &Arguments,
+    cluster: &Cluster,
+    cancel: CancellationToken,
+) -> CliResult<ExitCode> {
+    let url = cluster
+        .create_database("rollcall")
+        .await
+        .map_err(|error| CliError::Other(error.to_string()))?;
+    let simulator = Simulator::start(Settings {
+        users: arguments.users,
+        ..Settings::default()
+    })
+    .map_err(|error| CliError::Other(format!("could not start the simulated tenant: {error}")))?;
+    let furnished = simulator.tenant().furnish();
+    let file = write_config(cluster.directory(), &simulator, &url).await?;
+    let config = wire::load(&file.path)?;
+    println!("Configuration: {}\n", file.path.display());
+
+    let store = wire::connect(&config).await?;
+    store.migrate().await?;
+    let engine = wire::engine(&config, store.clone(), cancel.clone())?;
+    println!("== First sync: the whole directory ==\n");
+    let report = one_run(&engine).await?;
+    sync::print_report(&report);
+
+    println!("\n== Some things change in the directory ==\n");
+    let players = play(&engine, &simulator, furnished.global_administrator).await?;
+    for player in &players {
+        println!("  {}", player.what);
+    }
+    println!("\n== Second sync: only what changed ==\n");
+    simulator.take_requests();
+    let report = one_run(&engine).await?;
+    sync::print_report(&report);
+    println!("That took {} requests to Graph.\n", simulator.take_requests().len());
+    show_changes(&store, report.run).await?;
+    if let Some(player) = players.iter().find(|player| player.explain) {
+        println!("\n== Why? ==\n");
+        explain::print(
+            &engine
+                .explain(ENVIRONMENTS[0], &player.user.to_string(), Trigger::Background)
+                .await?,
+        );
+    }
+    if arguments.once || cancel.is_cancelled() {
+        store.close().await;
+        return Ok(ExitCode::SUCCESS);
+    }
+    keep_serving(context, config, file, store, cancel).await
+}
+
+async fn keep_serving(
+    context: &Context,
+    config: Config,
+    file: ConfigFile,
+    store: Store,
+    cancel: CancellationToken,
+) -> CliResult<ExitCode> {
+    println!("\n== Serving until interrupted (Ctrl-C) ==\n");
+    println!("  curl http://{}/health/ready", config.http.listen);
+    println!("  curl http://{}/metrics", config.http.listen);
+    println!(
+        "  rollcall --config {} user list --environment production",
+        file.path.display()
+    );
+    println!(
+        "  psql '{}' -c 'table rollcall.sync_run'\n",
+        config.database.url.expose()
+    );
+    let metrics = serve::record_metrics()?;
+    let context = Context {
+        config: file.path.clone(),
+        output: context.output,
+        log: context.log.clone(),
+    };
+    serve::serve(&context, config, store, metrics, cancel).await
+}
+
+/// The configuration of the demo, on disk, so that other commands can use it too.
+struct ConfigFile {
+    path: PathBuf,
+}
+
+async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliResult<ConfigFile> {
+    let directory = cluster.join("demo");
+    let path = directory.join("rollcall.toml");
+    let secret = directory.join("graph-secret");
+    let listen = free_address().await;
+    let text = format!(
+        "[tenant]\nid = \"{tenant}\"\nclient_id = \"{client}\"\n\
+         credential = {{ kind = \"secret\", file = \"graph-secret\" }}\n\
+         cloud = \"custom\"\nauthority = \"{root}\"\ngraph_root = \"{root}\"\n\n\
+         [database]\nurl = \"{url}\"\n\n[sync]\ninterval = \"30s\"\n\n[http]\nlisten = \"{listen}\"\n\n\
+         [[environment]]\nname = \"{production}\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
+         [[environment]]\nname = \"{sandbox}\"\nkind = \"sandbox\"\nsecurity_group = \"{SMALL_GROUP}\"\n\
+         fields = {{ fullname = \"always\" }}\n",
+        tenant = simulator.tenant_id(),
+        client = simulator.client_id(),
+        root = simulator.root(),
+        production = ENVIRONMENTS[0],
+        sandbox = ENVIRONMENTS[1],
+    );
+    let write = || -> std::io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        std::fs::create_dir_all(&directory)?;
+        for (path, text) in [(&path, text.as_str()), (&secret, simulator.client_secret().as_str())] {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| CliError::Other(format!("could not write {}: {error}", directory.display())))?;
+    Ok(ConfigFile { path })
+}
+
+/// The usual address, or another one where that is taken.
+async fn free_address() -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    for address in [usual, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))] {
+        if let Ok(listener) = TcpListener::bind(address).await
+            && let Ok(address) = listener.local_addr()
+        {
+            if address != usual {
+                println!("Port {} is taken; using {}.", usual.port(), address.port());
+            }
+            return address;
+        }
+    }
+    usual
+}
+
+async fn one_run(engine: &Engine) -> CliResult<Report> {
+    let holder = wire::holder();
+    loop {
+        if let crate::store::lease::Attempt::Leading(lease) = schedule::try_lead(engine, &holder, false).await? {
+            let renewal = schedule::keep_renewing(engine, &lease);
+            let request = Request {
+                trigger: "demo".to_owned(),
+                ..Request::default()
+            };
+            let result = engine.run(&lease, &request, async |_| {}).await;
+            drop(renewal);
+            schedule::hand_over(engine, &lease).await;
+            return Ok(result?);
+        }
+        Clock::system().sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// One change of the directory and whom it concerns.
+struct Player {
+    user: Uuid,
+    what: String,
+    explain: bool,
+}
+
+/// Picks users of the first environment and lets things happen to them.
+async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> CliResult<Vec<Player>> {
+    let tenant = simulator.tenant();
+    let mut db = engine.store.read().await?;
+    let filter = crate::store::rows::Filter {
+        disabled: Some(false),
+        accessmode: Some(0),
+        kind: Some("regular".to_owned()),
+        limit: 12,
+        ..Default::default()
+    };
+    let rows = crate::store::rows::list(&mut db, ENVIRONMENTS[0], &filter).await?;
+    let mut chosen = rows
+        .iter()
+        .filter_map(|row| row.azureactivedirectoryobjectid)
+        .filter(|id| *id != administrator);
+    let mut players = Vec::new();
+    let mut next = |what: &str, explain: bool, change: &dyn Fn(Uuid) -> bool| {
+        let Some(user) = chosen.next() else { return };
+        let name = tenant.user(user).and_then(|user| user.user_principal_name.clone());
+        change(user);
+        players.push(Player {
+            user,
+            what: format!("{}: {what}", or_dash(name.as_deref())),
+            explain,
+        });
+    };
+    next("sign-in is blocked", false, &|user| {
+        tenant.update_user(user, |user| user.account_enabled = Some(false))
+    });
+    next("leaves the security group", true, &|user| {
+        tenant.remove_member(LARGE_GROUP, user)
+    });
+    next("loses every licence", false, &|user| {
+        tenant.give_profile(user, Profile::Unlicensed)
+    });
+    next("is deleted", false, &|user| tenant.soft_delete(user));
+    next("gets a new job title and telephone number", false, &|user| {
+        tenant.update_user(user, |user| {
+            user.job_title = Some("Head of Receivables".to_owned());
+            user.business_phones = vec!["+44 20 7946 0123".to_owned()];
+        })
+    });
+    next("marries and changes name", false, &|user| {
+        tenant.update_user(user, |user| user.surname = Some("Okonkwo-Lindqvist".to_owned()))
+    });
+    Ok(players)
+}
+
+/// What a run wrote, from the change log.
+async fn show_changes(store: &Store, run: i64) -> CliResult<()> {
+    let mut db = store.read().await?;
+    let rows: Vec<Vec<String>> = changes::of_run(&mut db, run, 40)
+        .await?
+        .into_iter()
+        .map(|line| {
+            let fields: Vec<String> = line
+                .fields
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(_, values)| line.operation != "create" && values.is_array())
+                .map(|(column, values)| format!("{column}: {} → {}", values[0], values[1]))
+                .collect();
+            let mut fields = fields.join(", ");
+            if fields.chars().count() > 90 {
+                fields = fields.chars().take(89).chain(['…']).collect();
+            }
+            vec![
+                line.environment,
+                line.operation,
+                or_dash(line.domainname.as_deref()),
+                or_dash(line.reason.as_deref()),
+                fields,
+            ]
+        })
+        .collect();
+    print!(
+        "{}",
+        table(&["ENVIRONMENT", "WHAT", "USER", "REASON", "COLUMNS"], &rows)
+    );
+    Ok(())
+}

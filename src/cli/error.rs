@@ -1,0 +1,109 @@
+//! One line for whoever typed the command, and the exit code that scripts look at (interfaces.md, section 1).
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::domain::reason::Code;
+use crate::graph::GraphError;
+use crate::store::StoreError;
+use crate::sync::SyncError;
+use crate::sync::cycle::chain;
+use crate::sync::pull::describe;
+
+/// Shorthand.
+pub type CliResult<T> = Result<T, CliError>;
+
+/// The exit codes.
+pub mod exit {
+    /// Usage or configuration.
+    pub const USAGE: u8 = 2;
+    /// Something is held.
+    pub const HELD: u8 = 3;
+    /// The directory or one of its sources was unavailable.
+    pub const DIRECTORY: u8 = 4;
+    /// The database was unavailable.
+    pub const DATABASE: u8 = 5;
+    /// Refused by the rules.
+    pub const REFUSED: u8 = 6;
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum CliError {
+    /// The command line is wrong.
+    Usage(String),
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// Graph failed.
+    Graph(GraphError),
+    /// The database failed.
+    Store(StoreError),
+    /// The rules refuse, or the object asked for does not exist.
+    Refused(Code, String),
+    /// Anything else.
+    Other(String),
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::Config(_) => exit::USAGE,
+            Self::Graph(GraphError::Settings(_)) => exit::USAGE,
+            Self::Graph(_) => exit::DIRECTORY,
+            Self::Store(error) if error.is_unavailable() => exit::DATABASE,
+            Self::Refused(..) => exit::REFUSED,
+            Self::Store(_) | Self::Other(_) => 1,
+        })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Other(text) => f.write_str(text),
+            Self::Config(error) => error.fmt(f),
+            Self::Graph(error) => f.write_str(&describe(error)),
+            Self::Store(error) => write!(f, "could not {}. {}", chain(error), error.remedy()),
+            Self::Refused(code, text) => write!(f, "{text} ({code}). {}", code.remedy()),
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<GraphError> for CliError {
+    fn from(error: GraphError) -> Self {
+        Self::Graph(error)
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<SyncError> for CliError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Store(error) => Self::Store(error),
+            SyncError::Cancelled => Self::Other("stopped; the next run goes on where this one left off".to_owned()),
+            SyncError::UnknownEnvironment(name) => {
+                Self::Usage(format!("there is no environment `{name}` in the configuration"))
+            }
+            SyncError::NothingHeld(run) => Self::Usage(format!(
+                "run {run} holds nothing there; `rollcall runs list` shows which runs do"
+            )),
+            SyncError::UnknownUser(user) => Self::Refused(
+                Code::UserNotFound,
+                format!("neither the directory nor the table has the user `{user}`"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `rollcall explain`: the whole diagnostic as a page, or the verdict as JSON.
+
+use std::process::ExitCode;
+
+use super::error::CliResult;
+use super::output::{mode_name, or_dash, print_json, table};
+use super::{CliError, Context, Output, wire};
+use crate::rules::{Outcome, Status, Trigger, Verdict};
+use crate::sync::explain::Explanation;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  rollcall explain ada@contoso.example --environment production --trigger access")]
+pub struct Arguments {
+    /// Object id or user principal name.
+    user: String,
+    /// The environment.
+    #[arg(long, value_name = "NAME")]
+    environment: String,
+    /// What would cause the evaluation: background, access, api, `admin_add`, import, refresh or diagnostics.
+    #[arg(long, default_value = "diagnostics", value_name = "TRIGGER")]
+    trigger: String,
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
+    let config = context.load(true)?;
+    let trigger: Trigger = arguments.trigger.parse().map_err(CliError::Usage)?;
+    let store = context.open_store(&config).await?;
+    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let explanation = engine.explain(&arguments.environment, &arguments.user, trigger).await?;
+    match context.output {
+        Output::Json => print_json(&explanation.shown()),
+        Output::Table => print(&explanation),
+    }
+    engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the page.
+pub fn print(explanation: &Explanation) {
+    let user = explanation.directory_user.as_ref();
+    let name = user.and_then(|user| user.user_principal_name.as_deref());
+    println!(
+        "{} in {}",
+        name.unwrap_or(&explanation.user),
+        explanation.environment.name
+    );
+    println!("  {}\n", sentence(&explanation.verdict, explanation.row.is_some()));
+    match &explanation.row {
+        Some(row) => {
+            let state = if row.isdisabled {
+                format!(
+                    "disabled ({}, by {})",
+                    or_dash(row.disabledreason.as_deref()),
+                    or_dash(row.disabled_by.as_deref())
+                )
+            } else {
+                "enabled".to_owned()
+            };
+            println!(
+                "  row          {} {state}, {}",
+                row.systemuserid,
+                mode_name(row.accessmode)
+            );
+            if !row.customer_owned.is_empty() {
+                println!(
+                    "  edited       {} (the sync leaves these alone)",
+                    row.customer_owned.join(", ")
+                );
+            }
+        }
+        None => println!("  row          none"),
+    }
+    println!("  entitlement  {}", explanation.verdict.entitlement.as_str());
+    println!("  plan         {}", or_dash(explanation.plan.as_deref()));
+    println!("  access mode  {}\n", mode_name(explanation.verdict.accessmode));
+    let rows: Vec<Vec<String>> = explanation
+        .verdict
+        .checks
+        .iter()
+        .zip(&explanation.words)
+        .map(|(check, words)| {
+            let mark = match check.status {
+                Status::Pass => "pass",
+                Status::Fail => "FAIL",
+                Status::NotApplicable => "-",
+                Status::Unknown => "unknown",
+            };
+            vec![mark.to_owned(), check.gate.as_str().to_owned(), words.detail.clone()]
+        })
+        .collect();
+    print!("{}", table(&["CHECK", "", "FOUND"], &rows));
+    let remedies: Vec<&str> = explanation.words.iter().filter_map(|words| words.remedy).collect();
+    if !remedies.is_empty() {
+        println!("\nWhat to do:");
+        for remedy in remedies {
+            println!("  {remedy}");
+        }
+    }
+    println!("\nWhat each trigger would do:");
+    let rows: Vec<Vec<String>> = explanation
+        .triggers
+        .iter()
+        .map(|(trigger, verdict)| {
+            vec![
+                trigger.as_str().to_owned(),
+                verdict.outcome.as_str().to_owned(),
+                or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
+            ]
+        })
+        .collect();
+    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
+    if let Some(last) = explanation.history.first() {
+        println!(
+            "\nLast change: {} by {} at {}",
+            last.operation,
+            last.actor,
+            last.at.format("%Y-%m-%d %H:%M:%S UTC")
+        );
+    }
+}
+
+fn sentence(verdict: &Verdict, has_row: bool) -> String {
+    let why = verdict
+        .code
+        .map_or_else(String::new, |code| format!(": {}", code.sentence()));
+    let what = match (verdict.outcome, has_row) {
+        (Outcome::Create, _) => "would get a row",
+        (Outcome::Enable, _) => "would be enabled",
+        (Outcome::Keep, _) => "has access and keeps it",
+        (Outcome::Disable, _) => "would be disabled",
+        (Outcome::Leave, _) => "stays as it is",
+        (Outcome::Skip, _) => "has no row and gets none from the background sync",
+        (Outcome::Refuse, true) => "is refused",
+        (Outcome::Refuse, false) => "is refused and has no row",
+    };
+    format!("{what}{why}")
+}

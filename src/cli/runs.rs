@@ -1,0 +1,194 @@
+//! `rollcall runs`: history, and the decision about removals that the guard holds.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::error::CliResult;
+use super::output::{or_dash, print_json, table};
+use super::{CliError, Context, Output, wire};
+use crate::store::{Store, removals, runs};
+use crate::sync::approval::Decision;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists the latest runs.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: i64,
+    },
+    /// Shows a run, and who would lose access where it holds removals.
+    Show {
+        /// The run's number.
+        run: i64,
+    },
+    /// Disables exactly the rows that a run holds; each is judged again at that moment.
+    Approve(Held),
+    /// Leaves the rows that a run holds enabled until their cause changes.
+    Reject(Held),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Held {
+    /// The run's number.
+    run: i64,
+    /// One environment only.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
+    let config = context.load(true)?;
+    let store = context.open_store(&config).await?;
+    match command {
+        Command::List { limit } => list(context, &store, limit).await?,
+        Command::Show { run } => show(context, &store, run).await?,
+        Command::Approve(held) => {
+            let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+            decide(context, &engine, &held, Decision::Approve).await?;
+        }
+        Command::Reject(held) => {
+            let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+            decide(context, &engine, &held, Decision::Reject).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(context: &Context, store: &Store, limit: i64) -> CliResult<()> {
+    let mut db = store.read().await?;
+    let found = runs::list(&mut db, limit).await?;
+    if context.output == Output::Json {
+        print_json(&json!({ "items": found, "next": null }));
+        return Ok(());
+    }
+    let total = |counts: &serde_json::Value, what: &str| -> u64 {
+        counts
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, one)| one.get(what)?.as_u64())
+            .sum()
+    };
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|run| {
+            let mut row = vec![
+                run.id.to_string(),
+                run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+                if run.dry_run {
+                    format!("{} (dry)", run.trigger)
+                } else {
+                    run.trigger.clone()
+                },
+                run.outcome.clone().unwrap_or_else(|| "running".to_owned()),
+            ];
+            row.extend(
+                ["created", "updated", "enabled", "disabled", "held"].map(|what| total(&run.counts, what).to_string()),
+            );
+            row
+        })
+        .collect();
+    let heading = [
+        "RUN",
+        "STARTED (UTC)",
+        "TRIGGER",
+        "OUTCOME",
+        "CREATED",
+        "UPDATED",
+        "ENABLED",
+        "DISABLED",
+        "HELD",
+    ];
+    print!("{}", table(&heading, &rows));
+    Ok(())
+}
+
+async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
+    let mut db = store.read().await?;
+    let Some(run) = runs::find(&mut db, id).await? else {
+        return Err(CliError::Usage(format!(
+            "there is no run {id}; see `rollcall runs list`"
+        )));
+    };
+    let sets = removals::sets(&mut db, Some(id)).await?;
+    let held = removals::held_rows(&mut db, id, i64::MAX).await?;
+    if context.output == Output::Json {
+        print_json(&json!({ "run": run, "held_sets": sets, "held": held }));
+        return Ok(());
+    }
+    println!("Run {id}: {}", run.outcome.as_deref().unwrap_or("running"));
+    println!("  started  {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    if let Some(ended) = run.ended_at {
+        println!("  ended    {}", ended.format("%Y-%m-%d %H:%M:%S UTC"));
+    }
+    println!(
+        "  trigger  {}{}",
+        run.trigger,
+        if run.dry_run { " (dry run)" } else { "" }
+    );
+    for (name, counts) in run.counts.as_object().into_iter().flatten() {
+        println!("  {name}: {counts}");
+    }
+    for problem in &run.problems {
+        println!("  problem: {problem}");
+    }
+    for set in &sets {
+        let state = match (&set.decision, &set.decided_by) {
+            (None, _) => format!(
+                "{} rows wait until {}",
+                set.rows,
+                set.expires_at.format("%Y-%m-%d %H:%M UTC")
+            ),
+            (Some(decision), Some(by)) => format!("{decision} by {by}"),
+            (Some(decision), None) => decision.clone(),
+        };
+        println!("\nHeld in {}: {state}\n  {}", set.environment, set.why);
+    }
+    if !held.is_empty() {
+        let rows: Vec<Vec<String>> = held
+            .iter()
+            .map(|row| {
+                vec![
+                    row.environment.clone(),
+                    or_dash(row.domainname.as_deref()),
+                    row.reason.clone(),
+                    row.systemuserid.to_string(),
+                ]
+            })
+            .collect();
+        print!(
+            "\n{}",
+            table(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], &rows)
+        );
+        println!("\nDecide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
+    }
+    Ok(())
+}
+
+async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, decision: Decision) -> CliResult<()> {
+    let actor = std::env::var("SUDO_USER")
+        .or_else(|_| std::env::var("USER"))
+        .unwrap_or_else(|_| "operator".to_owned());
+    let counts = engine
+        .decide(held.run, held.environment.as_deref(), decision, &actor)
+        .await?;
+    if context.output == Output::Json {
+        print_json(&json!({ "run": held.run, "decided_by": actor, "environments": counts }));
+        return Ok(());
+    }
+    for counts in counts {
+        match decision {
+            Decision::Approve => println!(
+                "{}: {} rows disabled, approved by {actor}.",
+                counts.environment, counts.disabled
+            ),
+            Decision::Reject => println!(
+                "{}: {} rows stay enabled, rejected by {actor}.",
+                counts.environment, counts.held
+            ),
+        }
+    }
+    Ok(())
+}

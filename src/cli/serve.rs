@@ -1,0 +1,203 @@
+//! `rollcall serve`: the daemon.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::error::CliResult;
+use super::{CliError, Context, wire};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{self, Watched};
+use crate::store::Store;
+use crate::sync::cycle::chain;
+use crate::sync::schedule::{Configured, Schedule};
+use crate::telemetry::metrics::Metrics;
+
+/// After a signal, everything has to have ended by then.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the metrics recorder tidies up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper bounds in seconds, for cycles that take from a blink to an hour.
+const CYCLE_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0];
+/// Upper bounds in seconds for one request.
+const REQUEST_BUCKETS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+pub async fn run(context: &Context) -> CliResult<ExitCode> {
+    let config = context.load(false)?;
+    let cancel = wire::cancelled_by_signals()?;
+    let metrics = record_metrics()?;
+    let store = wire::connect(&config).await?;
+    store.migrate().await?;
+    serve(context, config, store, metrics, cancel).await
+}
+
+/// Sets up the recorder; once per process.
+pub fn record_metrics() -> CliResult<PrometheusHandle> {
+    let failed = |error: &dyn std::error::Error| CliError::Other(format!("could not set up metrics: {error}"));
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("rollcall_cycle_seconds".to_owned()), &CYCLE_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(
+                Matcher::Full("rollcall_graph_request_seconds".to_owned()),
+                &REQUEST_BUCKETS,
+            )
+        })
+        .map_err(|error| failed(&error))?;
+    let handle = builder.install_recorder().map_err(|error| failed(&error))?;
+    Metrics.build_info();
+    Ok(handle)
+}
+
+/// The daemon over an open and migrated store.
+pub async fn serve(
+    context: &Context,
+    config: Config,
+    store: Store,
+    metrics: PrometheusHandle,
+    cancel: CancellationToken,
+) -> CliResult<ExitCode> {
+    let watched = Watched {
+        store: store.clone(),
+        clock: Clock::system(),
+        metrics: metrics.clone(),
+    };
+    let mut listeners = vec![bind(config.http.listen, "http.listen").await?];
+    if let Some(address) = config.http.metrics_listen {
+        listeners.push(bind(address, "http.metrics_listen").await?);
+    }
+    let (sender, configured) = watch::channel(Arc::new(configure(&config, store.clone(), cancel.clone())?));
+    let schedule = Schedule {
+        holder: wire::holder(),
+        configured,
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (router, cancel) = (http::health(watched.clone()), cancel.clone());
+        tasks.spawn(async move {
+            if let Err(failure) = http::serve(listener, router, cancel).await {
+                error!(error = %chain(&failure), "HTTP has failed");
+            }
+        });
+    }
+    tasks.spawn(schedule.run());
+    let clock = Clock::system();
+    tokio::spawn(tidy_up(metrics, clock.clone()));
+    tokio::spawn(reload_on_hangup(
+        context.config.clone(),
+        config,
+        store.clone(),
+        cancel.clone(),
+        sender,
+    ));
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+    if let Some(interval) = sd_notify::watchdog_enabled() {
+        tokio::spawn(feed_watchdog(interval / 2, clock.clone()));
+    }
+
+    // Nothing ends by itself: whatever ends before the signal has crashed.
+    let crashed = tokio::select! {
+        () = cancel.cancelled() => false,
+        ended = tasks.join_next() => {
+            error!(?ended, "a part of the daemon has ended; stopping");
+            cancel.cancel();
+            true
+        }
+    };
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    info!("stopping: finishing the batch in hand");
+    let ended = tokio::time::timeout(STOP_WITHIN, async { while tasks.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        warn!("not everything has ended in time; stopping anyway");
+    }
+    store.close().await;
+    info!("stopped");
+    Ok(ExitCode::from(u8::from(crashed)))
+}
+
+async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::Other(format!(
+            "could not listen on {address} ({error}): choose another address with {key}, or stop what listens there"
+        ))
+    })
+}
+
+fn configure(config: &Config, store: Store, cancel: CancellationToken) -> CliResult<Configured> {
+    Ok(Configured {
+        engine: wire::engine(config, store, cancel)?,
+        interval: config.sync.interval,
+    })
+}
+
+/// SIGHUP: environments, guard, licences, fields, tenant and intervals are taken over with the next cycle;
+/// database, HTTP and telemetry want a restart.
+async fn reload_on_hangup(
+    path: std::path::PathBuf,
+    mut config: Config,
+    store: Store,
+    cancel: CancellationToken,
+    sender: watch::Sender<Arc<Configured>>,
+) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    while hangups.recv().await.is_some() {
+        let loaded = wire::load(&path).and_then(|new| {
+            let configured = configure(&new, store.clone(), cancel.clone())?;
+            Ok((new, configured))
+        });
+        match loaded {
+            Err(error) => warn!(%error, "the configuration is not reloaded; the old one stays in force"),
+            Ok((new, configured)) => {
+                let fixed = [
+                    ("database", config.database.url.expose() != new.database.url.expose()),
+                    (
+                        "http",
+                        config.http.listen != new.http.listen || config.http.metrics_listen != new.http.metrics_listen,
+                    ),
+                    ("telemetry", config.telemetry.log != new.telemetry.log),
+                ];
+                for (section, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
+                    warn!(
+                        section,
+                        "this section has changed; it is taken over at the next restart"
+                    );
+                }
+                sender.send_replace(Arc::new(configured));
+                config = new;
+                info!("the configuration is reloaded; the next cycle uses it");
+            }
+        }
+    }
+}
+
+async fn tidy_up(metrics: PrometheusHandle, clock: Clock) {
+    loop {
+        clock.sleep(UPKEEP).await;
+        metrics.run_upkeep();
+    }
+}
+
+async fn feed_watchdog(every: Duration, clock: Clock) {
+    loop {
+        tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+        clock.sleep(every).await;
+    }
+}
+
+fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd could not be told");
+    }
+}

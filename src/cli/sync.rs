@@ -1,0 +1,261 @@
+//! `rollcall sync`: one cycle in the foreground, or one asked of the daemon that leads.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::error::{CliResult, exit};
+use super::output::{or_dash, print_json, table};
+use super::{CliError, Context, Output, wire};
+use crate::store::lease::Attempt;
+use crate::store::runs;
+use crate::sync::cycle::Request;
+use crate::sync::{Counts, Engine, Outcome, Report, schedule};
+
+/// How often is looked whether the lease is free or the daemon's run has ended.
+const POLL: Duration = Duration::from_millis(500);
+
+/// After so long without an answer the daemon is thought to be gone.
+const DAEMON_SILENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  rollcall sync\n  rollcall sync --environment production --dry-run\n  rollcall sync --full --output json"
+)]
+pub struct Arguments {
+    /// Judge this environment only; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    environment: Vec<String>,
+    /// New full rounds of every source, then everyone is judged.
+    #[arg(long)]
+    full: bool,
+    /// Write nothing to `system_user`; show what would change and why.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
+    let config = context.load(context.output == Output::Json)?;
+    let cancel = wire::cancelled_by_signals()?;
+    let store = wire::connect(&config).await?;
+    store.migrate().await?;
+    let engine = wire::engine(&config, store, cancel)?;
+    let request = Request {
+        trigger: "sync".to_owned(),
+        environments: arguments.environment,
+        full: arguments.full,
+        dry_run: arguments.dry_run,
+    };
+    if let Some(unknown) = request
+        .environments
+        .iter()
+        .find(|name| !engine.settings.names().contains(name))
+    {
+        return Err(CliError::Usage(format!(
+            "there is no environment `{unknown}` in the configuration"
+        )));
+    }
+    let report = lead_or_ask(&engine, &request).await?;
+    engine.store.close().await;
+    match context.output {
+        Output::Json => print_json(&report),
+        Output::Table => print_report(&report),
+    }
+    Ok(exit_code(&report))
+}
+
+/// The exit code of a run.
+pub fn exit_code(report: &Report) -> ExitCode {
+    match report.outcome {
+        Outcome::Complete => ExitCode::SUCCESS,
+        Outcome::Held => ExitCode::from(exit::HELD),
+        Outcome::Incomplete => ExitCode::from(exit::DIRECTORY),
+        Outcome::Failed => ExitCode::from(1),
+    }
+}
+
+async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
+    let holder = wire::holder();
+    let mut told = false;
+    loop {
+        match schedule::try_lead(engine, &holder, false).await? {
+            Attempt::Leading(lease) => {
+                let renewal = schedule::keep_renewing(engine, &lease);
+                let result = engine.run(&lease, request, async |_| {}).await;
+                drop(renewal);
+                schedule::hand_over(engine, &lease).await;
+                return Ok(result?);
+            }
+            Attempt::Held { by_daemon: true } => {
+                if let Some(report) = ask(engine, request).await? {
+                    return Ok(report);
+                }
+            }
+            Attempt::Held { by_daemon: false } if !told => {
+                eprintln!("Another sync is under way; waiting for it to end.");
+                told = true;
+            }
+            Attempt::Held { by_daemon: false } => {}
+        }
+        if engine.cancel.is_cancelled() {
+            return Err(CliError::Other("stopped while waiting for another run".to_owned()));
+        }
+        engine.clock.sleep(POLL).await;
+    }
+}
+
+/// Asks the daemon for a run and follows it. None when the daemon does not answer.
+async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
+    if request.dry_run {
+        eprintln!("The daemon makes the dry run; the single changes are in its answer's counts.");
+    }
+    let mut db = engine.store.read().await?;
+    let now = engine.clock.now();
+    let id = runs::request(&mut db, &request.environments, request.full, request.dry_run, now).await?;
+    eprintln!("Asked the daemon that leads; following its run.");
+    loop {
+        if engine.cancel.is_cancelled() {
+            runs::withdraw_request(&mut db, id).await?;
+            return Err(CliError::Other("stopped following the daemon's run".to_owned()));
+        }
+        let run = match runs::requested_run(&mut db, id).await? {
+            Some(run) => runs::find(&mut db, run).await?,
+            None => None,
+        };
+        if let Some(run) = run
+            && let Some(outcome) = run.outcome
+        {
+            return Ok(Some(report_of(
+                run.id,
+                &outcome,
+                run.dry_run,
+                &run.counts,
+                run.problems,
+            )));
+        }
+        let waited = (engine.clock.now() - now).to_std().unwrap_or_default();
+        if waited > DAEMON_SILENCE && runs::is_idle(&mut db, id).await? {
+            runs::withdraw_request(&mut db, id).await?;
+            return Ok(None);
+        }
+        engine.clock.sleep(POLL).await;
+    }
+}
+
+fn report_of(run: i64, outcome: &str, dry_run: bool, counts: &serde_json::Value, problems: Vec<String>) -> Report {
+    let environments: Vec<Counts> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, counts)| serde_json::from_value(counts.clone()).ok())
+        .collect();
+    Report {
+        run,
+        outcome: match outcome {
+            "complete" => Outcome::Complete,
+            "held" => Outcome::Held,
+            "incomplete" => Outcome::Incomplete,
+            _ => Outcome::Failed,
+        },
+        dry_run,
+        holds: environments.iter().any(|counts| counts.held > 0),
+        environments,
+        problems,
+        changes: None,
+    }
+}
+
+/// Prints a run for people.
+pub fn print_report(report: &Report) {
+    if let Some(changes) = &report.changes {
+        let rows: Vec<Vec<String>> = changes
+            .iter()
+            .map(|change| {
+                let fields: Vec<&str> = change
+                    .fields
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                vec![
+                    change.environment.clone(),
+                    if change.held {
+                        format!("{} (held)", change.operation)
+                    } else {
+                        change.operation.to_owned()
+                    },
+                    or_dash(change.domainname.as_deref()),
+                    or_dash(change.reason.as_deref()),
+                    if change.operation == "create" {
+                        String::new()
+                    } else {
+                        fields.join(" ")
+                    },
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            println!(
+                "{}",
+                table(&["ENVIRONMENT", "WOULD", "USER", "REASON", "COLUMNS"], &rows)
+            );
+        }
+    }
+    let rows: Vec<Vec<String>> = report
+        .environments
+        .iter()
+        .map(|counts| {
+            let skipped: Vec<String> = counts
+                .skipped
+                .iter()
+                .map(|(code, count)| format!("{code} {count}"))
+                .collect();
+            vec![
+                counts.environment.clone(),
+                counts.created.to_string(),
+                counts.updated.to_string(),
+                counts.enabled.to_string(),
+                counts.disabled.to_string(),
+                counts.held.to_string(),
+                if skipped.is_empty() {
+                    "-".to_owned()
+                } else {
+                    skipped.join(", ")
+                },
+            ]
+        })
+        .collect();
+    println!(
+        "{}",
+        table(
+            &[
+                "ENVIRONMENT",
+                "CREATED",
+                "UPDATED",
+                "ENABLED",
+                "DISABLED",
+                "HELD",
+                "SKIPPED"
+            ],
+            &rows
+        )
+    );
+    for problem in &report.problems {
+        println!("{problem}");
+    }
+    let run = report.run;
+    let kind = if report.dry_run { "Dry run" } else { "Run" };
+    match report.outcome {
+        Outcome::Complete => println!("{kind} {run} is complete."),
+        Outcome::Held => println!(
+            "{kind} {run} holds removals: see `rollcall runs show {run}`, then `rollcall runs approve {run}` or `reject`."
+        ),
+        Outcome::Incomplete => {
+            println!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
+            if report.holds {
+                println!("It also holds removals: see `rollcall runs show {run}`.");
+            }
+        }
+        Outcome::Failed => println!("{kind} {run} broke off; the next run goes on where it stopped."),
+    }
+}

@@ -1,0 +1,174 @@
+//! Builds the edges and the engine from the configuration.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::CliResult;
+use super::{CliError, Context};
+use crate::clock::Clock;
+use crate::config::{self, Config, Credential};
+use crate::graph::{self, Graph, GraphSettings, ManagedHost, Secret};
+use crate::plan::guard::Limits;
+use crate::store::Store;
+use crate::sync::{Engine, Settings};
+
+impl Context {
+    /// Loads the configuration and starts logging.
+    pub(super) fn load(&self, quiet: bool) -> CliResult<Config> {
+        let config = load(&self.config)?;
+        self.start_logs(Some((&config.telemetry.log, config.telemetry.format)), quiet)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(config)
+    }
+
+    /// Opens the database, which has to be migrated already.
+    pub(super) async fn open_store(&self, config: &Config) -> CliResult<Store> {
+        let store = connect(config).await?;
+        match store.missing_migrations().await? {
+            0 => Ok(store),
+            missing => Err(CliError::Other(format!(
+                "the database lacks {missing} migration(s): run `rollcall migrate`, or let `rollcall serve` or `rollcall sync` do it"
+            ))),
+        }
+    }
+}
+
+/// Loads the configuration with this process's environment variables.
+pub(super) fn load(path: &std::path::Path) -> CliResult<Config> {
+    let variables =
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Config::load(path, variables)?)
+}
+
+/// Connects to the database.
+pub(super) async fn connect(config: &Config) -> CliResult<Store> {
+    Ok(Store::connect(config.database.url.expose(), config.database.max_connections).await?)
+}
+
+/// `rollcall migrate`.
+pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
+    let config = context.load(true)?;
+    let store = connect(&config).await?;
+    let missing = store.missing_migrations().await?;
+    store.migrate().await?;
+    match context.output {
+        super::Output::Json => println!("{}", serde_json::json!({ "applied": missing })),
+        super::Output::Table if missing == 0 => println!("The database is up to date."),
+        super::Output::Table => println!("Applied {missing} migration(s)."),
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the engine is told.
+pub(super) fn settings(config: &Config) -> Settings {
+    let fingerprint = |environment| {
+        config::fingerprint(
+            environment,
+            &config.catalogue,
+            config.viral_counts_as,
+            config.tenant_marketing,
+        )
+    };
+    Settings {
+        environments: config
+            .environments
+            .iter()
+            .map(|one| (one.clone(), fingerprint(one)))
+            .collect(),
+        catalogue: config.catalogue.clone(),
+        viral_counts_as: config.viral_counts_as,
+        tenant_marketing: config.tenant_marketing,
+        limits: Limits {
+            max_disables: config.guard.max_disables,
+            max_disable_percent: config.guard.max_disable_percent,
+        },
+        hold_expiry: config.guard.hold_expiry,
+        full_interval: config.sync.full_interval,
+    }
+}
+
+/// The Graph edge.
+pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) -> CliResult<Graph> {
+    let tenant = &config.tenant;
+    let secret = |secret: &config::Secret| Secret::new(secret.expose().to_owned());
+    let credential = match &tenant.credential {
+        Credential::Secret { value, .. } => graph::Credential::Secret(secret(value)),
+        Credential::Certificate { certificate, key, .. } => graph::Credential::Certificate {
+            certificate_pem: certificate.pem.clone().into_bytes(),
+            key_pem: secret(key),
+        },
+        Credential::WorkloadIdentity { token_file } => graph::Credential::WorkloadIdentity {
+            token_file: token_file.clone(),
+        },
+        Credential::ManagedIdentity { client_id, app_service } => graph::Credential::ManagedIdentity {
+            client_id: client_id.map(|id| id.to_string()),
+            host: match app_service {
+                Some(host) => ManagedHost::AppService {
+                    endpoint: host.endpoint.clone(),
+                    header: secret(&host.header),
+                },
+                None => ManagedHost::detect(|_| None)?,
+            },
+        },
+    };
+    let mut settings = GraphSettings::new(
+        tenant.id.to_string(),
+        tenant.client_id.to_string(),
+        credential,
+        tenant.authority.clone(),
+        tenant.graph_root.clone(),
+    );
+    settings.extra_ca_pem = tenant.ca_file.as_ref().map(|file| file.pem.clone().into_bytes());
+    Ok(Graph::new(&settings, clock, cancel)?)
+}
+
+/// The engine over an open store.
+pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -> CliResult<Engine> {
+    let clock = Clock::system();
+    Ok(Engine {
+        graph: graph(config, clock.clone(), cancel.clone())?,
+        store,
+        clock,
+        settings: Arc::new(settings(config)),
+        cancel,
+    })
+}
+
+/// A token that the usual signals cancel; a second signal ends the process at once.
+pub(super) fn cancelled_by_signals() -> CliResult<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| CliError::Other(format!("could not listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    tokio::spawn(async move {
+        for signals in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if signals > 0 {
+                std::process::exit(1);
+            }
+            cancel.cancel();
+        }
+    });
+    Ok(token)
+}
+
+/// Who this process is, for the lease.
+pub(super) fn holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!(
+        "{}:{}:{}",
+        host.trim(),
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    )
+}
