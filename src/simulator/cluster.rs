@@ -1,7 +1,7 @@
 //! A private PostgreSQL cluster for the demo, the tests and the benchmarks.
 //!
 //! [`Cluster::start`] makes or reopens one in a directory, [`Cluster::start_temporary`] makes one that leaves
-//! nothing behind, and [`test_database`] hands each test a database of its own. A cluster listens on a free port
+//! nothing behind, and [`test_database()`] hands each test a database of its own. A cluster listens on a free port
 //! of 127.0.0.1 only, with a random password, so that nobody else on the machine can use it.
 //!
 //! The server never outlives us: it runs under a small shell script that waits on a pipe from this process.
@@ -47,7 +47,7 @@ const PASSWORD: &str = "rollcall-password";
 const LOCK: &str = "rollcall-lock";
 const LOG: &str = "postgres.log";
 
-/// Between asking for a free port and the server's binding it, somebody else may take it.
+/// Losing a port to somebody else even twice in a row is unheard of.
 const PORT_ATTEMPTS: u32 = 5;
 /// How often we look whether something has happened.
 const POLL: Duration = Duration::from_millis(25);
@@ -142,7 +142,7 @@ impl Cluster {
         let account = Account::for_server().await?;
         fs::create_dir_all(directory).await.map_err(file("create", directory))?;
         let directory = fs::canonicalize(directory).await.map_err(file("resolve", directory))?;
-        Self::open(directory, options, account, false).await
+        on_a_free_port(async || Self::open(directory.clone(), options, account.clone(), false).await).await
     }
 
     /// Starts an empty cluster in a new directory that goes when the cluster goes.
@@ -151,13 +151,34 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub async fn start_temporary(options: &Options) -> Result<Self, ClusterError> {
         let account = Account::for_server().await?;
-        let directory = temporary_directory(account.as_ref()).await?;
-        let started = Self::open(directory.clone(), options, account, true).await;
-        if started.is_err() {
-            // Nothing depends on it: the first error is the one to tell.
-            let _ = fs::remove_dir_all(&directory).await;
+        on_a_free_port(async || {
+            let directory = temporary_directory(account.as_ref()).await?;
+            let started = Self::open(directory.clone(), options, account.clone(), true).await;
+            if started.is_err() {
+                // Nothing depends on it: the first error is the one to tell.
+                let _ = fs::remove_dir_all(&directory).await;
+            }
+            started
+        })
+        .await
+    }
+
+    /// Where the demo's cluster lives unless somebody says otherwise.
+    ///
+    /// # Errors
+    /// When it cannot be told who we are.
+    pub async fn demo_directory() -> Result<PathBuf, ClusterError> {
+        if Account::for_server().await?.is_some() {
+            // Root's home is closed to the account that runs the server.
+            return Ok(PathBuf::from("/var/lib/rollcall-demo"));
         }
-        started
+        let set = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+        Ok(state.unwrap_or_else(|| PathBuf::from("/var/tmp")).join("rollcall-demo"))
     }
 
     /// The superuser's URL for one of the cluster's databases.
@@ -234,17 +255,7 @@ impl Cluster {
         site.remove_leftovers().await?;
         let password = site.initialise(options).await?;
 
-        let mut attempt = 1;
-        let (port, keeper, leash) = loop {
-            match site.launch(options, &password, temporary).await {
-                Err(ClusterError::Start { detail, .. })
-                    if attempt < PORT_ATTEMPTS && detail.contains("Address already in use") =>
-                {
-                    attempt += 1;
-                }
-                launched => break launched?,
-            }
-        };
+        let (port, keeper, leash) = site.launch(options, &password, temporary).await?;
         Ok(Self {
             directory,
             temporary,
@@ -257,6 +268,17 @@ impl Cluster {
             _lock: lock,
         })
     }
+}
+
+/// Starts again when somebody took our port between our choosing it and the server's binding it.
+async fn on_a_free_port(start: impl AsyncFn() -> Result<Cluster, ClusterError>) -> Result<Cluster, ClusterError> {
+    for _ in 1..PORT_ATTEMPTS {
+        match start().await {
+            Err(ClusterError::Start { detail, .. }) if detail.contains("Address already in use") => {}
+            started => return started,
+        }
+    }
+    start().await
 }
 
 /// Creates a database, from a template if given; one that exists already is left alone.
