@@ -95,10 +95,13 @@ async fn show(
         println!("  {}", player.what);
     }
     println!("\n== Second sync: only what changed ==\n");
-    simulator.take_requests();
+    let before = simulator.request_counts().values().sum::<u64>();
     let report = one_run(&engine).await?;
     sync::print_report(&report);
-    println!("That took {} requests to Graph.\n", simulator.take_requests().len());
+    println!(
+        "That took {} requests to Graph.\n",
+        simulator.request_counts().values().sum::<u64>() - before
+    );
     show_changes(&store, report.run).await?;
     if let Some(player) = players.iter().find(|player| player.explain) {
         println!("\n== Why? ==\n");

@@ -1,0 +1,99 @@
+//! The arrows of the architecture: a module uses only what is to its right.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which modules each module may use. `simulator` shares nothing with `graph`, so that one misreading of the
+/// contract cannot hide in both.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("domain", &[]),
+    ("rules", &["domain"]),
+    ("plan", &["domain", "rules"]),
+    ("telemetry", &[]),
+    ("graph", &["clock", "domain", "telemetry"]),
+    ("store", &["domain", "plan", "rules"]),
+    ("config", &["domain", "telemetry"]),
+    (
+        "sync",
+        &["clock", "domain", "graph", "plan", "rules", "store", "telemetry"],
+    ),
+    ("http", &["clock", "domain", "plan", "rules", "store", "sync"]),
+    ("simulator", &["clock"]),
+];
+
+#[test]
+fn every_module_uses_only_what_is_to_its_right() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (module, allowed) in MAY_USE {
+        for file in files_of(&src, module) {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                for used in used_modules(line) {
+                    if used != *module && !allowed.contains(&used.as_str()) {
+                        wrong.push(format!("{}:{}: {module} uses {used}", file.display(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_edges_use_their_libraries() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for module in [
+        "clock",
+        "domain",
+        "rules",
+        "plan",
+        "sync",
+        "config",
+        "http",
+        "cli",
+        "telemetry",
+    ] {
+        for file in files_of(&src, module) {
+            let text = fs::read_to_string(&file).unwrap();
+            for library in ["sqlx", "reqwest"] {
+                let uses = |line: &str| line.trim_start().starts_with(&format!("use {library}"));
+                let names = |line: &str| line.contains(&format!("{library}::")) && !line.contains('"');
+                if text.lines().any(|line| uses(line) || names(line)) {
+                    wrong.push(format!("{} uses {library}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn files_of(src: &Path, module: &str) -> Vec<PathBuf> {
+    let mut files = vec![src.join(format!("{module}.rs"))];
+    let mut folders = vec![src.join(module)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// The modules named after `crate::` in a line.
+fn used_modules(line: &str) -> Vec<String> {
+    line.split("crate::")
+        .skip(1)
+        .map(|rest| {
+            rest.chars()
+                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                .collect()
+        })
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! The integration tests: one binary, the real engine against the simulated tenant and a real PostgreSQL, each
+//! test in a database of its own. `world` is the stage.
+
+mod architecture;
+mod first_sync;
+mod world;

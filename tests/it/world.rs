@@ -1,0 +1,293 @@
+//! The stage of an integration test: a simulated tenant, a migrated database and an engine between them, on one
+//! clock that stands still unless a test turns it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
+use rollcall::clock::Clock;
+use rollcall::config;
+use rollcall::domain::environment::{Environment, Kind};
+use rollcall::domain::licence::{Catalogue, ViralCountsAs};
+use rollcall::domain::system_user::SystemUser;
+use rollcall::graph::{Credential, Graph, GraphSettings, Secret};
+use rollcall::plan::guard::Limits;
+use rollcall::simulator::cluster::{TestDatabase, test_database_from};
+use rollcall::simulator::tenant::{Profile, Tenant, User};
+use rollcall::simulator::{Settings as SimulatorSettings, Simulator};
+use rollcall::store::lease::{Attempt, Lease};
+use rollcall::store::rows::{self, Filter};
+use rollcall::store::{Store, StoreError};
+use rollcall::sync::cycle::Request;
+use rollcall::sync::{Engine, Outcome, Report, Settings, SyncError, schedule};
+use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+/// When every test begins.
+pub fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap()
+}
+
+/// A stage with everything a test touches.
+pub struct World {
+    pub simulator: Simulator,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub lease: Lease,
+    database: TestDatabase,
+}
+
+/// Limits that hold nothing back.
+pub const NO_LIMITS: Limits = Limits {
+    max_disables: u32::MAX,
+    max_disable_percent: 100.0,
+};
+
+impl World {
+    /// A stage with an empty tenant.
+    pub async fn new(environments: Vec<Environment>) -> Self {
+        Self::with(
+            environments,
+            SimulatorSettings {
+                users: 0,
+                ..SimulatorSettings::default()
+            },
+            NO_LIMITS,
+        )
+        .await
+    }
+
+    /// A stage with a tenant and limits of the test's choice.
+    pub async fn with(environments: Vec<Environment>, simulator: SimulatorSettings, limits: Limits) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let clock = Clock::simulated(start());
+        let simulator = Simulator::start(SimulatorSettings {
+            clock: clock.clone(),
+            ..simulator
+        })
+        .unwrap();
+        let database = test_database_from(migrate, "it").await.unwrap();
+        let store = Store::connect(&database.url, 5).await.unwrap();
+        let engine = Engine {
+            graph: graph(&simulator, clock.clone()),
+            store,
+            clock: clock.clone(),
+            settings: Arc::new(settings(environments, limits)),
+            cancel: CancellationToken::new(),
+        };
+        let Attempt::Leading(lease) = schedule::try_lead(&engine, "test", false).await.unwrap() else {
+            panic!("nobody else leads");
+        };
+        Self {
+            simulator,
+            engine,
+            clock,
+            lease,
+            database,
+        }
+    }
+
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        self.simulator.tenant()
+    }
+
+    /// Another configuration from here on.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = (*self.engine.settings).clone();
+        change(&mut settings);
+        for (environment, fingerprint) in &mut settings.environments {
+            *fingerprint = config::fingerprint(
+                environment,
+                &settings.catalogue,
+                settings.viral_counts_as,
+                settings.tenant_marketing,
+            );
+        }
+        self.engine.settings = Arc::new(settings);
+    }
+
+    /// One cycle over all environments.
+    pub async fn sync(&self) -> Report {
+        self.run(Request::default()).await.unwrap()
+    }
+
+    /// One cycle as asked for.
+    pub async fn run(&self, request: Request) -> Result<Report, SyncError> {
+        let request = Request {
+            trigger: "test".to_owned(),
+            ..request
+        };
+        self.engine.run(&self.lease, &request, async |_| {}).await
+    }
+
+    /// One cycle that must be complete.
+    pub async fn sync_completely(&self) -> Report {
+        let report = self.sync().await;
+        assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.problems);
+        report
+    }
+
+    /// A cycle over an unchanged directory plans nothing.
+    pub async fn assert_settled(&self) {
+        let before = self.dump().await;
+        let report = self.sync_completely().await;
+        for counts in &report.environments {
+            assert_eq!(
+                (
+                    counts.created,
+                    counts.updated,
+                    counts.enabled,
+                    counts.disabled,
+                    counts.held
+                ),
+                (0, 0, 0, 0, 0),
+                "{counts:?}"
+            );
+        }
+        assert_eq!(before, self.dump().await, "an unchanged row is never rewritten");
+    }
+
+    /// All rows of an environment, the placeholders left out, by object id.
+    pub async fn rows(&self, environment: &str) -> BTreeMap<Uuid, SystemUser> {
+        let filter = Filter {
+            limit: i64::MAX,
+            ..Filter::default()
+        };
+        let mut db = self.engine.store.read().await.unwrap();
+        let rows = rows::list(&mut db, environment, &filter).await.unwrap();
+        rows.into_iter()
+            .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row)))
+            .collect()
+    }
+
+    /// The row of one user.
+    pub async fn row(&self, environment: &str, user: Uuid) -> Option<SystemUser> {
+        self.rows(environment).await.remove(&user)
+    }
+
+    /// Everything in `system_user`, to compare.
+    pub async fn dump(&self) -> Vec<String> {
+        self.strings("select s::text from rollcall.system_user s order by environment, systemuserid")
+            .await
+    }
+
+    /// What must be equal however the table came about: every column but keys and times.
+    pub async fn timeless_dump(&self) -> Vec<String> {
+        self.strings(
+            "select (to_jsonb(s) - 'systemuserid' - 'createdon' - 'modifiedon' - 'azuredeletedon')::text
+             from rollcall.system_user s order by environment, azureactivedirectoryobjectid, domainname",
+        )
+        .await
+    }
+
+    /// The first column of a query.
+    pub async fn strings(&self, query: &'static str) -> Vec<String> {
+        let mut db = self.sql().await;
+        sqlx::query_scalar(query).fetch_all(&mut db).await.unwrap()
+    }
+
+    /// A number from a query.
+    pub async fn number(&self, query: &'static str) -> i64 {
+        let mut db = self.sql().await;
+        sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
+    }
+
+    /// Statements by another program.
+    pub async fn execute(&self, statement: &'static str) {
+        let mut db = self.sql().await;
+        sqlx::raw_sql(statement).execute(&mut db).await.unwrap();
+    }
+
+    /// A connection like that of another program.
+    pub async fn sql(&self) -> PgConnection {
+        PgConnection::connect(&self.database.url).await.unwrap()
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
+    /// Open findings as `code environment object-id`, sorted.
+    pub async fn findings(&self) -> Vec<String> {
+        self.strings(
+            "select concat_ws(' ', code, environment, azureactivedirectoryobjectid) from rollcall.finding
+             where closed_at is null order by 1",
+        )
+        .await
+    }
+
+    pub fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+
+    /// Ends the test and drops its database.
+    pub async fn end(self) {
+        self.engine.store.close().await;
+        self.database.drop_database().await.unwrap();
+    }
+}
+
+async fn migrate(url: String) -> Result<(), StoreError> {
+    let store = Store::connect(&url, 1).await?;
+    store.migrate().await?;
+    store.close().await;
+    Ok(())
+}
+
+/// The engine's settings for some environments.
+pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
+    let catalogue = Catalogue::builtin();
+    let viral = ViralCountsAs::Full;
+    Settings {
+        environments: environments
+            .into_iter()
+            .map(|environment| {
+                let fingerprint = config::fingerprint(&environment, &catalogue, viral, None);
+                (environment, fingerprint)
+            })
+            .collect(),
+        catalogue,
+        viral_counts_as: viral,
+        tenant_marketing: None,
+        limits,
+        hold_expiry: Duration::from_secs(72 * 3600),
+        full_interval: Duration::from_secs(24 * 3600),
+    }
+}
+
+/// A Graph edge to a simulator.
+pub fn graph(simulator: &Simulator, clock: Clock) -> Graph {
+    let root = Url::parse(simulator.root()).unwrap();
+    let mut settings = GraphSettings::new(
+        simulator.tenant_id().to_string(),
+        simulator.client_id().to_string(),
+        Credential::Secret(Secret::new(simulator.client_secret())),
+        root.clone(),
+        root,
+    );
+    settings.seed = Some(1);
+    Graph::new(&settings, clock, CancellationToken::new()).unwrap()
+}
+
+/// An environment without a security group.
+pub fn open_environment(name: &str) -> Environment {
+    Environment::new(name, Kind::Production)
+}
+
+/// An environment behind a security group.
+pub fn guarded_environment(name: &str, group: Uuid) -> Environment {
+    Environment {
+        security_group: Some(group),
+        ..Environment::new(name, Kind::Production)
+    }
+}
+
+/// Adds a licensed user.
+pub fn licensed(tenant: &Tenant, given: &str, family: &str) -> Uuid {
+    let id = tenant.add_user(User::named(given, family));
+    tenant.give_profile(id, Profile::E5PowerApps);
+    id
+}
