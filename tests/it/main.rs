@@ -2,5 +2,7 @@
 //! test in a database of its own. `world` is the stage.
 
 mod architecture;
+mod binary;
+mod crash;
 mod first_sync;
 mod world;

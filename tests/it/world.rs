@@ -69,7 +69,7 @@ impl World {
             ..simulator
         })
         .unwrap();
-        let database = test_database_from(migrate, "it").await.unwrap();
+        let database = migrated_database().await;
         let store = Store::connect(&database.url, 5).await.unwrap();
         let engine = Engine {
             graph: graph(&simulator, clock.clone()),
@@ -228,6 +228,11 @@ impl World {
         self.engine.store.close().await;
         self.database.drop_database().await.unwrap();
     }
+}
+
+/// A database with the migrations applied.
+pub async fn migrated_database() -> TestDatabase {
+    test_database_from(migrate, "it").await.unwrap()
 }
 
 async fn migrate(url: String) -> Result<(), StoreError> {
