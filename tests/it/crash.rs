@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
 use rand::{Rng, SeedableRng};
 use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;
@@ -16,12 +17,14 @@ use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Child;
 use url::Url;
+use uuid::Uuid;
 
 use crate::binary::{Installation, said};
 use crate::world::migrated_database;
 
-/// Enough for many pages of twenty and for two batches in each environment.
-const USERS: u64 = 1_050;
+/// Enough for two batches in each environment, and for many pages of twenty.
+const MANY: u64 = 1_050;
+const FEW: u64 = 300;
 
 /// Kill points in each of the three scenarios, unless the environment says otherwise.
 const POINTS: usize = 11;
@@ -83,15 +86,15 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(scenario: u64) -> Self {
+    fn new(scenario: u64, users: u64) -> Self {
         let seed = match std::env::var("ROLLCALL_CRASH_SEED") {
             Ok(seed) => seed.parse().unwrap(),
             Err(_) => rand::rng().random_range(0..1_000_000),
         };
         println!("replay with ROLLCALL_CRASH_SEED={seed}");
         let simulator = Simulator::start(Settings {
-            users: USERS,
-            page_size: 40,
+            users,
+            page_size: 20,
             ..Settings::default()
         })
         .unwrap();
@@ -103,13 +106,13 @@ impl Stage {
         }
     }
 
-    fn installation(&self, database: &TestDatabase) -> Installation {
+    fn installation(&self, database: &str) -> Installation {
         let rest = format!(
             "[guard]\nmax_disables = 1000000\nmax_disable_percent = 100.0\n\n\
              [[environment]]\nname = \"production\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
              [[environment]]\nname = \"sandbox\"\nkind = \"sandbox\"\n"
         );
-        Installation::new(&self.simulator, &database.url, &rest)
+        Installation::new(&self.simulator, database, &rest)
     }
 
     fn change(&mut self, times: usize) {
@@ -123,20 +126,21 @@ impl Stage {
     }
 
     /// A run that nobody disturbs.
-    async fn sync(&self, database: &TestDatabase) {
+    async fn sync(&self, database: &str) {
         let said = self.installation(database).run("sync").await;
         assert_eq!(said.code, Some(0), "seed {}: {said:?}", self.seed);
     }
 
     /// Kills runs that begin at `before` at points of which each lies within an undisturbed run, and compares.
-    async fn kill_at_many_points(&mut self, before: &TestDatabase) {
+    async fn kill_at_many_points(&mut self, before: &str) {
         let reference = copy_of(before).await;
+        let already: i64 = ask(&reference, "select last_value from test.commits").await;
         let requests = self.requests();
         self.sync(&reference).await;
         let requests = self.requests() - requests;
-        let commits: i64 = ask(&reference, "select last_value from test.commits").await;
+        let commits: i64 = ask(&reference, "select last_value from test.commits").await - already;
         let ending = ending(&reference).await;
-        reference.drop_database().await.unwrap();
+        drop_database(&reference).await;
 
         let points = std::env::var("ROLLCALL_CRASH_POINTS").map_or(POINTS, |points| points.parse().unwrap());
         let mut killed = 0;
@@ -167,7 +171,7 @@ impl Stage {
             )
             .await;
             assert_eq!(twice, 0, "{told}: a row was made twice");
-            database.drop_database().await.unwrap();
+            drop_database(&database).await;
         }
         println!("killed {killed} processes within {requests} requests and {commits} commits");
         assert!(killed >= points, "only {killed} processes were killed");
@@ -188,9 +192,9 @@ impl Stage {
     }
 
     /// Starts a run and kills it at a point. Answers whether it came so far.
-    async fn run_until(&self, database: &TestDatabase, point: Point) -> bool {
+    async fn run_until(&self, database: &str, point: Point) -> bool {
         let installation = self.installation(database);
-        let mut gate = PgConnection::connect(&database.url).await.unwrap();
+        let mut gate = PgConnection::connect(database).await.unwrap();
         execute(&mut gate, "select setval('test.commits', 1, false)").await;
         let mut child;
         let reached = match point {
@@ -220,7 +224,10 @@ impl Stage {
                 let mut reached = false;
                 while !reached && is_running(&mut child) && looks.next().is_some() {
                     Clock::system().sleep(PAUSE).await;
-                    reached = sqlx::query_scalar("select count(*) > 0 from test.stopped").fetch_one(&mut gate).await.unwrap();
+                    reached = sqlx::query_scalar("select count(*) > 0 from test.stopped")
+                        .fetch_one(&mut gate)
+                        .await
+                        .unwrap();
                 }
                 kill(child).await;
                 if lost {
@@ -252,8 +259,8 @@ async fn execute(db: &mut PgConnection, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(db).await.unwrap();
 }
 
-async fn ask(database: &TestDatabase, query: &'static str) -> i64 {
-    let mut db = PgConnection::connect(&database.url).await.unwrap();
+async fn ask(database: &str, query: &'static str) -> i64 {
+    let mut db = PgConnection::connect(database).await.unwrap();
     sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
 }
 
@@ -263,7 +270,10 @@ async fn wait_until_none(db: &mut PgConnection, like: &str) {
         "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and {like}"
     );
     for _ in 0..LOOKS {
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query.as_str())).fetch_one(&mut *db).await.unwrap();
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query.as_str()))
+            .fetch_one(&mut *db)
+            .await
+            .unwrap();
         if count == 0 {
             return;
         }
@@ -272,16 +282,30 @@ async fn wait_until_none(db: &mut PgConnection, like: &str) {
     panic!("there is always a backend with {like}");
 }
 
-/// A database of its own with the same content.
-async fn copy_of(original: &TestDatabase) -> TestDatabase {
-    let copy = migrated_database().await;
-    let name = |database: &TestDatabase| Url::parse(&database.url).unwrap().path().trim_start_matches('/').to_owned();
-    let mut server = Url::parse(&copy.url).unwrap();
-    server.set_path("postgres");
-    let mut db = PgConnection::connect(server.as_str()).await.unwrap();
-    execute(&mut db, &format!("drop database {}", name(&copy))).await;
-    execute(&mut db, &format!("create database {} template {}", name(&copy), name(original))).await;
-    copy
+/// Another database with the same content.
+async fn copy_of(original: &str) -> String {
+    let mut url = Url::parse(original).unwrap();
+    let (from, to) = (
+        url.path()[1..].to_owned(),
+        format!("t_crash_{}", Uuid::new_v4().simple()),
+    );
+    url.set_path("postgres");
+    let mut db = PgConnection::connect(url.as_str()).await.unwrap();
+    execute(
+        &mut db,
+        &format!("create database {to} template {from} strategy file_copy"),
+    )
+    .await;
+    url.set_path(&to);
+    url.into()
+}
+
+async fn drop_database(database: &str) {
+    let mut url = Url::parse(database).unwrap();
+    let name = url.path()[1..].to_owned();
+    url.set_path("postgres");
+    let mut db = PgConnection::connect(url.as_str()).await.unwrap();
+    execute(&mut db, &format!("drop database {name} with (force)")).await;
 }
 
 /// A migrated database in which commits can be stopped.
@@ -293,8 +317,8 @@ async fn gated_database() -> TestDatabase {
     database
 }
 
-async fn ending(database: &TestDatabase) -> Ending {
-    let mut db = PgConnection::connect(&database.url).await.unwrap();
+async fn ending(database: &str) -> Ending {
+    let mut db = PgConnection::connect(database).await.unwrap();
     let rows = sqlx::query_scalar(
         "select (to_jsonb(s) - 'systemuserid' - 'createdon' - 'modifiedon' - 'azuredeletedon')::text
          from rollcall.system_user s order by environment, azureactivedirectoryobjectid, domainname",
@@ -310,13 +334,16 @@ async fn ending(database: &TestDatabase) -> Ending {
 }
 
 fn compare(found: &Ending, wanted: &Ending, told: &str) {
-    let differences: Vec<_> = found.rows.iter().filter(|row| !wanted.rows.contains(row)).take(3).collect();
-    assert!(
-        found.rows == wanted.rows,
-        "{told}: {} rows instead of {}, among them {differences:#?}",
-        found.rows.len(),
-        wanted.rows.len()
-    );
+    if found.rows != wanted.rows {
+        let differences: Vec<_> = found
+            .rows
+            .iter()
+            .filter(|row| !wanted.rows.contains(row))
+            .take(3)
+            .collect();
+        let (found, wanted) = (found.rows.len(), wanted.rows.len());
+        panic!("{told}: {found} rows instead of {wanted}, among them {differences:#?}");
+    }
     let wrongly: Vec<_> = found.disabled.difference(&wanted.disabled).collect();
     assert!(wrongly.is_empty(), "{told}: disabled in between: {wrongly:?}");
     assert_eq!(found.disabled, wanted.disabled, "{told}");
@@ -324,29 +351,37 @@ fn compare(found: &Ending, wanted: &Ending, told: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_sync_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
-    let mut stage = Stage::new(1);
+    let mut stage = Stage::new(1, MANY);
     let database = gated_database().await;
-    stage.kill_at_many_points(&database).await;
+    stage.kill_at_many_points(&database.url).await;
     database.drop_database().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incremental_sync_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
-    let mut stage = Stage::new(2);
+    let mut stage = Stage::new(2, FEW);
     let database = gated_database().await;
-    stage.sync(&database).await;
+    stage.sync(&database.url).await;
     stage.change(300);
-    stage.kill_at_many_points(&database).await;
+    stage.simulator.configure(|settings| settings.page_size = 10);
+    stage.kill_at_many_points(&database.url).await;
     database.drop_database().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resync_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
-    let mut stage = Stage::new(3);
+    let mut stage = Stage::new(3, FEW);
     let database = gated_database().await;
-    stage.sync(&database).await;
+    stage.sync(&database.url).await;
     stage.change(200);
-    stage.simulator.tenant().expire_tokens(TokenDeath::GoneWithLocation);
-    stage.kill_at_many_points(&database).await;
+    let death = *[
+        TokenDeath::GoneWithLocation,
+        TokenDeath::SyncStateNotFound,
+        TokenDeath::UnsupportedQuery,
+    ]
+    .choose(&mut stage.dice)
+    .unwrap();
+    stage.simulator.tenant().expire_tokens(death);
+    stage.kill_at_many_points(&database.url).await;
     database.drop_database().await.unwrap();
 }
