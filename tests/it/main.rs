@@ -5,4 +5,5 @@ mod architecture;
 mod binary;
 mod crash;
 mod first_sync;
+mod property;
 mod world;
