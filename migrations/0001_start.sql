@@ -1,5 +1,11 @@
--- Everything lives in schema rollcall, which the program makes before it migrates.
+-- Everything lives in schema rollcall. The program makes it first, because the record of migrations lives there too.
 -- Keys of per-environment tables start with environment, so that an installation can distribute them by it.
+do $$
+begin
+    if to_regnamespace('rollcall') is null then
+        create schema rollcall;
+    end if;
+end $$;
 
 -- The mirror -------------------------------------------------------------------------------------------------
 
