@@ -24,7 +24,8 @@ use crate::store::pending::Pending;
 use crate::store::removals::Removal;
 use crate::store::subjects::Standing;
 use crate::store::{
-    StoreError, StoreResult, Transaction, changes, environments, findings, mirror, pending, removals, rows, subjects,
+    Connection, StoreError, StoreResult, Transaction, changes, environments, findings, mirror, pending, removals, rows,
+    subjects,
 };
 
 /// What a run knows of an environment while it judges.
@@ -65,14 +66,14 @@ pub(super) enum Scope {
     Removals(Vec<Uuid>),
     /// Those whose removal is held: everything else about them is written.
     Held(Vec<Uuid>),
-    /// Non-interactive users who want a free slot, in order.
-    Slots(Vec<Pending>),
+    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
+    Slots { list: Vec<Pending>, freed: i64 },
 }
 
 impl Scope {
     fn ids(&self) -> Vec<Uuid> {
         match self {
-            Self::Pending(list) | Self::Slots(list) => list.iter().map(|pending| pending.object_id).collect(),
+            Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
             Self::Walk { ids, .. } | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
         }
     }
@@ -179,6 +180,9 @@ impl Engine {
         let name = &view.environment.name;
         let (cases, keepers) = self.load_cases(&mut tx, view, scope.ids()).await?;
         let mut free_slots = self.free_slots(&mut tx, view).await?;
+        if let Scope::Slots { freed, .. } = scope {
+            free_slots += freed;
+        }
         let mut judged = Judged::default();
         let mut seen = Vec::new();
         let mut settled = Vec::new();
@@ -187,7 +191,7 @@ impl Engine {
         let mut decided: Vec<(Case, Verdict, RowPlan)> = Vec::with_capacity(cases.len());
 
         let late: HashSet<Uuid> = match scope {
-            Scope::Slots(_) => HashSet::new(),
+            Scope::Slots { .. } => HashSet::new(),
             _ => cases
                 .iter()
                 .filter(|case| wants_slot(case))
@@ -295,8 +299,9 @@ impl Engine {
         Ok(case)
     }
 
-    async fn free_slots(&self, tx: &mut Transaction, view: &View<'_>) -> StoreResult<i64> {
-        let taken = rows::count_non_interactive(tx, &view.environment.name).await?;
+    /// How many non-interactive users may still be enabled.
+    pub(super) async fn free_slots(&self, db: &mut Connection, view: &View<'_>) -> StoreResult<i64> {
+        let taken = rows::count_non_interactive(db, &view.environment.name).await?;
         Ok(i64::from(view.environment.non_interactive_cap) - taken)
     }
 
@@ -385,7 +390,7 @@ impl Engine {
     ) -> StoreResult<()> {
         let name = &view.environment.name;
         match scope {
-            Scope::Pending(list) | Scope::Slots(list) => {
+            Scope::Pending(list) | Scope::Slots { list, .. } => {
                 let settled: HashSet<&Uuid> = settled.iter().collect();
                 let done: Vec<Pending> = list
                     .iter()
@@ -400,7 +405,10 @@ impl Engine {
                 let after = if *last { None } else { ids.last().copied() };
                 environments::note_walk(&mut *tx, name, *epoch, after, run.now).await
             }
-            Scope::Removals(_) | Scope::Held(_) => Ok(()),
+            // A removal that turned out to be in doubt is not forgotten.
+            Scope::Removals(_) | Scope::Held(_) => {
+                pending::mark(&mut *tx, std::slice::from_ref(name), &undecided).await
+            }
         }
     }
 }
@@ -422,8 +430,7 @@ fn blocked_names(cases: &[Case], keepers: &HashSet<String>) -> HashSet<Uuid> {
             .as_ref()
             .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
             && case.user.as_ref().is_some_and(|user| {
-                user.state != DirectoryState::Present
-                    || (user.account_enabled.is_some() && user.user_principal_name.is_some())
+                user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
             });
         match case.wanted_name() {
             Some(wanted) if follows => claims.push(Claim {
@@ -484,7 +491,6 @@ async fn write_changes(
     let mut written = Vec::new();
     let mut released = Vec::new();
     let mut freed = Vec::new();
-    let mut slot_freed = false;
     for (case, _, plan) in decided {
         let Some(change) = plan.change else { continue };
         if let Some(before) = &case.row {
@@ -493,7 +499,6 @@ async fn write_changes(
                 released.push(before.systemuserid);
                 freed.extend(old);
             }
-            slot_freed |= !before.isdisabled && change.after.isdisabled && before.accessmode == NON_INTERACTIVE;
         }
         written.push(change);
     }
@@ -513,9 +518,6 @@ async fn write_changes(
     )
     .await?;
     findings::wake_waiting(&mut *tx, name, &freed).await?;
-    if slot_freed {
-        pending::mark_waiting_for_slot(&mut *tx, name).await?;
-    }
     let logged: Vec<&Change> = written.iter().filter(|change| !change.fields.is_empty()).collect();
     changes::record(&mut *tx, name, &logged, author).await?;
     changes::note_enabled(&mut *tx, name, &logged).await?;

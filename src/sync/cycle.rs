@@ -231,7 +231,8 @@ impl Engine {
         {
             seen.push(source_finding(&problem.source, &problem.detail));
         }
-        for why in holds {
+        // A dry run leaves no set that somebody could approve.
+        for why in holds.iter().filter(|_| !run.dry_run) {
             seen.push(Seen {
                 object_id: None,
                 code: "removals_held".to_owned(),
@@ -240,6 +241,9 @@ impl Engine {
             });
         }
         let mut tx = self.begin(run.lease).await?;
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
+        }
         // A set that is still held keeps its finding.
         for set in removals::sets(&mut tx, None).await? {
             if set.environment == environment.name && set.run_id != run.run_id {
@@ -250,9 +254,6 @@ impl Engine {
                     detail: set.why,
                 });
             }
-        }
-        if !run.dry_run {
-            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
         }
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
         tx.commit().await.map_err(StoreError::from)?;

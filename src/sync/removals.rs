@@ -123,8 +123,10 @@ impl Engine {
         }
         let ids: Vec<_> = found.iter().map(|removal| removal.systemuserid).collect();
         let decided = removals::states(&mut db, name, &ids).await?;
+        let mut seen = BTreeSet::new();
         Ok(found
             .into_iter()
+            .filter(|removal| seen.insert(removal.systemuserid))
             .filter(|removal| {
                 !decided
                     .iter()

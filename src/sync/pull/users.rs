@@ -60,7 +60,14 @@ impl Engine {
             Err(problem) => return Ok(Err(problem)),
         }
         let swept = self.sweep_users(lease).await;
-        Ok(Ok(survive(SOURCE, swept)?.err()))
+        let problem = survive(SOURCE, swept)?.err();
+        let mut db = self.store.read().await?;
+        if problem.is_none() && mirror::no_account_is_readable(&mut db).await? {
+            let detail = "users come without accountEnabled, so nothing can be said of anybody: grant the application \
+                          permission User.Read.All and give admin consent";
+            return Ok(Ok(Some(Problem::new(SOURCE, detail))));
+        }
+        Ok(Ok(problem))
     }
 
     /// Follows the feed until it has nothing more to say.
