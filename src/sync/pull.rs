@@ -2,6 +2,7 @@
 //! follows it commit together. Nothing is judged here.
 
 mod groups;
+mod returned;
 mod roles;
 mod skus;
 mod users;
@@ -127,6 +128,7 @@ impl Engine {
         pulled.nested = nested;
         pulled.unreadable_groups = unreadable;
         pulled.problems.extend(problems);
+        pulled.problems.extend(self.pull_returned(lease, &pulled.nested).await?);
         if let Err(problem) = roles? {
             pulled.stale = true;
             pulled.problems.push(problem);
