@@ -95,24 +95,34 @@ pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
     )
 }
 
-/// Takes in the groups of a user who came back; returns whether this is news.
+/// Takes in the groups of a user who came back: of the groups `read`, those and no others. Returns whether this is
+/// news.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle_returned(db: &mut PgConnection, user: Uuid, groups: &[Uuid]) -> StoreResult<bool> {
+pub async fn settle_returned(db: &mut PgConnection, user: Uuid, read: &[Uuid], joined: &[Uuid]) -> StoreResult<bool> {
     sqlx::query!("delete from rollcall.directory_returned where object_id = $1", user)
         .execute(&mut *db)
         .await?;
-    let joined = sqlx::query!(
+    let lost = sqlx::query!(
+        "update rollcall.directory_group_member set is_member = false
+         where object_id = $1 and group_id = any($2) and group_id <> all($3) and is_member",
+        user,
+        read,
+        joined
+    )
+    .execute(&mut *db)
+    .await?;
+    let won = sqlx::query!(
         "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
          select distinct id, $1::uuid, true from unnest($2::uuid[]) as g (id)
          on conflict (group_id, object_id) do update set is_member = true where not m.is_member",
         user,
-        groups
+        joined
     )
     .execute(db)
     .await?;
-    Ok(joined.rows_affected() > 0)
+    Ok(lost.rows_affected() + won.rows_affected() > 0)
 }
 
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep

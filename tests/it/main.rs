@@ -4,6 +4,7 @@
 mod architecture;
 mod binary;
 mod crash;
+mod explore;
 mod first_sync;
 mod property;
 mod world;

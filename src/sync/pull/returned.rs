@@ -38,6 +38,7 @@ impl Engine {
             .flat_map(|(root, nested)| nested.iter().chain([root]))
             .copied()
             .collect();
+        let read: Vec<Uuid> = read.into_iter().collect();
         for users in returned.chunks(AT_ONCE) {
             self.check_cancelled()?;
             let answers = join_all(users.iter().map(async |user| {
@@ -50,8 +51,13 @@ impl Engine {
             for (user, answer) in users.iter().zip(answers) {
                 let member_of = match answer {
                     Ok(member_of) => member_of,
-                    // Gone again, which the users' feed tells too.
-                    Err(GraphError::NotFound { .. }) => Vec::new(),
+                    // Gone again, which the users' feed tells too: what is known stands.
+                    Err(GraphError::NotFound { .. }) => {
+                        let mut tx = self.begin(lease).await?;
+                        groups::settle_returned(&mut tx, *user, &[], &[]).await?;
+                        tx.commit().await.map_err(StoreError::from)?;
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 };
                 let joined: Vec<Uuid> = member_of
@@ -60,7 +66,7 @@ impl Engine {
                     .filter(|id| read.contains(id))
                     .collect();
                 let mut tx = self.begin(lease).await?;
-                if groups::settle_returned(&mut tx, *user, &joined).await? {
+                if groups::settle_returned(&mut tx, *user, &read, &joined).await? {
                     pending::mark(&mut tx, &self.settings.names(), &[*user]).await?;
                 }
                 tx.commit().await.map_err(StoreError::from)?;
