@@ -32,7 +32,10 @@ const TABLES: [&str; 6] = [
 const ROUNDS: usize = 3;
 
 fn main() -> Fallible<()> {
-    let users = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
+    let users = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(100_000);
     rustls::crypto::ring::default_provider().install_default().ok();
     tokio::runtime::Runtime::new()?.block_on(async {
         let cluster = Cluster::start_temporary(&Options::durable()).await?;
@@ -52,7 +55,11 @@ struct Stage {
 
 impl Stage {
     async fn new(cluster: &Cluster, name: &str, users: u64) -> Fallible<Self> {
-        let simulator = Simulator::start(Settings { users, cache_pages: true, ..Settings::default() })?;
+        let simulator = Simulator::start(Settings {
+            users,
+            cache_pages: true,
+            ..Settings::default()
+        })?;
         simulator.tenant().furnish();
         let url = cluster.create_database(name).await?;
         let config = cluster.directory().join(format!("{name}.toml"));
@@ -97,7 +104,11 @@ fn configuration(simulator: &Simulator, url: &str) -> String {
 fn sync(config: &Path) -> Fallible<Child> {
     let program = env!("CARGO_BIN_EXE_rollcall");
     let mut command = Command::new(program);
-    command.arg("--config").arg(config).args(["--output", "json", "sync"]).stdout(Stdio::null());
+    command
+        .arg("--config")
+        .arg(config)
+        .args(["--output", "json", "sync"])
+        .stdout(Stdio::null());
     Ok(command.spawn()?)
 }
 
@@ -108,8 +119,14 @@ fn watch(mut child: Child) -> Fallible<(Duration, u64)> {
     let mut peak = 0;
     loop {
         if let Ok(text) = std::fs::read_to_string(&status) {
-            let resident = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(|rest| rest.trim().to_owned());
-            peak = resident.and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(peak).max(peak);
+            let resident = text
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:"))
+                .map(|rest| rest.trim().to_owned());
+            peak = resident
+                .and_then(|text| text.split(' ').next()?.parse().ok())
+                .unwrap_or(peak)
+                .max(peak);
         }
         if let Some(exit) = child.try_wait()? {
             assert!(exit.success(), "the sync ended with {exit}");
@@ -156,7 +173,9 @@ async fn floor(cluster: &Cluster, from: &str, round: usize) -> Fallible<Duration
         let out = format!("copy rollcall.{table} to stdout (format binary)");
         let chunks: Vec<_> = source.copy_out_raw(&out).await?.try_collect().await?;
         let started = Instant::now();
-        let mut sink = target.copy_in_raw(&format!("copy rollcall.{table} from stdin (format binary)")).await?;
+        let mut sink = target
+            .copy_in_raw(&format!("copy rollcall.{table} from stdin (format binary)"))
+            .await?;
         for chunk in chunks {
             sink.send(chunk).await?;
         }
@@ -208,18 +227,34 @@ async fn ten_changes_once(
     users: u64,
     round: usize,
 ) -> Fallible<Cost> {
-    for id in stage.simulator.tenant().user_ids().into_iter().skip(100 + 10 * round).take(10) {
-        stage.simulator.tenant().update_user(id, |user| user.job_title = Some(format!("Round {round}")));
+    for id in stage
+        .simulator
+        .tenant()
+        .user_ids()
+        .into_iter()
+        .skip(100 + 10 * round)
+        .take(10)
+    {
+        stage
+            .simulator
+            .tenant()
+            .update_user(id, |user| user.job_title = Some(format!("Round {round}")));
     }
     db.execute("select pg_stat_reset()").await?;
     let requests: u64 = stage.simulator.request_counts().values().sum();
     let log = cluster.directory().join("postgres.log");
     let database = stage.url.rsplit('/').next().unwrap_or_default().to_owned();
-    db.execute(sqlx::AssertSqlSafe(format!("alter database {database} set log_statement = 'all'"))).await?;
+    db.execute(sqlx::AssertSqlSafe(format!(
+        "alter database {database} set log_statement = 'all'"
+    )))
+    .await?;
     let before = count_statements(&log)?;
     let (elapsed, _) = watch(sync(&stage.config)?)?;
     let statements = count_statements(&log)? - before;
-    db.execute(sqlx::AssertSqlSafe(format!("alter database {database} reset log_statement"))).await?;
+    db.execute(sqlx::AssertSqlSafe(format!(
+        "alter database {database} reset log_statement"
+    )))
+    .await?;
     Clock::system().sleep(Duration::from_millis(1500)).await;
     db.execute("select pg_stat_clear_snapshot()").await?;
     let (read, written): (i64, i64) = sqlx::query_as(
@@ -241,5 +276,8 @@ async fn ten_changes_once(
 
 fn count_statements(log: &Path) -> Fallible<usize> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
-    Ok(text.lines().filter(|line| line.contains("LOG:  execute") || line.contains("LOG:  statement")).count())
+    Ok(text
+        .lines()
+        .filter(|line| line.contains("LOG:  execute") || line.contains("LOG:  statement"))
+        .count())
 }

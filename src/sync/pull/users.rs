@@ -157,7 +157,7 @@ impl Engine {
         let mut tally: Tally = read_tally(&checkpoint);
         if is_full && checkpoint.next_link.is_none() {
             checkpoint.round = checkpoints::next_round(&mut tx).await?;
-            checkpoint.fingerprint = SELECTION_FINGERPRINT.to_owned();
+            SELECTION_FINGERPRINT.clone_into(&mut checkpoint.fingerprint);
             tally = Tally {
                 had_plans: mirror::any_plans(&mut tx).await?,
                 ..Tally::default()
