@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::batch::{Judged, RunInfo, Scope, View};
+use super::batch::{Judged, RunInfo, Scope};
+use super::case::View;
 use super::report::{Counts, ReportedChange};
 use super::{Engine, SyncError};
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
@@ -97,8 +98,8 @@ impl Engine {
                 let mut db = self.store.read().await?;
                 pending::next(&mut db, name, after, up_to, BATCH).await?
             };
-            let Some(last) = list.last() else { return Ok(()) };
-            after = Some(last.object_id);
+            let Some(newest) = list.last() else { return Ok(()) };
+            after = Some(newest.object_id);
             tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::batch::{RunInfo, Scope, View};
+use super::batch::{RunInfo, Scope};
+use super::case::View;
 use super::judge::Tally;
 use super::report::ReportedChange;
 use super::{Engine, SyncError};
