@@ -84,6 +84,9 @@ impl Engine {
         if checkpoint.phase != Phase::Full && checkpoint.fingerprint != SELECTION_FINGERPRINT {
             tracing::info!("the selection of user properties has changed: beginning a full round");
             begin_round(&mut checkpoint);
+        } else if checkpoint.phase == Phase::Delta && self.accounts_became_readable().await? {
+            tracing::info!("accountEnabled can be read again: beginning a full round");
+            begin_round(&mut checkpoint);
         }
         let mut restarts = 0;
         let mut seen_links: HashSet<Link> = HashSet::new();
@@ -135,6 +138,19 @@ impl Engine {
                 return Ok(skipped);
             }
         }
+    }
+
+    /// A permission that was missing shows in what is listed from now on, and the feed does not send again what it
+    /// sent without it.
+    async fn accounts_became_readable(&self) -> Result<bool, PullError> {
+        {
+            let mut db = self.store.read().await?;
+            if !mirror::no_account_is_readable(&mut db).await? {
+                return Ok(false);
+            }
+        }
+        let sample = self.graph.sample_user().await?;
+        Ok(sample.is_some_and(|user| user.account_enabled.value().is_some()))
     }
 
     /// A link died: go back to the last delta link, or begin a full round.
