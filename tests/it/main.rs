@@ -6,7 +6,7 @@
 mod architecture;
 mod binary;
 mod crash;
-mod explore;
 mod first_sync;
 mod property;
+mod scale;
 mod world;
