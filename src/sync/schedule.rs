@@ -95,6 +95,7 @@ impl std::fmt::Debug for Configured {
 impl Schedule {
     /// Runs until the engine's token is cancelled.
     pub async fn run(self) {
+        Metrics.leader(false);
         loop {
             let configured = self.configured.borrow().clone();
             let engine = &configured.engine;

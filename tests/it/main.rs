@@ -5,6 +5,7 @@
 
 mod architecture;
 mod binary;
+mod cli;
 mod crash;
 mod first_sync;
 mod property;
