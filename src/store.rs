@@ -55,6 +55,8 @@ impl Store {
             .application_name("rollcall")
             .options([
                 ("search_path", "rollcall"),
+                // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
+                ("plan_cache_mode", "force_custom_plan"),
                 ("idle_in_transaction_session_timeout", "15s"),
             ]);
         let pool = PgPoolOptions::new()
