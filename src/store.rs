@@ -72,11 +72,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn begin(&self) -> StoreResult<Transaction> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("select set_config('rollcall.writer', 'rollcall', true) as writer")
-            .fetch_one(&mut *tx)
-            .await?;
-        Ok(tx)
+        Ok(self
+            .pool
+            .begin_with("begin; set local rollcall.writer = 'rollcall'")
+            .await?)
     }
 
     /// A connection for reading outside a transaction.
