@@ -2,5 +2,9 @@
 //! test in a database of its own. `world` is the stage.
 
 mod architecture;
+mod dry_run;
+mod fields;
 mod first_sync;
+mod guard;
+mod slots;
 mod world;
