@@ -4,5 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod dry_run;
+mod fields;
 mod first_sync;
+mod guard;
+mod slots;
 mod world;
