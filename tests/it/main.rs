@@ -2,5 +2,6 @@
 //! test in a database of its own. `world` is the stage.
 
 mod architecture;
+mod contract;
 mod first_sync;
 mod world;
