@@ -1,5 +1,11 @@
--- Everything lives in schema rollcall, which the program makes before it migrates.
+-- Everything lives in schema rollcall. The program makes it first, because the record of migrations lives there too.
 -- Keys of per-environment tables start with environment, so that an installation can distribute them by it.
+do $$
+begin
+    if to_regnamespace('rollcall') is null then
+        create schema rollcall;
+    end if;
+end $$;
 
 -- The mirror -------------------------------------------------------------------------------------------------
 
@@ -151,6 +157,8 @@ create table rollcall.system_user (
 create unique index system_user_applicationid on rollcall.system_user (environment, applicationid)
     where deletedstate = 0;
 create index system_user_due on rollcall.system_user (environment, due_at) where due_at is not null;
+create index system_user_waiting_for_slot on rollcall.system_user (environment)
+    where disabledreason = 'non_interactive_cap';
 create index system_user_non_interactive on rollcall.system_user (environment)
     where accessmode = 4 and not isdisabled and applicationid is null;
 
@@ -287,6 +295,11 @@ begin
         delta := -(not old.isdisabled and old.azureactivedirectoryobjectid is not null)::int;
     end if;
     if tg_op <> 'DELETE' then
+        -- A hold disables the row at once, whoever sets it.
+        if new.onhold and not new.isdisabled then
+            new.isdisabled := true;
+            new.disabledreason := 'on_hold';
+        end if;
         if new.isdisabled and (tg_op = 'INSERT' or not old.isdisabled) then
             new.disabled_by := coalesce(new.disabled_by, session_user);
             new.disabledreason := coalesce(new.disabledreason, 'disabled_by_hand');

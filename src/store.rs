@@ -22,10 +22,13 @@ use std::time::Duration;
 
 pub use error::{StoreError, StoreResult};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::{Connection as _, Executor, PgPool};
 
 /// A transaction of ours.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+/// A connection, whether in a transaction or not.
+pub type Connection = sqlx::PgConnection;
 
 /// A connection for reading.
 pub type Reading = sqlx::pool::PoolConnection<sqlx::Postgres>;

@@ -5,6 +5,7 @@
 
 pub mod approval;
 mod batch;
+mod case;
 pub mod cycle;
 pub mod explain;
 pub mod gauges;

@@ -49,8 +49,7 @@ impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) | Self::Config(_) => exit::USAGE,
-            Self::Graph(GraphError::Settings(_)) => exit::USAGE,
+            Self::Usage(_) | Self::Config(_) | Self::Graph(GraphError::Settings(_)) => exit::USAGE,
             Self::Graph(_) => exit::DIRECTORY,
             Self::Store(error) if error.is_unavailable() => exit::DATABASE,
             Self::Refused(..) => exit::REFUSED,

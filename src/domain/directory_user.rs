@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::feed::{Patch, UserPatch};
+use super::field::Field;
 
 /// Whether the directory still has the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -109,10 +110,13 @@ impl DirectoryUser {
         }
     }
 
-    /// The key under which user principal names are unique: lower-cased by Unicode's rules.
+    /// The key under which user principal names are unique: lower-cased by Unicode's rules. None where there is
+    /// no name, or none that a row could hold: names are never cut.
     #[must_use]
     pub fn upn_key(&self) -> Option<String> {
-        self.user_principal_name.as_deref().map(upn_key)
+        let usable =
+            |name: &&str| !name.trim().is_empty() && name.chars().count() <= Field::DomainName.max_characters();
+        self.user_principal_name.as_deref().filter(usable).map(upn_key)
     }
 }
 

@@ -106,6 +106,7 @@ pub enum AppPassLapse {
 
 /// One configured environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct Environment {
     /// Unique name, `[a-z0-9-]`.
     pub name: String,
@@ -154,7 +155,7 @@ impl Environment {
             creator: None,
             app_pass_capacity: 0,
             app_pass_lapse: AppPassLapse::default(),
-            app_pass_grace: Duration::from_secs(7 * 24 * 3600),
+            app_pass_grace: Duration::from_hours(7 * 24),
             pay_as_you_go: false,
             non_interactive_cap: 7,
             allow_role_assignment_on_disabled_users: false,

@@ -64,7 +64,7 @@ pub fn plan_row(
     };
     let mut after = match (row, verdict.outcome) {
         (Some(row), _) => row.clone(),
-        (None, Outcome::Create) => new_row(environment, user, writer),
+        (None, Outcome::Create) if verdict.trigger.may_create() => new_row(environment, user, writer),
         (None, _) => return plan,
     };
     follow_directory(
@@ -86,7 +86,7 @@ pub fn plan_row(
     } else {
         None
     };
-    after.due_at = verdict.due_at;
+    after.due_at = verdict.due_at.filter(|_| !after.isdisabled);
 
     let fields = differences(row, &after);
     if fields.is_empty() && row == Some(&after) {
@@ -261,6 +261,7 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
                     code,
                     Code::DirectoryUnavailable
                         | Code::DeveloperForeignUser
+                        | Code::DeveloperEnvironment
                         | Code::NonInteractive
                         | Code::LastSystemAdministrator
                         | Code::DisabledByHand

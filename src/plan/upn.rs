@@ -3,7 +3,7 @@
 //! Names are unique among the live rows of an environment. A name may pass from row to row within one batch,
 //! in chains and in swaps; it passes only if its holder really moves on. Pure; source: rules.md, gate 7.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub struct Claim {
 /// nothing up; a row that gives its name up without wanting another simply does not occur.
 /// Returns the object ids whose claim fails.
 #[must_use]
-pub fn blocked(claims: &[Claim], keepers: &HashSet<String>) -> HashSet<Uuid> {
+pub fn blocked(claims: &[Claim], keepers: &BTreeSet<String>) -> HashSet<Uuid> {
     let mut order: Vec<&Claim> = claims.iter().collect();
     // Who already holds the name goes first, then rows before new users, then the smaller id.
     order.sort_by_key(|claim| {

@@ -231,9 +231,9 @@ impl<'a> Judge<'a> {
         self.subject.licences.free_m365.is_some() || self.subject.tenant_marketing || self.environment.pay_as_you_go
     }
 
-    /// The grace of a row that lived on app passes which are gone: none when it does not apply.
+    /// The grace of an enabled row that lived on app passes which are gone: none when it does not apply.
     fn app_pass_lapse(&self) -> Option<Lapse> {
-        let row = self.subject.row?;
+        let row = self.subject.row.filter(|row| !row.isdisabled)?;
         if row.last_entitlement.as_deref() != Some("app_pass") || self.entitlement() != Entitlement::None {
             return None;
         }
@@ -243,15 +243,14 @@ impl<'a> Judge<'a> {
         let grace = chrono::Duration::from_std(self.environment.app_pass_grace).unwrap_or(chrono::Duration::MAX);
         let due = row.due_at.or_else(|| self.subject.now.checked_add_signed(grace));
         match due {
-            Some(due) if due <= self.subject.now => Some(Lapse::Over),
+            Some(due) if due <= self.subject.now => Some(Lapse::Over(due)),
             due => Some(Lapse::Lasting(due)),
         }
     }
 
     fn check_entitlement(&mut self) {
         let code = match (self.entitlement(), self.app_pass_lapse()) {
-            (Entitlement::None, Some(Lapse::Over)) => Some(Code::AppPassExhausted),
-            (Entitlement::None, Some(Lapse::Lasting(_))) => None,
+            (Entitlement::None, Some(Lapse::Over(_))) => Some(Code::AppPassExhausted),
             (Entitlement::None, None) => Some(Code::Unlicensed),
             _ => None,
         };
@@ -279,13 +278,12 @@ impl<'a> Judge<'a> {
             None => self.entitled(),
         };
         let mut undecided = matches!(self.stop, Some(Stop::Doubt(_))) && self.follow;
-        if outcome == Outcome::Disable
-            && matches!(
+        if outcome == Outcome::Disable {
+            let by_directory = !matches!(
                 code,
                 Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
-            )
-        {
-            if self.subject.stale_sources {
+            );
+            if self.subject.stale_sources && !by_directory {
                 (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
                 undecided = true;
             } else if self.subject.last_system_administrator {
@@ -294,13 +292,22 @@ impl<'a> Judge<'a> {
                     Status::Fail,
                     Some(Code::LastSystemAdministrator),
                 );
-                (outcome, code) = (self.stay(), Some(Code::LastSystemAdministrator));
+                if !by_directory {
+                    (outcome, code) = (self.stay(), Some(Code::LastSystemAdministrator));
+                }
             }
+        }
+        // Import is additive: it stops at an existing row, in whatever state.
+        if self.trigger == Trigger::Import && self.subject.row.is_some() {
+            (outcome, code, undecided) = (Outcome::Leave, None, false);
+            self.follow = false;
         }
         let (accessmode, setupuser) = access_mode(self.environment, self.subject);
         let due_at = match self.app_pass_lapse() {
             Some(Lapse::Lasting(due)) => due,
-            Some(Lapse::Over) | None => None,
+            // It stays over while the row waits for the guard: it does not begin anew.
+            Some(Lapse::Over(due)) => Some(due),
+            None => None,
         };
         let entitlement = self.entitlement();
         Verdict {
@@ -333,6 +340,9 @@ impl<'a> Judge<'a> {
 
     fn stopped(&self, stop: Stop) -> (Outcome, Option<Code>) {
         match stop {
+            Stop::LeftAlone(Code::DeveloperForeignUser) if !self.trigger.is_background() => {
+                (self.stay(), Some(Code::DeveloperEnvironment))
+            }
             Stop::Untouched(code) | Stop::Doubt(code) | Stop::LeftAlone(code) => (self.stay(), Some(code)),
             Stop::Disable(code) => match self.subject.row {
                 Some(row) if !row.isdisabled => (Outcome::Disable, Some(code)),
@@ -383,14 +393,9 @@ impl<'a> Judge<'a> {
                 self.note(Gate::DisabledByHand, Status::Fail, Some(Code::DisabledByHand));
                 return (Outcome::Leave, Some(Code::DisabledByHand));
             }
-            // A lapse of app passes within its grace keeps a row, it does not bring one back.
-            match self.entitlement() {
-                Entitlement::OnDemandOnly => return (Outcome::Leave, Some(Code::OnDemandOnly)),
-                Entitlement::None => return (Outcome::Leave, Some(self.standing_reason(Code::Unlicensed))),
-                _ => {}
+            if self.entitlement() == Entitlement::OnDemandOnly {
+                return (Outcome::Leave, Some(Code::OnDemandOnly));
             }
-        } else if self.entitlement() == Entitlement::None {
-            return (Outcome::Refuse, Some(self.standing_reason(Code::Unlicensed)));
         }
         if row.accessmode == NON_INTERACTIVE && row.applicationid.is_none() {
             if !self.subject.non_interactive_slot {
@@ -423,17 +428,13 @@ impl<'a> Judge<'a> {
 enum Lapse {
     /// It lasts, until then or without end.
     Lasting(Option<chrono::DateTime<chrono::Utc>>),
-    /// It is over.
-    Over,
+    /// It is over, since then.
+    Over(chrono::DateTime<chrono::Utc>),
 }
 
 /// Gate 6: the directory answered, but not what has to be known of a user who is there.
 fn is_incomplete(user: &DirectoryUser) -> bool {
-    let unnamed = user
-        .user_principal_name
-        .as_deref()
-        .is_none_or(|upn| upn.trim().is_empty());
-    user.state == DirectoryState::Present && (user.account_enabled.is_none() || unnamed)
+    user.state == DirectoryState::Present && (user.account_enabled.is_none() || user.upn_key().is_none())
 }
 
 /// Someone who asks for a user that has no row is told of the user, not of a row.

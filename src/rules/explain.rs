@@ -20,14 +20,14 @@ pub fn words(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict
     let word = |check: &Check| {
         let failed = matches!(check.status, Status::Fail | Status::Unknown);
         Words {
-            detail: detail(environment, subject, verdict, check),
+            detail: detail(environment, subject, verdict, *check),
             remedy: check.code.filter(|_| failed).map(crate::domain::reason::Code::remedy),
         }
     };
     verdict.checks.iter().map(word).collect()
 }
 
-fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: &Check) -> String {
+fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: Check) -> String {
     match check.gate {
         Gate::Database if environment.has_database => "the environment has a database".to_owned(),
         Gate::ReservedIdentity if check.code.is_none() => "the identity is not reserved".to_owned(),
@@ -50,7 +50,7 @@ fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, c
     }
 }
 
-fn directory_state(subject: &Subject<'_>, check: &Check) -> String {
+fn directory_state(subject: &Subject<'_>, check: Check) -> String {
     let Answer::Known(user) = subject.answer else {
         return "not known".to_owned();
     };
@@ -63,7 +63,7 @@ fn directory_state(subject: &Subject<'_>, check: &Check) -> String {
     }
 }
 
-fn security_group(environment: &Environment, subject: &Subject<'_>, check: &Check) -> String {
+fn security_group(environment: &Environment, subject: &Subject<'_>, check: Check) -> String {
     let Some(group) = environment.security_group else {
         return "the environment has no security group".to_owned();
     };
@@ -84,7 +84,7 @@ fn security_group(environment: &Environment, subject: &Subject<'_>, check: &Chec
     }
 }
 
-fn licence(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: &Check) -> String {
+fn licence(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: Check) -> String {
     if check.status == Status::NotApplicable {
         return "licences do not apply to this row".to_owned();
     }

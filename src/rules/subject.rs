@@ -63,10 +63,16 @@ impl Trigger {
         }
     }
 
-    /// Access, api, `admin_add` and import ask for a row; refresh and diagnostics judge as they do but never create.
+    /// Everything but the cycle judges on demand.
     #[must_use]
     pub const fn is_background(self) -> bool {
         matches!(self, Self::Background)
+    }
+
+    /// Refresh and diagnostics judge as access does, but never create.
+    #[must_use]
+    pub const fn may_create(self) -> bool {
+        !matches!(self, Self::Refresh | Self::Diagnostics)
     }
 }
 

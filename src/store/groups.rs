@@ -1,6 +1,6 @@
 //! The mirror of group members, group owners and role holders.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -154,7 +154,7 @@ pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Ve
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_roles(db: &mut PgConnection, holders: &HashMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
+pub async fn set_roles(db: &mut PgConnection, holders: &BTreeMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
     let known: HashMap<Uuid, AdminRoles> =
         sqlx::query!("select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member")
             .fetch_all(&mut *db)

@@ -35,7 +35,7 @@ pub async fn mark(db: &mut PgConnection, environments: &[String], ids: &[Uuid]) 
     Ok(())
 }
 
-/// The next users to judge after `after`, in key order.
+/// The next users to judge after `after`, in key order, none behind `up_to`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -43,14 +43,16 @@ pub async fn next(
     db: &mut PgConnection,
     environment: &str,
     after: Option<Uuid>,
+    up_to: Uuid,
     limit: i64,
 ) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
         "select object_id, version from rollcall.pending
-         where environment = $1 and object_id > $2 order by object_id limit $3",
+         where environment = $1 and object_id > $2 and object_id <= $3 order by object_id limit $4",
         environment,
         after.unwrap_or(Uuid::nil()),
+        up_to,
         limit
     )
     .fetch_all(db)
@@ -95,24 +97,6 @@ pub async fn mark_due(db: &mut PgConnection, environment: &str, now: chrono::Dat
     Ok(())
 }
 
-/// Marks the rows that wait for a free non-interactive slot.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn mark_waiting_for_slot(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
-    sqlx::query!(
-        "insert into rollcall.pending (environment, object_id)
-         select environment, azureactivedirectoryobjectid from rollcall.system_user
-         where environment = $1 and accessmode = 4 and isdisabled and disabledreason = 'non_interactive_cap'
-           and azureactivedirectoryobjectid is not null
-         on conflict (environment, object_id) do update set version = excluded.version",
-        environment
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Forgets what is pending: everyone is about to be judged.
 ///
 /// # Errors
@@ -125,20 +109,34 @@ pub async fn clear(db: &mut PgConnection, environment: &str) -> StoreResult<()> 
 }
 
 /// Some users in the order in which their rows were created, with the version of their pending line if any.
+/// `with_waiting` adds whoever waits for a free non-interactive slot.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn in_order_of_creation(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
+pub async fn in_order_of_creation(
+    db: &mut PgConnection,
+    environment: &str,
+    ids: &[Uuid],
+    with_waiting: bool,
+) -> StoreResult<Vec<Pending>> {
+    if ids.is_empty() && !with_waiting {
+        return Ok(Vec::new());
+    }
     Ok(sqlx::query_as!(
         Pending,
         r#"select s.azureactivedirectoryobjectid as "object_id!", coalesce(p.version, 0) as "version!"
            from rollcall.system_user s
            left join rollcall.pending p
                on p.environment = s.environment and p.object_id = s.azureactivedirectoryobjectid
-           where s.environment = $1 and s.azureactivedirectoryobjectid = any($2)
+           where s.environment = $1 and s.azureactivedirectoryobjectid in (
+               select unnest($2::uuid[])
+               union
+               select azureactivedirectoryobjectid from rollcall.system_user
+               where environment = $1 and disabledreason = 'non_interactive_cap' and $3)
            order by s.createdon, s.systemuserid"#,
         environment,
-        ids
+        ids,
+        with_waiting
     )
     .fetch_all(db)
     .await?)

@@ -32,12 +32,14 @@ impl Engine {
         decision: Decision,
         actor: &str,
     ) -> Result<Vec<Counts>, SyncError> {
+        let now = self.clock.now();
         let open: Vec<String> = {
             let mut db = self.store.read().await?;
             removals::sets(&mut db, Some(run_id))
                 .await?
                 .into_iter()
-                .filter(|set| set.decision.is_none() && environment.is_none_or(|name| name == set.environment))
+                .filter(|set| set.decision.is_none() && set.expires_at > now)
+                .filter(|set| environment.is_none_or(|name| name == set.environment))
                 .map(|set| set.environment)
                 .collect()
         };
@@ -48,7 +50,7 @@ impl Engine {
         let run = RunInfo {
             lease: None,
             run_id,
-            now: self.clock.now(),
+            now,
             dry_run: false,
             actor,
         };

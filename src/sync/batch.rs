@@ -3,44 +3,23 @@
 //! The one place where verdicts become rows. Everything happens in one transaction that waits for nothing but
 //! the database; a dry run does the same and rolls it back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::case::{Case, View, blocked_names, held_name};
 use super::{Engine, SyncError};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
-use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
-use crate::domain::system_user::SystemUser;
-use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::plan::upn::{Claim, blocked};
+use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::{Change, Operation, Removals, RowPlan, Writer, plan_row};
-use crate::rules::{Answer, GroupRelation, Outcome, Subject, Trigger, Verdict, evaluate};
+use crate::rules::{Outcome, Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::subjects::Standing;
-use crate::store::{
-    StoreError, StoreResult, Transaction, changes, environments, findings, mirror, pending, removals, rows, subjects,
-};
-
-/// What a run knows of an environment while it judges.
-#[derive(Clone, Debug)]
-pub(super) struct View<'a> {
-    pub environment: &'a Environment,
-    /// The groups nested in the security group that count.
-    pub nested: Vec<Uuid>,
-    /// The security group itself cannot be read.
-    pub group_unreadable: bool,
-    /// A nested group cannot be read: who is no direct member is in doubt.
-    pub nested_unreadable: bool,
-    pub tenant_marketing: bool,
-    /// Roles or SKUs could not be read in this run.
-    pub stale: bool,
-}
+use crate::store::{StoreResult, Transaction, changes, environments, findings, pending, removals, rows};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -65,15 +44,22 @@ pub(super) enum Scope {
     Removals(Vec<Uuid>),
     /// Those whose removal is held: everything else about them is written.
     Held(Vec<Uuid>),
-    /// Non-interactive users who want a free slot, in order.
-    Slots(Vec<Pending>),
+    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
+    Slots { list: Vec<Pending>, freed: i64 },
 }
 
 impl Scope {
     fn ids(&self) -> Vec<Uuid> {
         match self {
-            Self::Pending(list) | Self::Slots(list) => list.iter().map(|pending| pending.object_id).collect(),
+            Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
             Self::Walk { ids, .. } | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
+        }
+    }
+
+    fn freed_slots(&self) -> i64 {
+        match self {
+            Self::Slots { freed, .. } => *freed,
+            _ => 0,
         }
     }
 }
@@ -87,80 +73,6 @@ pub(super) struct Judged {
     pub removals: Vec<Removal>,
     /// Non-interactive users whose turn comes after the removals.
     pub late: Vec<Uuid>,
-}
-
-/// One user with everything that is known, before the verdict.
-pub(super) struct Case {
-    id: Uuid,
-    user: Option<DirectoryUser>,
-    row: Option<SystemUser>,
-    standing: Standing,
-    name_is_taken: bool,
-    slot_is_free: bool,
-}
-
-impl Case {
-    pub(super) fn directory_user(&self) -> Option<DirectoryUser> {
-        self.user.clone()
-    }
-
-    pub(super) fn row(&self) -> Option<SystemUser> {
-        self.row.clone()
-    }
-
-    /// The verdict for a trigger.
-    pub(super) fn judge(&self, engine: &Engine, view: &View<'_>, trigger: Trigger, now: DateTime<Utc>) -> Verdict {
-        self.with_subject(engine, view, now, |subject| {
-            evaluate(view.environment, subject, trigger)
-        })
-    }
-
-    /// Puts together what the rules look at.
-    pub(super) fn with_subject<T>(
-        &self,
-        engine: &Engine,
-        view: &View<'_>,
-        now: DateTime<Utc>,
-        look: impl FnOnce(&Subject<'_>) -> T,
-    ) -> T {
-        let mut relation = self.standing.relation;
-        let in_doubt = view.group_unreadable
-            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
-        if in_doubt {
-            relation = GroupRelation::Unreadable;
-        }
-        let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
-        look(&Subject {
-            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
-            licences: engine.settings.catalogue.judge(plans, engine.settings.viral_counts_as),
-            roles: self.standing.roles,
-            relation,
-            row: self.row.as_ref(),
-            upn_blocked: self.name_is_taken,
-            tenant_marketing: view.tenant_marketing,
-            non_interactive_slot: self.slot_is_free,
-            last_system_administrator: false,
-            stale_sources: view.stale,
-            now,
-        })
-    }
-
-    /// The name the directory wants for the user; none unless the user exists.
-    fn wanted_name(&self) -> Option<String> {
-        self.user
-            .as_ref()
-            .filter(|user| user.state == DirectoryState::Present)
-            .and_then(DirectoryUser::upn_key)
-    }
-
-    /// The name its row holds.
-    fn held_name(&self) -> Option<String> {
-        self.row.as_ref().and_then(held_name)
-    }
-}
-
-fn held_name(row: &SystemUser) -> Option<String> {
-    row.domainname.as_deref().filter(|_| row.is_live()).map(upn_key)
 }
 
 impl Engine {
@@ -177,37 +89,66 @@ impl Engine {
     async fn try_batch(&self, view: &View<'_>, run: RunInfo<'_>, scope: &Scope) -> StoreResult<Judged> {
         let mut tx = self.begin(run.lease).await?;
         let name = &view.environment.name;
-        let (cases, keepers) = self.load_cases(&mut tx, view, scope.ids()).await?;
-        let mut free_slots = self.free_slots(&mut tx, view).await?;
-        let mut judged = Judged::default();
-        let mut seen = Vec::new();
-        let mut settled = Vec::new();
-        let mut undecided = Vec::new();
-        let mut without_removal = Vec::new();
-        let mut decided: Vec<(Case, Verdict, RowPlan)> = Vec::with_capacity(cases.len());
+        let (cases, taken_names) = self.load_cases(&mut tx, view, scope.ids()).await?;
+        let free_slots = self.free_slots(&mut tx, view).await? + scope.freed_slots();
+        let mut draft = self.judge_cases(view, run, scope, cases, &taken_names, free_slots);
 
-        let late: HashSet<Uuid> = match scope {
-            Scope::Slots(_) => HashSet::new(),
-            _ => cases
-                .iter()
-                .filter(|case| wants_slot(case))
-                .map(|case| case.id)
-                .collect(),
+        if !matches!(scope, Scope::Held(_)) {
+            wait_for_guard(&mut tx, name, &mut draft.decided, &draft.judged.removals).await?;
+        }
+        let author = Author {
+            actor: run.actor,
+            run_id: Some(run.run_id),
+            by_rule: run.actor == SYNC_ACTOR,
+            at: run.now,
         };
-        let blocked = blocked_names(&cases, &keepers);
+        draft.judged.changes = write_changes(&mut tx, name, std::mem::take(&mut draft.decided), author).await?;
+        let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
+        findings::reconcile_users(&mut tx, name, &about, &draft.seen, Some(run.run_id), run.now).await?;
+        removals::collect(
+            &mut tx,
+            name,
+            run.run_id,
+            &draft.judged.removals,
+            &draft.staying,
+            run.now,
+        )
+        .await?;
+        settle(&mut tx, name, run.now, scope, &draft).await?;
+        if run.dry_run {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(draft.judged)
+    }
+
+    /// Verdicts and plans for a batch: pure, between reading and writing.
+    fn judge_cases(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        scope: &Scope,
+        cases: Vec<Case>,
+        taken_names: &BTreeSet<String>,
+        mut free_slots: i64,
+    ) -> Draft {
+        let mut draft = Draft::default();
+        let handling = if matches!(scope, Scope::Removals(_)) {
+            Removals::Apply
+        } else {
+            Removals::Collect
+        };
+        let slots_are_open = matches!(scope, Scope::Slots { .. });
+        let blocked = blocked_names(&cases, taken_names);
         for mut case in cases {
-            if late.contains(&case.id) {
-                judged.late.push(case.id);
+            if case.wants_slot() && !slots_are_open {
+                draft.judged.late.push(case.id);
                 continue;
             }
             case.name_is_taken = blocked.contains(&case.id);
             case.slot_is_free = free_slots > 0;
             let verdict = case.judge(self, view, Trigger::Background, run.now);
-            let handling = if matches!(scope, Scope::Removals(_)) {
-                Removals::Apply
-            } else {
-                Removals::Collect
-            };
             let writer = Writer {
                 actor: run.actor,
                 now: run.now,
@@ -223,220 +164,86 @@ impl Engine {
                 handling,
                 writer,
             );
-            if verdict.outcome == Outcome::Enable && wants_slot(&case) {
+            if verdict.outcome == Outcome::Enable && case.wants_slot() {
                 free_slots -= 1;
             }
-            seen.extend(plan.findings.iter().map(|finding| Seen {
-                object_id: Some(case.id),
-                code: finding.code.as_str().to_owned(),
-                subject: if finding.code == Code::UpnConflict {
-                    case.wanted_name().unwrap_or_default()
-                } else {
-                    String::new()
-                },
-                detail: finding.detail.clone(),
-            }));
-            if verdict.undecided {
-                undecided.push(case.id);
-            } else {
-                settled.push(case.id);
-            }
-            if let (Outcome::Skip, Some(code)) = (verdict.outcome, verdict.code)
-                && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
-            {
-                judged.skipped.push(code);
-            }
-            match (plan.removal, &case.row) {
-                (Some(code), Some(row)) => judged.removals.push(Removal {
-                    systemuserid: row.systemuserid,
-                    object_id: case.id,
-                    reason: code.as_str().to_owned(),
-                }),
-                (None, Some(row)) => without_removal.push(row.systemuserid),
-                (_, None) => {}
-            }
-            decided.push((case, verdict, plan));
+            draft.add(case, &verdict, plan);
         }
+        draft
+    }
+}
 
-        if !matches!(scope, Scope::Held(_)) {
-            wait_for_guard(&mut tx, name, &mut decided, &judged.removals).await?;
-        }
-        let author = Author {
-            actor: run.actor,
-            run_id: Some(run.run_id),
-            by_rule: run.actor == crate::domain::system_user::SYNC_ACTOR,
-            at: run.now,
-        };
-        judged.changes = write_changes(&mut tx, name, decided, author).await?;
-        let about: Vec<Uuid> = settled.iter().chain(&undecided).copied().collect();
-        findings::reconcile_users(&mut tx, name, &about, &seen, Some(run.run_id), run.now).await?;
-        removals::collect(&mut tx, name, run.run_id, &judged.removals, &without_removal, run.now).await?;
-        self.settle(&mut tx, view, run, scope, &settled, undecided, &judged.late)
-            .await?;
-        if run.dry_run {
-            tx.rollback().await?;
+/// What a batch will write.
+#[derive(Default)]
+struct Draft {
+    decided: Vec<(Case, RowPlan)>,
+    seen: Vec<Seen>,
+    settled: Vec<Uuid>,
+    undecided: Vec<Uuid>,
+    /// Rows that need not go.
+    staying: Vec<Uuid>,
+    judged: Judged,
+}
+
+impl Draft {
+    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan) {
+        self.seen.extend(plan.findings.iter().map(|finding| Seen {
+            object_id: Some(case.id),
+            code: finding.code.as_str().to_owned(),
+            subject: match finding.code {
+                Code::UpnConflict => case.wanted_name().unwrap_or_default(),
+                _ => String::new(),
+            },
+            detail: finding.detail.clone(),
+        }));
+        if verdict.undecided {
+            self.undecided.push(case.id);
         } else {
-            tx.commit().await?;
+            self.settled.push(case.id);
         }
-        Ok(judged)
-    }
-
-    /// One user as `explain` looks at it: locked and read like any other, with the verdict's neighbours.
-    pub(super) async fn look_at(&self, tx: &mut Transaction, view: &View<'_>, id: Uuid) -> StoreResult<Case> {
-        let slots = self.free_slots(tx, view).await?;
-        let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
-        let blocked = blocked_names(&cases, &keepers);
-        let mut case = cases
-            .into_iter()
-            .find(|case| case.id == id)
-            .ok_or(StoreError::Conflict)?;
-        case.name_is_taken = blocked.contains(&id);
-        case.slot_is_free = slots > 0;
-        Ok(case)
-    }
-
-    async fn free_slots(&self, tx: &mut Transaction, view: &View<'_>) -> StoreResult<i64> {
-        let taken = rows::count_non_interactive(tx, &view.environment.name).await?;
-        Ok(i64::from(view.environment.non_interactive_cap) - taken)
-    }
-
-    /// Locks the rows of some users and reads what is known of them. Whoever holds a name that one of them wants,
-    /// and moves on, joins the batch, so that a name passes within one transaction. Also answers the names that
-    /// nobody in the batch can have.
-    async fn load_cases(
-        &self,
-        tx: &mut Transaction,
-        view: &View<'_>,
-        mut ids: Vec<Uuid>,
-    ) -> StoreResult<(Vec<Case>, HashSet<String>)> {
-        let name = &view.environment.name;
-        let mut cases: Vec<Case> = Vec::with_capacity(ids.len());
-        let mut present: HashSet<Uuid> = HashSet::new();
-        let mut asked: HashSet<String> = HashSet::new();
-        let mut keepers: HashSet<String> = HashSet::new();
-        while !ids.is_empty() {
-            let mut found: HashMap<Uuid, SystemUser> = rows::lock_by_object_ids(&mut *tx, name, &ids)
-                .await?
-                .into_iter()
-                .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row)))
-                .collect();
-            let mut users = mirror::read_users(&mut *tx, &ids).await?;
-            let nested_first = view.environment.group_nesting == GroupNesting::Full;
-            let standings = subjects::read(
-                &mut *tx,
-                &ids,
-                view.environment.security_group,
-                &view.nested,
-                nested_first,
-            )
-            .await?;
-            for id in ids.drain(..).filter(|id| present.insert(*id)) {
-                cases.push(Case {
-                    id,
-                    user: users.remove(&id),
-                    row: found.remove(&id),
-                    standing: standings.get(&id).copied().unwrap_or_default(),
-                    name_is_taken: false,
-                    slot_is_free: false,
-                });
-            }
-            let wanted: Vec<String> = cases
-                .iter()
-                .filter(|case| case.wanted_name() != case.held_name())
-                .filter_map(Case::wanted_name)
-                .filter(|key| asked.insert(key.clone()))
-                .collect();
-            if wanted.is_empty() {
-                break;
-            }
-            let holders = rows::lock_by_upn_keys(&mut *tx, name, &wanted).await?;
-            let holder_ids: Vec<Uuid> = holders
-                .iter()
-                .filter_map(|row| row.azureactivedirectoryobjectid)
-                .collect();
-            let holder_users = mirror::read_users(&mut *tx, &holder_ids).await?;
-            for holder in holders {
-                let user = holder.azureactivedirectoryobjectid.and_then(|id| holder_users.get(&id));
-                let moves = user
-                    .is_some_and(|user| user.state != DirectoryState::Present || user.upn_key() != held_name(&holder));
-                match (holder.azureactivedirectoryobjectid, held_name(&holder)) {
-                    (Some(id), _) if present.contains(&id) => {}
-                    (Some(id), _) if moves => ids.push(id),
-                    (_, Some(name)) => {
-                        keepers.insert(name);
-                    }
-                    (_, None) => {}
-                }
-            }
+        if let (Outcome::Skip, Some(code)) = (verdict.outcome, verdict.code)
+            && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
+        {
+            self.judged.skipped.push(code);
         }
-        Ok((cases, keepers))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the ends of one batch")]
-    async fn settle(
-        &self,
-        tx: &mut Transaction,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        scope: &Scope,
-        settled: &[Uuid],
-        undecided: Vec<Uuid>,
-        late: &[Uuid],
-    ) -> StoreResult<()> {
-        let name = &view.environment.name;
-        match scope {
-            Scope::Pending(list) | Scope::Slots(list) => {
-                let settled: HashSet<&Uuid> = settled.iter().collect();
-                let done: Vec<Pending> = list
-                    .iter()
-                    .filter(|pending| settled.contains(&pending.object_id))
-                    .copied()
-                    .collect();
-                pending::settle(&mut *tx, name, &done).await
-            }
-            Scope::Walk { ids, epoch, last } => {
-                let again: Vec<Uuid> = undecided.into_iter().chain(late.iter().copied()).collect();
-                pending::mark(&mut *tx, std::slice::from_ref(name), &again).await?;
-                let after = if *last { None } else { ids.last().copied() };
-                environments::note_walk(&mut *tx, name, *epoch, after, run.now).await
-            }
-            Scope::Removals(_) | Scope::Held(_) => Ok(()),
-        }
-    }
-}
-
-/// A disabled non-interactive user would take one of the few slots if it is enabled.
-fn wants_slot(case: &Case) -> bool {
-    case.row
-        .as_ref()
-        .is_some_and(|row| row.isdisabled && row.accessmode == NON_INTERACTIVE && row.applicationid.is_none())
-}
-
-/// Whose name is taken by somebody who keeps it.
-fn blocked_names(cases: &[Case], keepers: &HashSet<String>) -> HashSet<Uuid> {
-    let mut keepers = keepers.clone();
-    let mut claims = Vec::new();
-    for case in cases {
-        let follows = case
-            .row
-            .as_ref()
-            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
-            && case.user.as_ref().is_some_and(|user| {
-                user.state != DirectoryState::Present
-                    || (user.account_enabled.is_some() && user.user_principal_name.is_some())
-            });
-        match case.wanted_name() {
-            Some(wanted) if follows => claims.push(Claim {
+        match (plan.removal, &case.row) {
+            (Some(code), Some(row)) => self.judged.removals.push(Removal {
+                systemuserid: row.systemuserid,
                 object_id: case.id,
-                wanted,
-                held: case.held_name(),
-                has_row: case.row.is_some(),
+                reason: code.as_str().to_owned(),
             }),
-            _ if follows => {}
-            _ => keepers.extend(case.held_name()),
+            (None, Some(row)) => self.staying.push(row.systemuserid),
+            (_, None) => {}
         }
+        self.decided.push((case, plan));
     }
-    blocked(&claims, &keepers)
+}
+
+/// Notes who has been judged, and who has to be judged again.
+async fn settle(
+    tx: &mut Transaction,
+    name: &String,
+    now: DateTime<Utc>,
+    scope: &Scope,
+    draft: &Draft,
+) -> StoreResult<()> {
+    let environment = std::slice::from_ref(name);
+    match scope {
+        Scope::Pending(list) | Scope::Slots { list, .. } => {
+            let settled: HashSet<&Uuid> = draft.settled.iter().collect();
+            let is_done = |pending: &&Pending| settled.contains(&pending.object_id);
+            let done: Vec<Pending> = list.iter().filter(is_done).copied().collect();
+            pending::settle(&mut *tx, name, &done).await
+        }
+        Scope::Walk { ids, epoch, last } => {
+            let again: Vec<Uuid> = draft.undecided.iter().chain(&draft.judged.late).copied().collect();
+            pending::mark(&mut *tx, environment, &again).await?;
+            let after = if *last { None } else { ids.last().copied() };
+            environments::note_walk(&mut *tx, name, *epoch, after, now).await
+        }
+        // A removal that turned out to be in doubt is not forgotten.
+        Scope::Removals(_) | Scope::Held(_) => pending::mark(&mut *tx, environment, &draft.undecided).await,
+    }
 }
 
 /// A row whose removal the guard has yet to decide is written once, when that is done; unless somebody else in
@@ -444,7 +251,7 @@ fn blocked_names(cases: &[Case], keepers: &HashSet<String>) -> HashSet<Uuid> {
 async fn wait_for_guard(
     tx: &mut Transaction,
     name: &str,
-    decided: &mut [(Case, Verdict, RowPlan)],
+    decided: &mut [(Case, RowPlan)],
     removals_found: &[Removal],
 ) -> StoreResult<()> {
     if removals_found.is_empty() {
@@ -459,10 +266,10 @@ async fn wait_for_guard(
         .collect();
     let wanted: HashSet<String> = decided
         .iter()
-        .filter(|(case, ..)| case.wanted_name() != case.held_name())
-        .filter_map(|(case, ..)| case.wanted_name())
+        .filter(|(case, _)| case.wanted_name() != case.held_name())
+        .filter_map(|(case, _)| case.wanted_name())
         .collect();
-    for (case, _, plan) in decided {
+    for (case, plan) in decided {
         let Some(row) = case.row.as_ref().filter(|_| plan.removal.is_some()) else {
             continue;
         };
@@ -478,14 +285,13 @@ async fn wait_for_guard(
 async fn write_changes(
     tx: &mut Transaction,
     name: &str,
-    decided: Vec<(Case, Verdict, RowPlan)>,
+    decided: Vec<(Case, RowPlan)>,
     author: Author<'_>,
 ) -> StoreResult<Vec<Change>> {
     let mut written = Vec::new();
     let mut released = Vec::new();
     let mut freed = Vec::new();
-    let mut slot_freed = false;
-    for (case, _, plan) in decided {
+    for (case, plan) in decided {
         let Some(change) = plan.change else { continue };
         if let Some(before) = &case.row {
             let old = held_name(before);
@@ -493,7 +299,6 @@ async fn write_changes(
                 released.push(before.systemuserid);
                 freed.extend(old);
             }
-            slot_freed |= !before.isdisabled && change.after.isdisabled && before.accessmode == NON_INTERACTIVE;
         }
         written.push(change);
     }
@@ -513,9 +318,6 @@ async fn write_changes(
     )
     .await?;
     findings::wake_waiting(&mut *tx, name, &freed).await?;
-    if slot_freed {
-        pending::mark_waiting_for_slot(&mut *tx, name).await?;
-    }
     let logged: Vec<&Change> = written.iter().filter(|change| !change.fields.is_empty()).collect();
     changes::record(&mut *tx, name, &logged, author).await?;
     changes::note_enabled(&mut *tx, name, &logged).await?;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
 
-use super::batch::{RunInfo, View};
+use super::batch::RunInfo;
+use super::case::View;
 use super::judge::Tally;
-use super::pull::Pulled;
+use super::pull::{Problem, Pulled};
 use super::removals::Doubts;
 use super::{Counts, Engine, Outcome, Report, SyncError};
 use crate::domain::environment::{Environment, GroupNesting};
@@ -61,9 +62,15 @@ impl Engine {
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
-        let result = self.run_begun(lease, run, request, &chosen).instrument(span).await;
-        if let Err(error) = &result {
-            warn!(run = run_id, error = %chain(error), "the run broke off; the next one goes on where it stopped");
+        let result = Box::pin(self.run_begun(lease, run, request, &chosen))
+            .instrument(span)
+            .await;
+        if matches!(result, Err(SyncError::Cancelled)) {
+            info!(run = run_id, "stopping; the next run goes on where this one left off");
+            let stopped = ["stopped before its end".to_owned()];
+            let _ = self.end(run, Outcome::Incomplete, &[], &stopped).await;
+        } else if let Err(error) = &result {
+            warn!(run = run_id, error = %chain(error), "the run broke off");
             // Best effort: a run that is left open is closed by the next one.
             let _ = self.end(run, Outcome::Failed, &[], &[chain(error)]).await;
         }
@@ -93,19 +100,11 @@ impl Engine {
     ) -> Result<Report, SyncError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
         self.prepare(run, request.full).await?;
-        let pulled = self.pull(lease).await?;
-        for problem in &pulled.problems {
-            warn!(
-                source = problem.source,
-                detail = problem.detail,
-                "a source could not be read to its end"
-            );
+        let pulled = Box::pin(self.pull(lease)).await?;
+        let mut problems = problem_lines(&pulled.problems);
+        for problem in &problems {
+            warn!(problem, "a source could not be read to its end");
         }
-        let mut problems: Vec<String> = pulled
-            .problems
-            .iter()
-            .map(|p| format!("{}: {}", p.source, p.detail))
-            .collect();
         let doubts = self.doubts().await?;
         problems.extend(doubts.iter().map(|(_, why)| format!("in doubt: {why}")));
 
@@ -231,7 +230,8 @@ impl Engine {
         {
             seen.push(source_finding(&problem.source, &problem.detail));
         }
-        for why in holds {
+        // A dry run leaves no set that somebody could approve.
+        for why in holds.iter().filter(|_| !run.dry_run) {
             seen.push(Seen {
                 object_id: None,
                 code: "removals_held".to_owned(),
@@ -240,6 +240,9 @@ impl Engine {
             });
         }
         let mut tx = self.begin(run.lease).await?;
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
+        }
         // A set that is still held keeps its finding.
         for set in removals::sets(&mut tx, None).await? {
             if set.environment == environment.name && set.run_id != run.run_id {
@@ -250,9 +253,6 @@ impl Engine {
                     detail: set.why,
                 });
             }
-        }
-        if !run.dry_run {
-            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
         }
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -269,6 +269,7 @@ impl Engine {
             .problems
             .iter()
             .filter(|problem| !problem.source.starts_with("group:"))
+            .chain(&pulled.skipped)
             .map(|problem| source_finding(&problem.source, &problem.detail))
             .collect();
         let mut tx = self.begin(run.lease).await?;
@@ -304,6 +305,21 @@ impl Engine {
         tx.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
+}
+
+/// A line for every cause, with the sources that it keeps from being read.
+fn problem_lines(problems: &[Problem]) -> Vec<String> {
+    let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for problem in problems {
+        match causes.iter_mut().find(|(detail, _)| *detail == problem.detail) {
+            Some((_, sources)) => sources.push(&problem.source),
+            None => causes.push((&problem.detail, vec![&problem.source])),
+        }
+    }
+    causes
+        .into_iter()
+        .map(|(detail, sources)| format!("{}: {detail}", sources.join(", ")))
+        .collect()
 }
 
 fn source_finding(source: &str, detail: &str) -> Seen {

@@ -111,8 +111,8 @@ impl Engine {
         let view = view(environment, &known);
         let mut tx = self.begin(None).await?;
         let case = self.look_at(&mut tx, &view, id).await?;
-        let directory_user = case.directory_user();
-        let row = case.row();
+        let directory_user = case.user.clone();
+        let row = case.row.clone();
         if directory_user.is_none() && row.is_none() {
             return Err(SyncError::UnknownUser(user.to_owned()));
         }

@@ -1,10 +1,14 @@
 //! Judging an environment in a run: everybody once per epoch, else whoever is pending.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use super::batch::{Judged, RunInfo, Scope, View};
+use super::batch::{Judged, RunInfo, Scope};
+use super::case::View;
 use super::report::{Counts, ReportedChange};
 use super::{Engine, SyncError};
+use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::plan::Operation;
 use crate::store::environments::Progress;
 use crate::store::pending::Pending;
@@ -23,6 +27,10 @@ pub(super) struct Tally {
     /// Removals that the guard has to decide.
     pub removals: Vec<Removal>,
     late: Vec<Uuid>,
+    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
+    reported: HashSet<(Option<Uuid>, Operation)>,
+    /// Slots that the removals of a dry run would have freed.
+    freed_slots: i64,
 }
 
 impl Tally {
@@ -40,6 +48,14 @@ impl Tally {
     /// Adds what a batch did.
     pub(super) fn add(&mut self, judged: Judged, dry_run: bool) {
         for change in &judged.changes {
+            let after = &change.after;
+            let key = (after.azureactivedirectoryobjectid, change.operation);
+            if dry_run && !self.reported.insert(key) {
+                continue;
+            }
+            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
+                self.freed_slots += 1;
+            }
             match change.operation {
                 Operation::Create => self.counts.created += 1,
                 Operation::Update => self.counts.updated += 1,
@@ -68,8 +84,11 @@ impl Engine {
         progress: &Progress,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
+        // A walk judges everybody after the place where it goes on, whether pending or not.
+        let mut up_to = Uuid::max();
         if progress.judged_epoch < progress.epoch {
             self.walk(view, run, progress, tally).await?;
+            up_to = progress.walk_after.unwrap_or(Uuid::nil());
         }
         let name = &view.environment.name;
         let mut after = None;
@@ -77,10 +96,10 @@ impl Engine {
             self.check_cancelled()?;
             let list = {
                 let mut db = self.store.read().await?;
-                pending::next(&mut db, name, after, BATCH).await?
+                pending::next(&mut db, name, after, up_to, BATCH).await?
             };
-            let Some(last) = list.last() else { return Ok(()) };
-            after = Some(last.object_id);
+            let Some(newest) = list.last() else { return Ok(()) };
+            after = Some(newest.object_id);
             tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
         }
     }
@@ -128,7 +147,8 @@ impl Engine {
         }
     }
 
-    /// Non-interactive users who want one of the few slots, oldest row first: after the removals.
+    /// Non-interactive users who want one of the few slots, oldest row first: after the removals. Whoever waited
+    /// for a slot before is one of them as soon as there is one.
     pub(super) async fn judge_late(
         &self,
         view: &View<'_>,
@@ -136,18 +156,15 @@ impl Engine {
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
         let late = std::mem::take(&mut tally.late);
-        if late.is_empty() {
-            return Ok(());
-        }
-        let ordered: Vec<Pending> = {
+        let freed = tally.freed_slots;
+        let list: Vec<Pending> = {
             let mut db = self.store.read().await?;
-            pending::in_order_of_creation(&mut db, &view.environment.name, &late).await?
+            let is_free = self.free_slots(&mut db, view).await? + freed > 0;
+            pending::in_order_of_creation(&mut db, &view.environment.name, &late, is_free).await?
         };
-        for one in ordered {
-            tally.add(
-                self.judge_batch(view, run, &Scope::Slots(vec![one])).await?,
-                run.dry_run,
-            );
+        if !list.is_empty() {
+            let judged = self.judge_batch(view, run, &Scope::Slots { list, freed }).await?;
+            tally.add(judged, run.dry_run);
         }
         Ok(())
     }

@@ -61,6 +61,8 @@ pub fn describe(error: &GraphError) -> String {
 pub struct Pulled {
     /// What stood in the way.
     pub problems: Vec<Problem>,
+    /// Entries that could not be read and were left out; nothing waits for them.
+    pub skipped: Vec<Problem>,
     /// Whether the users have reached their checkpoint, so that judging may begin.
     pub users_reached: bool,
     /// Roles or SKUs could not be read; their last reading counts.
@@ -117,9 +119,10 @@ impl Engine {
             self.pull_skus(lease),
         );
         match users? {
-            Ok(problem) => {
+            Ok((problem, skipped)) => {
                 pulled.users_reached = true;
                 pulled.problems.extend(problem);
+                pulled.skipped.extend(skipped);
             }
             Err(problem) => pulled.problems.push(problem),
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::batch::{RunInfo, Scope, View};
+use super::batch::{RunInfo, Scope};
+use super::case::View;
 use super::judge::Tally;
 use super::report::ReportedChange;
 use super::{Engine, SyncError};
@@ -123,8 +124,10 @@ impl Engine {
         }
         let ids: Vec<_> = found.iter().map(|removal| removal.systemuserid).collect();
         let decided = removals::states(&mut db, name, &ids).await?;
+        let mut seen = BTreeSet::new();
         Ok(found
             .into_iter()
+            .filter(|removal| seen.insert(removal.systemuserid))
             .filter(|removal| {
                 !decided
                     .iter()

@@ -19,6 +19,9 @@ use crate::telemetry::metrics::Metrics;
 /// How often the loop looks for requests, and for the lease.
 const TICK: Duration = Duration::from_secs(1);
 
+/// After a run that broke off, because the database went away, say, the next begins this soon.
+const RETRY_AFTER_FAILURE: chrono::Duration = chrono::Duration::seconds(10);
+
 /// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
 const JITTER: f64 = 0.1;
 
@@ -143,7 +146,10 @@ impl Schedule {
                     warn!("another process leads now");
                     return;
                 }
-                Err(error) => warn!(error = %chain(&error), "the run broke off; the next one goes on where it stopped"),
+                Err(error) => {
+                    due = Some(engine.clock.now() + RETRY_AFTER_FAILURE);
+                    warn!(error = %chain(&error), "trying again soon");
+                }
             }
             pause(engine, TICK).await;
         }

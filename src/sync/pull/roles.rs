@@ -1,7 +1,8 @@
 //! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. There is
 //! no feed for them, so all are read and the difference is what changed.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ impl Engine {
     }
 
     async fn read_roles(&self, lease: &Lease) -> Result<(), PullError> {
-        let mut holders: HashMap<Uuid, AdminRoles> = HashMap::new();
+        let mut holders: BTreeMap<Uuid, AdminRoles> = BTreeMap::new();
         let mut members: HashMap<Uuid, Vec<Principal>> = HashMap::new();
         for role in AdminRole::ALL {
             for assignment in self.graph.role_assignments(role).await? {
@@ -33,11 +34,12 @@ impl Engine {
                 match assignment.principal.kind {
                     PrincipalKind::User => holders.entry(id).or_default().insert(role),
                     PrincipalKind::Group => {
-                        if !members.contains_key(&id) {
-                            members.insert(id, self.list_members(id).await?);
-                        }
+                        let members = match members.entry(id) {
+                            Entry::Occupied(known) => known.into_mut(),
+                            Entry::Vacant(unknown) => unknown.insert(self.list_members(id).await?),
+                        };
                         // Role-assignable groups cannot be nested: one level is complete.
-                        for member in members[&id].iter().filter(|member| member.kind == PrincipalKind::User) {
+                        for member in members.iter().filter(|member| member.kind == PrincipalKind::User) {
                             holders.entry(member.id).or_default().insert(role);
                         }
                     }

@@ -51,20 +51,35 @@ impl Tally {
 }
 
 impl Engine {
-    /// Reads the users. `Ok(Ok(_))` means that the checkpoint is reached; a problem beside it is one that
-    /// judging need not wait for.
-    pub(super) async fn pull_users(&self, lease: &Lease) -> Result<Result<Option<Problem>, Problem>, SyncError> {
+    /// Reads the users. `Ok(Ok(_))` means that the checkpoint is reached; the first problem beside it is one that
+    /// judging need not wait for, the second names entries that were skipped.
+    pub(super) async fn pull_users(
+        &self,
+        lease: &Lease,
+    ) -> Result<Result<(Option<Problem>, Option<Problem>), Problem>, SyncError> {
         let result = self.follow_users(lease).await;
-        match survive(SOURCE, result)? {
-            Ok(()) => {}
+        let skipped = match survive(SOURCE, result)? {
+            Ok(0) => None,
+            Ok(count) => Some(Problem::new(
+                SOURCE,
+                format!("{count} entries without a usable object id or properties were skipped"),
+            )),
             Err(problem) => return Ok(Err(problem)),
-        }
+        };
         let swept = self.sweep_users(lease).await;
-        Ok(Ok(survive(SOURCE, swept)?.err()))
+        let problem = survive(SOURCE, swept)?.err();
+        let mut db = self.store.read().await?;
+        if problem.is_none() && mirror::no_account_is_readable(&mut db).await? {
+            let detail = "users come without accountEnabled, so nothing can be said of anybody: grant the application \
+                          permission User.Read.All and give admin consent";
+            return Ok(Ok((Some(Problem::new(SOURCE, detail)), skipped)));
+        }
+        Ok(Ok((problem, skipped)))
     }
 
-    /// Follows the feed until it has nothing more to say.
-    async fn follow_users(&self, lease: &Lease) -> Result<(), PullError> {
+    /// Follows the feed until it has nothing more to say. Answers how many entries could not be read.
+    async fn follow_users(&self, lease: &Lease) -> Result<usize, PullError> {
+        let mut skipped = 0;
         let mut checkpoint = self.read_checkpoint(SOURCE).await?;
         if checkpoint.phase != Phase::Full && checkpoint.fingerprint != SELECTION_FINGERPRINT {
             tracing::info!("the selection of user properties has changed: beginning a full round");
@@ -108,6 +123,7 @@ impl Engine {
                     graph.users_delta(Some(&link)).await
                 })));
             }
+            skipped += page.unreadable.len();
             for problem in &page.unreadable {
                 tracing::warn!(problem, "skipping an entry of users/delta");
             }
@@ -116,7 +132,7 @@ impl Engine {
                 .retry(|| self.store_users(lease, checkpoint.clone(), page.clone()))
                 .await?;
             if ended {
-                return Ok(());
+                return Ok(skipped);
             }
         }
     }
@@ -150,7 +166,7 @@ impl Engine {
         let mut tally: Tally = read_tally(&checkpoint);
         if is_full && checkpoint.next_link.is_none() {
             checkpoint.round = checkpoints::next_round(&mut tx).await?;
-            checkpoint.fingerprint = SELECTION_FINGERPRINT.to_owned();
+            SELECTION_FINGERPRINT.clone_into(&mut checkpoint.fingerprint);
             tally = Tally {
                 had_plans: mirror::any_plans(&mut tx).await?,
                 ..Tally::default()

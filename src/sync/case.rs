@@ -1,0 +1,228 @@
+//! One user with everything that is known of it, as the rules want to look at it.
+//!
+//! Rows are locked here and read after that, so that nobody changes what a verdict rests on.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Engine;
+use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::plan::upn::{Claim, blocked};
+use crate::rules::{Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
+use crate::store::subjects::Standing;
+use crate::store::{Connection, StoreError, StoreResult, Transaction, mirror, rows, subjects};
+
+/// What a run knows of an environment while it judges.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(super) struct View<'a> {
+    pub environment: &'a Environment,
+    /// The groups nested in the security group that count.
+    pub nested: Vec<Uuid>,
+    /// The security group itself cannot be read.
+    pub group_unreadable: bool,
+    /// A nested group cannot be read: who is no direct member is in doubt.
+    pub nested_unreadable: bool,
+    pub tenant_marketing: bool,
+    /// Roles or SKUs could not be read in this run.
+    pub stale: bool,
+}
+
+/// One user with everything that is known, before the verdict.
+pub(super) struct Case {
+    pub id: Uuid,
+    pub user: Option<DirectoryUser>,
+    pub row: Option<SystemUser>,
+    standing: Standing,
+    pub name_is_taken: bool,
+    pub slot_is_free: bool,
+}
+
+impl Case {
+    /// A disabled non-interactive user would take one of the few slots if it is enabled.
+    pub(super) fn wants_slot(&self) -> bool {
+        self.row
+            .as_ref()
+            .is_some_and(|row| row.isdisabled && row.accessmode == NON_INTERACTIVE && row.applicationid.is_none())
+    }
+
+    /// The verdict for a trigger.
+    pub(super) fn judge(&self, engine: &Engine, view: &View<'_>, trigger: Trigger, now: DateTime<Utc>) -> Verdict {
+        self.with_subject(engine, view, now, |subject| {
+            evaluate(view.environment, subject, trigger)
+        })
+    }
+
+    /// Puts together what the rules look at.
+    pub(super) fn with_subject<T>(
+        &self,
+        engine: &Engine,
+        view: &View<'_>,
+        now: DateTime<Utc>,
+        look: impl FnOnce(&Subject<'_>) -> T,
+    ) -> T {
+        let mut relation = self.standing.relation;
+        let in_doubt = view.group_unreadable
+            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
+        if in_doubt {
+            relation = GroupRelation::Unreadable;
+        }
+        let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
+        look(&Subject {
+            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            licences: engine.settings.catalogue.judge(plans, engine.settings.viral_counts_as),
+            roles: self.standing.roles,
+            relation,
+            row: self.row.as_ref(),
+            upn_blocked: self.name_is_taken,
+            tenant_marketing: view.tenant_marketing,
+            non_interactive_slot: self.slot_is_free,
+            last_system_administrator: false,
+            stale_sources: view.stale,
+            now,
+        })
+    }
+
+    /// The name the directory wants for the user; none unless the user exists.
+    pub(super) fn wanted_name(&self) -> Option<String> {
+        self.user
+            .as_ref()
+            .filter(|user| user.state == DirectoryState::Present)
+            .and_then(DirectoryUser::upn_key)
+    }
+
+    /// The name its row holds.
+    pub(super) fn held_name(&self) -> Option<String> {
+        self.row.as_ref().and_then(held_name)
+    }
+}
+
+/// The name a row holds: live rows do.
+pub(super) fn held_name(row: &SystemUser) -> Option<String> {
+    row.domainname.as_deref().filter(|_| row.is_live()).map(upn_key)
+}
+
+impl Engine {
+    /// One user as `explain` looks at it: locked and read like any other, with the verdict's neighbours.
+    pub(super) async fn look_at(&self, tx: &mut Transaction, view: &View<'_>, id: Uuid) -> StoreResult<Case> {
+        let slots = self.free_slots(tx, view).await?;
+        let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
+        let blocked = blocked_names(&cases, &keepers);
+        let mut case = cases
+            .into_iter()
+            .find(|case| case.id == id)
+            .ok_or(StoreError::Conflict)?;
+        case.name_is_taken = blocked.contains(&id);
+        case.slot_is_free = slots > 0;
+        Ok(case)
+    }
+
+    /// How many non-interactive users may still be enabled.
+    pub(super) async fn free_slots(&self, db: &mut Connection, view: &View<'_>) -> StoreResult<i64> {
+        let taken = rows::count_non_interactive(db, &view.environment.name).await?;
+        Ok(i64::from(view.environment.non_interactive_cap) - taken)
+    }
+
+    /// Locks the rows of some users and reads what is known of them. Whoever holds a name that one of them wants,
+    /// and moves on, joins the batch, so that a name passes within one transaction. Also answers the names that
+    /// nobody in the batch can have.
+    pub(super) async fn load_cases(
+        &self,
+        tx: &mut Transaction,
+        view: &View<'_>,
+        mut ids: Vec<Uuid>,
+    ) -> StoreResult<(Vec<Case>, BTreeSet<String>)> {
+        let name = &view.environment.name;
+        let mut cases: Vec<Case> = Vec::with_capacity(ids.len());
+        let mut present: HashSet<Uuid> = HashSet::new();
+        let mut asked: HashSet<String> = HashSet::new();
+        let mut keepers: BTreeSet<String> = BTreeSet::new();
+        while !ids.is_empty() {
+            let mut found: HashMap<Uuid, SystemUser> = rows::lock_by_object_ids(&mut *tx, name, &ids)
+                .await?
+                .into_iter()
+                .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row)))
+                .collect();
+            let mut users = mirror::read_users(&mut *tx, &ids).await?;
+            let nested_first = view.environment.group_nesting == GroupNesting::Full;
+            let standings = subjects::read(
+                &mut *tx,
+                &ids,
+                view.environment.security_group,
+                &view.nested,
+                nested_first,
+            )
+            .await?;
+            for id in ids.drain(..).filter(|id| present.insert(*id)) {
+                cases.push(Case {
+                    id,
+                    user: users.remove(&id),
+                    row: found.remove(&id),
+                    standing: standings.get(&id).copied().unwrap_or_default(),
+                    name_is_taken: false,
+                    slot_is_free: false,
+                });
+            }
+            let wanted: Vec<String> = cases
+                .iter()
+                .filter(|case| case.wanted_name() != case.held_name())
+                .filter_map(Case::wanted_name)
+                .filter(|key| asked.insert(key.clone()))
+                .collect();
+            if wanted.is_empty() {
+                break;
+            }
+            let holders = rows::lock_by_upn_keys(&mut *tx, name, &wanted).await?;
+            let holder_ids: Vec<Uuid> = holders
+                .iter()
+                .filter_map(|row| row.azureactivedirectoryobjectid)
+                .collect();
+            let holder_users = mirror::read_users(&mut *tx, &holder_ids).await?;
+            for holder in holders {
+                let user = holder.azureactivedirectoryobjectid.and_then(|id| holder_users.get(&id));
+                let moves = user
+                    .is_some_and(|user| user.state != DirectoryState::Present || user.upn_key() != held_name(&holder));
+                match (holder.azureactivedirectoryobjectid, held_name(&holder)) {
+                    (Some(id), _) if present.contains(&id) => {}
+                    (Some(id), _) if moves => ids.push(id),
+                    (_, Some(name)) => {
+                        keepers.insert(name);
+                    }
+                    (_, None) => {}
+                }
+            }
+        }
+        Ok((cases, keepers))
+    }
+}
+
+/// Whose name is taken by somebody who keeps it.
+pub(super) fn blocked_names(cases: &[Case], keepers: &BTreeSet<String>) -> HashSet<Uuid> {
+    let mut keepers = keepers.clone();
+    let mut claims = Vec::new();
+    for case in cases {
+        let follows = case
+            .row
+            .as_ref()
+            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
+            && case.user.as_ref().is_some_and(|user| {
+                user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
+            });
+        match case.wanted_name() {
+            Some(wanted) if follows => claims.push(Claim {
+                object_id: case.id,
+                wanted,
+                held: case.held_name(),
+                has_row: case.row.is_some(),
+            }),
+            _ if follows => {}
+            _ => keepers.extend(case.held_name()),
+        }
+    }
+    blocked(&claims, &keepers)
+}
