@@ -108,7 +108,7 @@ impl Engine {
                     continue;
                 }
                 Err(error) => {
-                    if is_first && matches!(error, GraphError::Protocol { .. }) && checkpoint.next_link.is_some() {
+                    if is_first && error.is_bad_answer() && checkpoint.next_link.is_some() {
                         // Resumed at this page and failed again: the next run begins the round anew.
                         checkpoint.next_link = None;
                         self.write_checkpoint(lease, &checkpoint).await?;
