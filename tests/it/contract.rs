@@ -21,6 +21,7 @@ mod tokens;
 
 use rollcall::domain::environment::Environment;
 use rollcall::domain::system_user::SystemUser;
+use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::Profile;
 use rollcall::simulator::{Carrying, Effect, Fault, Seen, Settings as SimulatorSettings, When};
 use rollcall::store::Store;
@@ -52,7 +53,17 @@ async fn paged_with(environments: Vec<Environment>, page_size: usize) -> World {
         relations_per_page: page_size,
         ..SimulatorSettings::default()
     };
-    World::with(environments, simulator, NO_LIMITS).await
+    stage(environments, simulator, NO_LIMITS).await
+}
+
+/// Any stage, in a tenant without a Marketing licence: with one, everybody could be let in on demand, and nobody would
+/// ever be unlicensed.
+async fn stage(environments: Vec<Environment>, simulator: SimulatorSettings, limits: Limits) -> World {
+    let world = World::with(environments, simulator, limits).await;
+    let mut skus = world.tenant().skus();
+    skus.retain(|sku| sku.plans.iter().all(|(_, name, _)| !name.contains("Marketing")));
+    world.tenant().set_skus(skus);
+    world
 }
 
 /// So many licensed users, in the order in which pages list them.
@@ -144,7 +155,10 @@ async fn assert_all_enabled(world: &World, users: &[Uuid]) {
         );
     }
     let bound = world
-        .number("select count(*) from rollcall.system_user where azureactivedirectoryobjectid is not null")
+        .number(
+            "select count(*) from rollcall.system_user
+             where environment = 'production' and azureactivedirectoryobjectid is not null",
+        )
         .await;
     assert_eq!(usize::try_from(bound).unwrap(), rows.len(), "one row a user");
 }

@@ -29,7 +29,7 @@ async fn stage(minimal: bool) -> (World, Uuid) {
         minimal_rounds: minimal,
         ..SimulatorSettings::default()
     };
-    let world = World::with(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
+    let world = super::stage(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
     let ada = world.tenant().add_user(everything());
     world.sync_completely().await;
     (world, ada)

@@ -8,7 +8,7 @@ use super::{
     ENVIRONMENT, USERS, asked, assert_all_enabled, forever, forget_requests, heal, once, page, paged, row, staff,
     sync_incompletely,
 };
-use crate::world::{NO_LIMITS, World, open_environment};
+use crate::world::{NO_LIMITS, open_environment};
 
 const TOKEN: &str = "/oauth2/v2.0/token";
 
@@ -61,7 +61,7 @@ async fn item_7_a_token_that_expires_in_mid_round_is_replaced_in_time() {
         latency: Duration::from_secs(900),
         ..SimulatorSettings::default()
     };
-    let world = World::with(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
+    let world = super::stage(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
     let users = staff(&world, 12);
     world.sync_completely().await;
     assert!(asked(&world, TOKEN).len() > 2, "{}", asked(&world, TOKEN).len());
@@ -78,7 +78,7 @@ async fn item_7_a_token_that_dies_early_in_mid_round_is_replaced() {
         page_size: 1,
         ..SimulatorSettings::default()
     };
-    let world = World::with(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
+    let world = super::stage(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
     let users = staff(&world, 6);
     for number in [2, 4, 5] {
         once(&world, page(number), Effect::unauthorized());
