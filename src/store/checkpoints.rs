@@ -146,14 +146,18 @@ pub async fn next_round(db: &mut PgConnection) -> StoreResult<i64> {
         .await?)
 }
 
-/// Forgets every doubt, once what it concerned has been judged and held.
+/// Forgets every doubt, once what it concerned has been judged and held. What was doubted is read anew from its
+/// beginning: a feed of changes would never take back what was wrong.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
-    sqlx::query!("update rollcall.checkpoint set doubt = null where doubt is not null")
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "update rollcall.checkpoint set doubt = null, phase = 'full', next_link = null, delta_link = null
+         where doubt is not null"
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -306,17 +306,3 @@ pub async fn any_plans(db: &mut PgConnection) -> StoreResult<bool> {
     .fetch_one(db)
     .await?)
 }
-
-/// Whether there are present users, and the account state of none of them can be read.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn no_account_is_readable(db: &mut PgConnection) -> StoreResult<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.directory_user where state = 0)
-               and not exists (select from rollcall.directory_user where state = 0 and account_enabled is not null)
-               as "unreadable!""#
-    )
-    .fetch_one(db)
-    .await?)
-}

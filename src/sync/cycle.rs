@@ -121,7 +121,7 @@ impl Engine {
                 let why = self
                     .decide_removals(&view, run, &progress, concerned, &mut tally)
                     .await?;
-                self.judge_late(&view, run, &mut tally).await?;
+                self.judge_waiting(&view, run, &mut tally).await?;
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }

@@ -157,7 +157,7 @@ async fn a_dry_run_commits_mirror_and_checkpoints_and_is_recorded_as_dry() {
     );
     assert_eq!(changes[0].fields["domainname"][1], "ada.lovelace@contoso.example");
     assert_eq!(world.number("select count(*) from rollcall.system_user").await, 0);
-    world.simulator.take_requests();
+    let _ = world.simulator.take_requests();
     assert_eq!(world.sync_completely().await.environments[0].created, 1);
     let pages = world.simulator.requests();
     assert_eq!(

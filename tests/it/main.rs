@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod contract;
 mod dry_run;
 mod fields;
 mod first_sync;

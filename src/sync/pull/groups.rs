@@ -81,7 +81,8 @@ impl Reader<'_> {
                     self.engine.write_checkpoint(self.lease, &checkpoint).await?;
                 }
                 Err(error) => {
-                    if matches!(error, PullError::Graph(GraphError::Protocol { .. })) && checkpoint.next_link.is_some()
+                    if matches!(&error, PullError::Graph(error) if error.is_bad_answer())
+                        && checkpoint.next_link.is_some()
                     {
                         checkpoint.next_link = None;
                         self.engine.write_checkpoint(self.lease, &checkpoint).await?;

@@ -32,6 +32,8 @@ const ALL_MISSING_COUNTS_FROM: u64 = 20;
 struct Tally {
     /// Users that exist.
     present: u64,
+    /// Those of them whose account state could be read.
+    with_account: u64,
     /// Those of them whose plans could be read.
     with_plans: u64,
     /// Whether anybody had a plan when the round began.
@@ -39,6 +41,20 @@ struct Tally {
 }
 
 impl Tally {
+    /// What makes a round that ended so no evidence.
+    fn doubt(self, is_full: bool) -> Option<&'static str> {
+        if self.present > 0 && self.with_account == 0 {
+            Some(
+                "users: nobody who was listed has accountEnabled: grant the application permission User.Read.All and \
+                 give admin consent",
+            )
+        } else if self.plans_vanished(is_full) {
+            Some("licences: no user that was listed has its plans any more")
+        } else {
+            None
+        }
+    }
+
     /// The plans of everybody vanished at once: a withdrawn permission looks like that, not a change of licences.
     fn plans_vanished(self, is_full: bool) -> bool {
         let enough = if is_full {
@@ -68,12 +84,6 @@ impl Engine {
         };
         let swept = self.sweep_users(lease).await;
         let problem = survive(SOURCE, swept)?.err();
-        let mut db = self.store.read().await?;
-        if problem.is_none() && mirror::no_account_is_readable(&mut db).await? {
-            let detail = "users come without accountEnabled, so nothing can be said of anybody: grant the application \
-                          permission User.Read.All and give admin consent";
-            return Ok(Ok((Some(Problem::new(SOURCE, detail)), skipped)));
-        }
         Ok(Ok((problem, skipped)))
     }
 
@@ -99,7 +109,7 @@ impl Engine {
                     continue;
                 }
                 Err(error) => {
-                    if is_first && matches!(error, GraphError::Protocol { .. }) && checkpoint.next_link.is_some() {
+                    if is_first && error.is_bad_answer() && checkpoint.next_link.is_some() {
                         // Resumed at this page and failed again: the next run begins the round anew.
                         checkpoint.next_link = None;
                         self.write_checkpoint(lease, &checkpoint).await?;
@@ -202,8 +212,8 @@ impl Engine {
                     checkpoint.phase = Phase::Sweep;
                     environments::judge_everyone(&mut tx, &self.settings.names()).await?;
                 }
-                if tally.plans_vanished(is_full) {
-                    checkpoint.doubt = Some("licences: no user that was listed has its plans any more".to_owned());
+                if let Some(doubt) = tally.doubt(is_full) {
+                    checkpoint.doubt = Some(doubt.to_owned());
                 }
             }
             Next::End => return Err(StoreError::Conflict),
@@ -282,6 +292,15 @@ fn id_of(change: &UserChange) -> Uuid {
     }
 }
 
+/// Whether a property that every user has was told, or is known from before.
+fn is_readable<T>(patch: &Patch<T>, is_full: bool) -> bool {
+    match patch {
+        Patch::Value(_) => true,
+        Patch::Null => false,
+        Patch::Absent => !is_full,
+    }
+}
+
 /// Applies a page to what the mirror knows, in the order sent, and lists who exists.
 fn absorb(
     items: Vec<UserChange>,
@@ -296,12 +315,8 @@ fn absorb(
         match item {
             UserChange::Present(patch) => {
                 tally.present += 1;
-                let readable = match patch.usable_plans {
-                    Patch::Value(_) => true,
-                    Patch::Null => false,
-                    Patch::Absent => !is_full,
-                };
-                tally.with_plans += u64::from(readable);
+                tally.with_account += u64::from(is_readable(&patch.account_enabled, is_full));
+                tally.with_plans += u64::from(is_readable(&patch.usable_plans, is_full));
                 let user = users
                     .entry(id)
                     .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
