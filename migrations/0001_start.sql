@@ -51,6 +51,12 @@ create table rollcall.directory_group_member (
     primary key (group_id, object_id)
 );
 
+-- Users who came back from deletedItems. They keep their memberships, but listings left them out while they were
+-- deleted, and no feed of a group tells of them: their groups are asked for once.
+create table rollcall.directory_returned (
+    object_id uuid primary key
+);
+
 -- Who holds an administrator role now, directly or through a role-assignable group.
 create table rollcall.directory_role_member (
     object_id uuid primary key,

@@ -73,6 +73,64 @@ pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) ->
     .await?)
 }
 
+/// Notes users who came back from deletedItems, so that their groups are asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_returned(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+    if !ids.is_empty() {
+        sqlx::query!(
+            "insert into rollcall.directory_returned select * from unnest($1::uuid[]) on conflict do nothing",
+            ids
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The users whose groups have to be asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
+    Ok(
+        sqlx::query_scalar!("select object_id from rollcall.directory_returned order by object_id")
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// Takes in the groups of a user who came back: of the groups `read`, those and no others. Returns whether this is
+/// news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_returned(db: &mut PgConnection, user: Uuid, read: &[Uuid], joined: &[Uuid]) -> StoreResult<bool> {
+    sqlx::query!("delete from rollcall.directory_returned where object_id = $1", user)
+        .execute(&mut *db)
+        .await?;
+    let lost = sqlx::query!(
+        "update rollcall.directory_group_member set is_member = false
+         where object_id = $1 and group_id = any($2) and group_id <> all($3) and is_member",
+        user,
+        read,
+        joined
+    )
+    .execute(&mut *db)
+    .await?;
+    let won = sqlx::query!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
+         select distinct id, $1::uuid, true from unnest($2::uuid[]) as g (id)
+         on conflict (group_id, object_id) do update set is_member = true where not m.is_member",
+        user,
+        joined
+    )
+    .execute(db)
+    .await?;
+    Ok(lost.rows_affected() + won.rows_affected() > 0)
+}
+
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
 ///

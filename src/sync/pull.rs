@@ -3,6 +3,7 @@
 
 mod feed;
 mod groups;
+mod returned;
 mod roles;
 mod skus;
 mod users;
@@ -131,6 +132,7 @@ impl Engine {
         pulled.nested = nested;
         pulled.unreadable_groups = unreadable;
         pulled.problems.extend(problems);
+        pulled.problems.extend(self.pull_returned(lease, &pulled.nested).await?);
         if let Err(problem) = roles? {
             pulled.stale = true;
             pulled.problems.push(problem);
