@@ -46,6 +46,9 @@ impl Engine {
             Ok(problem) => Ok((true, problem)),
             Err(PullError::Run(error)) => Err(error),
             Err(PullError::Graph(error)) => {
+                if matches!(error, GraphError::Forbidden { .. }) {
+                    reader.note_unreadable().await?;
+                }
                 if matches!(error, GraphError::NotFound { .. }) {
                     reader.note_gone().await?;
                     let detail = format!(
@@ -227,6 +230,7 @@ impl Reader<'_> {
                 checkpoint.delta_link = Some(link);
                 checkpoint.delta_since = Some(now);
                 checkpoint.reached_at = Some(now);
+                checkpoint.readable = true;
             }
             Next::End => return Err(StoreError::Conflict),
         }
@@ -262,6 +266,13 @@ impl Reader<'_> {
         checkpoint.phase = Phase::Full;
         checkpoint.next_link = None;
         checkpoint.delta_link = None;
+        checkpoint.readable = false;
+        self.engine.write_checkpoint(self.lease, &checkpoint).await
+    }
+
+    /// The group may not be read: whoever decides between two runs shall know.
+    async fn note_unreadable(&self) -> Result<(), SyncError> {
+        let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
         checkpoint.readable = false;
         self.engine.write_checkpoint(self.lease, &checkpoint).await
     }
