@@ -52,24 +52,6 @@ pub async fn add_members(
     Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
 }
 
-/// Makes one user a member of those of some groups that are mirrored.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn rejoin(db: &mut PgConnection, user: Uuid, groups: &[Uuid]) -> StoreResult<()> {
-    sqlx::query!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member, seen_round)
-         select g.id, $1::uuid, true, c.round from unnest($2::uuid[]) as g (id)
-         join rollcall.checkpoint c on c.source = 'group:' || g.id
-         on conflict (group_id, object_id) do update set is_member = true, seen_round = excluded.seen_round",
-        user,
-        groups
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Takes members away; returns the ids for which this is news.
 ///
 /// # Errors

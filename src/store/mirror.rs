@@ -291,38 +291,6 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
     Ok(swept.rows_affected())
 }
 
-/// Takes in who is soft-deleted and was never seen, so that a restored user can be told from a new one.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn note_deleted(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -> StoreResult<()> {
-    sqlx::query!(
-        "insert into rollcall.directory_user (id, state, deleted_at, plan_set, seen_round)
-         select id, 1, at, $3::uuid, $4::bigint from unnest($1::uuid[], $2::timestamptz[]) as d (id, at)
-         on conflict do nothing",
-        &deleted.iter().map(|user| user.id).collect::<Vec<_>>(),
-        &deleted.iter().map(|user| user.deleted_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
-        plan_set_id(&[]),
-        round
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Those of some users who are soft-deleted, as far as the mirror knows.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn soft_deleted(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        "select id from rollcall.directory_user where id = any($1) and state = 1 order by id",
-        ids
-    )
-    .fetch_all(db)
-    .await?)
-}
-
 /// Whether the account state of any present user could not be read.
 ///
 /// # Errors

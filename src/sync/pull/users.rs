@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::{Problem, PullError, survive};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{Link, Next, Page, Patch, PrincipalKind, Removal, UserChange};
+use crate::domain::feed::{Link, Next, Page, Patch, Removal, UserChange};
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, environments, groups, mirror, pending};
+use crate::store::{StoreError, StoreResult, environments, mirror, pending};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
@@ -138,46 +138,13 @@ impl Engine {
                 tracing::warn!(problem, "skipping an entry of users/delta");
             }
             let ended = matches!(page.next, Next::Delta(_));
-            let regained = self.regained_groups(&page).await?;
             checkpoint = self
-                .retry(|| self.store_users(lease, checkpoint.clone(), page.clone(), &regained))
+                .retry(|| self.store_users(lease, checkpoint.clone(), page.clone()))
                 .await?;
             if ended {
                 return Ok(skipped);
             }
         }
-    }
-
-    /// The groups of those users of a page who come back from deletion. Their memberships have outlasted it, and
-    /// neither a listing of the time between nor any later change names them.
-    async fn regained_groups(&self, page: &Page<UserChange>) -> Result<Vec<(Uuid, Vec<Uuid>)>, PullError> {
-        let environments = &self.settings.environments;
-        if environments.iter().all(|(known, _)| known.security_group.is_none()) {
-            return Ok(Vec::new());
-        }
-        let present: Vec<Uuid> = page
-            .items
-            .iter()
-            .filter(|item| matches!(item, UserChange::Present(_)))
-            .map(id_of)
-            .collect();
-        let restored = {
-            let mut db = self.store.read().await?;
-            mirror::soft_deleted(&mut db, &present).await?
-        };
-        let mut regained = Vec::new();
-        for user in restored {
-            match self.graph.user_member_of(user).await {
-                Ok(of) => {
-                    let groups = of.into_iter().filter(|group| group.kind == PrincipalKind::Group);
-                    regained.push((user, groups.map(|group| group.id).collect()));
-                }
-                // Deleted again: a tombstone follows.
-                Err(GraphError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(regained)
     }
 
     /// A link died: go back to the last delta link, or begin a full round.
@@ -203,7 +170,6 @@ impl Engine {
         lease: &Lease,
         mut checkpoint: Checkpoint,
         page: Page<UserChange>,
-        regained: &[(Uuid, Vec<Uuid>)],
     ) -> StoreResult<Checkpoint> {
         let mut tx = self.begin(lease).await?;
         let is_full = checkpoint.phase == Phase::Full;
@@ -227,9 +193,6 @@ impl Engine {
             .collect();
         let changed_ids: Vec<Uuid> = changed.iter().map(|user| user.id).collect();
         mirror::write_users(&mut tx, &changed, checkpoint.round).await?;
-        for (user, of) in regained {
-            groups::rejoin(&mut tx, *user, of).await?;
-        }
         if checkpoint.phase != Phase::Delta {
             let written: HashSet<Uuid> = changed_ids.iter().copied().collect();
             let seen: Vec<Uuid> = listed.into_iter().filter(|id| !written.contains(id)).collect();
@@ -263,15 +226,23 @@ impl Engine {
     }
 
     /// After a full round: whoever was not listed is soft-deleted or gone. If deletedItems cannot be read,
-    /// nobody is. Who is soft-deleted is noted in any case, so that a restored user can be told from a new one.
+    /// nobody is.
     async fn sweep_users(&self, lease: &Lease) -> Result<(), PullError> {
         let mut checkpoint = self.read_checkpoint(SOURCE).await?;
         if checkpoint.phase != Phase::Sweep {
             return Ok(());
         }
-        let deleted = self.graph.deleted_users().await?;
         let mut tx = self.begin(lease).await?;
-        if mirror::has_unseen(&mut tx, checkpoint.round).await? {
+        let unseen = mirror::has_unseen(&mut tx, checkpoint.round).await?;
+        tx.rollback().await.map_err(StoreError::from)?;
+        let deleted = if unseen {
+            self.graph.deleted_users().await?
+        } else {
+            Vec::new()
+        };
+
+        let mut tx = self.begin(lease).await?;
+        if unseen {
             let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
             if listed == 0 && present > 0 {
                 checkpoint.doubt = Some(format!(
@@ -284,7 +255,6 @@ impl Engine {
             }
             tracing::info!(swept, "users that a full round did not list");
         }
-        mirror::note_deleted(&mut tx, checkpoint.round, &deleted).await?;
         checkpoint.phase = Phase::Delta;
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await.map_err(StoreError::from)?;
