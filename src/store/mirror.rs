@@ -94,6 +94,9 @@ impl From<UserRow> for DirectoryUser {
 /// # Errors
 /// When the database does not answer.
 pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = sqlx::query_as!(
         UserRow,
         r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",

@@ -5,5 +5,9 @@
 
 mod architecture;
 mod contract;
+mod dry_run;
+mod fields;
 mod first_sync;
+mod guard;
+mod slots;
 mod world;

@@ -3,12 +3,11 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose what changes in between. A group that is gone or may not be read is not an empty group.
 
-use std::collections::HashSet;
-
 use uuid::Uuid;
 
+use super::feed::Feed;
 use super::{Problem, PullError};
-use crate::domain::feed::{GroupChange, Link, Next, Page, Principal};
+use crate::domain::feed::{GroupChange, Next, Page, Principal};
 use crate::graph::GraphError;
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
@@ -105,23 +104,14 @@ impl Reader<'_> {
             checkpoint.delta_since = Some(self.engine.clock.now());
             checkpoint.next_link = None;
         }
-        let mut seen: HashSet<Link> = HashSet::new();
+        let (graph, group) = (self.engine.graph.clone(), self.group);
+        let mut feed = Feed::begin("groups/{id}/members", checkpoint.next_link.clone(), move |at| {
+            let graph = graph.clone();
+            async move { graph.group_members(group, at.as_ref()).await }
+        });
         loop {
             self.engine.check_cancelled()?;
-            let page = self
-                .engine
-                .graph
-                .group_members(self.group, checkpoint.next_link.as_ref())
-                .await?;
-            if let Next::Page(link) = &page.next
-                && !seen.insert(link.clone())
-            {
-                return Err(GraphError::Protocol {
-                    endpoint: "groups/{id}/members",
-                    what: "a next link that came before".to_owned(),
-                }
-                .into());
-            }
+            let page = feed.next().await?;
             *checkpoint = self
                 .engine
                 .retry(|| self.store_listing(checkpoint.clone(), page.clone()))
@@ -146,7 +136,7 @@ impl Reader<'_> {
         }
         listed += page.items.len() as u64;
         let had_members = listed > 0 || groups::has_members(&mut tx, self.group).await?;
-        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round).await?;
+        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round, true).await?;
         if was_read_before {
             pending::mark(&mut tx, &self.environments, &joined).await?;
         }
@@ -177,23 +167,21 @@ impl Reader<'_> {
 
     /// The changes. Answers true when there are no more.
     async fn follow(&self, checkpoint: &mut Checkpoint) -> Result<bool, PullError> {
-        let mut seen: HashSet<Link> = HashSet::new();
+        let Some(at) = checkpoint.next_link.clone().or(checkpoint.delta_link.clone()) else {
+            checkpoint.phase = Phase::Full;
+            return Ok(false);
+        };
+        let graph = self.engine.graph.clone();
+        let mut feed = Feed::begin("groups/delta", Some(at), move |at| {
+            let graph = graph.clone();
+            async move {
+                let at = at.ok_or(GraphError::Cancelled)?;
+                graph.group_delta(&at).await
+            }
+        });
         loop {
             self.engine.check_cancelled()?;
-            let Some(at) = checkpoint.next_link.as_ref().or(checkpoint.delta_link.as_ref()) else {
-                checkpoint.phase = Phase::Full;
-                return Ok(false);
-            };
-            let page = self.engine.graph.group_delta(at).await?;
-            if let Next::Page(link) = &page.next
-                && !seen.insert(link.clone())
-            {
-                return Err(GraphError::Protocol {
-                    endpoint: "groups/delta",
-                    what: "a next link that came before".to_owned(),
-                }
-                .into());
-            }
+            let page = feed.next().await?;
             if page
                 .items
                 .iter()
@@ -217,7 +205,7 @@ impl Reader<'_> {
     async fn store_changes(&self, mut checkpoint: Checkpoint, page: Page<GroupChange>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
         for change in page.items.into_iter().filter(|change| change.group == self.group) {
-            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round).await?;
+            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round, false).await?;
             let left = groups::remove_members(&mut tx, self.group, &change.left).await?;
             pending::mark(&mut tx, &self.environments, &joined).await?;
             pending::mark(&mut tx, &self.environments, &left).await?;

@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::feed::Feed;
 use super::{Problem, PullError, survive};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{Link, Next, Page, Patch, Removal, UserChange};
+use crate::domain::feed::{Next, Page, Patch, Removal, UserChange};
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
@@ -96,25 +96,16 @@ impl Engine {
             begin_round(&mut checkpoint);
         }
         let mut restarts = 0;
-        let mut seen_links: HashSet<Link> = HashSet::new();
-        let mut prefetched: Option<AbortOnDropHandle<Result<Page<UserChange>, GraphError>>> = None;
         let mut is_first = true;
+        let mut feed = self.users_feed(&checkpoint);
         loop {
             self.check_cancelled()?;
-            let at = checkpoint.next_link.clone().or_else(|| match checkpoint.phase {
-                Phase::Full => None,
-                Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
-            });
-            let answer = match prefetched.take() {
-                Some(page) => page.await.unwrap_or(Err(GraphError::Cancelled)),
-                None => self.graph.users_delta(at.as_ref()).await,
-            };
-            let page = match answer.and_then(|page| refuse_loop(page, &mut seen_links)) {
+            let page = match feed.next().await {
                 Ok(page) => page,
                 Err(GraphError::LinkExpired { cause, .. }) if restarts < MAX_RESTARTS => {
                     restarts += 1;
-                    seen_links.clear();
                     self.fall_back(lease, &mut checkpoint, cause).await?;
+                    feed = self.users_feed(&checkpoint);
                     continue;
                 }
                 Err(error) => {
@@ -127,12 +118,6 @@ impl Engine {
                 }
             };
             is_first = false;
-            if let Next::Page(link) = &page.next {
-                let (graph, link) = (self.graph.clone(), link.clone());
-                prefetched = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    graph.users_delta(Some(&link)).await
-                })));
-            }
             skipped += page.unreadable.len();
             for problem in &page.unreadable {
                 tracing::warn!(problem, "skipping an entry of users/delta");
@@ -145,6 +130,19 @@ impl Engine {
                 return Ok(skipped);
             }
         }
+    }
+
+    /// The feed from where its checkpoint stands.
+    fn users_feed(&self, checkpoint: &Checkpoint) -> Feed<UserChange> {
+        let at = checkpoint.next_link.clone().or_else(|| match checkpoint.phase {
+            Phase::Full => None,
+            Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
+        });
+        let graph = self.graph.clone();
+        Feed::begin("users/delta", at, move |at| {
+            let graph = graph.clone();
+            async move { graph.users_delta(at.as_ref()).await }
+        })
     }
 
     /// A link died: go back to the last delta link, or begin a full round.
@@ -291,17 +289,6 @@ fn id_of(change: &UserChange) -> Uuid {
     match change {
         UserChange::Present(patch) => patch.id,
         UserChange::Removed { id, .. } => *id,
-    }
-}
-
-/// A next link that came up before in this run would go round for ever.
-fn refuse_loop(page: Page<UserChange>, seen: &mut HashSet<Link>) -> Result<Page<UserChange>, GraphError> {
-    match &page.next {
-        Next::Page(link) if !seen.insert(link.clone()) => Err(GraphError::Protocol {
-            endpoint: "users/delta",
-            what: "a next link that came before".to_owned(),
-        }),
-        _ => Ok(page),
     }
 }
 
