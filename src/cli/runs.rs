@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::error::CliResult;
 use super::output::{or_dash, print_json, table};
-use super::{CliError, Context, Output, wire};
+use super::{CliError, Context, Output, sync, wire};
 use crate::store::{Store, removals, runs};
 use crate::sync::approval::Decision;
 
@@ -128,8 +128,9 @@ async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
         run.trigger,
         if run.dry_run { " (dry run)" } else { "" }
     );
-    for (name, counts) in run.counts.as_object().into_iter().flatten() {
-        println!("  {name}: {counts}");
+    let counts = sync::counts_of(&run.counts);
+    if !counts.is_empty() {
+        print!("\n{}", sync::counts_table(&counts));
     }
     for problem in &run.problems {
         println!("  problem: {problem}");

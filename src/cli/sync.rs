@@ -142,12 +142,7 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
 }
 
 fn report_of(run: i64, outcome: &str, dry_run: bool, counts: &serde_json::Value, problems: Vec<String>) -> Report {
-    let environments: Vec<Counts> = counts
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, counts)| serde_json::from_value(counts.clone()).ok())
-        .collect();
+    let environments = counts_of(counts);
     Report {
         run,
         outcome: match outcome {
@@ -162,6 +157,16 @@ fn report_of(run: i64, outcome: &str, dry_run: bool, counts: &serde_json::Value,
         problems,
         changes: None,
     }
+}
+
+/// The counts of a run as they are stored.
+pub fn counts_of(counts: &serde_json::Value) -> Vec<Counts> {
+    counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, counts)| serde_json::from_value(counts.clone()).ok())
+        .collect()
 }
 
 /// Prints a run for people.
@@ -201,8 +206,34 @@ pub fn print_report(report: &Report) {
             );
         }
     }
-    let rows: Vec<Vec<String>> = report
-        .environments
+    println!("{}", counts_table(&report.environments));
+    for problem in &report.problems {
+        println!("{problem}");
+    }
+    let run = report.run;
+    let kind = if report.dry_run { "Dry run" } else { "Run" };
+    let held: u64 = report.environments.iter().map(|counts| counts.held).sum();
+    match report.outcome {
+        Outcome::Complete => println!("{kind} {run} is complete."),
+        Outcome::Held if report.dry_run => {
+            println!("{kind} {run} is complete: a real one would hold {held} removals until somebody approves them.");
+        }
+        Outcome::Held => println!(
+            "{kind} {run} holds removals: see `rollcall runs show {run}`, then `rollcall runs approve {run}` or `reject`."
+        ),
+        Outcome::Incomplete => {
+            println!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
+            if report.holds && !report.dry_run {
+                println!("It also holds removals: see `rollcall runs show {run}`.");
+            }
+        }
+        Outcome::Failed => println!("{kind} {run} broke off; the next run goes on where it stopped."),
+    }
+}
+
+/// What a run did, by environment.
+pub fn counts_table(environments: &[Counts]) -> String {
+    let rows: Vec<Vec<String>> = environments
         .iter()
         .map(|counts| {
             let skipped: Vec<String> = counts
@@ -225,37 +256,14 @@ pub fn print_report(report: &Report) {
             ]
         })
         .collect();
-    println!(
-        "{}",
-        table(
-            &[
-                "ENVIRONMENT",
-                "CREATED",
-                "UPDATED",
-                "ENABLED",
-                "DISABLED",
-                "HELD",
-                "SKIPPED"
-            ],
-            &rows
-        )
-    );
-    for problem in &report.problems {
-        println!("{problem}");
-    }
-    let run = report.run;
-    let kind = if report.dry_run { "Dry run" } else { "Run" };
-    match report.outcome {
-        Outcome::Complete => println!("{kind} {run} is complete."),
-        Outcome::Held => println!(
-            "{kind} {run} holds removals: see `rollcall runs show {run}`, then `rollcall runs approve {run}` or `reject`."
-        ),
-        Outcome::Incomplete => {
-            println!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
-            if report.holds {
-                println!("It also holds removals: see `rollcall runs show {run}`.");
-            }
-        }
-        Outcome::Failed => println!("{kind} {run} broke off; the next run goes on where it stopped."),
-    }
+    let heading = [
+        "ENVIRONMENT",
+        "CREATED",
+        "UPDATED",
+        "ENABLED",
+        "DISABLED",
+        "HELD",
+        "SKIPPED",
+    ];
+    table(&heading, &rows)
 }

@@ -59,7 +59,7 @@ pub enum GraphError {
         code: String,
     },
     /// Throttled, broken or out of reach, after every permitted repetition.
-    #[error("reach {endpoint} ({reason})")]
+    #[error("reach {} ({reason})", name(endpoint))]
     Unavailable {
         /// The endpoint's template; `token` for the token service.
         endpoint: &'static str,
@@ -93,6 +93,15 @@ pub enum GraphError {
     /// The settings cannot work.
     #[error("use the Graph settings: {0}")]
     Settings(String),
+}
+
+/// An endpoint for people: a template speaks for itself, except the token service's.
+fn name(endpoint: &'static str) -> &'static str {
+    if endpoint == "token" {
+        "the token service"
+    } else {
+        endpoint
+    }
 }
 
 /// What went wrong below HTTP, without the URL.

@@ -1,14 +1,37 @@
 //! What can go wrong with the database, and what to do about it.
 
+use std::fmt;
+
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What the driver said, once: of an error of the server, its message and its code.
+#[derive(Debug)]
+pub struct Said(sqlx::Error);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                write!(f, "{} (SQLSTATE {code})", database.message())
+            }
+            sqlx::Error::Io(error) => error.fmt(f),
+            sqlx::Error::Tls(error) => write!(f, "TLS: {error}"),
+            sqlx::Error::Configuration(error) => error.fmt(f),
+            error => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Said {}
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or has gone away.
     #[error("reach the database")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Said),
     /// Somebody else wrote the same rows at the same time; the transaction can simply be repeated.
     #[error("write rows that somebody else has changed meanwhile")]
     Conflict,
@@ -20,7 +43,7 @@ pub enum StoreError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// Anything else the database said.
     #[error("use the database")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Said),
 }
 
 impl StoreError {
@@ -72,9 +95,9 @@ impl From<sqlx::Error> for StoreError {
                         || code == "25P03"
                         || code == "3D000" =>
                     {
-                        Self::Unavailable(error)
+                        Self::Unavailable(Said(error))
                     }
-                    _ => Self::Database(error),
+                    _ => Self::Database(Said(error)),
                 }
             }
             sqlx::Error::Io(_)
@@ -83,8 +106,8 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_)
-            | sqlx::Error::Configuration(_) => Self::Unavailable(error),
-            _ => Self::Database(error),
+            | sqlx::Error::Configuration(_) => Self::Unavailable(Said(error)),
+            _ => Self::Database(Said(error)),
         }
     }
 }

@@ -73,6 +73,64 @@ pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) ->
     .await?)
 }
 
+/// Notes users who came back from deletedItems, so that their groups are asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_returned(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+    if !ids.is_empty() {
+        sqlx::query!(
+            "insert into rollcall.directory_returned select * from unnest($1::uuid[]) on conflict do nothing",
+            ids
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The users whose groups have to be asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
+    Ok(
+        sqlx::query_scalar!("select object_id from rollcall.directory_returned order by object_id")
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// Takes in the groups of a user who came back: of the groups `read`, those and no others. Returns whether this is
+/// news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_returned(db: &mut PgConnection, user: Uuid, read: &[Uuid], joined: &[Uuid]) -> StoreResult<bool> {
+    sqlx::query!("delete from rollcall.directory_returned where object_id = $1", user)
+        .execute(&mut *db)
+        .await?;
+    let lost = sqlx::query!(
+        "update rollcall.directory_group_member set is_member = false
+         where object_id = $1 and group_id = any($2) and group_id <> all($3) and is_member",
+        user,
+        read,
+        joined
+    )
+    .execute(&mut *db)
+    .await?;
+    let won = sqlx::query!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
+         select distinct id, $1::uuid, true from unnest($2::uuid[]) as g (id)
+         on conflict (group_id, object_id) do update set is_member = true where not m.is_member",
+        user,
+        joined
+    )
+    .execute(db)
+    .await?;
+    Ok(lost.rows_affected() + won.rows_affected() > 0)
+}
+
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
 ///
@@ -122,15 +180,20 @@ pub async fn set_owners(db: &mut PgConnection, group: Uuid, owners: &[Principal]
     Ok(lost.into_iter().chain(won).collect())
 }
 
-/// Whether a group has any member, as far as the mirror knows.
+/// Whether any of some objects that are or were members of a group is a group itself.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn has_members(db: &mut PgConnection, group: Uuid) -> StoreResult<bool> {
+pub async fn any_group_among(db: &mut PgConnection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
+    if members.is_empty() {
+        return Ok(false);
+    }
     Ok(sqlx::query_scalar!(
         r#"select exists (
-               select from rollcall.directory_group_member where group_id = $1 and is_member) as "any!""#,
-        group
+               select from rollcall.directory_group_member
+               where group_id = $1 and object_id = any($2) and is_group) as "any!""#,
+        group,
+        members
     )
     .fetch_one(db)
     .await?)

@@ -242,19 +242,6 @@ pub async fn mark_seen(db: &mut PgConnection, ids: &[Uuid], round: i64) -> Store
     Ok(())
 }
 
-/// Whether any user that may still be thought to exist was not listed in a round.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn has_unseen(db: &mut PgConnection, round: i64) -> StoreResult<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.directory_user where seen_round < $1 and state < 2) as "unseen!""#,
-        round
-    )
-    .fetch_one(db)
-    .await?)
-}
-
 /// How many present users a round listed, and how many present users the mirror held before it.
 ///
 /// # Errors
@@ -271,6 +258,8 @@ pub async fn count_seen(db: &mut PgConnection, round: i64) -> StoreResult<(i64, 
 }
 
 /// After a complete full round: whoever was not listed is soft-deleted if deletedItems names it, else gone.
+/// Whoever is only known from deletedItems is noted, so that a return can be told from a beginning.
+/// Returns how many were known and were not listed.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -288,6 +277,17 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
         round,
         &ids,
         &times as &[Option<DateTime<Utc>>]
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.directory_user (id, state, deleted_at, plan_set, seen_round)
+         select distinct on (id) id, 1, at, $4::uuid, $1::bigint from unnest($2::uuid[], $3::timestamptz[]) as d (id, at)
+         on conflict do nothing",
+        round,
+        &ids,
+        &times as &[Option<DateTime<Utc>>],
+        plan_set_id(&[])
     )
     .execute(db)
     .await?;

@@ -10,6 +10,7 @@ use super::judge::Tally;
 use super::report::ReportedChange;
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
 use crate::plan::guard::{Load, admit};
 use crate::store::environments::Progress;
 use crate::store::removals::Removal;
@@ -156,13 +157,19 @@ impl Engine {
             let concerned = collected.iter().filter(|removal| reasons.contains(&removal.reason));
             tally.counts.held += concerned.clone().count() as u64;
             if run.dry_run {
+                let ids: Vec<Uuid> = concerned.clone().map(|removal| removal.object_id).collect();
+                let rows = rows::lock_by_object_ids(&mut tx, name, &ids).await?;
                 tally
                     .changes
-                    .extend(concerned.map(|removal| held_change(name, removal)));
+                    .extend(concerned.map(|removal| held_change(name, removal, &rows)));
             } else {
                 removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
             }
-            tracing::warn!(environment = %name, why, "removals are held until somebody approves them");
+            if run.dry_run {
+                tracing::info!(environment = %name, why, "a run would hold removals");
+            } else {
+                tracing::warn!(environment = %name, why, "removals are held until somebody approves them");
+            }
         }
         if !run.dry_run {
             removals::close_empty_sets(&mut tx, name, run.now).await?;
@@ -190,12 +197,13 @@ impl Engine {
     }
 }
 
-fn held_change(environment: &str, removal: &Removal) -> ReportedChange {
+fn held_change(environment: &str, removal: &Removal, rows: &[SystemUser]) -> ReportedChange {
+    let row = rows.iter().find(|row| row.systemuserid == removal.systemuserid);
     ReportedChange {
         environment: environment.to_owned(),
         systemuserid: removal.systemuserid,
         azureactivedirectoryobjectid: Some(removal.object_id),
-        domainname: None,
+        domainname: row.and_then(|row| row.domainname.clone()),
         operation: "disable",
         reason: Some(removal.reason.clone()),
         held: true,

@@ -4,10 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod binary;
 mod contract;
+mod crash;
 mod dry_run;
 mod fields;
 mod first_sync;
 mod guard;
+mod property;
+mod scale;
 mod slots;
 mod world;

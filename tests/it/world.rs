@@ -33,7 +33,7 @@ pub fn start() -> DateTime<Utc> {
 
 /// A stage with everything a test touches.
 pub struct World {
-    pub simulator: Simulator,
+    pub simulator: Arc<Simulator>,
     pub engine: Engine,
     pub clock: Clock,
     pub lease: Lease,
@@ -69,13 +69,23 @@ impl World {
             ..simulator
         })
         .unwrap();
-        let database = test_database_from(migrate, "it").await.unwrap();
+        Self::around(Arc::new(simulator), clock, settings(environments, limits)).await
+    }
+
+    /// Another stage with an empty database, on the same clock, around the same tenant, and with the same settings.
+    pub async fn beside(&self) -> Self {
+        let settings = (*self.engine.settings).clone();
+        Self::around(Arc::clone(&self.simulator), self.clock.clone(), settings).await
+    }
+
+    async fn around(simulator: Arc<Simulator>, clock: Clock, settings: Settings) -> Self {
+        let database = migrated_database().await;
         let store = Store::connect(&database.url, 5).await.unwrap();
         let engine = Engine {
             graph: graph(&simulator, clock.clone()),
             store,
             clock: clock.clone(),
-            settings: Arc::new(settings(environments, limits)),
+            settings: Arc::new(settings),
             cancel: CancellationToken::new(),
         };
         let Attempt::Leading(lease) = schedule::try_lead(&engine, "test", false).await.unwrap() else {
@@ -228,6 +238,11 @@ impl World {
         self.engine.store.close().await;
         self.database.drop_database().await.unwrap();
     }
+}
+
+/// A database with the migrations applied.
+pub async fn migrated_database() -> TestDatabase {
+    test_database_from(migrate, "it").await.unwrap()
 }
 
 async fn migrate(url: String) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ use crate::domain::feed::{Next, Page, Patch, Removal, UserChange};
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, environments, mirror, pending};
+use crate::store::{StoreError, StoreResult, environments, groups, mirror, pending};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
@@ -191,6 +191,14 @@ impl Engine {
             .collect();
         let changed_ids: Vec<Uuid> = changed.iter().map(|user| user.id).collect();
         mirror::write_users(&mut tx, &changed, checkpoint.round).await?;
+        let came_back = |user: &&DirectoryUser| {
+            user.state == DirectoryState::Present
+                && known
+                    .get(&user.id)
+                    .is_some_and(|known| known.state != DirectoryState::Present)
+        };
+        let returned: Vec<Uuid> = changed.iter().filter(came_back).map(|user| user.id).collect();
+        groups::note_returned(&mut tx, &returned).await?;
         if checkpoint.phase != Phase::Delta {
             let written: HashSet<Uuid> = changed_ids.iter().copied().collect();
             let seen: Vec<Uuid> = listed.into_iter().filter(|id| !written.contains(id)).collect();
@@ -230,27 +238,18 @@ impl Engine {
         if checkpoint.phase != Phase::Sweep {
             return Ok(());
         }
-        let mut tx = self.begin(lease).await?;
-        let unseen = mirror::has_unseen(&mut tx, checkpoint.round).await?;
-        tx.rollback().await.map_err(StoreError::from)?;
-        let deleted = if unseen {
-            self.graph.deleted_users().await?
-        } else {
-            Vec::new()
-        };
+        let deleted = self.graph.deleted_users().await?;
 
         let mut tx = self.begin(lease).await?;
-        if unseen {
-            let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
-            if listed == 0 && present > 0 {
-                checkpoint.doubt = Some(format!(
-                    "users: the directory listed nobody, where there had been {present}"
-                ));
-            }
-            let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
-            if swept > 0 {
-                environments::judge_everyone(&mut tx, &self.settings.names()).await?;
-            }
+        let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
+        if listed == 0 && present > 0 {
+            checkpoint.doubt = Some(format!(
+                "users: the directory listed nobody, where there had been {present}"
+            ));
+        }
+        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
+        if swept > 0 {
+            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
             tracing::info!(swept, "users that a full round did not list");
         }
         checkpoint.phase = Phase::Delta;
@@ -324,13 +323,14 @@ fn absorb(
                 listed.push(id);
             }
             UserChange::Removed { reason, .. } => {
-                // A tombstone for somebody never seen is legal and means nothing.
-                if !users.contains_key(&id) && !known.contains_key(&id) {
+                // A tombstone for somebody never seen is legal, and matters only if she may come back.
+                if reason == Removal::Gone && !users.contains_key(&id) && !known.contains_key(&id) {
                     continue;
                 }
                 let user = users
                     .entry(id)
                     .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
+                user.id = id;
                 user.state = match reason {
                     Removal::SoftDeleted => DirectoryState::SoftDeleted,
                     Removal::Gone => DirectoryState::Gone,

@@ -1,0 +1,77 @@
+//! The groups of users who came back from deletedItems.
+//!
+//! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
+//! when she returns (contract, section 3). So whoever returns is asked for directly.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use super::{Problem, PullError, survive};
+use crate::graph::GraphError;
+use crate::store::lease::Lease;
+use crate::store::{StoreError, groups, pending};
+use crate::sync::{Engine, SyncError};
+
+/// How many users are asked for at once: few come back, and Graph counts each.
+const AT_ONCE: usize = 8;
+
+impl Engine {
+    /// Asks for the groups of everybody who came back; `closures` are the groups that are read.
+    pub(super) async fn pull_returned(
+        &self,
+        lease: &Lease,
+        closures: &HashMap<Uuid, Vec<Uuid>>,
+    ) -> Result<Option<Problem>, SyncError> {
+        let result = self.ask_for_returned(lease, closures).await;
+        Ok(survive("users", result)?.err())
+    }
+
+    async fn ask_for_returned(&self, lease: &Lease, closures: &HashMap<Uuid, Vec<Uuid>>) -> Result<(), PullError> {
+        let returned = {
+            let mut db = self.store.read().await?;
+            groups::returned(&mut db).await?
+        };
+        let read: BTreeSet<Uuid> = closures
+            .iter()
+            .flat_map(|(root, nested)| nested.iter().chain([root]))
+            .copied()
+            .collect();
+        let read: Vec<Uuid> = read.into_iter().collect();
+        for users in returned.chunks(AT_ONCE) {
+            self.check_cancelled()?;
+            let answers = join_all(users.iter().map(async |user| {
+                if read.is_empty() {
+                    return Ok(Vec::new());
+                }
+                self.graph.user_member_of(*user).await
+            }))
+            .await;
+            for (user, answer) in users.iter().zip(answers) {
+                let member_of = match answer {
+                    Ok(member_of) => member_of,
+                    // Gone again, which the users' feed tells too: what is known stands.
+                    Err(GraphError::NotFound { .. }) => {
+                        let mut tx = self.begin(lease).await?;
+                        groups::settle_returned(&mut tx, *user, &[], &[]).await?;
+                        tx.commit().await.map_err(StoreError::from)?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let joined: Vec<Uuid> = member_of
+                    .iter()
+                    .map(|group| group.id)
+                    .filter(|id| read.contains(id))
+                    .collect();
+                let mut tx = self.begin(lease).await?;
+                if groups::settle_returned(&mut tx, *user, &read, &joined).await? {
+                    pending::mark(&mut tx, &self.settings.names(), &[*user]).await?;
+                }
+                tx.commit().await.map_err(StoreError::from)?;
+            }
+        }
+        Ok(())
+    }
+}
