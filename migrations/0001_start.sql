@@ -51,6 +51,8 @@ create table rollcall.directory_group_member (
     primary key (group_id, object_id)
 );
 
+create index directory_group_owner on rollcall.directory_group_member (group_id, object_id) where is_owner;
+
 -- Users who came back from deletedItems. They keep their memberships, but listings left them out while they were
 -- deleted, and no feed of a group tells of them: their groups are asked for once.
 create table rollcall.directory_returned (
@@ -94,13 +96,15 @@ create table rollcall.environment (
     walk_after uuid,
     judged_at timestamptz,                   -- when everyone was last judged
     is_set_up boolean not null default false,
-    enabled_rows bigint not null default 0   -- with an object id; see enabled_delta
+    enabled_rows bigint not null default 0,  -- with an object id; see enabled_delta
+    bound_rows bigint not null default 0     -- all rows with an object id
 );
 
--- Changes of environment.enabled_rows, added up at the start of each run: a counter nobody waits for.
+-- Changes of environment.enabled_rows and bound_rows, added up at the start of each run: counters nobody waits for.
 create table rollcall.enabled_delta (
     environment text not null,
-    delta bigint not null
+    delta bigint not null,
+    bound bigint not null default 0
 );
 
 create sequence rollcall.pending_version;
@@ -292,6 +296,7 @@ declare
     before jsonb := '{}';
     changed jsonb;
     delta bigint := 0;
+    bound bigint := 0;
 begin
     if tg_op <> 'INSERT' then
         if tg_op = 'UPDATE' and new is not distinct from old then
@@ -299,6 +304,7 @@ begin
         end if;
         before := to_jsonb(old);
         delta := -(not old.isdisabled and old.azureactivedirectoryobjectid is not null)::int;
+        bound := -(old.azureactivedirectoryobjectid is not null)::int;
     end if;
     if tg_op <> 'DELETE' then
         -- A hold disables the row at once, whoever sets it.
@@ -319,9 +325,10 @@ begin
             new.modifiedby := session_user;
         end if;
         delta := delta + (not new.isdisabled and new.azureactivedirectoryobjectid is not null)::int;
+        bound := bound + (new.azureactivedirectoryobjectid is not null)::int;
     end if;
-    if delta <> 0 then
-        insert into rollcall.enabled_delta values (coalesce(new.environment, old.environment), delta);
+    if delta <> 0 or bound <> 0 then
+        insert into rollcall.enabled_delta values (coalesce(new.environment, old.environment), delta, bound);
     end if;
     select coalesce(jsonb_object_agg(key, jsonb_build_array(before -> key, value)), '{}') into changed
     from jsonb_each(case when tg_op = 'DELETE' then '{}' else to_jsonb(new) end)

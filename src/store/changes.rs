@@ -91,10 +91,19 @@ pub async fn note_enabled(db: &mut PgConnection, environment: &str, changes: &[&
             Operation::Update => 0,
         })
         .sum();
-    if delta != 0 {
-        sqlx::query!("insert into rollcall.enabled_delta values ($1, $2)", environment, delta)
-            .execute(db)
-            .await?;
+    let bound = changes
+        .iter()
+        .filter(|change| change.operation == Operation::Create && change.after.azureactivedirectoryobjectid.is_some())
+        .count();
+    if delta != 0 || bound != 0 {
+        sqlx::query!(
+            "insert into rollcall.enabled_delta values ($1, $2, $3)",
+            environment,
+            delta,
+            i64::try_from(bound).unwrap_or(i64::MAX)
+        )
+        .execute(db)
+        .await?;
     }
     Ok(())
 }

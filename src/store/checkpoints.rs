@@ -176,6 +176,19 @@ pub async fn doubts(db: &mut PgConnection) -> StoreResult<Vec<(String, String)>>
     .collect())
 }
 
+/// Lets the users begin a full round, unless one is under way.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin_full_round_of_users(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Lets every feed begin a full round.
 ///
 /// # Errors

@@ -46,10 +46,12 @@ pub async fn register(
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "with folded as (delete from rollcall.enabled_delta where environment = $1 returning delta),
-              total as (select coalesce(sum(delta), 0)::bigint as delta from folded)
-         update rollcall.environment set enabled_rows = enabled_rows + total.delta from total
-         where name = $1 and total.delta <> 0",
+        "with folded as (delete from rollcall.enabled_delta where environment = $1 returning delta, bound),
+              total as (select coalesce(sum(delta), 0)::bigint as delta, coalesce(sum(bound), 0)::bigint as bound
+                        from folded)
+         update rollcall.environment
+         set enabled_rows = enabled_rows + total.delta, bound_rows = bound_rows + total.bound from total
+         where name = $1 and (total.delta <> 0 or total.bound <> 0)",
         name
     )
     .execute(&mut *db)
@@ -65,6 +67,23 @@ pub async fn register(
         is_set_up: row.is_set_up,
         enabled_rows: row.enabled_rows,
     })
+}
+
+/// Counts an environment's rows with an object id: enabled, disabled.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_rows(db: &mut PgConnection, name: &str) -> StoreResult<(i64, i64)> {
+    let counts = sqlx::query!(
+        r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
+           from (select enabled_rows as enabled, bound_rows as bound from rollcall.environment where name = $1
+                 union all
+                 select delta, bound from rollcall.enabled_delta where environment = $1) as counted"#,
+        name
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((counts.enabled, counts.bound - counts.enabled))
 }
 
 /// Asks for everyone to be judged anew, in all environments or some.

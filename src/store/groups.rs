@@ -180,15 +180,20 @@ pub async fn set_owners(db: &mut PgConnection, group: Uuid, owners: &[Principal]
     Ok(lost.into_iter().chain(won).collect())
 }
 
-/// Whether a group has any member, as far as the mirror knows.
+/// Whether any of some objects that are or were members of a group is a group itself.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn has_members(db: &mut PgConnection, group: Uuid) -> StoreResult<bool> {
+pub async fn any_group_among(db: &mut PgConnection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
+    if members.is_empty() {
+        return Ok(false);
+    }
     Ok(sqlx::query_scalar!(
         r#"select exists (
-               select from rollcall.directory_group_member where group_id = $1 and is_member) as "any!""#,
-        group
+               select from rollcall.directory_group_member
+               where group_id = $1 and object_id = any($2) and is_group) as "any!""#,
+        group,
+        members
     )
     .fetch_one(db)
     .await?)

@@ -294,6 +294,19 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
     Ok(swept.rows_affected())
 }
 
+/// Whether the account state of any present user could not be read.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_unreadable(db: &mut PgConnection) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from rollcall.directory_user where state = 0 and account_enabled is null) as "any!""#
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// Whether any present user has a usable plan.
 ///
 /// # Errors

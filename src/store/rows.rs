@@ -189,21 +189,6 @@ pub async fn count_non_interactive(db: &mut PgConnection, environment: &str) -> 
     .await?)
 }
 
-/// Rows per environment: enabled and disabled.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<(i64, i64)> {
-    let row = sqlx::query!(
-        r#"select count(*) filter (where not isdisabled) as "enabled!", count(*) filter (where isdisabled) as "disabled!"
-           from rollcall.system_user where environment = $1 and deletedstate = 0"#,
-        environment
-    )
-    .fetch_one(db)
-    .await?;
-    Ok((row.enabled, row.disabled))
-}
-
 /// Whether any row but some is licensed.
 ///
 /// # Errors

@@ -143,7 +143,9 @@ impl Engine {
             Removals::Collect
         };
         let slots_are_open = matches!(scope, Scope::Slots { .. });
-        let blocked = blocked_names(&cases, taken_names);
+        let blocked = blocked_names(&cases, taken_names, |case| {
+            case.judge(self, view, Trigger::Background, run.now).outcome == Outcome::Create
+        });
         for mut case in cases {
             if case.wants_slot() && !slots_are_open {
                 draft.judged.late.push(case.id);

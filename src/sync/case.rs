@@ -112,7 +112,7 @@ impl Engine {
     pub(super) async fn look_at(&self, tx: &mut Transaction, view: &View<'_>, id: Uuid) -> StoreResult<Case> {
         let slots = self.free_slots(tx, view).await?;
         let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
-        let blocked = blocked_names(&cases, &keepers);
+        let blocked = blocked_names(&cases, &keepers, |_| true);
         let mut case = cases
             .into_iter()
             .find(|case| case.id == id)
@@ -202,10 +202,19 @@ impl Engine {
 }
 
 /// Whose name is taken by somebody who keeps it.
-pub(super) fn blocked_names(cases: &[Case], keepers: &BTreeSet<String>) -> HashSet<Uuid> {
+pub(super) fn blocked_names(
+    cases: &[Case],
+    keepers: &BTreeSet<String>,
+    gets_row: impl Fn(&Case) -> bool,
+) -> HashSet<Uuid> {
     let mut keepers = keepers.clone();
+    let wanted: Vec<Option<String>> = cases.iter().map(Case::wanted_name).collect();
+    let mut wanted_by: HashMap<&String, u32> = HashMap::new();
+    for name in wanted.iter().flatten() {
+        *wanted_by.entry(name).or_default() += 1;
+    }
     let mut claims = Vec::new();
-    for case in cases {
+    for (case, wanted) in cases.iter().zip(&wanted) {
         let follows = case
             .row
             .as_ref()
@@ -213,13 +222,18 @@ pub(super) fn blocked_names(cases: &[Case], keepers: &BTreeSet<String>) -> HashS
             && case.user.as_ref().is_some_and(|user| {
                 user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
             });
-        match case.wanted_name() {
-            Some(wanted) if follows => claims.push(Claim {
-                object_id: case.id,
-                wanted,
-                held: case.held_name(),
-                has_row: case.row.is_some(),
-            }),
+        match wanted {
+            Some(wanted) if follows => {
+                let has_row = case.row.is_some();
+                if has_row || wanted_by.get(wanted).is_none_or(|count| *count == 1) || gets_row(case) {
+                    claims.push(Claim {
+                        object_id: case.id,
+                        wanted: wanted.clone(),
+                        held: case.held_name(),
+                        has_row,
+                    });
+                }
+            }
             _ if follows => {}
             _ => keepers.extend(case.held_name()),
         }

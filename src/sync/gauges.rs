@@ -2,7 +2,7 @@
 
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
-use crate::store::{checkpoints, findings, removals, rows, runs};
+use crate::store::{checkpoints, environments, findings, removals, rows, runs};
 use crate::telemetry::metrics::Metrics;
 
 /// Reads and sets them.
@@ -14,7 +14,7 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     let mut db = engine.store.read().await?;
     for (environment, _) in &engine.settings.environments {
         let name = &environment.name;
-        let (enabled, disabled) = rows::count(&mut db, name).await?;
+        let (enabled, disabled) = environments::count_rows(&mut db, name).await?;
         Metrics.users(name, enabled, disabled);
         Metrics.non_interactive(name, rows::count_non_interactive(&mut db, name).await?);
     }

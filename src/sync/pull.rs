@@ -152,7 +152,6 @@ impl Engine {
         let mut problems = Vec::new();
         let mut unreadable = BTreeSet::new();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
-        let before = self.closures().await?;
         loop {
             let closures = self.closures().await?;
             let wanted: BTreeSet<Uuid> = closures
@@ -162,7 +161,6 @@ impl Engine {
                 .collect();
             let fresh: Vec<Uuid> = wanted.difference(&done).copied().collect();
             if fresh.is_empty() {
-                self.judge_changed_closures(lease, &before, &closures).await?;
                 return Ok((closures, unreadable, problems));
             }
             let results = join_all(fresh.iter().map(|&group| {
@@ -215,32 +213,5 @@ impl Engine {
             })
             .map(|(environment, _)| environment.name.clone())
             .collect()
-    }
-
-    /// A group that was put into or taken out of another moves many users at once: everyone is judged.
-    async fn judge_changed_closures(
-        &self,
-        lease: &Lease,
-        before: &HashMap<Uuid, Vec<Uuid>>,
-        after: &HashMap<Uuid, Vec<Uuid>>,
-    ) -> Result<(), SyncError> {
-        let changed: Vec<String> = self
-            .settings
-            .environments
-            .iter()
-            .filter(|(environment, _)| environment.group_nesting != GroupNesting::Ignore)
-            .filter(|(environment, _)| {
-                environment
-                    .security_group
-                    .is_some_and(|group| before.get(&group) != after.get(&group))
-            })
-            .map(|(environment, _)| environment.name.clone())
-            .collect();
-        if !changed.is_empty() {
-            let mut tx = self.begin(lease).await?;
-            crate::store::environments::judge_everyone(&mut tx, &changed).await?;
-            tx.commit().await.map_err(crate::store::StoreError::from)?;
-        }
-        Ok(())
     }
 }

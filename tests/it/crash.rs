@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng, SeedableRng};
 use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;
-use rollcall::simulator::tenant::{LARGE_GROUP, TokenDeath};
+use rollcall::simulator::tenant::{LARGE_GROUP, SMALL_GROUP, TokenDeath};
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Child;
@@ -110,7 +110,9 @@ impl Stage {
         let rest = format!(
             "[guard]\nmax_disables = 1000000\nmax_disable_percent = 100.0\n\n\
              [[environment]]\nname = \"production\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
-             [[environment]]\nname = \"sandbox\"\nkind = \"sandbox\"\n"
+             [[environment]]\nname = \"sandbox\"\nkind = \"sandbox\"\n\n\
+             [[environment]]\nname = \"pilot\"\nkind = \"sandbox\"\nsecurity_group = \"{SMALL_GROUP}\"\n\
+             group_nesting = \"full\"\n"
         );
         Installation::new(&self.simulator, database, &rest)
     }
@@ -363,6 +365,7 @@ async fn an_incremental_sync_that_is_killed_anywhere_ends_as_if_it_had_not_been(
     let database = gated_database().await;
     stage.sync(&database.url).await;
     stage.change(300);
+    stage.simulator.tenant().add_member(SMALL_GROUP, LARGE_GROUP);
     stage.simulator.configure(|settings| settings.page_size = 10);
     stage.kill_at_many_points(&database.url).await;
     database.drop_database().await.unwrap();

@@ -12,5 +12,6 @@ mod fields;
 mod first_sync;
 mod guard;
 mod property;
+mod scale;
 mod slots;
 mod world;

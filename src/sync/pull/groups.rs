@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::feed::Feed;
 use super::{Problem, PullError};
+use crate::domain::environment::GroupNesting;
 use crate::domain::feed::{GroupChange, Next, Page, Principal};
 use crate::graph::GraphError;
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, environments, groups, pending};
+use crate::store::{StoreError, StoreResult, Transaction, environments, groups, pending};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
@@ -45,6 +46,9 @@ impl Engine {
             Ok(problem) => Ok((true, problem)),
             Err(PullError::Run(error)) => Err(error),
             Err(PullError::Graph(error)) => {
+                if matches!(error, GraphError::Forbidden { .. }) {
+                    reader.note_unreadable().await?;
+                }
                 if matches!(error, GraphError::NotFound { .. }) {
                     reader.note_gone().await?;
                     let detail = format!(
@@ -132,10 +136,9 @@ impl Reader<'_> {
             listed = 0;
         }
         listed += page.items.len() as u64;
-        let had_members = listed > 0 || groups::has_members(&mut tx, self.group).await?;
         let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round, true).await?;
         if was_read_before {
-            pending::mark(&mut tx, &self.environments, &joined).await?;
+            self.note_moved(&mut tx, &joined).await?;
         }
         checkpoint.value = Some(serde_json::json!(listed));
         checkpoint.readable = true;
@@ -143,14 +146,14 @@ impl Reader<'_> {
             checkpoint.next_link = Some(link);
         } else {
             let left = groups::sweep_members(&mut tx, self.group, checkpoint.round).await?;
-            if listed == 0 && had_members && was_read_before {
+            if listed == 0 && !left.is_empty() && was_read_before {
                 checkpoint.doubt = Some(format!(
                     "the listing of group {} came back empty, where it had {} members",
                     self.group,
                     left.len()
                 ));
             }
-            pending::mark(&mut tx, &self.environments, &left).await?;
+            self.note_moved(&mut tx, &left).await?;
             if !was_read_before {
                 environments::judge_everyone(&mut tx, &self.environments).await?;
             }
@@ -204,8 +207,8 @@ impl Reader<'_> {
         for change in page.items.into_iter().filter(|change| change.group == self.group) {
             let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round, false).await?;
             let left = groups::remove_members(&mut tx, self.group, &change.left).await?;
-            pending::mark(&mut tx, &self.environments, &joined).await?;
-            pending::mark(&mut tx, &self.environments, &left).await?;
+            self.note_moved(&mut tx, &joined).await?;
+            self.note_moved(&mut tx, &left).await?;
         }
         let now = self.engine.clock.now();
         match page.next {
@@ -215,12 +218,32 @@ impl Reader<'_> {
                 checkpoint.delta_link = Some(link);
                 checkpoint.delta_since = Some(now);
                 checkpoint.reached_at = Some(now);
+                checkpoint.readable = true;
             }
             Next::End => return Err(StoreError::Conflict),
         }
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok(checkpoint)
+    }
+
+    /// Who joined or left is judged again. A group that did moves many users at once: everyone is judged, wherever
+    /// nested members count.
+    async fn note_moved(&self, tx: &mut Transaction, members: &[Uuid]) -> StoreResult<()> {
+        pending::mark(&mut *tx, &self.environments, members).await?;
+        if groups::any_group_among(&mut *tx, self.group, members).await? {
+            let nesting: Vec<String> = self
+                .engine
+                .settings
+                .environments
+                .iter()
+                .filter(|(environment, _)| environment.group_nesting != GroupNesting::Ignore)
+                .map(|(environment, _)| environment.name.clone())
+                .filter(|name| self.environments.contains(name))
+                .collect();
+            environments::judge_everyone(&mut *tx, &nesting).await?;
+        }
+        Ok(())
     }
 
     /// The owners, whole: there are few, and they matter for access on demand only. Some kinds of group have none
@@ -250,6 +273,13 @@ impl Reader<'_> {
         checkpoint.phase = Phase::Full;
         checkpoint.next_link = None;
         checkpoint.delta_link = None;
+        checkpoint.readable = false;
+        self.engine.write_checkpoint(self.lease, &checkpoint).await
+    }
+
+    /// The group may not be read: whoever decides between two runs shall know.
+    async fn note_unreadable(&self) -> Result<(), SyncError> {
+        let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
         checkpoint.readable = false;
         self.engine.write_checkpoint(self.lease, &checkpoint).await
     }

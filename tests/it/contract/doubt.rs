@@ -1,8 +1,12 @@
 //! Doubt is not evidence (rules.md, section 11): what a source says that cannot be meant disables nobody by itself.
 //! It is held for a person, the run says it is incomplete, and what was doubted is read anew by the next run.
 
+use std::time::Duration;
+
+use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
+use rollcall::sync::Outcome;
 use rollcall::sync::approval::Decision;
 use uuid::Uuid;
 
@@ -346,6 +350,78 @@ async fn one_user_whose_account_state_cannot_be_read_is_left_alone() {
         disabled(&world, users[0]).await.as_deref(),
         Some("directory_account_disabled")
     );
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_could_not_be_read_is_asked_for_anew_when_everyone_is_judged_anew() {
+    let world = paged(2).await;
+    let users = staff(&world, 4);
+    once(
+        &world,
+        super::page(2),
+        Effect::rewrite(|page| page["value"][0]["accountEnabled"] = serde_json::Value::Null),
+    );
+    world.sync_completely().await;
+    assert!(!has_row(&world, users[2]).await);
+    let finding = format!("directory_unavailable production {}", users[2]);
+    assert_eq!(world.findings().await, [finding]);
+    world.assert_settled().await;
+
+    world.advance(Duration::from_secs(25 * 3600));
+    world.sync_completely().await;
+    assert_all_enabled(&world, &users).await;
+    assert!(world.findings().await.is_empty());
+    world.assert_settled().await;
+    world.advance(Duration::from_secs(25 * 3600));
+    super::forget_requests(&world);
+    world.assert_settled().await;
+    assert_eq!(
+        super::beginnings(&super::asked(&world, USERS)),
+        0,
+        "nobody is missing any more"
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_removal_approved_while_its_group_cannot_be_read_waits_until_it_can() {
+    let simulator = SimulatorSettings {
+        users: 0,
+        ..SimulatorSettings::default()
+    };
+    let limits = Limits {
+        max_disables: 0,
+        ..NO_LIMITS
+    };
+    let world = super::stage(vec![guarded_environment(ENVIRONMENT, GATE)], simulator, limits).await;
+    let users = staff(&world, 3);
+    world.tenant().create_group_with_id(GATE, "Gate");
+    world.tenant().add_members(GATE, users.iter().copied());
+    world.sync_completely().await;
+    world.tenant().remove_member(GATE, users[0]);
+    let held = world.sync().await;
+    assert_eq!(held.outcome, Outcome::Held);
+    world.simulator.configure(|settings| {
+        settings.permissions.remove("GroupMember.Read.All");
+    });
+    sync_incompletely(&world).await;
+    let approve = async || {
+        let decided = world
+            .engine
+            .decide(held.run, None, Decision::Approve, "admin@contoso.example");
+        decided.await.unwrap()[0].disabled
+    };
+    assert_eq!(approve().await, 0);
+    assert_all_enabled(&world, &users).await;
+
+    // What was approved is spent; the removal is found anew and held anew.
+    world.simulator.configure(|settings| {
+        settings.permissions.insert("GroupMember.Read.All".to_owned());
+    });
+    let again = world.sync().await;
+    assert_eq!((again.outcome, again.environments[0].held), (Outcome::Held, 1));
     world.assert_settled().await;
     world.end().await;
 }

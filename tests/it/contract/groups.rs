@@ -294,6 +294,57 @@ async fn item_9_a_soft_deleted_member_is_disabled_and_needs_no_new_membership_wh
     world.end().await;
 }
 
+/// A member who is away when the group is listed, in the first round or after a dead token, is let in when she is
+/// back, although no change of the group tells of her.
+#[tokio::test]
+async fn item_9_a_soft_deleted_user_still_in_members_is_let_in_when_restored() {
+    for resync in [false, true] {
+        let (world, users) = gate(3).await;
+        let outside = licensed(world.tenant(), "Out", "Side");
+        for user in [users[0], outside] {
+            world.tenant().soft_delete(user);
+        }
+        let report = world.sync_completely().await;
+        assert_eq!(report.environments[0].created, 2);
+        assert!(report.environments[0].skipped.is_empty(), "{report:?}");
+        world.assert_settled().await;
+        for user in [users[0], outside] {
+            world.tenant().restore(user);
+        }
+        if resync {
+            world
+                .tenant()
+                .expire_tokens(rollcall::simulator::tenant::TokenDeath::Gone);
+        }
+        let report = world.sync_completely().await;
+        assert_eq!(report.environments[0].created, 1);
+        assert_all_enabled(&world, &users).await;
+        assert!(!has_row(&world, outside).await);
+        world.assert_settled().await;
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn item_9_a_restored_member_whose_groups_cannot_be_read_waits_for_the_next_run() {
+    let (world, users) = gate(3).await;
+    world.tenant().soft_delete(users[0]);
+    world.sync_completely().await;
+    world.tenant().restore(users[0]);
+    forever(
+        &world,
+        When::path("/users/{id}/memberOf"),
+        Effect::error(503, "serviceNotAvailable"),
+    );
+    sync_incompletely(&world).await;
+    assert_all_enabled(&world, &users[1..]).await;
+    heal(&world);
+    world.sync_completely().await;
+    assert_all_enabled(&world, &users).await;
+    world.assert_settled().await;
+    world.end().await;
+}
+
 #[tokio::test]
 async fn item_9_a_purged_member_leaves_the_group_quietly() {
     let (world, users) = gate(4).await;

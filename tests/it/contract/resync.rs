@@ -117,13 +117,15 @@ async fn item_4_nobody_is_swept_while_deleted_items_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn item_4_a_resync_that_misses_nobody_does_not_ask_for_deleted_items() {
+async fn item_4_deleted_items_are_asked_for_once_a_full_round_and_never_else() {
     let world = paged(3).await;
     let users = staff(&world, 4);
     world.sync_completely().await;
+    world.assert_settled().await;
+    assert_eq!(asked(&world, DELETED_ITEMS).len(), 1);
     world.tenant().expire_tokens(TokenDeath::Gone);
     world.sync_completely().await;
-    assert!(asked(&world, DELETED_ITEMS).is_empty());
+    assert_eq!(asked(&world, DELETED_ITEMS).len(), 2);
     assert_all_enabled(&world, &users).await;
     world.assert_settled().await;
     world.end().await;

@@ -1,0 +1,173 @@
+//! Cost follows change, not size: ten changes cost the same in a tenant of a thousand users and of twenty thousand.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rollcall::clock::Clock;
+use rollcall::simulator::Settings as SimulatorSettings;
+use rollcall::simulator::tenant::{LARGE_GROUP, Profile, Tenant, User};
+use rollcall::store::Store;
+use rollcall::sync::gauges;
+use uuid::Uuid;
+
+use crate::world::{NO_LIMITS, World, guarded_environment, open_environment};
+
+/// Rows that a cycle with ten changes may read and write in the large tenant, small tables that are scanned included:
+/// a fortieth of the tenant.
+const MOST_READ: i64 = 500;
+const MOST_WRITTEN: i64 = 200;
+
+/// How much more the large tenant may cost than the small one, in which PostgreSQL rather scans what fits a page.
+const SLACK: i64 = 50;
+
+/// What a cycle did to a table: rows read by scan, read by index, written.
+type Touched = BTreeMap<String, [i64; 3]>;
+
+struct Cost {
+    requests: u64,
+    touched: Touched,
+}
+
+impl Cost {
+    fn read(&self) -> i64 {
+        self.touched
+            .values()
+            .map(|[scanned, fetched, _]| scanned + fetched)
+            .sum()
+    }
+
+    fn written(&self) -> i64 {
+        self.touched.values().map(|[.., written]| written).sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_changes_cost_the_same_in_a_tenant_of_any_size() {
+    let (small, large) = tokio::join!(costs(1_000), costs(20_000));
+    let table = side_by_side(&small, &large);
+    println!("{table}");
+    for (small, large) in small.iter().zip(&large) {
+        assert_eq!(small.requests, large.requests, "{table}");
+        assert!(large.read() <= small.read() + SLACK, "{table}");
+        assert!(large.written() <= small.written() + SLACK, "{table}");
+    }
+    let [idle, busy] = &large;
+    assert!(busy.requests <= idle.requests + 2, "{table}");
+    assert!(idle.read() <= MOST_READ && idle.written() <= MOST_WRITTEN, "{table}");
+    assert!(busy.read() <= MOST_READ && busy.written() <= MOST_WRITTEN, "{table}");
+}
+
+/// An idle cycle and one with ten changes.
+async fn costs(users: u64) -> [Cost; 2] {
+    let simulator = SimulatorSettings {
+        users,
+        page_size: 1_000,
+        gzip: false,
+        ..SimulatorSettings::default()
+    };
+    let environments = vec![
+        guarded_environment("production", LARGE_GROUP),
+        open_environment("sandbox"),
+    ];
+    let mut world = World::with(environments, simulator, NO_LIMITS).await;
+    world.tenant().furnish();
+    world.sync_completely().await;
+    // A plan for a small table that has become large is only as good as its statistics.
+    world.execute("analyze").await;
+    measure(&mut world).await;
+    let idle = measure(&mut world).await;
+    change(world.tenant());
+    let busy = measure(&mut world).await;
+    world.end().await;
+    [idle, busy]
+}
+
+/// The same ten changes, whatever the size.
+fn change(tenant: &Tenant) {
+    let user = |position| tenant.user_id_at(position).unwrap();
+    for position in [20, 21, 22] {
+        tenant.update_user(user(position), |user| user.job_title = Some("Something new".to_owned()));
+    }
+    tenant.update_user(user(23), |user| {
+        user.account_enabled = Some(user.account_enabled == Some(false))
+    });
+    tenant.give_profile(user(24), Profile::Unlicensed);
+    tenant.give_profile(user(25), Profile::E5PowerApps);
+    let new = tenant.add_user(User::named("Nora", "Newcomer"));
+    tenant.give_profile(new, Profile::E5PowerApps);
+    tenant.soft_delete(user(26));
+    let members = tenant.members(LARGE_GROUP).unwrap();
+    let outsider = (30..).map(user).find(|id| !members.contains(id)).unwrap();
+    tenant.add_member(LARGE_GROUP, outsider);
+    tenant.remove_member(LARGE_GROUP, insider(&members, &user));
+}
+
+fn insider(members: &[Uuid], user: &impl Fn(usize) -> Uuid) -> Uuid {
+    (40..).map(user).find(|id| members.contains(id)).unwrap()
+}
+
+/// One cycle as the daemon makes it, the gauges included.
+async fn measure(world: &mut World) -> Cost {
+    reconnect(world).await;
+    let (requests, before) = (sent(world), touched(world).await);
+    world.sync_completely().await;
+    gauges::refresh(&world.engine).await.unwrap();
+    let requests = sent(world) - requests;
+    reconnect(world).await;
+    let after = touched(world).await;
+    let difference = |(table, counts): (String, [i64; 3])| {
+        let before = before.get(&table).copied().unwrap_or_default();
+        let counts = [0, 1, 2].map(|at: usize| counts[at] - before[at]);
+        (table, counts)
+    };
+    Cost {
+        requests,
+        touched: after.into_iter().map(difference).collect(),
+    }
+}
+
+fn sent(world: &World) -> u64 {
+    world.simulator.request_counts().values().sum()
+}
+
+/// Ends the engine's connections and makes new ones: a backend tells what it counted at the latest when it ends.
+async fn reconnect(world: &mut World) {
+    world.engine.store.close().await;
+    for _ in 0..1_000 {
+        let count =
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+                     and application_name = 'rollcall'";
+        if world.number(count).await == 0 {
+            break;
+        }
+        Clock::system().sleep(std::time::Duration::from_millis(5)).await;
+    }
+    world.engine.store = Store::connect(world.database_url(), 5).await.unwrap();
+}
+
+async fn touched(world: &World) -> Touched {
+    let query = "select json_build_array(relname, seq_tup_read, coalesce(idx_tup_fetch, 0),
+                     n_tup_ins + n_tup_upd + n_tup_del)::text
+                 from pg_stat_user_tables where schemaname = 'rollcall'";
+    let lines = world.strings(query).await;
+    lines
+        .iter()
+        .map(|line| serde_json::from_str::<(String, i64, i64, i64)>(line).unwrap())
+        .map(|(table, scanned, fetched, written)| (table, [scanned, fetched, written]))
+        .collect()
+}
+
+fn side_by_side(small: &[Cost; 2], large: &[Cost; 2]) -> String {
+    let mut text =
+        String::from("\nrows scanned, fetched, written: idle and with ten changes, in 1,000 and 20,000 users\n");
+    let all = [&small[0], &large[0], &small[1], &large[1]];
+    let requests = all.map(|cost| cost.requests);
+    let _ = writeln!(text, "requests {requests:?}");
+    for table in small[0].touched.keys() {
+        let counts = all.map(|cost| cost.touched[table]);
+        if counts.iter().flatten().any(|count| *count != 0) {
+            let _ = writeln!(text, "{table:<24} {counts:?}");
+        }
+    }
+    text
+}
