@@ -6,6 +6,7 @@
 mod architecture;
 mod binary;
 mod contract;
+mod cli;
 mod crash;
 mod dry_run;
 mod fields;
