@@ -326,7 +326,7 @@ async fn a_changed_policy_judges_everybody_from_the_mirror() {
     world.sync_completely().await;
     assert_eq!(row(&world, ada).await.fullname.as_deref(), Some("Ada Lovelace"));
     world.configure(|settings| policy(&mut settings.environments[0].0, Field::FullName, Policy::Always));
-    world.simulator.take_requests();
+    drop(world.simulator.take_requests());
     world.sync_completely().await;
     assert_eq!(row(&world, ada).await.fullname.as_deref(), Some("Ada King"));
     assert_eq!(asked(&world, "/users/delta").len(), 1, "the idle page alone");
@@ -344,7 +344,7 @@ async fn a_changed_catalogue_judges_everybody_from_the_mirror() {
         .add_user(User::named("Ada", "Lovelace").with_plans(&[plan]));
     world.sync_completely().await;
     assert_eq!(world.row(ENV, ada).await, None, "nobody knows the plan");
-    world.simulator.take_requests();
+    drop(world.simulator.take_requests());
     world.configure(|settings| settings.catalogue = Catalogue::builtin().with_overrides(&[(plan, Category::Full)]));
     world.sync_completely().await;
     assert!(row(&world, ada).await.islicensed);
@@ -371,7 +371,7 @@ async fn a_changed_security_group_judges_everybody_from_the_mirror() {
     world.configure(|settings| settings.environments[0].0.security_group = Some(old));
     world.sync_completely().await;
     assert!(world.row(ENV, grace).await.is_none() && !row(&world, ada).await.isdisabled);
-    world.simulator.take_requests();
+    drop(world.simulator.take_requests());
     world.configure(|settings| settings.environments[0].0.security_group = Some(new));
     world.sync_completely().await;
     assert_eq!(
@@ -423,7 +423,7 @@ async fn environments_have_groups_of_their_own_and_a_new_one_reads_its_own_only(
     assert_eq!(members("green").await, [grace, mary].into());
     world.assert_settled().await;
 
-    world.simulator.take_requests();
+    drop(world.simulator.take_requests());
     world.configure(|settings| of(settings, 3));
     world.sync_completely().await;
     let members = async |name: &str| {
