@@ -251,7 +251,6 @@ impl<'a> Judge<'a> {
     fn check_entitlement(&mut self) {
         let code = match (self.entitlement(), self.app_pass_lapse()) {
             (Entitlement::None, Some(Lapse::Over(_))) => Some(Code::AppPassExhausted),
-            (Entitlement::None, Some(Lapse::Lasting(_))) => None,
             (Entitlement::None, None) => Some(Code::Unlicensed),
             _ => None,
         };
