@@ -61,7 +61,10 @@ impl Engine {
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
-        let result = self.run_begun(lease, run, request, &chosen).instrument(span).await;
+        // Boxed: it is large, and everybody who awaits a run would carry it.
+        let result = Box::pin(self.run_begun(lease, run, request, &chosen))
+            .instrument(span)
+            .await;
         if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off; the next one goes on where it stopped");
             // Best effort: a run that is left open is closed by the next one.
@@ -93,7 +96,7 @@ impl Engine {
     ) -> Result<Report, SyncError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
         self.prepare(run, request.full).await?;
-        let pulled = self.pull(lease).await?;
+        let pulled = Box::pin(self.pull(lease)).await?;
         for problem in &pulled.problems {
             warn!(
                 source = problem.source,
