@@ -301,6 +301,9 @@ async fn a_real_run_does_what_the_dry_run_said_whatever_happened() {
             world.number(there).await,
             "the guard's count is kept"
         );
+        world.sync().await;
+        world.assert_settled().await;
         world.end().await;
     }
+    assert!(held > 0, "the smaller limits held something");
 }
