@@ -7,6 +7,8 @@ mod access_mode;
 mod evaluate;
 pub mod explain;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use evaluate::evaluate;

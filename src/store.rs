@@ -55,6 +55,8 @@ impl Store {
             .application_name("rollcall")
             .options([
                 ("search_path", "rollcall"),
+                // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
+                ("plan_cache_mode", "force_custom_plan"),
                 ("idle_in_transaction_session_timeout", "15s"),
             ]);
         let pool = PgPoolOptions::new()
@@ -70,11 +72,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn begin(&self) -> StoreResult<Transaction> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("select set_config('rollcall.writer', 'rollcall', true) as writer")
-            .fetch_one(&mut *tx)
-            .await?;
-        Ok(tx)
+        Ok(self
+            .pool
+            .begin_with("begin; set local rollcall.writer = 'rollcall'")
+            .await?)
     }
 
     /// A connection for reading outside a transaction.

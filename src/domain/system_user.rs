@@ -195,3 +195,60 @@ impl SystemUser {
         self.azurestate == azure_state::EXISTS && self.deletedstate == 0
     }
 }
+
+#[cfg(test)]
+impl SystemUser {
+    /// An enabled regular row with nothing in it, for tests of the rules and the plan.
+    pub(crate) fn example(id: Option<Uuid>) -> Self {
+        let now = DateTime::UNIX_EPOCH;
+        Self {
+            environment: "test".to_owned(),
+            systemuserid: Uuid::from_u128(0xab),
+            azureactivedirectoryobjectid: id,
+            applicationid: None,
+            domainname: Some("ada@contoso.example".to_owned()),
+            fullname: None,
+            firstname: None,
+            lastname: None,
+            jobtitle: None,
+            internalemailaddress: None,
+            address1_telephone1: None,
+            mobilephone: None,
+            address1_line1: None,
+            address1_city: None,
+            address1_stateorprovince: None,
+            address1_postalcode: None,
+            address1_country: None,
+            accessmode: access_mode::READ_WRITE,
+            accessmode_origin: "sync".to_owned(),
+            isdisabled: false,
+            disabledreason: None,
+            disabled_by: None,
+            islicensed: false,
+            issyncwithdirectory: id.is_some(),
+            setupuser: false,
+            azurestate: azure_state::EXISTS,
+            azuredeletedon: None,
+            deletedstate: 0,
+            isstub: false,
+            company: None,
+            onhold: false,
+            holdreason: None,
+            customer_owned: Vec::new(),
+            last_entitlement: None,
+            due_at: None,
+            createdon: now,
+            createdby: SYNC_ACTOR.to_owned(),
+            modifiedon: now,
+            modifiedby: SYNC_ACTOR.to_owned(),
+        }
+    }
+
+    /// The same row, disabled.
+    pub(crate) fn disabled(mut self, by: &str, reason: &str) -> Self {
+        self.isdisabled = true;
+        self.disabled_by = Some(by.to_owned());
+        self.disabledreason = Some(reason.to_owned());
+        self
+    }
+}

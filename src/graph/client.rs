@@ -107,9 +107,10 @@ impl Graph {
         let call = self.call(endpoint, first, at, Carries::DeltaLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
         complain(endpoint, &listing);
-        listing
+        let page = listing
             .into_delta_page(&call.target.text)
-            .map_err(|what| protocol(endpoint, what))
+            .map_err(|what| protocol(endpoint, what))?;
+        self.followable(endpoint, page)
     }
 
     /// One page of a plain listing.
@@ -122,9 +123,19 @@ impl Graph {
         let call = self.call(endpoint, first, at, Carries::PageLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
         complain(endpoint, &listing);
-        listing
+        let page = listing
             .into_plain_page(&call.target.text)
-            .map_err(|what| protocol(endpoint, what))
+            .map_err(|what| protocol(endpoint, what))?;
+        self.followable(endpoint, page)
+    }
+
+    /// A page whose link may not be followed is refused as a whole: whoever kept it would stand before that link
+    /// for ever.
+    fn followable<T>(&self, endpoint: Endpoint, page: Page<T>) -> Result<Page<T>, GraphError> {
+        if let Next::Page(link) | Next::Delta(link) = &page.next {
+            self.shared.root.follow(endpoint, link.expose())?;
+        }
+        Ok(page)
     }
 
     /// All pages of a plain listing; begins again when a page link expires.
@@ -170,6 +181,8 @@ impl Graph {
         }
     }
 
+    /// Prepares a request. Links are checked where they arrive, so one that may not be followed is a stored one
+    /// from before another root was configured: nothing is sent, and it is as good as expired.
     fn call(
         &self,
         endpoint: Endpoint,
@@ -181,7 +194,12 @@ impl Graph {
         Ok(match at {
             Some(at) => Call {
                 endpoint,
-                target: root.follow(endpoint, at.expose())?,
+                target: root
+                    .follow(endpoint, at.expose())
+                    .map_err(|_| GraphError::LinkExpired {
+                        endpoint: endpoint.template,
+                        cause: "other_root",
+                    })?,
                 carries: link,
             },
             None => Call {

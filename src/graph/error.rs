@@ -43,8 +43,9 @@ pub enum GraphError {
     LinkExpired {
         /// The endpoint's template.
         endpoint: &'static str,
-        /// What said so: `resync_required`, `sync_state_not_found`, `expired_page_token`, `unsupported_query`, `gone`
-        /// or `refused` (any other 4xx). A metric label.
+        /// What said so: `resync_required`, `sync_state_not_found`, `expired_page_token`, `unsupported_query`, `gone`,
+        /// `refused` (any other 4xx), or `other_root` (it leads elsewhere than the configured root, and nothing was
+        /// sent). A metric label.
         cause: &'static str,
     },
     /// The request was refused for good (any other 4xx, 501).
@@ -78,7 +79,7 @@ pub enum GraphError {
         /// What is wrong, without values.
         what: String,
     },
-    /// A link points elsewhere; nothing was sent.
+    /// A link of an answer points elsewhere; nothing was sent there.
     #[error("follow a link of {endpoint} to the foreign host {host}")]
     ForeignLink {
         /// The endpoint's template.
@@ -115,6 +116,12 @@ impl GraphError {
             Self::Token(fault) => fault.transient,
             _ => false,
         }
+    }
+
+    /// Whether there was an answer that cannot be used. The same request may bring the same again.
+    #[must_use]
+    pub fn is_bad_answer(&self) -> bool {
+        matches!(self, Self::Protocol { .. } | Self::ForeignLink { .. })
     }
 
     /// How long the service wants to be left alone.

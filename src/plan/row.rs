@@ -275,3 +275,6 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
         Outcome::Skip => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,13 +80,17 @@ impl Checkpoint {
 /// # Errors
 /// When the database does not answer.
 pub async fn read(db: &mut PgConnection, source: &str) -> StoreResult<Checkpoint> {
-    let row = sqlx::query!("select * from rollcall.checkpoint where source = $1", source)
-        .fetch_optional(db)
-        .await?;
+    let row = sqlx::query!(
+        "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at
+         from rollcall.checkpoint where source = $1",
+        source
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(row.map_or_else(
         || Checkpoint::new(source),
         |row| Checkpoint {
-            source: row.source,
+            source: source.to_owned(),
             phase: match row.phase.as_str() {
                 "delta" => Phase::Delta,
                 "sweep" => Phase::Sweep,
@@ -146,14 +150,18 @@ pub async fn next_round(db: &mut PgConnection) -> StoreResult<i64> {
         .await?)
 }
 
-/// Forgets every doubt, once what it concerned has been judged and held.
+/// Forgets every doubt, once what it concerned has been judged and held. What was doubted is read anew from its
+/// beginning: a feed of changes would never take back what was wrong.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
-    sqlx::query!("update rollcall.checkpoint set doubt = null where doubt is not null")
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "update rollcall.checkpoint set doubt = null, phase = 'full', next_link = null, delta_link = null
+         where doubt is not null"
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -170,6 +178,19 @@ pub async fn doubts(db: &mut PgConnection) -> StoreResult<Vec<(String, String)>>
     .into_iter()
     .map(|row| (row.source, row.doubt))
     .collect())
+}
+
+/// Lets the users begin a full round, unless one is under way.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin_full_round_of_users(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Lets every feed begin a full round.

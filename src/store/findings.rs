@@ -112,26 +112,26 @@ async fn open(
     Ok(())
 }
 
-/// Marks whoever waits for one of some user principal names, now that it may be free.
+/// Marks whoever waits for one of some user principal names, now that it may be free. Answers who that is.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn wake_waiting(db: &mut PgConnection, environment: &str, freed: &[String]) -> StoreResult<()> {
+pub async fn wake_waiting(db: &mut PgConnection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
     if freed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    sqlx::query!(
+    Ok(sqlx::query_scalar!(
         "insert into rollcall.pending (environment, object_id)
          select distinct environment, azureactivedirectoryobjectid from rollcall.finding
          where environment = $1 and code = 'upn_conflict' and closed_at is null and subject = any($2)
            and azureactivedirectoryobjectid is not null
-         on conflict (environment, object_id) do update set version = excluded.version",
+         on conflict (environment, object_id) do update set version = excluded.version
+         returning object_id",
         environment,
         freed
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_all(db)
+    .await?)
 }
 
 /// An open finding.

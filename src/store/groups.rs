@@ -9,7 +9,7 @@ use super::StoreResult;
 use crate::domain::feed::{Principal, PrincipalKind};
 use crate::rules::AdminRoles;
 
-/// Adds members; returns the ids for which this is news.
+/// Adds members; returns the ids for which this is news. In a listing, who is a member already is marked as seen.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -18,6 +18,7 @@ pub async fn add_members(
     group: Uuid,
     members: &[Principal],
     round: i64,
+    is_listing: bool,
 ) -> StoreResult<Vec<Uuid>> {
     let wanted: Vec<_> = members
         .iter()
@@ -28,28 +29,33 @@ pub async fn add_members(
         .iter()
         .map(|member| member.kind == PrincipalKind::Group)
         .collect();
-    let known = sqlx::query_scalar!(
-        "select object_id from rollcall.directory_group_member
-         where group_id = $1 and object_id = any($2) and is_member",
-        group,
-        &ids
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    sqlx::query!(
+    let news = sqlx::query_scalar!(
         "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
-         select distinct on (id) $1, id, is_group, true, $4::bigint from unnest($2::uuid[], $3::boolean[]) as u (id, is_group)
+         select distinct on (id) $1, id, is_group, true, $4::bigint
+         from unnest($2::uuid[], $3::boolean[]) as u (id, is_group)
          on conflict (group_id, object_id) do update set
-             is_member = true, is_group = excluded.is_group, seen_round = excluded.seen_round",
+             is_member = true, is_group = excluded.is_group, seen_round = excluded.seen_round
+         where not m.is_member
+         returning object_id",
         group,
         &ids,
         &are_groups,
         round
     )
-    .execute(db)
+    .fetch_all(&mut *db)
     .await?;
-    let known: std::collections::HashSet<_> = known.into_iter().collect();
-    Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
+    if is_listing && news.len() < ids.len() {
+        sqlx::query!(
+            "update rollcall.directory_group_member set seen_round = $3
+             where group_id = $1 and object_id = any($2) and seen_round <> $3",
+            group,
+            &ids,
+            round
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(news)
 }
 
 /// Takes members away; returns the ids for which this is news.

@@ -114,7 +114,7 @@ pub async fn release(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
     Ok(())
 }
 
-/// Makes sure, within a transaction, that the lease is still ours until it commits.
+/// Makes sure, within a transaction of ours, that the lease is still held until it commits.
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when it is not.

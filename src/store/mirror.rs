@@ -94,6 +94,9 @@ impl From<UserRow> for DirectoryUser {
 /// # Errors
 /// When the database does not answer.
 pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = sqlx::query_as!(
         UserRow,
         r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",
@@ -291,6 +294,19 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
     Ok(swept.rows_affected())
 }
 
+/// Whether the account state of any present user could not be read.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_unreadable(db: &mut PgConnection) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from rollcall.directory_user where state = 0 and account_enabled is null) as "any!""#
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// Whether any present user has a usable plan.
 ///
 /// # Errors
@@ -299,20 +315,6 @@ pub async fn any_plans(db: &mut PgConnection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from rollcall.directory_user where state = 0 and plan_set <> $1) as "any!""#,
         plan_set_id(&[])
-    )
-    .fetch_one(db)
-    .await?)
-}
-
-/// Whether there are present users, and the account state of none of them can be read.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn no_account_is_readable(db: &mut PgConnection) -> StoreResult<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.directory_user where state = 0)
-               and not exists (select from rollcall.directory_user where state = 0 and account_enabled is not null)
-               as "unreadable!""#
     )
     .fetch_one(db)
     .await?)

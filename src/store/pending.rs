@@ -59,6 +59,22 @@ pub async fn next(
     .await?)
 }
 
+/// Those of some users who are to be judged.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn among(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
+    Ok(sqlx::query_as!(
+        Pending,
+        "select object_id, version from rollcall.pending
+         where environment = $1 and object_id = any($2) order by object_id",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// Takes judged users off the list, unless something new has come up for them.
 ///
 /// # Errors

@@ -8,24 +8,30 @@ use super::{StoreResult, expect_rows};
 use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
 
-/// Reads rows; the text after the column list is the rest of the query.
+/// Reads rows; the text after the column list is the rest of the query. What may be null is said here, because
+/// sqlx cannot see through a subquery.
 macro_rules! select_rows {
     ($rest:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             SystemUser,
-            "select environment, systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname,
-                    firstname, lastname, jobtitle, internalemailaddress, address1_telephone1, mobilephone,
-                    address1_line1, address1_city, address1_stateorprovince, address1_postalcode, address1_country,
-                    accessmode, accessmode_origin, isdisabled, disabledreason, disabled_by, islicensed,
-                    issyncwithdirectory, setupuser, azurestate, azuredeletedon, deletedstate, isstub, company, onhold,
-                    holdreason, customer_owned, last_entitlement, due_at, createdon, createdby, modifiedon, modifiedby
-             from rollcall.system_user " + $rest
+            "select environment as \"environment!\", systemuserid as \"systemuserid!\", azureactivedirectoryobjectid,
+                    applicationid, domainname, fullname, firstname, lastname, jobtitle, internalemailaddress,
+                    address1_telephone1, mobilephone, address1_line1, address1_city, address1_stateorprovince,
+                    address1_postalcode, address1_country, accessmode as \"accessmode!\",
+                    accessmode_origin as \"accessmode_origin!\", isdisabled as \"isdisabled!\", disabledreason,
+                    disabled_by, islicensed as \"islicensed!\", issyncwithdirectory as \"issyncwithdirectory!\",
+                    setupuser as \"setupuser!\", azurestate as \"azurestate!\", azuredeletedon,
+                    deletedstate as \"deletedstate!\", isstub as \"isstub!\", company, onhold as \"onhold!\", holdreason,
+                    customer_owned as \"customer_owned!\", last_entitlement, due_at, createdon as \"createdon!\",
+                    createdby as \"createdby!\", modifiedon as \"modifiedon!\", modifiedby as \"modifiedby!\" "
+                + $rest
             $(, $argument)*
         )
     };
 }
 
-/// Locks and reads the rows of some directory users, in key order.
+/// Locks and reads the rows of some directory users, in the order given: callers that sort wait for each other
+/// instead of dead-locking. One look-up each, whatever the planner believes of a table that has just been filled.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -35,7 +41,9 @@ pub async fn lock_by_object_ids(
     ids: &[Uuid],
 ) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "where environment = $1 and azureactivedirectoryobjectid = any($2) order by systemuserid for update",
+        "from unnest($2::uuid[]) as wanted cross join lateral (
+             select * from rollcall.system_user
+             where environment = $1 and azureactivedirectoryobjectid = wanted limit 1 for update) as found",
         environment,
         ids
     )
@@ -53,7 +61,8 @@ pub async fn lock_by_upn_keys(
     keys: &[String],
 ) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "where environment = $1 and upn_key = any($2) order by systemuserid for update",
+        "from unnest($2::text[]) as wanted cross join lateral (
+             select * from rollcall.system_user where environment = $1 and upn_key = wanted limit 1 for update) as found",
         environment,
         keys
     )
@@ -67,7 +76,7 @@ pub async fn lock_by_upn_keys(
 /// When the database does not answer.
 pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "where environment = $1 and azureactivedirectoryobjectid = $2",
+        "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2",
         environment,
         id
     )
@@ -80,11 +89,13 @@ pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uui
 /// # Errors
 /// When the database does not answer.
 pub async fn find_by_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
-    Ok(
-        select_rows!("where environment = $1 and systemuserid = $2", environment, id)
-            .fetch_optional(db)
-            .await?,
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and systemuserid = $2",
+        environment,
+        id
     )
+    .fetch_optional(db)
+    .await?)
 }
 
 /// The live row that holds a user principal name.
@@ -92,11 +103,13 @@ pub async fn find_by_id(db: &mut PgConnection, environment: &str, id: Uuid) -> S
 /// # Errors
 /// When the database does not answer.
 pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
-    Ok(
-        select_rows!("where environment = $1 and upn_key = $2", environment, key)
-            .fetch_optional(db)
-            .await?,
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and upn_key = $2",
+        environment,
+        key
     )
+    .fetch_optional(db)
+    .await?)
 }
 
 /// Any row of that name, live or not: the newest.
@@ -105,7 +118,7 @@ pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str
 /// When the database does not answer.
 pub async fn find_by_name(db: &mut PgConnection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "where environment = $1 and lower(domainname) = lower($2) order by createdon desc limit 1",
+        "from rollcall.system_user where environment = $1 and lower(domainname) = lower($2) order by createdon desc limit 1",
         environment,
         name
     )
@@ -138,7 +151,7 @@ pub struct Filter {
 /// When the database does not answer.
 pub async fn list(db: &mut PgConnection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "where environment = $1
+        "from rollcall.system_user where environment = $1
            and ($2::boolean is null or isdisabled = $2)
            and ($3::smallint is null or accessmode = $3)
            and ($4::text is null or disabledreason = $4)

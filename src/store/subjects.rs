@@ -55,15 +55,18 @@ pub async fn read(
         };
     }
     let Some(group) = group else { return Ok(standings) };
+    let groups: Vec<Uuid> = nested.iter().copied().chain([group]).collect();
     let relations = sqlx::query!(
-        r#"select object_id, bool_or(is_member and group_id = $2) as "member!",
+        r#"select object_id as "object_id!", bool_or(is_member and group_id = $2) as "member!",
                   bool_or(is_owner and group_id = $2) as "owner!", bool_or(is_member and group_id <> $2) as "nested!"
-           from rollcall.directory_group_member
-           where object_id = any($1) and (group_id = $2 or group_id = any($3))
+           from unnest($1::uuid[]) as wanted (id) cross join unnest($3::uuid[]) as within (id)
+           cross join lateral (
+               select object_id, group_id, is_member, is_owner from rollcall.directory_group_member
+               where group_id = within.id and object_id = wanted.id limit 1) as found
            group by object_id"#,
         ids,
         group,
-        nested
+        &groups
     )
     .fetch_all(db)
     .await?;

@@ -73,6 +73,8 @@ pub(super) struct Judged {
     pub removals: Vec<Removal>,
     /// Non-interactive users whose turn comes after the removals.
     pub late: Vec<Uuid>,
+    /// Users who waited for a name that the batch has given free.
+    pub woken: Vec<Uuid>,
 }
 
 impl Engine {
@@ -102,7 +104,8 @@ impl Engine {
             by_rule: run.actor == SYNC_ACTOR,
             at: run.now,
         };
-        draft.judged.changes = write_changes(&mut tx, name, std::mem::take(&mut draft.decided), author).await?;
+        (draft.judged.changes, draft.judged.woken) =
+            write_changes(&mut tx, name, std::mem::take(&mut draft.decided), author).await?;
         let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
         findings::reconcile_users(&mut tx, name, &about, &draft.seen, Some(run.run_id), run.now).await?;
         removals::collect(
@@ -283,13 +286,14 @@ async fn wait_for_guard(
     Ok(())
 }
 
-/// Writes the changes of a batch, in an order in which names can pass from row to row.
+/// Writes the changes of a batch, in an order in which names can pass from row to row. Also answers who waited for
+/// a name that is free now.
 async fn write_changes(
     tx: &mut Transaction,
     name: &str,
     decided: Vec<(Case, RowPlan)>,
     author: Author<'_>,
-) -> StoreResult<Vec<Change>> {
+) -> StoreResult<(Vec<Change>, Vec<Uuid>)> {
     let mut written = Vec::new();
     let mut released = Vec::new();
     let mut freed = Vec::new();
@@ -319,10 +323,10 @@ async fn write_changes(
         &new.iter().map(|change| &change.after).collect::<Vec<_>>(),
     )
     .await?;
-    findings::wake_waiting(&mut *tx, name, &freed).await?;
+    let woken = findings::wake_waiting(&mut *tx, name, &freed).await?;
     let logged: Vec<&Change> = written.iter().filter(|change| !change.fields.is_empty()).collect();
     changes::record(&mut *tx, name, &logged, author).await?;
     changes::note_enabled(&mut *tx, name, &logged).await?;
     written.retain(|change| !change.fields.is_empty());
-    Ok(written)
+    Ok((written, woken))
 }

@@ -18,7 +18,7 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, pending, removals, runs};
+use crate::store::{StoreError, mirror, pending, removals, runs};
 
 /// What is asked of a run.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,7 @@ impl Engine {
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
+        // Boxed: it is large, and everybody who awaits a run would carry it.
         let result = Box::pin(self.run_begun(lease, run, request, &chosen))
             .instrument(span)
             .await;
@@ -121,7 +122,7 @@ impl Engine {
                 let why = self
                     .decide_removals(&view, run, &progress, concerned, &mut tally)
                     .await?;
-                self.judge_late(&view, run, &mut tally).await?;
+                self.judge_waiting(&view, run, &mut tally).await?;
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
@@ -167,6 +168,10 @@ impl Engine {
             let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
             if is_due && progress.judged_epoch == progress.epoch {
                 environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
+                // No change of theirs may ever tell that they can be read by now.
+                if mirror::any_unreadable(&mut tx).await? {
+                    checkpoints::begin_full_round_of_users(&mut tx).await?;
+                }
             }
             if environment.has_database && !progress.is_set_up && !run.dry_run {
                 crate::store::rows::insert_placeholders(&mut tx, name, run.now).await?;

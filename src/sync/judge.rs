@@ -27,6 +27,7 @@ pub(super) struct Tally {
     /// Removals that the guard has to decide.
     pub removals: Vec<Removal>,
     late: Vec<Uuid>,
+    woken: Vec<Uuid>,
     /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
     reported: HashSet<(Option<Uuid>, Operation)>,
     /// Slots that the removals of a dry run would have freed.
@@ -72,6 +73,7 @@ impl Tally {
         }
         self.removals.extend(judged.removals);
         self.late.extend(judged.late);
+        self.woken.extend(judged.woken);
     }
 }
 
@@ -147,14 +149,30 @@ impl Engine {
         }
     }
 
-    /// Non-interactive users who want one of the few slots, oldest row first: after the removals. Whoever waited
-    /// for a slot before is one of them as soon as there is one.
-    pub(super) async fn judge_late(
+    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
+    pub(super) async fn judge_waiting(
         &self,
         view: &View<'_>,
         run: RunInfo<'_>,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
+        loop {
+            self.judge_late(view, run, tally).await?;
+            let woken = std::mem::take(&mut tally.woken);
+            let list = {
+                let mut db = self.store.read().await?;
+                pending::among(&mut db, &view.environment.name, &woken).await?
+            };
+            if list.is_empty() {
+                return Ok(());
+            }
+            tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
+        }
+    }
+
+    /// Non-interactive users who want one of the few slots, oldest row first. Whoever waited for a slot before is
+    /// one of them as soon as there is one.
+    async fn judge_late(&self, view: &View<'_>, run: RunInfo<'_>, tally: &mut Tally) -> Result<(), SyncError> {
         let late = std::mem::take(&mut tally.late);
         let freed = tally.freed_slots;
         let list: Vec<Pending> = {

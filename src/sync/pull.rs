@@ -1,6 +1,7 @@
 //! From Graph into the mirror: every source has its checkpoint, and a page's rows and the checkpoint that
 //! follows it commit together. Nothing is judged here.
 
+mod feed;
 mod groups;
 mod returned;
 mod roles;

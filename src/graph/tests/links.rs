@@ -15,7 +15,7 @@ async fn a_link_elsewhere_is_never_followed() {
     let (graph, _) = graph(&server);
     let root = server.root();
     let port = root.rsplit(':').next().unwrap();
-    for link in [
+    let links = [
         stranger.link("users/delta?$deltatoken=1"),
         "https://graph.microsoft.com/v1.0/users/delta?$deltatoken=1".to_owned(),
         server.link("users/delta").replace("http:", "https:"),
@@ -25,13 +25,35 @@ async fn a_link_elsewhere_is_never_followed() {
         format!("{root}/beta/users/delta?$deltatoken=1"),
         format!("{root}/v1.0"),
         format!("{root}/v1.0/../beta/users"),
-    ] {
+    ];
+    for link in &links {
         let error = graph.users_delta(Some(&Link::new(link.clone()))).await.unwrap_err();
-        assert!(matches!(error, GraphError::ForeignLink { .. }), "{link}: {error:?}");
+        let expired = matches!(
+            error,
+            GraphError::LinkExpired {
+                cause: "other_root",
+                ..
+            }
+        );
+        assert!(
+            expired,
+            "a stored link of another root is as good as dead: {link}: {error:?}"
+        );
         assert!(!error.is_transient());
         assert!(!format!("{error:?} {error}").contains("deltatoken"), "{error:?}");
     }
-    assert!(server.asked().is_empty() && server.token_requests().is_empty() && stranger.asked().is_empty());
+    assert!(server.asked().is_empty() && server.token_requests().is_empty());
+
+    // The same as the link of an answer.
+    for link in &links {
+        for name in ["nextLink", "deltaLink"] {
+            server.script([Reply::ok(format!(r#"{{"value":[],"@odata.{name}":"{link}"}}"#))]);
+            let error = graph.users_delta(None).await.unwrap_err();
+            assert!(matches!(error, GraphError::ForeignLink { .. }), "{link}: {error:?}");
+            assert!(!format!("{error:?} {error}").contains("deltatoken"), "{error:?}");
+        }
+    }
+    assert!(stranger.asked().is_empty());
 }
 
 #[tokio::test]
@@ -46,9 +68,12 @@ async fn a_link_that_cannot_be_sent_as_received_is_refused() {
         "no link at all".to_owned(),
     ] {
         let error = graph.users_delta(Some(&Link::new(link.clone()))).await.unwrap_err();
+        assert!(matches!(error, GraphError::LinkExpired { .. }), "{link}: {error:?}");
+        let body = serde_json::json!({"value": [], "@odata.nextLink": link});
+        server.script([Reply::ok(body.to_string())]);
+        let error = graph.users_delta(None).await.unwrap_err();
         assert!(matches!(error, GraphError::Protocol { .. }), "{link}: {error:?}");
     }
-    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]

@@ -3,13 +3,12 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose what changes in between. A group that is gone or may not be read is not an empty group.
 
-use std::collections::HashSet;
-
 use uuid::Uuid;
 
+use super::feed::Feed;
 use super::{Problem, PullError};
 use crate::domain::environment::GroupNesting;
-use crate::domain::feed::{GroupChange, Link, Next, Page, Principal};
+use crate::domain::feed::{GroupChange, Next, Page, Principal};
 use crate::graph::GraphError;
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
@@ -47,6 +46,9 @@ impl Engine {
             Ok(problem) => Ok((true, problem)),
             Err(PullError::Run(error)) => Err(error),
             Err(PullError::Graph(error)) => {
+                if matches!(error, GraphError::Forbidden { .. }) {
+                    reader.note_unreadable().await?;
+                }
                 if matches!(error, GraphError::NotFound { .. }) {
                     reader.note_gone().await?;
                     let detail = format!(
@@ -83,7 +85,8 @@ impl Reader<'_> {
                     self.engine.write_checkpoint(self.lease, &checkpoint).await?;
                 }
                 Err(error) => {
-                    if matches!(error, PullError::Graph(GraphError::Protocol { .. })) && checkpoint.next_link.is_some()
+                    if matches!(&error, PullError::Graph(error) if error.is_bad_answer())
+                        && checkpoint.next_link.is_some()
                     {
                         checkpoint.next_link = None;
                         self.engine.write_checkpoint(self.lease, &checkpoint).await?;
@@ -102,23 +105,14 @@ impl Reader<'_> {
             checkpoint.delta_since = Some(self.engine.clock.now());
             checkpoint.next_link = None;
         }
-        let mut seen: HashSet<Link> = HashSet::new();
+        let (graph, group) = (self.engine.graph.clone(), self.group);
+        let mut feed = Feed::begin("groups/{id}/members", checkpoint.next_link.clone(), move |at| {
+            let graph = graph.clone();
+            async move { graph.group_members(group, at.as_ref()).await }
+        });
         loop {
             self.engine.check_cancelled()?;
-            let page = self
-                .engine
-                .graph
-                .group_members(self.group, checkpoint.next_link.as_ref())
-                .await?;
-            if let Next::Page(link) = &page.next
-                && !seen.insert(link.clone())
-            {
-                return Err(GraphError::Protocol {
-                    endpoint: "groups/{id}/members",
-                    what: "a next link that came before".to_owned(),
-                }
-                .into());
-            }
+            let page = feed.next().await?;
             *checkpoint = self
                 .engine
                 .retry(|| self.store_listing(checkpoint.clone(), page.clone()))
@@ -142,7 +136,7 @@ impl Reader<'_> {
             listed = 0;
         }
         listed += page.items.len() as u64;
-        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round).await?;
+        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round, true).await?;
         if was_read_before {
             self.note_moved(&mut tx, &joined).await?;
         }
@@ -173,23 +167,21 @@ impl Reader<'_> {
 
     /// The changes. Answers true when there are no more.
     async fn follow(&self, checkpoint: &mut Checkpoint) -> Result<bool, PullError> {
-        let mut seen: HashSet<Link> = HashSet::new();
+        let Some(at) = checkpoint.next_link.clone().or(checkpoint.delta_link.clone()) else {
+            checkpoint.phase = Phase::Full;
+            return Ok(false);
+        };
+        let graph = self.engine.graph.clone();
+        let mut feed = Feed::begin("groups/delta", Some(at), move |at| {
+            let graph = graph.clone();
+            async move {
+                let at = at.ok_or(GraphError::Cancelled)?;
+                graph.group_delta(&at).await
+            }
+        });
         loop {
             self.engine.check_cancelled()?;
-            let Some(at) = checkpoint.next_link.as_ref().or(checkpoint.delta_link.as_ref()) else {
-                checkpoint.phase = Phase::Full;
-                return Ok(false);
-            };
-            let page = self.engine.graph.group_delta(at).await?;
-            if let Next::Page(link) = &page.next
-                && !seen.insert(link.clone())
-            {
-                return Err(GraphError::Protocol {
-                    endpoint: "groups/delta",
-                    what: "a next link that came before".to_owned(),
-                }
-                .into());
-            }
+            let page = feed.next().await?;
             if page
                 .items
                 .iter()
@@ -213,7 +205,7 @@ impl Reader<'_> {
     async fn store_changes(&self, mut checkpoint: Checkpoint, page: Page<GroupChange>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
         for change in page.items.into_iter().filter(|change| change.group == self.group) {
-            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round).await?;
+            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round, false).await?;
             let left = groups::remove_members(&mut tx, self.group, &change.left).await?;
             self.note_moved(&mut tx, &joined).await?;
             self.note_moved(&mut tx, &left).await?;
@@ -226,6 +218,7 @@ impl Reader<'_> {
                 checkpoint.delta_link = Some(link);
                 checkpoint.delta_since = Some(now);
                 checkpoint.reached_at = Some(now);
+                checkpoint.readable = true;
             }
             Next::End => return Err(StoreError::Conflict),
         }
@@ -280,6 +273,13 @@ impl Reader<'_> {
         checkpoint.phase = Phase::Full;
         checkpoint.next_link = None;
         checkpoint.delta_link = None;
+        checkpoint.readable = false;
+        self.engine.write_checkpoint(self.lease, &checkpoint).await
+    }
+
+    /// The group may not be read: whoever decides between two runs shall know.
+    async fn note_unreadable(&self) -> Result<(), SyncError> {
+        let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
         checkpoint.readable = false;
         self.engine.write_checkpoint(self.lease, &checkpoint).await
     }

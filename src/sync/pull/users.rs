@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::feed::Feed;
 use super::{Problem, PullError, survive};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{Link, Next, Page, Patch, Removal, UserChange};
+use crate::domain::feed::{Next, Page, Patch, Removal, UserChange};
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
@@ -32,6 +32,8 @@ const ALL_MISSING_COUNTS_FROM: u64 = 20;
 struct Tally {
     /// Users that exist.
     present: u64,
+    /// Those of them whose account state could be read.
+    with_account: u64,
     /// Those of them whose plans could be read.
     with_plans: u64,
     /// Whether anybody had a plan when the round began.
@@ -39,6 +41,20 @@ struct Tally {
 }
 
 impl Tally {
+    /// What makes a round that ended so no evidence.
+    fn doubt(self, is_full: bool) -> Option<&'static str> {
+        if self.present > 0 && self.with_account == 0 {
+            Some(
+                "users: nobody who was listed has accountEnabled: grant the application permission User.Read.All and \
+                 give admin consent",
+            )
+        } else if self.plans_vanished(is_full) {
+            Some("licences: no user that was listed has its plans any more")
+        } else {
+            None
+        }
+    }
+
     /// The plans of everybody vanished at once: a withdrawn permission looks like that, not a change of licences.
     fn plans_vanished(self, is_full: bool) -> bool {
         let enough = if is_full {
@@ -68,12 +84,6 @@ impl Engine {
         };
         let swept = self.sweep_users(lease).await;
         let problem = survive(SOURCE, swept)?.err();
-        let mut db = self.store.read().await?;
-        if problem.is_none() && mirror::no_account_is_readable(&mut db).await? {
-            let detail = "users come without accountEnabled, so nothing can be said of anybody: grant the application \
-                          permission User.Read.All and give admin consent";
-            return Ok(Ok((Some(Problem::new(SOURCE, detail)), skipped)));
-        }
         Ok(Ok((problem, skipped)))
     }
 
@@ -84,34 +94,22 @@ impl Engine {
         if checkpoint.phase != Phase::Full && checkpoint.fingerprint != SELECTION_FINGERPRINT {
             tracing::info!("the selection of user properties has changed: beginning a full round");
             begin_round(&mut checkpoint);
-        } else if checkpoint.phase == Phase::Delta && self.accounts_became_readable().await? {
-            tracing::info!("accountEnabled can be read again: beginning a full round");
-            begin_round(&mut checkpoint);
         }
         let mut restarts = 0;
-        let mut seen_links: HashSet<Link> = HashSet::new();
-        let mut prefetched: Option<AbortOnDropHandle<Result<Page<UserChange>, GraphError>>> = None;
         let mut is_first = true;
+        let mut feed = self.users_feed(&checkpoint);
         loop {
             self.check_cancelled()?;
-            let at = checkpoint.next_link.clone().or_else(|| match checkpoint.phase {
-                Phase::Full => None,
-                Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
-            });
-            let answer = match prefetched.take() {
-                Some(page) => page.await.unwrap_or(Err(GraphError::Cancelled)),
-                None => self.graph.users_delta(at.as_ref()).await,
-            };
-            let page = match answer.and_then(|page| refuse_loop(page, &mut seen_links)) {
+            let page = match feed.next().await {
                 Ok(page) => page,
                 Err(GraphError::LinkExpired { cause, .. }) if restarts < MAX_RESTARTS => {
                     restarts += 1;
-                    seen_links.clear();
                     self.fall_back(lease, &mut checkpoint, cause).await?;
+                    feed = self.users_feed(&checkpoint);
                     continue;
                 }
                 Err(error) => {
-                    if is_first && matches!(error, GraphError::Protocol { .. }) && checkpoint.next_link.is_some() {
+                    if is_first && error.is_bad_answer() && checkpoint.next_link.is_some() {
                         // Resumed at this page and failed again: the next run begins the round anew.
                         checkpoint.next_link = None;
                         self.write_checkpoint(lease, &checkpoint).await?;
@@ -120,12 +118,6 @@ impl Engine {
                 }
             };
             is_first = false;
-            if let Next::Page(link) = &page.next {
-                let (graph, link) = (self.graph.clone(), link.clone());
-                prefetched = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    graph.users_delta(Some(&link)).await
-                })));
-            }
             skipped += page.unreadable.len();
             for problem in &page.unreadable {
                 tracing::warn!(problem, "skipping an entry of users/delta");
@@ -140,17 +132,17 @@ impl Engine {
         }
     }
 
-    /// A permission that was missing shows in what is listed from now on, and the feed does not send again what it
-    /// sent without it.
-    async fn accounts_became_readable(&self) -> Result<bool, PullError> {
-        {
-            let mut db = self.store.read().await?;
-            if !mirror::no_account_is_readable(&mut db).await? {
-                return Ok(false);
-            }
-        }
-        let sample = self.graph.sample_user().await?;
-        Ok(sample.is_some_and(|user| user.account_enabled.value().is_some()))
+    /// The feed from where its checkpoint stands.
+    fn users_feed(&self, checkpoint: &Checkpoint) -> Feed<UserChange> {
+        let at = checkpoint.next_link.clone().or_else(|| match checkpoint.phase {
+            Phase::Full => None,
+            Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
+        });
+        let graph = self.graph.clone();
+        Feed::begin("users/delta", at, move |at| {
+            let graph = graph.clone();
+            async move { graph.users_delta(at.as_ref()).await }
+        })
     }
 
     /// A link died: go back to the last delta link, or begin a full round.
@@ -228,8 +220,8 @@ impl Engine {
                     checkpoint.phase = Phase::Sweep;
                     environments::judge_everyone(&mut tx, &self.settings.names()).await?;
                 }
-                if tally.plans_vanished(is_full) {
-                    checkpoint.doubt = Some("licences: no user that was listed has its plans any more".to_owned());
+                if let Some(doubt) = tally.doubt(is_full) {
+                    checkpoint.doubt = Some(doubt.to_owned());
                 }
             }
             Next::End => return Err(StoreError::Conflict),
@@ -299,14 +291,12 @@ fn id_of(change: &UserChange) -> Uuid {
     }
 }
 
-/// A next link that came up before in this run would go round for ever.
-fn refuse_loop(page: Page<UserChange>, seen: &mut HashSet<Link>) -> Result<Page<UserChange>, GraphError> {
-    match &page.next {
-        Next::Page(link) if !seen.insert(link.clone()) => Err(GraphError::Protocol {
-            endpoint: "users/delta",
-            what: "a next link that came before".to_owned(),
-        }),
-        _ => Ok(page),
+/// Whether a property that every user has was told, or is known from before.
+fn is_readable<T>(patch: &Patch<T>, is_full: bool) -> bool {
+    match patch {
+        Patch::Value(_) => true,
+        Patch::Null => false,
+        Patch::Absent => !is_full,
     }
 }
 
@@ -324,12 +314,8 @@ fn absorb(
         match item {
             UserChange::Present(patch) => {
                 tally.present += 1;
-                let readable = match patch.usable_plans {
-                    Patch::Value(_) => true,
-                    Patch::Null => false,
-                    Patch::Absent => !is_full,
-                };
-                tally.with_plans += u64::from(readable);
+                tally.with_account += u64::from(is_readable(&patch.account_enabled, is_full));
+                tally.with_plans += u64::from(is_readable(&patch.usable_plans, is_full));
                 let user = users
                     .entry(id)
                     .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());

@@ -1,0 +1,81 @@
+//! Follows a feed ahead of whoever stores its pages: fetching never waits for storing while there is room, and
+//! pages that have piled up are stored together.
+
+use std::collections::{HashSet, VecDeque};
+
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::domain::feed::{Link, Next, Page};
+use crate::graph::GraphError;
+
+/// How many pages may wait to be stored. With the largest pages that is a few megabytes.
+const AHEAD: usize = 4;
+
+type Answer<T> = Result<Page<T>, GraphError>;
+
+/// A feed that is being followed. Dropping it ends the fetching.
+pub(super) struct Feed<T> {
+    pages: mpsc::Receiver<Answer<T>>,
+    /// What came after the pages handed out last.
+    waiting: VecDeque<Answer<T>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl<T: Send + 'static> Feed<T> {
+    /// Begins at a link, or at the start.
+    pub(super) fn begin<F, R>(endpoint: &'static str, at: Option<Link>, fetch: F) -> Self
+    where
+        F: Fn(Option<Link>) -> R + Send + 'static,
+        R: Future<Output = Answer<T>> + Send,
+    {
+        let (sender, pages) = mpsc::channel(AHEAD);
+        let task = tokio::spawn(async move {
+            let mut at = at;
+            let mut seen = HashSet::new();
+            loop {
+                let mut answer = fetch(at.take()).await;
+                if let Ok(Page {
+                    next: Next::Page(link), ..
+                }) = &answer
+                {
+                    if seen.insert(link.clone()) {
+                        at = Some(link.clone());
+                    } else {
+                        let what = "a next link that came before".to_owned();
+                        answer = Err(GraphError::Protocol { endpoint, what });
+                    }
+                }
+                if sender.send(answer).await.is_err() || at.is_none() {
+                    return;
+                }
+            }
+        });
+        Self {
+            pages,
+            waiting: VecDeque::new(),
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// The next page, with those that came meanwhile added to it.
+    pub(super) async fn next(&mut self) -> Answer<T> {
+        let first = match self.waiting.pop_front() {
+            Some(answer) => answer,
+            None => self.pages.recv().await.unwrap_or(Err(GraphError::Cancelled)),
+        };
+        let mut page = first?;
+        while self.waiting.is_empty() {
+            match self.pages.try_recv() {
+                Ok(Ok(more)) => {
+                    page.items.extend(more.items);
+                    page.unreadable.extend(more.unreadable);
+                    page.next = more.next;
+                }
+                Ok(failure) => self.waiting.push_back(failure),
+                Err(_) => break,
+            }
+        }
+        Ok(page)
+    }
+}
