@@ -101,10 +101,10 @@ async fn item_10_a_pim_activation_that_ends_ends_the_exemption() {
     let admin = unlicensed(&world, "Pim");
     world
         .tenant()
-        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_secs(3600));
+        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_hours(1));
     world.sync_completely().await;
     assert_administrative(&world, admin).await;
-    world.advance(Duration::from_secs(1800));
+    world.advance(Duration::from_mins(30));
     world.assert_settled().await;
     world.advance(Duration::from_secs(1801));
     world.sync_completely().await;
@@ -112,7 +112,7 @@ async fn item_10_a_pim_activation_that_ends_ends_the_exemption() {
     world.assert_settled().await;
     world
         .tenant()
-        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_secs(60));
+        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_mins(1));
     world.sync_completely().await;
     assert_administrative(&world, admin).await;
     world.end().await;
@@ -128,7 +128,7 @@ async fn item_10_a_pim_activation_that_ends_takes_a_licensed_user_back_behind_th
         .add_user(User::named("Pim", "Licensed").with_plans(&[SALES]));
     world
         .tenant()
-        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_secs(3600));
+        .activate_role(GLOBAL_ADMINISTRATOR, admin, "/", Duration::from_hours(1));
     world.sync_completely().await;
     assert_eq!(row(&world, admin).await.accessmode, 0, "licensed, hence read-write");
     world.advance(Duration::from_secs(3601));

@@ -220,13 +220,13 @@ async fn a_catalogue_that_suddenly_matches_nobody_is_held() {
 }
 
 /// A stage whose application may read nothing of a user but her id, from now on.
-async fn limited(world: &World) {
+fn limited(world: &World) {
     world
         .simulator
         .configure(|settings| settings.limited_information = true);
 }
 
-async fn unlimited(world: &World) {
+fn unlimited(world: &World) {
     world
         .simulator
         .configure(|settings| settings.limited_information = false);
@@ -237,7 +237,7 @@ async fn limited_information_in_a_later_round_disables_nobody_and_heals() {
     let world = paged(10).await;
     let users = staff(&world, 6);
     world.sync_completely().await;
-    limited(&world).await;
+    limited(&world);
     world
         .tenant()
         .update_user(users[0], |user| user.job_title = Some("Unreadable".to_owned()));
@@ -251,7 +251,7 @@ async fn limited_information_in_a_later_round_disables_nobody_and_heals() {
         );
         assert!(!world.findings().await.is_empty());
     }
-    unlimited(&world).await;
+    unlimited(&world);
     world.sync_completely().await;
     assert_all_enabled(&world, &users).await;
     assert_eq!(row(&world, users[0]).await.jobtitle.as_deref(), Some("Unreadable"));
@@ -265,13 +265,13 @@ async fn limited_information_in_a_resync_disables_nobody_and_heals() {
     let world = paged(10).await;
     let users = staff(&world, 6);
     world.sync_completely().await;
-    limited(&world).await;
+    limited(&world);
     world.tenant().expire_tokens(TokenDeath::Gone);
     for _ in 0..2 {
         sync_incompletely(&world).await;
         assert_all_enabled(&world, &users).await;
     }
-    unlimited(&world).await;
+    unlimited(&world);
     world.sync_completely().await;
     assert_all_enabled(&world, &users).await;
     world.assert_settled().await;
@@ -290,7 +290,7 @@ async fn limited_information_from_the_start_creates_nobody_and_heals() {
     let users = staff(&world, 3);
     sync_incompletely(&world).await;
     assert!(world.rows(ENVIRONMENT).await.is_empty());
-    unlimited(&world).await;
+    unlimited(&world);
     world.sync_completely().await;
     assert_all_enabled(&world, &users).await;
     world.assert_settled().await;
@@ -369,12 +369,12 @@ async fn who_could_not_be_read_is_asked_for_anew_when_everyone_is_judged_anew() 
     assert_eq!(world.findings().await, [finding]);
     world.assert_settled().await;
 
-    world.advance(Duration::from_secs(25 * 3600));
+    world.advance(Duration::from_hours(25));
     world.sync_completely().await;
     assert_all_enabled(&world, &users).await;
     assert!(world.findings().await.is_empty());
     world.assert_settled().await;
-    world.advance(Duration::from_secs(25 * 3600));
+    world.advance(Duration::from_hours(25));
     super::forget_requests(&world);
     world.assert_settled().await;
     assert_eq!(

@@ -65,10 +65,10 @@ async fn item_4_an_unseen_user_in_deleted_items_is_soft_deleted_since_then() {
     let world = paged(3).await;
     let users = staff(&world, 4);
     world.sync_completely().await;
-    world.advance(std::time::Duration::from_secs(3600));
+    world.advance(std::time::Duration::from_hours(1));
     world.tenant().soft_delete(users[2]);
     world.tenant().expire_tokens(TokenDeath::SyncStateNotFound);
-    world.advance(std::time::Duration::from_secs(3600));
+    world.advance(std::time::Duration::from_hours(1));
     world.sync_completely().await;
     let row = row(&world, users[2]).await;
     assert_eq!(row.disabledreason.as_deref(), Some("directory_soft_deleted"));

@@ -58,7 +58,7 @@ async fn item_7_a_token_that_expires_in_mid_round_is_replaced_in_time() {
         users: 0,
         page_size: 1,
         // Every request takes a quarter of an hour, every token lives an hour and a half at most.
-        latency: Duration::from_secs(900),
+        latency: Duration::from_mins(15),
         ..SimulatorSettings::default()
     };
     let world = super::stage(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;
@@ -124,7 +124,7 @@ async fn item_7_expires_in_as_a_string_is_understood() {
     world.sync_completely().await;
     assert_eq!(asked(&world, TOKEN).len(), 1);
     assert_all_enabled(&world, &users).await;
-    world.advance(Duration::from_secs(30 * 60));
+    world.advance(Duration::from_mins(30));
     world.assert_settled().await;
     assert_eq!(asked(&world, TOKEN).len(), 1, "its hour is not over");
     world.end().await;
@@ -138,7 +138,7 @@ async fn item_7_a_missing_expires_in_makes_a_short_lived_token() {
     world.sync_completely().await;
     assert_eq!(asked(&world, TOKEN).len(), 1);
     assert_all_enabled(&world, &users).await;
-    world.advance(Duration::from_secs(10 * 60));
+    world.advance(Duration::from_mins(10));
     world.assert_settled().await;
     assert_eq!(
         asked(&world, TOKEN).len(),
@@ -166,12 +166,12 @@ async fn item_7_an_expired_secret_is_named_and_not_hammered() {
     assert_all_enabled(&world, &users).await;
     sync_incompletely(&world).await;
     assert_eq!(asked(&world, TOKEN).len(), 1, "it is remembered for a minute");
-    world.advance(Duration::from_secs(300));
+    world.advance(Duration::from_mins(5));
     sync_incompletely(&world).await;
     assert_eq!(asked(&world, TOKEN).len(), 2);
     assert_all_enabled(&world, &users).await;
     heal(&world);
-    world.advance(Duration::from_secs(300));
+    world.advance(Duration::from_mins(5));
     world.sync_completely().await;
     assert!(row(&world, users[0]).await.isdisabled);
     world.assert_settled().await;
