@@ -130,7 +130,7 @@ async fn sync_incompletely(world: &World) -> Report {
 }
 
 async fn row(world: &World, user: Uuid) -> SystemUser {
-    world.row(ENVIRONMENT, user).await.expect("the user has a row")
+    world.row(ENVIRONMENT, user).await.unwrap()
 }
 
 async fn has_row(world: &World, user: Uuid) -> bool {

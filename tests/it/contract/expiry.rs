@@ -87,7 +87,7 @@ async fn item_5_a_token_that_outlived_its_time_begins_one_full_round() {
     let world = paged(2).await;
     let users = staff(&world, 4);
     world.sync_completely().await;
-    world.advance(std::time::Duration::from_hours(192));
+    world.advance(std::time::Duration::from_hours(8 * 24));
     world.tenant().purge(users[0]);
     forget_requests(&world);
     world.sync_completely().await;
