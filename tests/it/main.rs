@@ -1,7 +1,7 @@
 //! The integration tests: one binary, the real engine against the simulated tenant and a real PostgreSQL, each
 //! test in a database of its own. `world` is the stage.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod approval;
 mod architecture;
