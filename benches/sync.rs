@@ -136,6 +136,7 @@ fn watch(mut child: Child) -> Fallible<(Duration, u64)> {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a few hundred thousand users")]
 async fn first_sync(cluster: &Cluster, users: u64) -> Fallible<()> {
     println!("First sync of {users} users, {ROUNDS} rounds, each beside its own floor");
     let stage = Stage::new(cluster, "first_sync", users).await?;

@@ -109,9 +109,12 @@ pub async fn serve(
     let crashed = tokio::select! {
         () = cancel.cancelled() => false,
         ended = tasks.join_next() => {
-            error!(?ended, "a part of the daemon has ended; stopping");
-            cancel.cancel();
-            true
+            let crashed = !cancel.is_cancelled();
+            if crashed {
+                error!(?ended, "a part of the daemon has ended; stopping");
+                cancel.cancel();
+            }
+            crashed
         }
     };
     tell_systemd(&[sd_notify::NotifyState::Stopping]);

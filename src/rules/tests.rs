@@ -48,8 +48,12 @@ fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap()
 }
 
+/// Something that happens to a situation.
+type Event = fn(&mut Stage);
+
 /// One situation: an environment, a user, perhaps a row.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the subject's")]
 struct Stage {
     environment: Environment,
     user: Option<DirectoryUser>,

@@ -80,13 +80,17 @@ impl Checkpoint {
 /// # Errors
 /// When the database does not answer.
 pub async fn read(db: &mut PgConnection, source: &str) -> StoreResult<Checkpoint> {
-    let row = sqlx::query!("select * from rollcall.checkpoint where source = $1", source)
-        .fetch_optional(db)
-        .await?;
+    let row = sqlx::query!(
+        "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at
+         from rollcall.checkpoint where source = $1",
+        source
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(row.map_or_else(
         || Checkpoint::new(source),
         |row| Checkpoint {
-            source: row.source,
+            source: source.to_owned(),
             phase: match row.phase.as_str() {
                 "delta" => Phase::Delta,
                 "sweep" => Phase::Sweep,

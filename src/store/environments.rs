@@ -56,9 +56,13 @@ pub async fn register(
     )
     .execute(&mut *db)
     .await?;
-    let row = sqlx::query!("select * from rollcall.environment where name = $1", name)
-        .fetch_one(db)
-        .await?;
+    let row = sqlx::query!(
+        "select epoch, judged_epoch, walk_epoch, walk_after, judged_at, is_set_up, enabled_rows
+         from rollcall.environment where name = $1",
+        name
+    )
+    .fetch_one(db)
+    .await?;
     Ok(Progress {
         epoch: row.epoch,
         judged_epoch: row.judged_epoch,

@@ -89,7 +89,7 @@ pub async fn end(
 /// When the database does not answer.
 pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select * from rollcall.sync_run where id = $1", id)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where id = $1", id)
             .fetch_optional(db)
             .await?,
     )
@@ -101,7 +101,7 @@ pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
 /// When the database does not answer.
 pub async fn list(db: &mut PgConnection, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select * from rollcall.sync_run order by id desc limit $1", limit)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run order by id desc limit $1", limit)
             .fetch_all(db)
             .await?,
     )

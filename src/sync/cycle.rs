@@ -62,6 +62,7 @@ impl Engine {
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
+        // Boxed: it is large, and everybody who awaits a run would carry it.
         let result = Box::pin(self.run_begun(lease, run, request, &chosen))
             .instrument(span)
             .await;

@@ -95,6 +95,7 @@ impl std::fmt::Debug for Configured {
 impl Schedule {
     /// Runs until the engine's token is cancelled.
     pub async fn run(self) {
+        Metrics.leader(false);
         loop {
             let configured = self.configured.borrow().clone();
             let engine = &configured.engine;
@@ -127,18 +128,7 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
-            let now = engine.clock.now();
-            let is_due = due.is_none_or(|due| due <= now);
-            let result = if is_due {
-                due = Some(next_due(now, configured.interval));
-                let request = Request {
-                    trigger: "interval".to_owned(),
-                    ..Request::default()
-                };
-                timed(engine, lease, &request, None).await
-            } else {
-                self.answer_request(engine, lease).await
-            };
+            let result = self.run_once(&configured, lease, &mut due).await;
             match result {
                 Ok(()) => {}
                 Err(SyncError::Cancelled) => return,
@@ -153,6 +143,27 @@ impl Schedule {
             }
             pause(engine, TICK).await;
         }
+    }
+
+    /// What somebody asked for, then what is due: neither can keep the other from its turn.
+    async fn run_once(
+        &self,
+        configured: &Configured,
+        lease: &Lease,
+        due: &mut Option<DateTime<Utc>>,
+    ) -> Result<(), SyncError> {
+        let engine = &configured.engine;
+        self.answer_request(engine, lease).await?;
+        let now = engine.clock.now();
+        if due.is_some_and(|due| due > now) {
+            return Ok(());
+        }
+        *due = Some(next_due(now, configured.interval));
+        let request = Request {
+            trigger: "interval".to_owned(),
+            ..Request::default()
+        };
+        timed(engine, lease, &request, None).await
     }
 
     /// Takes up a request of `rollcall sync`, if there is one.

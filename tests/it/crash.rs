@@ -201,7 +201,7 @@ impl Stage {
         let mut child;
         let reached = match point {
             Point::Request { number, quiet } => {
-                let hang = Effect::Delay(Duration::from_secs(600));
+                let hang = Effect::Delay(Duration::from_mins(10));
                 self.simulator
                     .faults()
                     .push(Fault::once(When::any().after(number - 1), hang));

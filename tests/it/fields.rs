@@ -271,7 +271,7 @@ async fn modifiedon_moves_only_when_a_value_does() {
     assert_ne!(edited.modifiedon, found.modifiedon);
     assert_eq!(
         world.strings("select session_user::text").await,
-        [edited.modifiedby.clone()]
+        std::slice::from_ref(&edited.modifiedby)
     );
     world.assert_settled().await;
     world.end().await;

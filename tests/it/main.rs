@@ -1,12 +1,15 @@
 //! The integration tests: one binary, the real engine against the simulated tenant and a real PostgreSQL, each
 //! test in a database of its own. `world` is the stage.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod approval;
 mod architecture;
 mod binary;
+mod cli;
 mod contract;
 mod crash;
+mod doubts;
 mod dry_run;
 mod fields;
 mod first_sync;

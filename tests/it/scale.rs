@@ -89,7 +89,7 @@ fn change(tenant: &Tenant) {
         tenant.update_user(user(position), |user| user.job_title = Some("Something new".to_owned()));
     }
     tenant.update_user(user(23), |user| {
-        user.account_enabled = Some(user.account_enabled == Some(false))
+        user.account_enabled = Some(user.account_enabled == Some(false));
     });
     tenant.give_profile(user(24), Profile::Unlicensed);
     tenant.give_profile(user(25), Profile::E5PowerApps);
@@ -97,13 +97,13 @@ fn change(tenant: &Tenant) {
     tenant.give_profile(new, Profile::E5PowerApps);
     tenant.soft_delete(user(26));
     let members = tenant.members(LARGE_GROUP).unwrap();
-    let outsider = (30..).map(user).find(|id| !members.contains(id)).unwrap();
+    let outsider = (30..100).map(user).find(|id| !members.contains(id)).unwrap();
     tenant.add_member(LARGE_GROUP, outsider);
     tenant.remove_member(LARGE_GROUP, insider(&members, &user));
 }
 
 fn insider(members: &[Uuid], user: &impl Fn(usize) -> Uuid) -> Uuid {
-    (40..).map(user).find(|id| members.contains(id)).unwrap()
+    (40..100).map(user).find(|id| members.contains(id)).unwrap()
 }
 
 /// One cycle as the daemon makes it, the gauges included.

@@ -184,15 +184,6 @@ impl World {
             .await
     }
 
-    /// What must be equal however the table came about: every column but keys and times.
-    pub async fn timeless_dump(&self) -> Vec<String> {
-        self.strings(
-            "select (to_jsonb(s) - 'systemuserid' - 'createdon' - 'modifiedon' - 'azuredeletedon')::text
-             from rollcall.system_user s order by environment, azureactivedirectoryobjectid, domainname",
-        )
-        .await
-    }
-
     /// The first column of a query.
     pub async fn strings(&self, query: &'static str) -> Vec<String> {
         let mut db = self.sql().await;
@@ -268,8 +259,8 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         viral_counts_as: viral,
         tenant_marketing: None,
         limits,
-        hold_expiry: Duration::from_secs(72 * 3600),
-        full_interval: Duration::from_secs(24 * 3600),
+        hold_expiry: Duration::from_hours(72),
+        full_interval: Duration::from_hours(24),
     }
 }
 

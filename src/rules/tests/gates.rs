@@ -285,15 +285,15 @@ fn section_2_the_first_gate_decides_and_every_failed_check_is_reported() {
         stage.row.as_mut().unwrap().applicationid = Some(PLAN);
         stage.upn_blocked = true;
     });
-    let repairs: [(&str, fn(&mut Stage)); 8] = [
+    let repairs: [(&str, Event); 8] = [
         ("no_database", |stage| stage.environment.has_database = true),
         ("application_user", |stage| {
-            stage.row.as_mut().unwrap().applicationid = None
+            stage.row.as_mut().unwrap().applicationid = None;
         }),
         ("stub_user", |stage| stage.row.as_mut().unwrap().isstub = false),
         ("row_deleted", |stage| stage.row.as_mut().unwrap().deletedstate = 0),
         ("directory_account_disabled", |stage| {
-            stage.user().account_enabled = Some(true)
+            stage.user().account_enabled = Some(true);
         }),
         ("developer_foreign_user", |stage| stage.environment.creator = Some(USER)),
         ("not_in_security_group", |stage| stage.relation = GroupRelation::Member),

@@ -3,10 +3,7 @@
 use super::*;
 use crate::domain::directory_user::DirectoryState;
 
-/// Gives a stage one thing that entitles.
-type Means = fn(&mut Stage);
-
-const ON_DEMAND_MEANS: [(&str, Means); 4] = [
+const ON_DEMAND_MEANS: [(&str, Event); 4] = [
     ("free plan", |stage| stage.licences.free_m365 = Some(PLAN)),
     ("app pass", |stage| stage.environment.app_pass_capacity = 1),
     ("marketing", |stage| stage.tenant_marketing = true),
@@ -218,7 +215,7 @@ fn section_4_refresh_and_diagnostics_never_create() {
 
 #[test]
 fn section_2_stale_roles_or_skus_disable_nobody_for_group_or_licence() {
-    let stale = |change: Means| {
+    let stale = |change: Event| {
         Stage::new()
             .with(|stage| {
                 stage.stale_sources = true;
@@ -247,7 +244,7 @@ fn section_2_stale_roles_or_skus_disable_nobody_for_group_or_licence() {
 
 #[test]
 fn section_4_the_last_system_administrator() {
-    let last = |change: Means| {
+    let last = |change: Event| {
         Stage::new()
             .with(|stage| {
                 stage.last_system_administrator = true;
@@ -270,13 +267,13 @@ fn section_4_the_last_system_administrator() {
         stage.environment.security_group = Some(GROUP);
     });
     assert_eq!(outside.outcome(Trigger::Background), "leave last_system_administrator");
-    let directory: [(&str, Means); 3] = [
+    let directory: [(&str, Event); 3] = [
         ("directory_deleted", |stage| stage.user().state = DirectoryState::Gone),
         ("directory_soft_deleted", |stage| {
-            stage.user().state = DirectoryState::SoftDeleted
+            stage.user().state = DirectoryState::SoftDeleted;
         }),
         ("directory_account_disabled", |stage| {
-            stage.user().account_enabled = Some(false)
+            stage.user().account_enabled = Some(false);
         }),
     ];
     for (code, change) in directory {

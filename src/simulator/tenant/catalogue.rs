@@ -172,13 +172,6 @@ pub(super) const PRODUCTS: &[Product] = &[
             7, 65,
         ],
     },
-    Product {
-        id: "238e2f8d-e429-4035-94db-6926be4ffe7b",
-        part_number: "DYN365_BUSINESS_MARKETING",
-        plans: &[
-            7, 26,
-        ],
-    },
 ];
 
 #[rustfmt::skip]

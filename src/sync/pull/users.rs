@@ -45,7 +45,7 @@ impl Tally {
     fn doubt(self, is_full: bool) -> Option<&'static str> {
         if self.present > 0 && self.with_account == 0 {
             Some(
-                "users: nobody who was listed has accountEnabled: grant the application permission User.Read.All and \
+                "users come without accountEnabled: grant the application permission User.Read.All and \
                  give admin consent",
             )
         } else if self.plans_vanished(is_full) {

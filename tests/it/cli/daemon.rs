@@ -1,0 +1,342 @@
+//! `rollcall serve`: health, metrics, leadership, signals, and what the log keeps to itself.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use rollcall::clock::Clock;
+use rollcall::simulator::tenant::TokenDeath;
+use rollcall::simulator::{Effect, Fault, When};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use super::Stage;
+
+/// How often something is looked for before a test gives up, and the pause between.
+const LOOKS: u32 = 1_200;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A running daemon.
+struct Daemon {
+    address: SocketAddr,
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Daemon {
+    /// Starts one that runs a cycle each second, on a port that was free a moment ago.
+    fn start(stage: &Stage) -> Self {
+        let address = free_address();
+        let log = stage.installation.folder.join(format!("log-{}", address.port()));
+        let child = stage
+            .installation
+            .command("serve")
+            .env("ROLLCALL__HTTP__LISTEN", address.to_string())
+            .env("ROLLCALL__SYNC__INTERVAL", "1s")
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { address, child, log }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Status and body, or nothing while nobody listens.
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    async fn has_status(&self, path: &str, status: u16) -> bool {
+        self.get(path).await.is_some_and(|(answered, _)| answered == status)
+    }
+
+    /// One metric without labels.
+    async fn metric(&self, name: &str) -> Option<String> {
+        let (_, metrics) = self.get("/metrics").await?;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")))?;
+        Some(line.to_owned())
+    }
+
+    async fn becomes_ready(&self) {
+        assert!(
+            eventually(async || self.has_status("/health/ready", 200).await).await,
+            "{}",
+            self.log()
+        );
+    }
+
+    async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let status = tokio::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as a service manager would; its whole log.
+    async fn stop(mut self) -> String {
+        self.signal("-TERM").await;
+        let ended = eventually(async || self.child.try_wait().unwrap().is_some()).await;
+        assert!(ended, "it does not stop: {}", self.log());
+        assert_eq!(self.child.wait().await.unwrap().code(), Some(0), "{}", self.log());
+        self.log()
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+async fn eventually(mut holds: impl AsyncFnMut() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        if holds().await {
+            return true;
+        }
+        Clock::system().sleep(PAUSE).await;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signal() {
+    let stage = Stage::new().await;
+    let refuse = Effect::error(403, "Authorization_RequestDenied");
+    stage
+        .simulator
+        .faults()
+        .push(Fault::forever(When::path("/users/delta"), refuse));
+    let daemon = Daemon::start(&stage);
+    assert!(
+        eventually(async || daemon.has_status("/health/live", 200).await).await,
+        "{}",
+        daemon.log()
+    );
+    let incomplete = "select count(*) from rollcall.sync_run where outcome = 'incomplete'";
+    assert!(
+        eventually(async || stage.number(incomplete).await > 0).await,
+        "{}",
+        daemon.log()
+    );
+    let (status, body) = daemon.get("/health/ready").await.unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("no cycle has succeeded yet"), "{body}");
+
+    stage.simulator.faults().clear();
+    daemon.becomes_ready().await;
+    let (_, body) = daemon.get("/health/ready").await.unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert!(body["last_success_age_seconds"].is_number(), "{body}");
+
+    let expected = [
+        "rollcall_cycles_total{outcome=\"complete\"}",
+        "rollcall_cycle_seconds_bucket",
+        "rollcall_cycle_last_success_timestamp_seconds",
+        "rollcall_users{environment=\"production\",state=\"enabled\"}",
+        "rollcall_changes_total{environment=\"production\",operation=\"create\"}",
+        "rollcall_skips_total{environment=\"production\",reason=\"not_in_security_group\"}",
+        "rollcall_findings{environment=\"production\",code=\"removals_held\"}",
+        "rollcall_guard_held 0",
+        "rollcall_non_interactive_users{environment=\"production\"} 0",
+        "rollcall_graph_requests_total{endpoint=\"users/delta\",status=\"200\"}",
+        "rollcall_graph_request_seconds_bucket{endpoint=\"users/delta\"",
+        "rollcall_delta_token_age_seconds{resource=\"users\"}",
+        "rollcall_lag_seconds",
+        "rollcall_leader 1",
+        "rollcall_db_pool_",
+        "rollcall_build_info{version=",
+    ];
+    let complete = async || {
+        daemon
+            .get("/metrics")
+            .await
+            .is_some_and(|(_, text)| expected.iter().all(|name| text.contains(name)))
+    };
+    assert!(eventually(complete).await, "{:#?}", daemon.get("/metrics").await);
+    let (_, metrics) = daemon.get("/metrics").await.unwrap();
+    let users = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("rollcall_users{environment=\"sandbox\",state=\"enabled\"} "));
+    let rows = "select count(*) from rollcall.system_user where environment = 'sandbox' and azureactivedirectoryobjectid is not null";
+    assert_eq!(users, Some(stage.number(rows).await.to_string().as_str()), "{metrics}");
+
+    let log = daemon.stop().await;
+    assert!(
+        log.contains("stopping: finishing the batch in hand") && log.trim_end().ends_with("stopped"),
+        "{log}"
+    );
+    assert!(
+        stage.good("sync").await.ends_with("is complete.\n"),
+        "the lease was given back"
+    );
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taken_port_is_one_clear_line() {
+    let stage = Stage::new().await;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut command = stage.installation.command("serve");
+    let child = command
+        .env("ROLLCALL__HTTP__LISTEN", address.to_string())
+        .spawn()
+        .unwrap();
+    let said = crate::binary::said(child).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let line = said.stderr.lines().last().unwrap();
+    assert!(
+        line.starts_with(&format!("rollcall: could not listen on {address}")),
+        "{line}"
+    );
+    assert!(line.contains("http.listen"), "{line}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_daemons_leads_and_a_sync_asks_it() {
+    let stage = Stage::new().await;
+    let first = Daemon::start(&stage);
+    first.becomes_ready().await;
+    let second = Daemon::start(&stage);
+    second.becomes_ready().await;
+    assert_eq!(first.metric("rollcall_leader").await.as_deref(), Some("1"));
+    assert_eq!(second.metric("rollcall_leader").await.as_deref(), Some("0"));
+
+    let newcomer = stage.simulator.tenant().user_id_at(3).unwrap();
+    stage
+        .simulator
+        .tenant()
+        .update_user(newcomer, |user| user.job_title = Some("Asked for".to_owned()));
+    let said = stage.run("sync --output json").await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains("Asked the daemon that leads"), "{said:?}");
+    assert_eq!(said.json()["outcome"], "complete");
+    assert_eq!(
+        stage
+            .number("select count(*) from rollcall.sync_run where trigger = 'sync'")
+            .await,
+        1
+    );
+
+    first.stop().await;
+    let leads = async || second.metric("rollcall_leader").await.as_deref() == Some("1");
+    assert!(eventually(leads).await, "{}", second.log());
+    assert!(second.has_status("/health/ready", 200).await);
+    second.stop().await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_takes_a_good_configuration_and_keeps_the_old_one_for_a_broken_one() {
+    let stage = Stage::new().await;
+    let daemon = Daemon::start(&stage);
+    daemon.becomes_ready().await;
+    stage.installation.amend("max_connections", "maximum_connections");
+    daemon.signal("-HUP").await;
+    assert!(
+        eventually(async || daemon.log().contains("is not reloaded")).await,
+        "{}",
+        daemon.log()
+    );
+    assert!(
+        daemon.log().contains("database.maximum_connections"),
+        "{}",
+        daemon.log()
+    );
+    let runs = "select count(*) from rollcall.sync_run where outcome = 'complete'";
+    let before = stage.number(runs).await;
+    assert!(
+        eventually(async || stage.number(runs).await > before + 1).await,
+        "{}",
+        daemon.log()
+    );
+
+    stage.installation.amend("maximum_connections", "max_connections");
+    stage.installation.amend("name = \"sandbox\"", "name = \"annex\"");
+    daemon.signal("-HUP").await;
+    let taken_over = "select count(*) from rollcall.system_user where environment = 'annex'";
+    assert!(
+        eventually(async || stage.number(taken_over).await > 2).await,
+        "{}",
+        daemon.log()
+    );
+    daemon.stop().await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_at_info_tells_no_names_and_no_secrets() {
+    let stage = Stage::new().await;
+    let daemon = Daemon::start(&stage);
+    daemon.becomes_ready().await;
+    stage.simulator.tenant().expire_tokens(TokenDeath::SyncStateNotFound);
+    let people = stage.simulator.tenant().user_ids();
+    for pair in people.chunks(2) {
+        stage.simulator.tenant().swap_upns(pair[0], *pair.last().unwrap());
+    }
+    stage.block(40);
+    let faults = stage.simulator.faults();
+    faults.push(Fault::times(When::path("/groups/delta"), 2, Effect::html(502)));
+    faults.push(Fault::once(When::path("/users/delta"), Effect::Truncate));
+    faults.push(Fault::once(When::path("/users/delta"), Effect::unauthorized()));
+    let held = "select count(*) from rollcall.sync_run where outcome = 'held'";
+    assert!(
+        eventually(async || stage.number(held).await > 0).await,
+        "{}",
+        daemon.log()
+    );
+    let log = daemon.stop().await;
+    assert!(log.contains("INFO") && log.contains("cycle{run=1"), "{log}");
+
+    let mut private: Vec<String> = vec![stage.simulator.client_secret()];
+    private.extend(
+        url::Url::parse(&stage.database.url)
+            .unwrap()
+            .password()
+            .map(str::to_owned),
+    );
+    for user in people.into_iter().filter_map(|id| stage.simulator.tenant().user(id)) {
+        private.extend(user.business_phones);
+        private.extend(
+            [user.user_principal_name, user.mail, user.display_name]
+                .into_iter()
+                .flatten(),
+        );
+        private.extend([user.mobile_phone, user.street_address].into_iter().flatten());
+    }
+    let lower = log.to_lowercase();
+    let told: Vec<&String> = private
+        .iter()
+        .filter(|text| lower.contains(&text.to_lowercase()))
+        .collect();
+    assert!(told.is_empty(), "{told:?} in {log}");
+    for sign in [
+        "deltatoken=",
+        "skiptoken=",
+        "bearer ",
+        "access_token",
+        "client_secret",
+        "eyj",
+    ] {
+        assert!(!lower.contains(sign), "{sign} in {log}");
+    }
+    stage.end().await;
+}
