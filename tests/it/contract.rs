@@ -1,7 +1,7 @@
 //! The obligations of section 11 of the Graph contract: each is shown by a test whose name begins with its item,
 //! against the simulated tenant and a real database, and each ends with a cycle that plans nothing.
 //!
-//! Beside them, `doubt` and `nesting` show what else the directory may say that is not to be taken at its word
+//! Beside them, `doubt`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
 //! (rules.md, sections 1 and 11).
 
 mod admins;
@@ -18,6 +18,7 @@ mod renames;
 mod resync;
 mod retries;
 mod tokens;
+mod unreadable;
 
 use rollcall::domain::environment::Environment;
 use rollcall::domain::system_user::SystemUser;
