@@ -190,7 +190,7 @@ async fn users_without_account_state_are_left_alone_until_the_permission_is_ther
         .simulator
         .configure(|settings| settings.limited_information = true);
     stage.simulator.tenant().expire_tokens(TokenDeath::Gone);
-    assert_incomplete(&stage, &["users come without accountEnabled", "User.Read.All"]).await;
+    assert_incomplete(&stage, &["accountEnabled: grant", "User.Read.All"]).await;
     stage
         .simulator
         .configure(|settings| settings.limited_information = false);
