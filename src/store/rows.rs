@@ -255,6 +255,22 @@ pub async fn insert_placeholders(db: &mut PgConnection, environment: &str, now: 
     Ok(())
 }
 
+/// Lets the server look at what the table holds, where we own it and may.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn gather_statistics(db: &mut PgConnection) -> StoreResult<()> {
+    let may = sqlx::query_scalar!(
+        r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'rollcall.system_user'::regclass"#
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if may {
+        sqlx::query!("analyze rollcall.system_user").execute(db).await?;
+    }
+    Ok(())
+}
+
 /// Inserts new rows of one environment.
 ///
 /// # Errors

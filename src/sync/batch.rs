@@ -19,7 +19,7 @@ use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreResult, Transaction, changes, environments, findings, pending, removals, rows};
+use crate::store::{StoreResult, Transaction, changes, findings, pending, removals, rows};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +38,8 @@ pub(super) struct RunInfo<'a> {
 pub(super) enum Scope {
     /// Those on the list of pending users.
     Pending(Vec<Pending>),
-    /// The next ones of a walk over everybody; `last` says that nobody follows.
-    Walk { ids: Vec<Uuid>, epoch: i64, last: bool },
+    /// The next ones of a walk over everybody; whoever walks notes how far.
+    Walk(Vec<Uuid>),
     /// Those whose removal was let through.
     Removals(Vec<Uuid>),
     /// Those whose removal is held: everything else about them is written.
@@ -52,7 +52,7 @@ impl Scope {
     fn ids(&self) -> Vec<Uuid> {
         match self {
             Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
-            Self::Walk { ids, .. } | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
+            Self::Walk(ids) | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
         }
     }
 
@@ -117,7 +117,7 @@ impl Engine {
             run.now,
         )
         .await?;
-        settle(&mut tx, name, run.now, scope, &draft).await?;
+        settle(&mut tx, name, scope, &draft).await?;
         if run.dry_run {
             tx.rollback().await?;
         } else {
@@ -225,13 +225,7 @@ impl Draft {
 }
 
 /// Notes who has been judged, and who has to be judged again.
-async fn settle(
-    tx: &mut Transaction,
-    name: &String,
-    now: DateTime<Utc>,
-    scope: &Scope,
-    draft: &Draft,
-) -> StoreResult<()> {
+async fn settle(tx: &mut Transaction, name: &String, scope: &Scope, draft: &Draft) -> StoreResult<()> {
     let environment = std::slice::from_ref(name);
     match scope {
         Scope::Pending(list) | Scope::Slots { list, .. } => {
@@ -240,11 +234,9 @@ async fn settle(
             let done: Vec<Pending> = list.iter().filter(is_done).copied().collect();
             pending::settle(&mut *tx, name, &done).await
         }
-        Scope::Walk { ids, epoch, last } => {
+        Scope::Walk(_) => {
             let again: Vec<Uuid> = draft.undecided.iter().chain(&draft.judged.late).copied().collect();
-            pending::mark(&mut *tx, environment, &again).await?;
-            let after = if *last { None } else { ids.last().copied() };
-            environments::note_walk(&mut *tx, name, *epoch, after, now).await
+            pending::mark(&mut *tx, environment, &again).await
         }
         // A removal that turned out to be in doubt is not forgotten.
         Scope::Removals(_) | Scope::Held(_) => pending::mark(&mut *tx, environment, &draft.undecided).await,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::batch::{Judged, RunInfo, Scope};
@@ -10,14 +11,22 @@ use super::report::{Counts, ReportedChange};
 use super::{Engine, SyncError};
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::plan::Operation;
-use crate::store::environments::Progress;
+use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreError, mirror, pending};
+use crate::store::{StoreError, mirror, pending, rows};
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
 const BATCH: i64 = 1000;
+const BATCH_SIZE: usize = 1000;
+
+/// How many batches of a walk are under way at once: while one waits for the database, another is judged.
+const AT_ONCE: i64 = 2;
+
+/// After so many rounds of an environment's first walk the planner is told what the table holds by now: it would
+/// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
+const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 
 /// What judging an environment has brought so far.
 #[derive(Debug, Default)]
@@ -114,37 +123,44 @@ impl Engine {
         progress: &Progress,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
+        let name = &view.environment.name;
         let mut after = progress.walk_after;
         if after.is_none() && !run.dry_run {
             // What is pending now is judged by the walk.
             let mut tx = self.begin(run.lease).await?;
-            pending::clear(&mut tx, &view.environment.name).await?;
-            crate::store::environments::note_walk(
-                &mut tx,
-                &view.environment.name,
-                progress.epoch,
-                Some(Uuid::nil()),
-                run.now,
-            )
-            .await?;
+            pending::clear(&mut tx, name).await?;
+            environments::note_walk(&mut tx, name, progress.epoch, Some(Uuid::nil()), run.now).await?;
             tx.commit().await.map_err(StoreError::from)?;
         }
+        let mut rounds = 0_u32;
         loop {
             self.check_cancelled()?;
             let ids = {
                 let mut db = self.store.read().await?;
-                mirror::next_ids(&mut db, after, BATCH).await?
+                mirror::next_ids(&mut db, after, BATCH * AT_ONCE).await?
             };
-            let last = i64::try_from(ids.len()).unwrap_or(BATCH) < BATCH;
+            let last = i64::try_from(ids.len()).unwrap_or(0) < BATCH * AT_ONCE;
             after = ids.last().copied().or(after);
-            let scope = Scope::Walk {
-                ids,
-                epoch: progress.epoch,
-                last,
-            };
-            tally.add(self.judge_batch(view, run, &scope).await?, run.dry_run);
+            let scopes: Vec<Scope> = ids.chunks(BATCH_SIZE).map(|ids| Scope::Walk(ids.to_vec())).collect();
+            let judged = scopes.iter().map(|scope| self.judge_batch(view, run, scope));
+            for judged in try_join_all(judged).await? {
+                tally.add(judged, run.dry_run);
+            }
+            if !run.dry_run {
+                // Only when all of them are written: a crash repeats work and never skips it.
+                let mut tx = self.begin(run.lease).await?;
+                let reached = if last { None } else { after };
+                environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
+                tx.commit().await.map_err(StoreError::from)?;
+            }
             if last {
                 return Ok(());
+            }
+            rounds += 1;
+            let fills_the_table = progress.judged_epoch == 0 && !run.dry_run;
+            if fills_the_table && STATISTICS_AFTER.contains(&rounds) {
+                let mut db = self.store.read().await?;
+                rows::gather_statistics(&mut db).await?;
             }
         }
     }
