@@ -217,6 +217,7 @@ create table rollcall.sync_run (
     ended_at timestamptz,
     outcome text check (outcome in ('complete', 'incomplete', 'held', 'failed')),
     counts jsonb not null default '{}',
+    changes jsonb,               -- what would change; dry runs only
     problems text[] not null default '{}'
 );
 

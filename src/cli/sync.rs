@@ -105,9 +105,6 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
 
 /// Asks the daemon for a run and follows it. None when the daemon does not answer.
 async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
-    if request.dry_run {
-        eprintln!("The daemon makes the dry run; the single changes are in its answer's counts.");
-    }
     let mut db = engine.store.read().await?;
     let now = engine.clock.now();
     let id = runs::request(&mut db, &request.environments, request.full, request.dry_run, now).await?;
@@ -124,13 +121,12 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
         if let Some(run) = run
             && let Some(outcome) = run.outcome
         {
-            return Ok(Some(report_of(
-                run.id,
-                &outcome,
-                run.dry_run,
-                &run.counts,
-                run.problems,
-            )));
+            let changes = match runs::planned_changes(&mut db, run.id).await? {
+                Some(changes) => serde_json::from_value(changes).ok(),
+                None => None,
+            };
+            let report = report_of(run.id, &outcome, run.dry_run, &run.counts, run.problems);
+            return Ok(Some(Report { changes, ..report }));
         }
         let waited = (engine.clock.now() - now).to_std().unwrap_or_default();
         if waited > DAEMON_SILENCE && runs::is_idle(&mut db, id).await? {
@@ -187,7 +183,7 @@ pub fn print_report(report: &Report) {
                     if change.held {
                         format!("{} (held)", change.operation)
                     } else {
-                        change.operation.to_owned()
+                        change.operation.to_string()
                     },
                     or_dash(change.domainname.as_deref()),
                     or_dash(change.reason.as_deref()),

@@ -225,3 +225,27 @@ pub async fn is_idle(db: &mut PgConnection, request: i64) -> StoreResult<bool> {
     .fetch_one(db)
     .await?)
 }
+
+/// Keeps what a dry run would change.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record_planned(db: &mut PgConnection, id: i64, changes: &Value) -> StoreResult<()> {
+    sqlx::query!("update rollcall.sync_run set changes = $2 where id = $1", id, changes)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// What a dry run would change.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn planned_changes(db: &mut PgConnection, id: i64) -> StoreResult<Option<Value>> {
+    Ok(
+        sqlx::query_scalar!("select changes from rollcall.sync_run where id = $1", id)
+            .fetch_optional(db)
+            .await?
+            .flatten(),
+    )
+}

@@ -142,6 +142,12 @@ impl Engine {
             (true, true) => Outcome::Held,
             (true, false) => Outcome::Complete,
         };
+        if run.dry_run {
+            // For whoever asked a daemon for it.
+            let mut tx = self.begin(run.lease).await?;
+            runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
         self.end(run, outcome, &environments, &problems).await?;
         info!(outcome = outcome.as_str(), "the run has ended");
         Ok(Report {

@@ -204,7 +204,7 @@ fn held_change(environment: &str, removal: &Removal, rows: &[SystemUser]) -> Rep
         systemuserid: removal.systemuserid,
         azureactivedirectoryobjectid: Some(removal.object_id),
         domainname: row.and_then(|row| row.domainname.clone()),
-        operation: "disable",
+        operation: "disable".into(),
         reason: Some(removal.reason.clone()),
         held: true,
         fields: serde_json::json!({ "isdisabled": [false, true] }),

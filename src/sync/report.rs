@@ -1,5 +1,6 @@
 //! What a run did, for people and for `sync --output json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ pub struct Counts {
 }
 
 /// One change of a dry run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportedChange {
     /// The environment.
     pub environment: String,
@@ -65,7 +66,7 @@ pub struct ReportedChange {
     /// The user principal name.
     pub domainname: Option<String>,
     /// `create`, `update`, `enable`, `disable`.
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     /// The rule behind it.
     pub reason: Option<String>,
     /// Whether the guard would hold it.
@@ -81,7 +82,7 @@ impl ReportedChange {
             systemuserid: change.after.systemuserid,
             azureactivedirectoryobjectid: change.after.azureactivedirectoryobjectid,
             domainname: change.after.domainname.clone(),
-            operation: change.operation.as_str(),
+            operation: change.operation.as_str().into(),
             reason: change.reason.map(|code| code.as_str().to_owned()),
             held,
             fields: crate::store::changes::fields_json(change),

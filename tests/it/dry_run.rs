@@ -168,7 +168,7 @@ async fn a_dry_run_commits_mirror_and_checkpoints_and_is_recorded_as_dry() {
     let changes = report.changes.unwrap();
     assert_eq!(changes.len(), 1);
     assert_eq!(
-        (changes[0].operation, changes[0].azureactivedirectoryobjectid),
+        (changes[0].operation.as_ref(), changes[0].azureactivedirectoryobjectid),
         ("create", Some(ada))
     );
     assert_eq!(changes[0].fields["domainname"][1], "ada.lovelace@contoso.example");

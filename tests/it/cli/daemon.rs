@@ -225,13 +225,26 @@ async fn one_of_two_daemons_leads_and_a_sync_asks_it() {
         .simulator
         .tenant()
         .update_user(newcomer, |user| user.job_title = Some("Asked for".to_owned()));
+    let said = stage.run("sync --dry-run --output json").await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let changes = said.json()["changes"].as_array().cloned().unwrap();
+    assert!(
+        !changes.is_empty(),
+        "a dry run by the daemon names its changes: {said:?}"
+    );
+    assert!(
+        changes
+            .iter()
+            .all(|change| change["fields"]["jobtitle"][1] == "Asked for"),
+        "{said:?}"
+    );
     let said = stage.run("sync --output json").await;
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stderr.contains("Asked the daemon that leads"), "{said:?}");
     assert_eq!(said.json()["outcome"], "complete");
     assert_eq!(
         stage
-            .number("select count(*) from rollcall.sync_run where trigger = 'sync'")
+            .number("select count(*) from rollcall.sync_run where trigger = 'sync' and not dry_run")
             .await,
         1
     );
