@@ -21,14 +21,15 @@ use super::{DATA, LOG, Options, PASSWORD, POLL, READY_WITHIN, STOPPED_WITHIN, SU
 
 /// Runs the server and stops it when standard input ends. `$1` is the signal, `$2` a directory to remove afterwards
 /// or nothing, the rest the server's command line. The watcher is stopped first when the server ends by itself,
-/// because the process id could belong to somebody else later.
+/// because the process id could belong to somebody else later. A server that is only just starting does not hear the
+/// first signal, so it is repeated.
 const KEEPER: &str = r#"
 signal=$1 remove=$2
 shift 2
 exec 3<&0 </dev/null
 "$@" 3<&- &
 server=$!
-{ read -r _ <&3; kill -s "$signal" "$server"; } &
+{ read -r _ <&3; while kill -s "$signal" "$server" 2>/dev/null; do sleep 0.2; done; } &
 watcher=$!
 exec 3<&-
 wait "$server"
