@@ -115,8 +115,12 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
             return Err(CliError::Other("stopped following the daemon's run".to_owned()));
         }
         let run = match runs::requested_run(&mut db, id).await? {
-            Some(run) => runs::find(&mut db, run).await?,
-            None => None,
+            Some(Some(run)) => runs::find(&mut db, run).await?,
+            Some(None) => None,
+            None => {
+                let text = "the daemon that leads has another configuration, which lacks an environment asked for; reload it with SIGHUP";
+                return Err(CliError::Other(text.to_owned()));
+            }
         };
         if let Some(run) = run
             && let Some(outcome) = run.outcome

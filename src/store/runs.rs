@@ -199,16 +199,15 @@ pub async fn withdraw_request(db: &mut PgConnection, request: i64) -> StoreResul
     Ok(())
 }
 
-/// The run that answers a request, once there is one.
+/// The run that answers a request, once there is one. The outer `None` means that the request was withdrawn.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<Option<i64>> {
+pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<Option<Option<i64>>> {
     Ok(
         sqlx::query_scalar!("select run_id from rollcall.sync_request where id = $1", request)
             .fetch_optional(db)
-            .await?
-            .flatten(),
+            .await?,
     )
 }
 

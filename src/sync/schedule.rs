@@ -179,7 +179,18 @@ impl Schedule {
             full: asked.is_full,
             dry_run: asked.dry_run,
         };
-        timed(engine, lease, &request, Some(asked.id)).await
+        match timed(engine, lease, &request, Some(asked.id)).await {
+            Err(SyncError::UnknownEnvironment(name)) => {
+                // Withdrawn, so that whoever asked is told and the next request has its turn.
+                warn!(
+                    environment = name,
+                    "a run was asked for an environment that this daemon does not have"
+                );
+                let mut db = engine.store.read().await?;
+                Ok(runs::withdraw_request(&mut db, asked.id).await?)
+            }
+            result => result,
+        }
     }
 }
 
