@@ -135,9 +135,15 @@ impl Engine {
         let mut rounds = 0_u32;
         loop {
             self.check_cancelled()?;
-            let ids = {
+            // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
+            let (ids, waiting) = {
                 let mut db = self.store.read().await?;
-                mirror::next_ids(&mut db, after, BATCH * AT_ONCE).await?
+                let ids = mirror::next_ids(&mut db, after, BATCH * AT_ONCE).await?;
+                let waiting = match progress.walk_after {
+                    Some(_) => pending::among(&mut db, name, &ids).await?,
+                    None => Vec::new(),
+                };
+                (ids, waiting)
             };
             let last = i64::try_from(ids.len()).unwrap_or(0) < BATCH * AT_ONCE;
             after = ids.last().copied().or(after);
@@ -149,6 +155,7 @@ impl Engine {
             if !run.dry_run {
                 // Only when all of them are written: a crash repeats work and never skips it.
                 let mut tx = self.begin(run.lease).await?;
+                pending::settle(&mut tx, name, &waiting).await?;
                 let reached = if last { None } else { after };
                 environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
                 tx.commit().await.map_err(StoreError::from)?;
