@@ -6,11 +6,15 @@
 mod access_mode;
 mod evaluate;
 pub mod explain;
+mod gate;
+pub(crate) mod situation;
 mod subject;
+pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 
 pub use evaluate::evaluate;
+pub use gate::{Gate, RULES, Rule};
 pub use subject::{AdminRoles, Answer, Client, GroupRelation, Subject, Trigger};
-pub use verdict::{Check, Entitlement, Gate, Outcome, Status, Verdict};
+pub use verdict::{Check, Entitlement, Outcome, Status, Verdict};

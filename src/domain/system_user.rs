@@ -196,9 +196,8 @@ impl SystemUser {
     }
 }
 
-#[cfg(test)]
 impl SystemUser {
-    /// An enabled regular row with nothing in it, for tests of the rules and the plan.
+    /// An enabled regular row with nothing in it, for the rule table and for tests.
     pub(crate) fn example(id: Option<Uuid>) -> Self {
         let now = DateTime::UNIX_EPOCH;
         Self {

@@ -1,8 +1,9 @@
 //! The one judge: gates in order, then entitlement, then the outcome table (rules.md, sections 2 to 4).
 
 use super::access_mode::access_mode;
+use super::gate::Gate;
 use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
-use super::verdict::{Check, Entitlement, Gate, Outcome, Status, Verdict};
+use super::verdict::{Check, Entitlement, Outcome, Status, Verdict, for_asker};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
@@ -15,6 +16,7 @@ pub fn evaluate(environment: &Environment, subject: &Subject<'_>, trigger: Trigg
     let mut judge = Judge::new(environment, subject, trigger);
     judge.run_gates();
     judge.check_entitlement();
+    judge.check_row();
     judge.conclude()
 }
 
@@ -272,6 +274,31 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// What a person has decided about the row, reported whichever gate decides. Rows that are never touched have
+    /// nothing of the kind.
+    fn check_row(&mut self) {
+        let Some(row) = self
+            .subject
+            .row
+            .filter(|_| !matches!(self.stop, Some(Stop::Untouched(_))))
+        else {
+            return;
+        };
+        if row.isdisabled && row.onhold {
+            self.note(Gate::Hold, Status::Fail, Some(Code::OnHold));
+        } else if row.isdisabled && self.trigger.is_background() && row.disabled_by.as_deref() != Some(SYNC_ACTOR) {
+            self.note(Gate::DisabledByHand, Status::Fail, Some(Code::DisabledByHand));
+        }
+        if self.wants_web(row) {
+            self.note(Gate::WebAccess, Status::Fail, Some(Code::NonInteractive));
+        }
+    }
+
+    /// A non-interactive user who wants to sign in to the web interface.
+    fn wants_web(&self, row: &SystemUser) -> bool {
+        self.trigger == Trigger::Access(Client::Interactive) && row.accessmode == NON_INTERACTIVE
+    }
+
     fn conclude(mut self) -> Verdict {
         let (mut outcome, mut code) = match self.stop {
             Some(stop) => self.stopped(stop),
@@ -340,6 +367,8 @@ impl<'a> Judge<'a> {
 
     fn stopped(&self, stop: Stop) -> (Outcome, Option<Code>) {
         match stop {
+            // Its name may follow the app registration (gate 3), which nobody refuses.
+            Stop::Untouched(code @ Code::ApplicationUser) if self.trigger.is_refresh() => (Outcome::Leave, Some(code)),
             Stop::LeftAlone(Code::DeveloperForeignUser) if !self.trigger.is_background() => {
                 (self.stay(), Some(Code::DeveloperEnvironment))
             }
@@ -370,27 +399,21 @@ impl<'a> Judge<'a> {
         let Some(row) = self.subject.row else {
             return self.without_row();
         };
-        let web = self.trigger == Trigger::Access(Client::Interactive) && row.accessmode == NON_INTERACTIVE;
-        if web {
-            self.note(Gate::WebAccess, Status::Fail, Some(Code::NonInteractive));
-        }
         if !row.isdisabled {
-            return if web {
+            return if self.wants_web(row) {
                 (Outcome::Refuse, Some(Code::NonInteractive))
             } else {
                 (Outcome::Keep, None)
             };
         }
         if row.onhold {
-            self.note(Gate::Hold, Status::Fail, Some(Code::OnHold));
             return (self.stay(), Some(Code::OnHold));
         }
-        if web {
+        if self.wants_web(row) {
             return (Outcome::Refuse, Some(Code::NonInteractive));
         }
         if self.trigger.is_background() {
             if row.disabled_by.as_deref() != Some(SYNC_ACTOR) {
-                self.note(Gate::DisabledByHand, Status::Fail, Some(Code::DisabledByHand));
                 return (Outcome::Leave, Some(Code::DisabledByHand));
             }
             if self.entitlement() == Entitlement::OnDemandOnly {
@@ -435,13 +458,4 @@ enum Lapse {
 /// Gate 6: the directory answered, but not what has to be known of a user who is there.
 fn is_incomplete(user: &DirectoryUser) -> bool {
     user.state == DirectoryState::Present && (user.account_enabled.is_none() || user.upn_key().is_none())
-}
-
-/// Someone who asks for a user that has no row is told of the user, not of a row.
-fn for_asker(code: Code) -> Code {
-    match code {
-        Code::DirectoryDeleted => Code::UserNotFound,
-        Code::DirectorySoftDeleted => Code::UserSoftDeleted,
-        code => code,
-    }
 }

@@ -1,7 +1,8 @@
 //! Words for a verdict: what each check looked at and what to do where it failed. Never decides anything.
 
+use super::gate::Gate;
 use super::subject::{Answer, GroupRelation, Subject};
-use super::verdict::{Check, Entitlement, Gate, Status, Verdict};
+use super::verdict::{Check, Entitlement, Status, Verdict};
 use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::Environment;
 

@@ -63,16 +63,28 @@ impl Trigger {
         }
     }
 
+    /// Somebody wants access for the user and waits for the answer: access, api, `admin_add` and import.
+    #[must_use]
+    pub const fn is_on_demand(self) -> bool {
+        matches!(self, Self::Access(_) | Self::Api | Self::AdminAdd | Self::Import)
+    }
+
     /// Everything but the cycle judges on demand.
     #[must_use]
     pub const fn is_background(self) -> bool {
         matches!(self, Self::Background)
     }
 
+    /// Refresh and diagnostics, which gives refresh's verdict.
+    #[must_use]
+    pub const fn is_refresh(self) -> bool {
+        matches!(self, Self::Refresh | Self::Diagnostics)
+    }
+
     /// Refresh and diagnostics judge as access does, but never create.
     #[must_use]
     pub const fn may_create(self) -> bool {
-        !matches!(self, Self::Refresh | Self::Diagnostics)
+        !self.is_refresh()
     }
 }
 

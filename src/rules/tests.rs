@@ -6,19 +6,16 @@ mod modes;
 mod outcomes;
 mod properties;
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{AdminRoles, Answer, Client, Entitlement, GroupRelation, Status, Subject, Trigger, Verdict, evaluate};
+use super::situation::{GROUP, PLAN, Situation as Stage, USER};
+use super::{AdminRoles, Client, Entitlement, Gate, GroupRelation, RULES, Status, Trigger, Verdict};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::licence::Licences;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
-
-const USER: Uuid = Uuid::from_u128(0x0a);
-const GROUP: Uuid = Uuid::from_u128(0x67);
-const PLAN: Uuid = Uuid::from_u128(0x9a);
 
 /// The four ways to ask on demand; the interactive one differs for non-interactive users only.
 const ON_DEMAND: [Trigger; 4] = [
@@ -45,85 +42,15 @@ const DYNAMICS_365: AdminRoles = AdminRoles {
 };
 
 fn now() -> DateTime<Utc> {
-    Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap()
+    DateTime::UNIX_EPOCH
 }
 
 /// Something that happens to a situation.
 type Event = fn(&mut Stage);
 
-/// One situation: an environment, a user, perhaps a row.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the subject's")]
-struct Stage {
-    environment: Environment,
-    user: Option<DirectoryUser>,
-    licences: Licences,
-    roles: AdminRoles,
-    relation: GroupRelation,
-    row: Option<SystemUser>,
-    upn_blocked: bool,
-    tenant_marketing: bool,
-    non_interactive_slot: bool,
-    last_system_administrator: bool,
-    stale_sources: bool,
-    now: DateTime<Utc>,
-}
-
 impl Stage {
-    /// A user who is there and allowed to sign in, without anything that entitles; no row, no security group.
-    fn new() -> Self {
-        Self {
-            environment: Environment::new("test", Kind::Production),
-            user: Some(DirectoryUser {
-                id: USER,
-                account_enabled: Some(true),
-                user_principal_name: Some("ada@contoso.example".to_owned()),
-                ..DirectoryUser::default()
-            }),
-            licences: Licences::default(),
-            roles: AdminRoles::default(),
-            relation: GroupRelation::None,
-            row: None,
-            upn_blocked: false,
-            tenant_marketing: false,
-            non_interactive_slot: true,
-            last_system_administrator: false,
-            stale_sources: false,
-            now: now(),
-        }
-    }
-
-    /// The same with a full plan.
-    fn licensed() -> Self {
-        let mut stage = Self::new();
-        stage.licences.full = Some(PLAN);
-        stage
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
     fn user(&mut self) -> &mut DirectoryUser {
         self.user.as_mut().unwrap()
-    }
-
-    fn judge(&self, trigger: Trigger) -> Verdict {
-        let subject = Subject {
-            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
-            licences: self.licences,
-            roles: self.roles,
-            relation: self.relation,
-            row: self.row.as_ref(),
-            upn_blocked: self.upn_blocked,
-            tenant_marketing: self.tenant_marketing,
-            non_interactive_slot: self.non_interactive_slot,
-            last_system_administrator: self.last_system_administrator,
-            stale_sources: self.stale_sources,
-            now: self.now,
-        };
-        evaluate(&self.environment, &subject, trigger)
     }
 
     /// `outcome` or `outcome code`.

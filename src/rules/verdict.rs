@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::gate::Gate;
 use super::subject::Trigger;
 use crate::domain::reason::Code;
 
@@ -21,6 +22,30 @@ pub enum Entitlement {
 }
 
 impl Entitlement {
+    /// All of them; the first that fits counts.
+    pub const ALL: [Self; 5] = [
+        Self::NonInteractive,
+        Self::Full,
+        Self::Admin,
+        Self::OnDemandOnly,
+        Self::None,
+    ];
+
+    /// Who has it, in one sentence.
+    #[must_use]
+    pub const fn condition(self) -> &'static str {
+        match self {
+            Self::NonInteractive => "The row has access mode 4 and is no application user; no licence is needed.",
+            Self::Full => "The user has a usable plan that gives full rights.",
+            Self::Admin => "The user is a Global, Power Platform or Dynamics 365 administrator.",
+            Self::OnDemandOnly => {
+                "The user has a free Microsoft 365 plan, or the environment has app passes or pay-as-you-go, or the \
+                 tenant has a Marketing licence; or full or admin reach the security group by lines 13 and 14 only."
+            }
+            Self::None => "None of these.",
+        }
+    }
+
     /// The name in verdicts.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +79,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether there is an enabled row afterwards, by this verdict.
+    #[must_use]
+    pub const fn ends_enabled(self) -> bool {
+        matches!(self, Self::Create | Self::Enable | Self::Keep)
+    }
+
     /// The name in verdicts.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -65,77 +96,6 @@ impl Outcome {
             Self::Leave => "leave",
             Self::Skip => "skip",
             Self::Refuse => "refuse",
-        }
-    }
-}
-
-/// The gates and the checks that follow them, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Gate {
-    /// 1
-    Database,
-    /// 2
-    ReservedIdentity,
-    /// 3
-    ApplicationUser,
-    /// 4
-    Stub,
-    /// 5
-    RowDeleted,
-    /// 6
-    DirectoryAnswer,
-    /// 7
-    UserPrincipalName,
-    /// 8
-    DirectoryPresence,
-    /// 9
-    DirectorySoftDeletion,
-    /// 10
-    AccountEnabled,
-    /// 11
-    DeveloperCreator,
-    /// 12 to 15
-    SecurityGroup,
-    /// Section 3
-    Licence,
-    /// Section 4: hold
-    Hold,
-    /// Section 4: disabled by hand
-    DisabledByHand,
-    /// Section 6: the cap of non-interactive users
-    NonInteractiveCap,
-    /// Section 6: non-interactive users have no web access
-    WebAccess,
-    /// Section 4: creation by the background sync
-    BackgroundCreation,
-    /// Section 4: the last System Administrator
-    LastSystemAdministrator,
-}
-
-impl Gate {
-    /// The name in verdicts.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Database => "database",
-            Self::ReservedIdentity => "reserved_identity",
-            Self::ApplicationUser => "application_user",
-            Self::Stub => "stub",
-            Self::RowDeleted => "row_deleted",
-            Self::DirectoryAnswer => "directory_answer",
-            Self::UserPrincipalName => "user_principal_name",
-            Self::DirectoryPresence => "directory_presence",
-            Self::DirectorySoftDeletion => "directory_soft_deletion",
-            Self::AccountEnabled => "account_enabled",
-            Self::DeveloperCreator => "developer_creator",
-            Self::SecurityGroup => "security_group",
-            Self::Licence => "licence",
-            Self::Hold => "hold",
-            Self::DisabledByHand => "disabled_by_hand",
-            Self::NonInteractiveCap => "non_interactive_cap",
-            Self::WebAccess => "web_access",
-            Self::BackgroundCreation => "background_creation",
-            Self::LastSystemAdministrator => "last_system_administrator",
         }
     }
 }
@@ -185,7 +145,8 @@ pub struct Verdict {
     pub trigger: Trigger,
     /// What happens to the row.
     pub outcome: Outcome,
-    /// The primary reason: why the row is or stays disabled, why nothing happens, why the asker is refused.
+    /// The primary reason: why the row is or stays disabled, why nothing happens, why the asker is refused. It is
+    /// the row's reason; [`Verdict::asker_code`] is what the asker is told.
     pub code: Option<Code>,
     /// What entitles the user.
     pub entitlement: Entitlement,
@@ -212,5 +173,25 @@ impl Verdict {
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(self.outcome, Outcome::Disable | Outcome::Refuse | Outcome::Skip)
+    }
+
+    /// What whoever asked is told, where that differs from the row's reason: of the user, not of the row
+    /// (rules.md, gates 8, 9 and 11). The background sync, refresh and diagnostics have the row's.
+    #[must_use]
+    pub const fn asker_code(&self) -> Option<Code> {
+        match self.code {
+            Some(code) if self.trigger.is_on_demand() => Some(for_asker(code)),
+            code => code,
+        }
+    }
+}
+
+/// Someone who asks for a user is told of the user, not of a row.
+pub(super) const fn for_asker(code: Code) -> Code {
+    match code {
+        Code::DirectoryDeleted => Code::UserNotFound,
+        Code::DirectorySoftDeleted => Code::UserSoftDeleted,
+        Code::DeveloperForeignUser => Code::DeveloperEnvironment,
+        code => code,
     }
 }

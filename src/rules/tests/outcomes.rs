@@ -11,7 +11,7 @@ const ON_DEMAND_MEANS: [(&str, Event); 4] = [
 ];
 
 const UNTOUCHED: &str = "
-    application | leave application_user | refuse application_user | refuse application_user
+    application | leave application_user | refuse application_user | leave application_user
     stub        | leave stub_user        | refuse stub_user        | refuse stub_user
     reserved    | leave reserved_user    | refuse reserved_user    | refuse reserved_user
     deleted     | leave row_deleted      | refuse row_deleted      | refuse row_deleted";

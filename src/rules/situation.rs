@@ -1,0 +1,102 @@
+//! One complete situation that owns everything a verdict looks at: for the rule table and for the tests, which
+//! start from a plain one and change what matters.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{AdminRoles, Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
+use crate::domain::directory_user::DirectoryUser;
+use crate::domain::environment::{Environment, Kind};
+use crate::domain::licence::Licences;
+use crate::domain::system_user::SystemUser;
+
+/// The user whom every situation is about.
+pub(crate) const USER: Uuid = Uuid::from_u128(0x0a);
+/// A security group.
+pub(crate) const GROUP: Uuid = Uuid::from_u128(0x67);
+/// A service plan.
+pub(crate) const PLAN: Uuid = Uuid::from_u128(0x9a);
+
+/// An environment, a user, perhaps a row.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the subject's")]
+pub(crate) struct Situation {
+    /// The environment.
+    pub environment: Environment,
+    /// The directory's record; none where the look-up failed.
+    pub user: Option<DirectoryUser>,
+    /// What the plans are worth.
+    pub licences: Licences,
+    /// Administrator roles.
+    pub roles: AdminRoles,
+    /// Relation to the security group.
+    pub relation: GroupRelation,
+    /// The row.
+    pub row: Option<SystemUser>,
+    /// Another live row keeps the name.
+    pub upn_blocked: bool,
+    /// The tenant has a Marketing licence.
+    pub tenant_marketing: bool,
+    /// A non-interactive slot is free.
+    pub non_interactive_slot: bool,
+    /// The row is the last enabled System Administrator.
+    pub last_system_administrator: bool,
+    /// Roles or SKUs could not be read.
+    pub stale_sources: bool,
+    /// The time of the evaluation.
+    pub now: DateTime<Utc>,
+}
+
+impl Situation {
+    /// A user who is there and allowed to sign in, without anything that entitles; no row, no security group.
+    pub(crate) fn new() -> Self {
+        Self {
+            environment: Environment::new("test", Kind::Production),
+            user: Some(DirectoryUser {
+                id: USER,
+                account_enabled: Some(true),
+                user_principal_name: Some("ada@contoso.example".to_owned()),
+                ..DirectoryUser::default()
+            }),
+            licences: Licences::default(),
+            roles: AdminRoles::default(),
+            relation: GroupRelation::None,
+            row: None,
+            upn_blocked: false,
+            tenant_marketing: false,
+            non_interactive_slot: true,
+            last_system_administrator: false,
+            stale_sources: false,
+            now: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// The same with a full plan.
+    pub(crate) fn licensed() -> Self {
+        Self::new().with(|situation| situation.licences.full = Some(PLAN))
+    }
+
+    /// The same after a change.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// The verdict for a trigger.
+    pub(crate) fn judge(&self, trigger: Trigger) -> Verdict {
+        let subject = Subject {
+            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            licences: self.licences,
+            roles: self.roles,
+            relation: self.relation,
+            row: self.row.as_ref(),
+            upn_blocked: self.upn_blocked,
+            tenant_marketing: self.tenant_marketing,
+            non_interactive_slot: self.non_interactive_slot,
+            last_system_administrator: self.last_system_administrator,
+            stale_sources: self.stale_sources,
+            now: self.now,
+        };
+        evaluate(&self.environment, &subject, trigger)
+    }
+}
