@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod findings;
 mod output;
+mod rules;
 mod runs;
 mod serve;
 #[cfg(feature = "simulator")]
@@ -78,6 +79,8 @@ enum Command {
     Runs(runs::Command),
     /// Lists what an operator should look at.
     Findings(findings::Arguments),
+    /// Prints the rules: gates, entitlements, outcomes and reason codes.
+    Rules,
     /// Applies the database migrations.
     Migrate,
     /// Looks at the configuration.
@@ -142,6 +145,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::User(command) => user::run(context, command).await,
         Command::Runs(command) => runs::run(context, command).await,
         Command::Findings(arguments) => findings::run(context, arguments).await,
+        Command::Rules => Ok(rules::run(context)),
         Command::Migrate => wire::migrate(context).await,
         Command::Config(command) => config::run(context, &command),
         #[cfg(feature = "simulator")]

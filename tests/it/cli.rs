@@ -2,6 +2,7 @@
 
 mod daemon;
 mod failures;
+mod rules;
 
 use rollcall::simulator::cluster::TestDatabase;
 use rollcall::simulator::tenant::Furnished;
