@@ -1,16 +1,20 @@
-//! The rules as tables: a line per cell of rules.md. `gates` is section 2, `outcomes` sections 3 and 4,
-//! `modes` section 5 and what depends on time, `properties` what holds for everybody.
+//! The rules as tables: a line per cell of rules.md. `inputs` is section 1, `gates` section 2, `outcomes` sections 3
+//! and 4, `modes` section 5 and what depends on time, `types` section 6, `properties` what holds for everybody,
+//! `published` the table that `rollcall rules` prints.
 
 mod gates;
+mod inputs;
 mod modes;
 mod outcomes;
-mod properties;
+pub(crate) mod properties;
+mod published;
+mod types;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::situation::{GROUP, PLAN, Situation as Stage, USER};
-use super::{AdminRoles, Client, Entitlement, Gate, GroupRelation, RULES, Status, Trigger, Verdict};
+use super::{AdminRoles, Client, Entitlement, GroupRelation, Status, Trigger, Verdict};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::licence::Licences;
@@ -78,8 +82,45 @@ impl Stage {
     }
 }
 
+/// Rows that no gate after the fifth ever sees.
+const UNTOUCHED: &str = "
+    application | leave application_user | refuse application_user | leave application_user
+    stub        | leave stub_user        | refuse stub_user        | refuse stub_user
+    reserved    | leave reserved_user    | refuse reserved_user    | refuse reserved_user
+    deleted     | leave row_deleted      | refuse row_deleted      | refuse row_deleted";
+
+/// What becomes of a licensed user whom no gate stops.
+const PASSED: &str = "
+    none        | create                 | create         | create
+    enabled     | keep                   | keep           | keep
+    by_sync     | enable                 | enable         | enable
+    by_hand     | leave disabled_by_hand | enable         | enable
+    on_hold     | leave on_hold          | refuse on_hold | refuse on_hold
+    mode_4      | keep                   | keep           | keep
+    mode_4_off  | enable                 | enable         | enable";
+
+/// What counts on demand only.
+const RESTRICTED: &str = "
+    none        | skip on_demand_only    | create         | create
+    enabled     | keep                   | keep           | keep
+    by_sync     | leave on_demand_only   | enable         | enable
+    by_hand     | leave disabled_by_hand | enable         | enable
+    on_hold     | leave on_hold          | refuse on_hold | refuse on_hold
+    mode_4      | keep                   | keep           | keep
+    mode_4_off  | enable                 | enable         | enable";
+
+/// States that fare like another one in every table.
+const ALIKE: [(&str, &str); 6] = [
+    ("mode_1", "enabled"),
+    ("mode_2", "enabled"),
+    ("by_sql", "by_hand"),
+    ("application_off", "application"),
+    ("delegated", "reserved"),
+    ("system", "reserved"),
+];
+
 /// The states a row can be in, by the names that the tables use.
-const STATES: [&str; 11] = [
+const STATES: [&str; 17] = [
     "none",
     "enabled",
     "by_sync",
@@ -91,6 +132,12 @@ const STATES: [&str; 11] = [
     "stub",
     "reserved",
     "deleted",
+    "mode_1",
+    "mode_2",
+    "by_sql",
+    "application_off",
+    "delegated",
+    "system",
 ];
 
 fn row(state: &str) -> Option<SystemUser> {
@@ -100,6 +147,16 @@ fn row(state: &str) -> Option<SystemUser> {
         accessmode: 4,
         accessmode_origin: "customer".to_owned(),
         ..bound.clone()
+    };
+    let application = SystemUser {
+        applicationid: Some(Uuid::from_u128(0xa9)),
+        accessmode: 4,
+        ..unbound.clone()
+    };
+    let reserved = |name: &str, accessmode| SystemUser {
+        domainname: Some(name.to_owned()),
+        accessmode,
+        ..unbound.clone()
     };
     Some(match state {
         "none" => return None,
@@ -112,19 +169,26 @@ fn row(state: &str) -> Option<SystemUser> {
         },
         "mode_4" => mode_4,
         "mode_4_off" => mode_4.disabled("sync", "non_interactive_cap"),
-        "application" => SystemUser {
-            applicationid: Some(Uuid::from_u128(0xa9)),
-            accessmode: 4,
-            ..unbound
+        "mode_1" => SystemUser {
+            accessmode: 1,
+            setupuser: true,
+            ..bound
         },
+        "mode_2" => SystemUser {
+            accessmode: 2,
+            accessmode_origin: "customer".to_owned(),
+            ..bound
+        },
+        // Plain SQL by another program: the database's user disabled it.
+        "by_sql" => bound.disabled("reporting", "disabled_by_hand"),
+        "application" => application,
+        "application_off" => application.disabled("somebody", "disabled_by_hand"),
+        "reserved" => reserved("crmoln@microsoft.com", 3),
+        "delegated" => reserved("crmoln2@microsoft.com", 5),
+        "system" => reserved("SYSTEM", 0),
         "stub" => SystemUser {
             isstub: true,
             ..unbound.disabled("sync", "stub_user")
-        },
-        "reserved" => SystemUser {
-            domainname: Some("crmoln@microsoft.com".to_owned()),
-            accessmode: 3,
-            ..unbound
         },
         "deleted" => SystemUser {
             deletedstate: 1,
@@ -156,7 +220,9 @@ fn check(what: &str, stage: &Stage, table: &str) {
     }
     let mut wrong = Vec::new();
     for state in STATES {
-        let (background, on_demand, refresh) = expected[state];
+        let like = ALIKE.iter().find(|(one, _)| *one == state).map(|(_, other)| *other);
+        let expected = expected.get(state).or_else(|| expected.get(like?));
+        let (background, on_demand, refresh) = *expected.unwrap_or_else(|| panic!("{what}: no line for {state}"));
         let stage = stage.clone().with(|stage| stage.row = row(state));
         let mut cell = |trigger: Trigger, expected: &str| {
             let found = stage.outcome(trigger);
@@ -166,10 +232,11 @@ fn check(what: &str, stage: &Stage, table: &str) {
         };
         cell(Trigger::Background, background);
         for trigger in ON_DEMAND {
-            let is_web = trigger == Trigger::Access(Client::Interactive);
-            if !(is_web && state.starts_with("mode_4")) {
-                cell(trigger, on_demand);
-            }
+            // Section 6: the web is closed to a non-interactive user who would get in.
+            let closed = trigger == Trigger::Access(Client::Interactive)
+                && state.starts_with("mode_4")
+                && matches!(on_demand, "keep" | "enable" | "refuse non_interactive_cap");
+            cell(trigger, if closed { "refuse non_interactive" } else { on_demand });
         }
         cell(Trigger::Refresh, refresh);
         cell(Trigger::Diagnostics, refresh);

@@ -5,33 +5,6 @@ use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::GroupNesting;
 use crate::rules::Outcome;
 
-/// Rows that no gate after the fifth ever sees.
-const UNTOUCHED: &str = "
-    application | leave application_user | refuse application_user | leave application_user
-    stub        | leave stub_user        | refuse stub_user        | refuse stub_user
-    reserved    | leave reserved_user    | refuse reserved_user    | refuse reserved_user
-    deleted     | leave row_deleted      | refuse row_deleted      | refuse row_deleted";
-
-/// What becomes of a licensed user whom no gate stops.
-const PASSED: &str = "
-    none        | create                 | create         | create
-    enabled     | keep                   | keep           | keep
-    by_sync     | enable                 | enable         | enable
-    by_hand     | leave disabled_by_hand | enable         | enable
-    on_hold     | leave on_hold          | refuse on_hold | refuse on_hold
-    mode_4      | keep                   | keep           | keep
-    mode_4_off  | enable                 | enable         | enable";
-
-/// Gates 13 and 14: on demand only.
-const RESTRICTED: &str = "
-    none        | skip on_demand_only    | create         | create
-    enabled     | keep                   | keep           | keep
-    by_sync     | leave on_demand_only   | enable         | enable
-    by_hand     | leave disabled_by_hand | enable         | enable
-    on_hold     | leave on_hold          | refuse on_hold | refuse on_hold
-    mode_4      | keep                   | keep           | keep
-    mode_4_off  | enable                 | enable         | enable";
-
 /// A gate that disables rows for `code`, and tells someone who has none `asker`.
 fn disabling(code: &str, asker: &str) -> String {
     format!(
@@ -75,16 +48,35 @@ fn section_2_gate_2_reserved_identities_by_the_directory_s_name() {
 }
 
 #[test]
-fn section_2_gate_2_reserved_rows_by_name() {
-    for name in ["SYSTEM", "integration", "sync", "rollcall", "crmoln2@microsoft.com"] {
-        let stage = Stage::licensed().with(|stage| {
+fn section_2_gate_2_every_reserved_name_of_a_row_or_of_the_directory() {
+    for name in [
+        "SYSTEM",
+        "integration",
+        "sync",
+        "RollCall",
+        "crmoln@microsoft.com",
+        "CRMOLN2@microsoft.com",
+    ] {
+        let row = Stage::licensed().with(|stage| {
             stage.row = row("reserved");
             stage.row.as_mut().unwrap().domainname = Some(name.to_owned());
         });
-        assert_eq!(stage.outcome(Trigger::Background), "leave reserved_user", "{name}");
-        assert_eq!(stage.outcome(Trigger::AdminAdd), "refuse reserved_user", "{name}");
-        assert!(!stage.judge(Trigger::Background).follow, "{name}");
+        let user = Stage::licensed().with(|stage| stage.user().user_principal_name = Some(name.to_owned()));
+        assert_eq!(row.outcome(Trigger::Background), "leave reserved_user", "{name}");
+        assert_eq!(user.outcome(Trigger::Background), "skip reserved_user", "{name}");
+        for stage in [row, user] {
+            for trigger in ON_DEMAND {
+                assert_eq!(stage.outcome(trigger), "refuse reserved_user", "{name}");
+            }
+            assert_eq!(stage.outcome(Trigger::Refresh), "refuse reserved_user", "{name}");
+            assert!(!stage.judge(Trigger::Background).follow, "{name}");
+        }
     }
+    let namesake = Stage::licensed().with(|stage| {
+        stage.user().user_principal_name = Some("system@contoso.example".to_owned());
+        stage.row = row("enabled");
+    });
+    assert_eq!(namesake.outcome(Trigger::Background), "keep", "only the whole name");
 }
 
 #[test]
@@ -322,7 +314,14 @@ fn section_2_the_first_gate_decides_and_every_failed_check_is_reported() {
 #[test]
 fn section_2_diagnostics_gives_the_verdict_of_refresh() {
     for state in STATES {
-        for stage in [Stage::new(), Stage::licensed(), guarded(GroupRelation::OwnerOnly)] {
+        let blocked = Stage::licensed().with(|stage| stage.user().account_enabled = Some(false));
+        for stage in [
+            Stage::new(),
+            Stage::licensed(),
+            blocked,
+            guarded(GroupRelation::OwnerOnly),
+            guarded(GroupRelation::Unreadable),
+        ] {
             let stage = stage.with(|stage| stage.row = row(state));
             let diagnostics = stage.judge(Trigger::Diagnostics);
             let refresh = Verdict {
@@ -332,4 +331,129 @@ fn section_2_diagnostics_gives_the_verdict_of_refresh() {
             assert_eq!(diagnostics, refresh, "{state}");
         }
     }
+}
+
+#[test]
+fn section_2_whoever_asks_is_told_of_the_user_and_the_row_of_itself() {
+    let gone: Event = |stage| stage.user().state = DirectoryState::Gone;
+    let soft_deleted: Event = |stage| stage.user().state = DirectoryState::SoftDeleted;
+    let foreign: Event = |stage| stage.environment.kind = Kind::Developer;
+    let blocked: Event = |stage| stage.user().account_enabled = Some(false);
+    for (change, row_code, asker_code) in [
+        (gone, "directory_deleted", "user_not_found"),
+        (soft_deleted, "directory_soft_deleted", "user_soft_deleted"),
+        (foreign, "developer_environment", "developer_environment"),
+        (blocked, "directory_account_disabled", "directory_account_disabled"),
+    ] {
+        for state in [
+            "none",
+            "enabled",
+            "by_sync",
+            "by_hand",
+            "on_hold",
+            "mode_4",
+            "mode_4_off",
+        ] {
+            let stage = Stage::licensed().with(|stage| stage.row = row(state)).with(change);
+            let of_row = if state == "none" { asker_code } else { row_code };
+            for trigger in ON_DEMAND {
+                let verdict = stage.judge(trigger);
+                assert_eq!(verdict.code.map(Code::as_str), Some(of_row), "{state} {trigger:?}");
+                assert_eq!(
+                    verdict.asker_code().map(Code::as_str),
+                    Some(asker_code),
+                    "{state} {trigger:?}"
+                );
+                assert!(verdict.is_refusal(), "{state} {trigger:?}");
+            }
+            for trigger in [Trigger::Background, Trigger::Refresh, Trigger::Diagnostics] {
+                let verdict = stage.judge(trigger);
+                assert_eq!(verdict.asker_code(), verdict.code, "{state} {trigger:?}");
+            }
+        }
+    }
+    let foreign = Stage::licensed().with(|stage| stage.row = row("enabled")).with(foreign);
+    assert_eq!(
+        foreign.judge(Trigger::Background).asker_code(),
+        Some(Code::DeveloperForeignUser)
+    );
+    let passed = Stage::licensed().with(|stage| stage.row = row("enabled"));
+    assert_eq!(passed.judge(Trigger::Api).asker_code(), None);
+}
+
+#[test]
+fn section_2_columns_follow_from_gate_7_on_and_doubt_about_a_group_is_settled_later() {
+    let grouped: Event = |stage| stage.environment.security_group = Some(GROUP);
+    let table: [(&str, Event, bool, bool); 13] = [
+        ("nothing", |_| {}, true, false),
+        ("gate 1", |stage| stage.environment.has_database = false, false, false),
+        (
+            "gate 2",
+            |stage| stage.user().user_principal_name = Some("sync".to_owned()),
+            false,
+            false,
+        ),
+        ("gate 3", |stage| stage.row = row("application"), false, false),
+        ("gate 4", |stage| stage.row = row("stub"), false, false),
+        ("gate 5", |stage| stage.row = row("deleted"), false, false),
+        ("gate 6", |stage| stage.user = None, false, false),
+        ("gate 7", |stage| stage.upn_blocked = true, true, false),
+        ("gate 8", |stage| stage.user().state = DirectoryState::Gone, true, false),
+        (
+            "gate 10",
+            |stage| stage.user().account_enabled = Some(false),
+            true,
+            false,
+        ),
+        ("gate 11", |stage| stage.environment.kind = Kind::Developer, true, false),
+        (
+            "gate 12b",
+            |stage| {
+                stage.environment.security_group = Some(GROUP);
+                stage.relation = GroupRelation::Unreadable;
+            },
+            true,
+            true,
+        ),
+        ("gate 15", grouped, true, false),
+    ];
+    for (what, change, follow, undecided) in table {
+        let stage = Stage::licensed().with(|stage| stage.row = row("enabled")).with(change);
+        for trigger in [
+            Trigger::Background,
+            Trigger::AdminAdd,
+            Trigger::Refresh,
+            Trigger::Diagnostics,
+        ] {
+            let verdict = stage.judge(trigger);
+            assert_eq!(
+                (verdict.follow, verdict.undecided),
+                (follow, undecided),
+                "{what} {trigger:?}"
+            );
+        }
+        assert!(!stage.judge(Trigger::Import).follow, "{what}: an import changes no row");
+    }
+}
+
+#[test]
+fn section_2_what_a_person_decided_is_reported_whichever_gate_decides() {
+    let outside = guarded(GroupRelation::None).with(|stage| stage.licences = Licences::default());
+    let failed = |state, trigger| outside.clone().with(|stage| stage.row = row(state)).failed(trigger);
+    let both = ["not_in_security_group", "unlicensed"];
+    assert_eq!(failed("by_sync", Trigger::Background), both);
+    assert_eq!(
+        failed("by_hand", Trigger::Background),
+        [&both[..], &["disabled_by_hand"]].concat()
+    );
+    assert_eq!(failed("by_hand", Trigger::Api), both, "which an access undoes");
+    for trigger in [Trigger::Background, Trigger::Api, Trigger::Refresh] {
+        assert_eq!(failed("on_hold", trigger), [&both[..], &["on_hold"]].concat());
+    }
+    assert_eq!(
+        failed("mode_4", Trigger::Access(Client::Interactive)),
+        ["not_in_security_group", "non_interactive"]
+    );
+    assert_eq!(failed("deleted", Trigger::Background)[0], "row_deleted");
+    assert!(!failed("application_off", Trigger::Background).contains(&"disabled_by_hand"));
 }

@@ -13,7 +13,7 @@ fn mode(stage: &Stage, trigger: Trigger) -> (i16, bool) {
 #[test]
 fn section_5_access_mode_of_whoever_is_entitled() {
     type Line = (&'static str, fn(&mut Stage), (i16, bool));
-    let table: [Line; 13] = [
+    let table: [Line; 20] = [
         ("full", |stage| stage.licences.full = Some(PLAN), (0, false)),
         ("free plan", |stage| stage.licences.free_m365 = Some(PLAN), (0, false)),
         ("global", |stage| stage.roles = GLOBAL, (1, true)),
@@ -33,6 +33,38 @@ fn section_5_access_mode_of_whoever_is_entitled() {
             "admin with a free plan",
             |stage| (stage.roles, stage.licences.free_m365) = (DYNAMICS_365, Some(PLAN)),
             (1, true),
+        ),
+        (
+            "admin with pay as you go and marketing",
+            |stage| {
+                (stage.roles, stage.environment.pay_as_you_go, stage.tenant_marketing) = (POWER_PLATFORM, true, true)
+            },
+            (1, true),
+        ),
+        ("app pass", |stage| stage.environment.app_pass_capacity = 1, (0, false)),
+        (
+            "pay as you go",
+            |stage| stage.environment.pay_as_you_go = true,
+            (0, false),
+        ),
+        ("marketing", |stage| stage.tenant_marketing = true, (0, false)),
+        (
+            "admin who only owns the group",
+            |stage| {
+                (stage.roles, stage.relation) = (DYNAMICS_365, GroupRelation::OwnerOnly);
+                stage.environment.security_group = Some(GROUP);
+            },
+            (1, true),
+        ),
+        (
+            "licensed power platform",
+            |stage| (stage.roles, stage.licences.full) = (POWER_PLATFORM, Some(PLAN)),
+            (0, false),
+        ),
+        (
+            "licensed dynamics",
+            |stage| (stage.roles, stage.licences.full) = (DYNAMICS_365, Some(PLAN)),
+            (0, false),
         ),
         (
             "admin with a full plan",

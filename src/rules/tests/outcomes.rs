@@ -10,12 +10,6 @@ const ON_DEMAND_MEANS: [(&str, Event); 4] = [
     ("pay as you go", |stage| stage.environment.pay_as_you_go = true),
 ];
 
-const UNTOUCHED: &str = "
-    application | leave application_user | refuse application_user | leave application_user
-    stub        | leave stub_user        | refuse stub_user        | refuse stub_user
-    reserved    | leave reserved_user    | refuse reserved_user    | refuse reserved_user
-    deleted     | leave row_deleted      | refuse row_deleted      | refuse row_deleted";
-
 #[test]
 fn section_3_the_first_entitlement_that_fits() {
     let mut stage = Stage::new();
@@ -70,16 +64,7 @@ fn section_3_owners_and_nested_members_count_on_demand_only() {
 
 #[test]
 fn section_4_full_and_admin() {
-    let table = format!(
-        "none       | create                 | create         | create
-         enabled    | keep                   | keep           | keep
-         by_sync    | enable                 | enable         | enable
-         by_hand    | leave disabled_by_hand | enable         | enable
-         on_hold    | leave on_hold          | refuse on_hold | refuse on_hold
-         mode_4     | keep                   | keep           | keep
-         mode_4_off | enable                 | enable         | enable
-         {UNTOUCHED}"
-    );
+    let table = format!("{PASSED}{UNTOUCHED}");
     check("full", &Stage::licensed(), &table);
     for roles in [GLOBAL, POWER_PLATFORM, DYNAMICS_365] {
         check("admin", &Stage::new().with(|stage| stage.roles = roles), &table);
@@ -88,34 +73,73 @@ fn section_4_full_and_admin() {
 
 #[test]
 fn section_4_on_demand_only() {
-    let table = format!(
-        "none       | skip on_demand_only    | create         | create
-         enabled    | keep                   | keep           | keep
-         by_sync    | leave on_demand_only   | enable         | enable
-         by_hand    | leave disabled_by_hand | enable         | enable
-         on_hold    | leave on_hold          | refuse on_hold | refuse on_hold
-         mode_4     | keep                   | keep           | keep
-         mode_4_off | enable                 | enable         | enable
-         {UNTOUCHED}"
-    );
+    let table = format!("{RESTRICTED}{UNTOUCHED}");
     for (name, means) in ON_DEMAND_MEANS {
         check(name, &Stage::new().with(means), &table);
     }
 }
 
+/// Access mode and setupuser of whoever ends enabled, in every cell of the outcome table.
 #[test]
-fn section_4_none() {
-    let table = format!(
+fn section_4_the_modes_of_the_outcome_table() {
+    let admin: Event = |stage| stage.roles = DYNAMICS_365;
+    let owner: Event = |stage| {
+        stage.licences.full = Some(PLAN);
+        stage.environment.security_group = Some(GROUP);
+        stage.relation = GroupRelation::OwnerOnly;
+    };
+    let full: Event = |stage| stage.licences.full = Some(PLAN);
+    for (what, entitle, expected) in [
+        ("full", full, (0, false)),
+        ("admin", admin, (1, true)),
+        ("on demand", ON_DEMAND_MEANS[0].1, (0, false)),
+        ("owner", owner, (0, false)),
+    ] {
+        for (state, kept) in [
+            ("none", None),
+            ("enabled", None),
+            ("by_sync", None),
+            ("by_hand", None),
+            ("mode_1", None),
+            ("mode_2", Some((2, false))),
+            ("mode_4", Some((4, false))),
+            ("mode_4_off", Some((4, false))),
+        ] {
+            let stage = Stage::new().with(entitle).with(|stage| stage.row = row(state));
+            for trigger in [Trigger::Background, Trigger::Api, Trigger::Import, Trigger::Refresh] {
+                let verdict = stage.judge(trigger);
+                if verdict.outcome.ends_enabled() {
+                    let found = (verdict.accessmode, verdict.setupuser);
+                    assert_eq!(found, kept.unwrap_or(expected), "{what} {state} {trigger:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Rows of somebody whom nothing entitles; what becomes of enabled ones is the argument.
+fn unentitled(enabled: &str) -> String {
+    format!(
         "none       | skip unlicensed    | refuse unlicensed  | refuse unlicensed
-         enabled    | disable unlicensed | disable unlicensed | disable unlicensed
+         enabled    | {enabled}
          by_sync    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
          by_hand    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
          on_hold    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
          mode_4     | keep               | keep               | keep
          mode_4_off | enable             | enable             | enable
          {UNTOUCHED}"
-    );
+    )
+}
+
+#[test]
+fn section_4_none() {
+    let table = unentitled("disable unlicensed | disable unlicensed | disable unlicensed");
     check("none", &Stage::new(), &table);
+    let owner = Stage::new().with(|stage| {
+        stage.environment.security_group = Some(GROUP);
+        stage.relation = GroupRelation::OwnerOnly;
+    });
+    check("an owner needs a licence as well", &owner, &table);
 }
 
 #[test]
@@ -129,6 +153,12 @@ fn section_4_non_interactive_rows_wait_for_a_slot() {
     assert_eq!(stage.outcome(Trigger::Refresh), "refuse non_interactive_cap");
     let enabled = stage.clone().with(|stage| stage.row = row("mode_4"));
     assert_eq!(enabled.outcome(Trigger::Background), "keep", "who has a slot keeps it");
+    let table = format!(
+        "{PASSED}{UNTOUCHED}
+         mode_4_off | leave non_interactive_cap | refuse non_interactive_cap | refuse non_interactive_cap"
+    );
+    let full_house = Stage::licensed().with(|stage| stage.non_interactive_slot = false);
+    check("no slot", &full_house, &table);
     let regular = Stage::licensed().with(|stage| {
         stage.non_interactive_slot = false;
         stage.row = row("by_sync");
@@ -194,12 +224,34 @@ fn section_4_kinds_of_environment() {
 }
 
 #[test]
+fn section_4_trials_and_teams_create_on_demand_and_judge_rows_like_others() {
+    for kind in Kind::ALL {
+        let narrow = matches!(kind, Kind::Trial | Kind::Teams);
+        let none = if narrow {
+            "\nnone | skip on_demand_only | create | create"
+        } else {
+            ""
+        };
+        let of = |stage: Stage| {
+            stage.with(|stage| {
+                stage.environment.kind = kind;
+                stage.environment.creator = Some(USER);
+            })
+        };
+        let what = kind.as_str();
+        check(what, &of(Stage::licensed()), &format!("{PASSED}{UNTOUCHED}{none}"));
+        let admin = Stage::new().with(|stage| stage.roles = GLOBAL);
+        check(what, &of(admin), &format!("{PASSED}{UNTOUCHED}{none}"));
+        let free = Stage::new().with(ON_DEMAND_MEANS[0].1);
+        check(what, &of(free), &format!("{RESTRICTED}{UNTOUCHED}"));
+    }
+}
+
+#[test]
 fn section_2_agent_users_are_created_on_demand_only() {
     let agent = Stage::licensed().with(|stage| stage.user().is_agent = true);
-    assert_eq!(agent.outcome(Trigger::Background), "skip on_demand_only");
-    assert_eq!(agent.outcome(Trigger::Api), "create");
-    let disabled = agent.with(|stage| stage.row = row("by_sync"));
-    assert_eq!(disabled.outcome(Trigger::Background), "enable", "a row is a row");
+    let table = format!("{PASSED}{UNTOUCHED}\nnone | skip on_demand_only | create | create");
+    check("agent", &agent, &table);
 }
 
 #[test]
@@ -228,6 +280,8 @@ fn section_2_stale_roles_or_skus_disable_nobody_for_group_or_licence() {
         stage.licences.full = Some(PLAN);
         stage.environment.security_group = Some(GROUP);
     });
+    let doubt = "leave directory_unavailable | refuse directory_unavailable | refuse directory_unavailable";
+    check("stale", &unlicensed, &unentitled(doubt));
     for stage in [unlicensed, outside] {
         assert_eq!(stage.outcome(Trigger::Background), "leave directory_unavailable");
         assert_eq!(stage.outcome(Trigger::AdminAdd), "refuse directory_unavailable");
@@ -262,6 +316,14 @@ fn section_4_the_last_system_administrator() {
             .failed(Trigger::Background)
             .contains(&"last_system_administrator")
     );
+    let kept = "leave last_system_administrator | refuse last_system_administrator | refuse last_system_administrator";
+    check("the last one", &unlicensed, &unentitled(kept));
+    let lapsed = last(|stage| {
+        let row = stage.row.as_mut().unwrap();
+        row.last_entitlement = Some("app_pass".to_owned());
+        row.due_at = Some(now());
+    });
+    assert_eq!(lapsed.outcome(Trigger::Background), "leave last_system_administrator");
     let outside = last(|stage| {
         stage.licences.full = Some(PLAN);
         stage.environment.security_group = Some(GROUP);
@@ -287,6 +349,9 @@ fn section_4_the_last_system_administrator() {
             stage.failed(Trigger::Background).contains(&"last_system_administrator"),
             "with a finding"
         );
+        for trigger in ON_DEMAND.into_iter().chain([Trigger::Refresh, Trigger::Diagnostics]) {
+            assert_eq!(stage.outcome(trigger), format!("disable {code}"), "{trigger:?}");
+        }
     }
     let kept = last(|stage| stage.licences.full = Some(PLAN));
     assert!(kept.failed(Trigger::Background).is_empty());

@@ -7,7 +7,7 @@ use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::{AppPassLapse, GroupNesting};
 use crate::rules::Outcome;
 
-const TRIGGERS: [Trigger; 8] = [
+pub(crate) const TRIGGERS: [Trigger; 8] = [
     Trigger::Background,
     Trigger::Access(Client::Interactive),
     Trigger::Access(Client::Api),
@@ -105,7 +105,7 @@ fn any_row() -> impl Strategy<Value = Option<SystemUser>> {
 }
 
 prop_compose! {
-    fn any_stage()(
+    pub(crate) fn any_stage()(
         environment in any_environment(),
         user in any_user(),
         row in any_row(),
