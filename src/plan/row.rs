@@ -10,7 +10,7 @@ use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser, azure_state};
-use crate::rules::{Outcome, Verdict};
+use crate::rules::{Outcome, Trigger, Verdict};
 
 /// What becomes of removals while a plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Writer<'a> {
 }
 
 /// Plans one row. `user` is what the verdict was about, `keeps_name` says that a rename is blocked by
-/// another live row.
+/// another live row. Diagnostics changes nothing.
 #[must_use]
 pub fn plan_row(
     environment: &Environment,
@@ -59,7 +59,7 @@ pub fn plan_row(
         findings: findings_of(verdict),
         ..RowPlan::default()
     };
-    let (Some(user), true) = (user, verdict.follow) else {
+    let (Some(user), true) = (user, verdict.follow && verdict.trigger != Trigger::Diagnostics) else {
         return plan;
     };
     let mut after = match (row, verdict.outcome) {

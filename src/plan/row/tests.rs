@@ -1,6 +1,8 @@
 //! Section 7: the fourteen columns under their policies, the columns of state, and that a plan is made once.
 
+mod codes;
 mod columns;
+mod judged;
 mod properties;
 mod state;
 

@@ -1,10 +1,13 @@
-//! What holds for every user in every environment.
+//! What holds for every user in every environment; `crate::plan` draws from the same situations.
+
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::{AppPassLapse, GroupNesting};
+use crate::domain::licence::{Catalogue, Category, ViralCountsAs};
 use crate::rules::Outcome;
 
 pub(crate) const TRIGGERS: [Trigger; 8] = [
@@ -151,20 +154,33 @@ fn standing(stage: &Stage, trigger: Trigger) -> u8 {
     }
 }
 
-/// Everything that can be taken away from a user, each by itself.
-const LOSSES: [(&str, Event); 10] = [
-    ("full plan", |stage| stage.licences.full = None),
-    ("free plan", |stage| stage.licences.free_m365 = None),
+/// Everything but plans that can be taken away from a user, each by itself.
+const LOSSES: [(&str, Event); 15] = [
     ("global", |stage| stage.roles.global = false),
     ("power platform", |stage| stage.roles.power_platform = false),
     ("dynamics 365", |stage| stage.roles.dynamics_365 = false),
     ("marketing", |stage| stage.tenant_marketing = false),
     ("app pass", |stage| stage.environment.app_pass_capacity = 0),
     ("pay as you go", |stage| stage.environment.pay_as_you_go = false),
-    ("membership", |stage| {
-        if stage.relation != GroupRelation::Unreadable {
-            stage.relation = GroupRelation::None;
-        }
+    ("membership, an owner", |stage| {
+        leave_group(stage, &[GroupRelation::Member], GroupRelation::OwnerOnly);
+    }),
+    ("membership, nested", |stage| {
+        leave_group(stage, &[GroupRelation::Member], GroupRelation::NestedOnly);
+    }),
+    ("ownership", |stage| {
+        leave_group(stage, &[GroupRelation::OwnerOnly], GroupRelation::None);
+    }),
+    ("nesting", |stage| {
+        leave_group(stage, &[GroupRelation::NestedOnly], GroupRelation::None);
+    }),
+    ("every relation", |stage| {
+        let all = [
+            GroupRelation::Member,
+            GroupRelation::OwnerOnly,
+            GroupRelation::NestedOnly,
+        ];
+        leave_group(stage, &all, GroupRelation::None);
     }),
     ("account", |stage| {
         if let Some(user) = &mut stage.user
@@ -173,7 +189,45 @@ const LOSSES: [(&str, Event); 10] = [
             user.account_enabled = Some(false);
         }
     }),
+    ("presence", |stage| {
+        if let Some(user) = &mut stage.user
+            && user.state == DirectoryState::Present
+        {
+            user.state = DirectoryState::SoftDeleted;
+        }
+    }),
+    ("presence for good", |stage| {
+        if let Some(user) = &mut stage.user {
+            user.state = DirectoryState::Gone;
+        }
+    }),
+    ("slot", |stage| stage.non_interactive_slot = false),
 ];
+
+fn leave_group(stage: &mut Stage, from: &[GroupRelation], to: GroupRelation) {
+    if from.contains(&stage.relation) {
+        stage.relation = to;
+    }
+}
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::builtin);
+
+/// The plan of each category that stands for it.
+static PLANS: LazyLock<Vec<Uuid>> = LazyLock::new(|| {
+    let first = |category| CATALOGUE.plans(category).next().unwrap();
+    Category::ALL.into_iter().map(first).collect()
+});
+
+prop_compose! {
+    /// A user with some plans, and the worth of viral ones.
+    fn any_licensee()(
+        stage in any_stage(),
+        plans in prop::sample::subsequence(PLANS.clone(), 0..=PLANS.len()),
+        viral in prop::sample::select(vec![ViralCountsAs::Full, ViralCountsAs::FreeM365, ViralCountsAs::None]),
+    ) -> (Stage, Vec<Uuid>, ViralCountsAs) {
+        (stage.with(|stage| stage.licences = CATALOGUE.judge(&plans, viral)), plans, viral)
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
@@ -246,7 +300,25 @@ proptest! {
     }
 
     #[test]
-    fn losing_something_never_makes_the_outcome_more_permissive(stage in any_stage()) {
+    fn losing_a_plan_never_makes_the_outcome_more_permissive((stage, plans, viral) in any_licensee()) {
+        for lost in &plans {
+            let rest: Vec<Uuid> = plans.iter().copied().filter(|plan| plan != lost).collect();
+            let poorer = stage.clone().with(|stage| stage.licences = CATALOGUE.judge(&rest, viral));
+            let category = CATALOGUE.category(*lost);
+            for trigger in TRIGGERS {
+                prop_assert!(
+                    standing(&poorer, trigger) <= standing(&stage, trigger),
+                    "{} on {:?}: {} after {}", category, trigger, poorer.outcome(trigger), stage.outcome(trigger)
+                );
+                if matches!(category, Category::AppPass | Category::Marketing | Category::None) {
+                    prop_assert_eq!(poorer.judge(trigger), stage.judge(trigger), "{} is worth something", category);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn losing_anything_else_never_makes_the_outcome_more_permissive(stage in any_stage()) {
         for (what, lose) in LOSSES {
             let poorer = stage.clone().with(lose);
             for trigger in TRIGGERS {
@@ -254,6 +326,26 @@ proptest! {
                     standing(&poorer, trigger) <= standing(&stage, trigger),
                     "{} on {:?}: {} after {}", what, trigger, poorer.outcome(trigger), stage.outcome(trigger)
                 );
+            }
+        }
+    }
+
+    /// Gate 11 leaves the row of somebody who is not the creator, even one that would lose access otherwise: what
+    /// is left alone is not enabled where it was not.
+    #[test]
+    fn losing_the_environment_never_makes_the_outcome_more_permissive_than_the_row_was(mut stage in any_stage()) {
+        stage.environment.kind = Kind::Developer;
+        stage.environment.creator = Some(USER);
+        for other in [None, Some(GROUP)] {
+            let poorer = stage.clone().with(|stage| stage.environment.creator = other);
+            for trigger in TRIGGERS {
+                let before = stage.row.as_ref().map_or(0, |row| 1 + u8::from(!row.isdisabled));
+                prop_assert!(
+                    standing(&poorer, trigger) <= standing(&stage, trigger).max(before),
+                    "{:?}: {} after {}", trigger, poorer.outcome(trigger), stage.outcome(trigger)
+                );
+                let stops = [Outcome::Create, Outcome::Enable];
+                prop_assert!(!stops.contains(&poorer.judge(trigger).outcome), "{:?}", trigger);
             }
         }
     }
