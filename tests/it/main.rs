@@ -7,6 +7,7 @@ mod approval;
 mod architecture;
 mod binary;
 mod cli;
+mod codes;
 mod contract;
 mod crash;
 mod doubts;
