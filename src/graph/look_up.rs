@@ -47,7 +47,7 @@ struct Known {
 /// The answer to a question.
 enum Fact {
     Roles(Result<Vec<(AdminRole, RoleAssignment)>, GraphError>),
-    User(usize, Result<Option<UserPatch>, GraphError>),
+    User(usize, Box<Result<Option<UserPatch>, GraphError>>),
     Groups(usize, Result<Vec<Uuid>, GraphError>),
 }
 
@@ -82,7 +82,7 @@ impl Graph {
     /// What an answer says. Errors concern all.
     async fn understand(&self, question: Question, part: &Part, answer: Answer) -> Result<Fact, GraphError> {
         Ok(match question {
-            Question::User(at) => Fact::User(at, user(answer)),
+            Question::User(at) => Fact::User(at, Box::new(user(answer))),
             Question::Groups(at) => {
                 let read = self.read_on::<RawPrincipal>(part, answer).await?;
                 Fact::Groups(at, read.map(groups))
@@ -145,7 +145,7 @@ fn gather(users: usize, with_roles: bool, facts: impl Iterator<Item = Fact>) -> 
     let mut roles = with_roles.then(|| Ok(Vec::new()));
     for fact in facts {
         match fact {
-            Fact::User(at, user) => known[at].user = user,
+            Fact::User(at, user) => known[at].user = *user,
             Fact::Groups(at, groups) => known[at].groups = groups,
             Fact::Roles(found) => {
                 roles = match (roles, found) {

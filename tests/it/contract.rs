@@ -13,6 +13,7 @@ mod groups;
 mod incremental;
 mod licences;
 mod links;
+mod look_ups;
 mod nesting;
 mod renames;
 mod resync;
