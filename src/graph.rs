@@ -4,16 +4,20 @@
 //! repetition happen inside it, and nowhere else. It keeps no state between calls but the access token, decides
 //! nothing about users, and never writes to the directory.
 //!
-//! Where to look next: `client` sends and judges, `auth` obtains tokens, `wire` decodes, `link` guards where the token
-//! may travel, `fault` sorts refusals, `retry` waits, `error` lists what can go wrong.
+//! Where to look next: `client` sends and judges, `attempt` says what one failure means, `batch` sends several reads in
+//! one request, `look_up` asks about users on demand, `auth` obtains tokens, `wire` decodes, `link` guards where the
+//! token may travel, `fault` sorts refusals, `retry` waits, `error` lists what can go wrong.
 
+mod attempt;
 mod auth;
+mod batch;
 mod client;
 mod endpoint;
 mod error;
 mod fault;
 mod http;
 mod link;
+mod look_up;
 mod remedy;
 mod retry;
 mod settings;
@@ -28,14 +32,17 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::feed::{
-    AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, SubscribedSku, UserChange,
-    UserPatch,
+    AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku,
+    UserChange, UserPatch,
 };
-use wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
+use wire::relation::{
+    RawDeletedItem, RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawServicePrincipal, RawSku,
+};
 use wire::user::{RawUser, SELECTION};
 
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault};
+pub use look_up::LookUps;
 pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds, Secret};
 
 /// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint
@@ -83,11 +90,12 @@ impl Graph {
     /// As any call; never [`GraphError::LinkExpired`].
     pub async fn group_delta_latest(&self, group: Uuid) -> Result<Link, GraphError> {
         let first = || format!("groups/delta?$select=members&$filter=id%20eq%20'{group}'&$deltatoken=latest");
+        let call = self.begun();
         let mut restarts = 0;
         let mut at: Option<Link> = None;
         let mut visited = client::Visited::default();
         loop {
-            match self
+            match call
                 .fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, first, at.as_ref())
                 .await
             {
@@ -152,13 +160,7 @@ impl Graph {
     ///
     /// As any call.
     pub async fn role_assignments(&self, role: AdminRole) -> Result<Vec<RoleAssignment>, GraphError> {
-        let first = || {
-            let role = role.template_id();
-            format!(
-                "roleManagement/directory/roleAssignments?$filter=roleDefinitionId%20eq%20'{role}'&$expand=principal"
-            )
-        };
-        self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, first)
+        self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
             .await
     }
 
@@ -182,6 +184,57 @@ impl Graph {
         self.fetch_all::<RawDeletedUser>(endpoint::DELETED_USERS, first).await
     }
 
+    /// One soft-deleted user; `None` where there is none of this id, be it that the user lives, is gone for good or
+    /// never was.
+    ///
+    /// # Errors
+    ///
+    /// As any call; never [`GraphError::NotFound`].
+    pub async fn deleted_user(&self, id: Uuid) -> Result<Option<DeletedUser>, GraphError> {
+        let call = self.begun();
+        let rest = format!("directory/deletedItems/{id}?$select=id,deletedDateTime");
+        match call.fetch_one::<RawDeletedItem>(endpoint::DELETED_ITEM, &rest).await {
+            Ok(item) => Ok(item),
+            Err(GraphError::NotFound { .. }) => Ok(None),
+            // Not every Graph reads a single one; every Graph lists them.
+            Err(GraphError::BadRequest {
+                status: 400 | 405 | 501,
+                ..
+            }) => {
+                let all = call.deleted_users().await?;
+                Ok(all.into_iter().find(|user| user.id == id))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The service principal of an application; `None` where this tenant has none. Needs the optional permission
+    /// `Application.Read.All`.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Forbidden`] without that permission, which its remedy names.
+    pub async fn service_principal(&self, app_id: Uuid) -> Result<Option<ServicePrincipal>, GraphError> {
+        let first =
+            || format!("servicePrincipals?$filter=appId%20eq%20'{app_id}'&$select=id,appId,displayName,accountEnabled");
+        let found = self
+            .fetch_all::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
+            .await?;
+        Ok(found.into_iter().find(|principal| principal.app_id == app_id))
+    }
+
+    /// Fresh facts about any number of users, each by object id or user principal name, and with `with_roles` about
+    /// the administrators too. Twenty questions travel in one request, of which a user needs two and the roles three;
+    /// where the service refuses such batches, they are asked one by one.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all: no token, no batch within the bounds of repetition, a stop. What concerns one user, or the
+    /// roles alone, stands in their place of the answer.
+    pub async fn look_up(&self, users: &[String], with_roles: bool) -> Result<LookUps, GraphError> {
+        self.begun().look_up_all(users, with_roles).await
+    }
+
     /// One user by object id or user principal name; `None` where there is none, or only a soft-deleted one. An
     /// absent property is not set.
     ///
@@ -192,8 +245,8 @@ impl Graph {
         let Some(segment) = user_segment(id_or_upn) else {
             return Ok(None);
         };
-        match self.fetch_user(&format!("{segment}?$select={SELECTION}")).await {
-            Ok(user) => Ok(Some(user)),
+        match self.fetch_one::<RawUser>(endpoint::USER, &user_at(&segment)).await {
+            Ok(user) => Ok(present(user)),
             Err(GraphError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -205,7 +258,7 @@ impl Graph {
     ///
     /// [`GraphError::NotFound`] when there is no such user.
     pub async fn user_member_of(&self, id: Uuid) -> Result<Vec<Principal>, GraphError> {
-        let first = || format!("users/{id}/memberOf?$select=id");
+        let first = || groups_at(&format!("users/{id}"));
         self.fetch_all::<RawPrincipal>(endpoint::MEMBER_OF, first).await
     }
 
@@ -218,11 +271,32 @@ impl Graph {
     pub async fn sample_user(&self) -> Result<Option<UserPatch>, GraphError> {
         let first = || format!("users?$top=1&$select={SELECTION}");
         let page = self.fetch_plain::<RawUser>(endpoint::USERS, first, None).await?;
-        Ok(page.items.into_iter().find_map(|user| match user {
-            UserChange::Present(user) => Some(*user),
-            UserChange::Removed { .. } => None,
-        }))
+        Ok(page.items.into_iter().find_map(present))
     }
+}
+
+/// A user who is there.
+fn present(user: UserChange) -> Option<UserPatch> {
+    match user {
+        UserChange::Present(user) => Some(*user),
+        UserChange::Removed { .. } => None,
+    }
+}
+
+/// Where a user is read.
+fn user_at(segment: &str) -> String {
+    format!("{segment}?$select={SELECTION}")
+}
+
+/// Where it is read what a user is a direct member of: the plain listing, since what is asked of an index lags.
+fn groups_at(segment: &str) -> String {
+    format!("{segment}/memberOf?$select=id")
+}
+
+/// Where the assignments of a role are read.
+fn assignments_of(role: AdminRole) -> String {
+    let role = role.template_id();
+    format!("roleManagement/directory/roleAssignments?$filter=roleDefinitionId%20eq%20'{role}'&$expand=principal")
 }
 
 /// The path that names a user, or nothing for a text that cannot name one and might name something else.

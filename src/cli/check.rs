@@ -174,6 +174,7 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
     report.graph("deleted users (User.Read.All)", graph.deleted_users().await, |users| {
         format!("readable; {} users can be restored", users.len())
     });
+    check_applications(config, graph, report).await;
     report
         .graph(
             "licences (LicenseAssignment.Read.All)",
@@ -181,6 +182,22 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
             |skus| format!("readable; {} SKUs", skus.len()),
         )
         .unwrap_or_default()
+}
+
+/// Needed only where application users are created: without it the rest works. Asks about ourselves.
+async fn check_applications(config: &Config, graph: &Graph, report: &mut Report) {
+    let what = "application registrations (Application.Read.All)";
+    match graph.service_principal(config.tenant.client_id).await {
+        Err(error @ GraphError::Forbidden { .. }) => report.add(
+            what,
+            Mark::Warning,
+            format!("application users cannot be created: {}", describe(&error)),
+            0,
+        ),
+        result => {
+            report.graph(what, result, |_| "readable".to_owned());
+        }
+    }
 }
 
 /// Each SKU with the categories of its plans; plans that count for nothing are only counted.

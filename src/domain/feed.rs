@@ -205,13 +205,35 @@ pub struct SubscribedSku {
     pub plans: Vec<(Uuid, String)>,
 }
 
-/// One entry of `directory/deletedItems/microsoft.graph.user`.
+/// A soft-deleted user, as `directory/deletedItems` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletedUser {
     /// The object id.
     pub id: Uuid,
     /// `deletedDateTime`, where sent.
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// An application in this tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePrincipal {
+    /// The object id, which is this tenant's.
+    pub object_id: Uuid,
+    /// The application id, which is the same in every tenant.
+    pub app_id: Uuid,
+    /// `displayName`, where sent.
+    pub display_name: Option<String>,
+    /// `accountEnabled`, where sent.
+    pub account_enabled: Option<bool>,
+}
+
+/// What the directory says about one user on demand.
+#[derive(Clone, Debug)]
+pub struct LookedUp {
+    /// The user; `None` where the directory has no such live user.
+    pub user: Option<UserPatch>,
+    /// The groups the user is a direct member of.
+    pub groups: Vec<Uuid>,
 }
 
 /// The three administrator roles that matter (rules.md, section 1).

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::AccessToken;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::endpoint;
 use super::error::{GraphError, TokenFault};
@@ -84,7 +84,7 @@ impl Tokens {
     /// A token that is good for a while.
     pub async fn get(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
         let failures_before = self.failures.load(Ordering::Acquire);
-        let mut kept = patience.unless_cancelled(self.kept.lock()).await?;
+        let mut kept = self.lock(patience).await?;
         let now = patience.clock.now();
         if let Some(token) = kept.token.as_ref().filter(|token| now < token.refresh_at) {
             return Ok(Arc::clone(token));
@@ -97,7 +97,7 @@ impl Tokens {
         let obtained = if self.failures.load(Ordering::Acquire) == failures_before {
             self.obtain(patience, &mut kept).await
         } else {
-            Err(failed_meanwhile())
+            Err(unavailable("another call just failed to obtain a token"))
         };
         match (obtained, &kept.token) {
             (Err(error), Some(token)) if error.is_transient() && patience.clock.now() < token.expires_at => {
@@ -109,16 +109,23 @@ impl Tokens {
 
     /// Asks the token service now, whatever is kept, and keeps the answer.
     pub async fn renew(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
-        let mut kept = patience.unless_cancelled(self.kept.lock()).await?;
+        let mut kept = self.lock(patience).await?;
         self.obtain(patience, &mut kept).await
     }
 
     /// Forgets a token that Graph refused, unless it was replaced already.
-    pub async fn discard(&self, refused: &Arc<Token>) {
-        let mut kept = self.kept.lock().await;
+    pub async fn discard(&self, refused: &Arc<Token>, patience: &Patience) -> Result<(), GraphError> {
+        let mut kept = self.lock(patience).await?;
         if kept.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
             kept.token = None;
         }
+        Ok(())
+    }
+
+    /// Waits for its turn: another call may be asking the token service, and patiently.
+    async fn lock(&self, patience: &Patience) -> Result<MutexGuard<'_, Kept>, GraphError> {
+        let locked = patience.in_time(self.kept.lock()).await?;
+        locked.ok_or_else(|| unavailable("another call is still waiting for a token"))
     }
 
     async fn obtain(&self, patience: &Patience, kept: &mut Kept) -> Result<Arc<Token>, GraphError> {
@@ -132,7 +139,10 @@ impl Tokens {
                 Ok(token)
             }
             Err(error) => {
-                self.failures.fetch_add(1, Ordering::AcqRel);
+                // Whoever has all the time need not share the failure of one who was in a hurry.
+                if patience.left().is_none() {
+                    self.failures.fetch_add(1, Ordering::AcqRel);
+                }
                 if let GraphError::Token(fault) = &error
                     && !fault.transient
                 {
@@ -156,10 +166,10 @@ impl Tokens {
     }
 }
 
-fn failed_meanwhile() -> GraphError {
+fn unavailable(reason: &str) -> GraphError {
     GraphError::Unavailable {
         endpoint: endpoint::TOKEN.template,
-        reason: "another call just failed to obtain a token".to_owned(),
+        reason: reason.to_owned(),
         retry_after: None,
         source: None,
     }

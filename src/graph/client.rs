@@ -1,36 +1,36 @@
 //! One logical read: sends, judges the answer, repeats within bounds, decodes.
 //!
-//! A failed attempt is logged here once, with the endpoint's template, status, code and correlation ids; never with a
-//! link, a token or anything that names a person.
+//! What a single failed attempt means, and its line in the log, is in `attempt`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::RESTARTS;
+use super::attempt::{Attempt, Failure};
 use super::auth::{Token, Tokens};
 use super::endpoint::{self, Endpoint};
 use super::error::GraphError;
-use super::fault::{Carries, Codes, refusal, worth_repeating};
-use super::http::{Answer, Broken, Connection, Http};
+use super::fault::Carries;
+use super::http::{Connection, Http};
 use super::link::{Root, Target};
-use super::retry::{Again, Patience, Repetitions, read_retry_after};
+use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
-use super::wire::user::RawUser;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Link, Next, Page, UserChange, UserPatch};
+use crate::domain::feed::{Link, Next, Page};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) patience: Patience,
     priority: Priority,
 }
 
@@ -45,25 +45,43 @@ pub enum Priority {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     http: Http,
-    tokens: Tokens,
-    root: Root,
-    patience: Patience,
+    pub tokens: Tokens,
+    pub root: Root,
 }
 
 /// One read, whatever its attempts.
-struct Call {
-    endpoint: Endpoint,
-    target: Target,
-    carries: Carries,
+pub(super) struct Call {
+    pub endpoint: Endpoint,
+    pub target: Target,
+    pub carries: Carries,
+    /// What is posted; nothing where something is only got.
+    pub body: Option<String>,
 }
 
-/// What became of one attempt.
-enum Failure {
-    Final(GraphError),
-    Again { again: Again, connection: Connection },
-    TokenRefused,
+/// What one logical read has spent so far.
+pub(super) struct Effort {
+    pub repetitions: Repetitions,
+    pub token_replaced: bool,
+    pub connection: Connection,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            repetitions: Repetitions::default(),
+            token_replaced: false,
+            connection: Connection::Pooled,
+        }
+    }
+}
+
+/// What an attempt brought, and by what it was asked for.
+pub(super) struct Fetched<T> {
+    pub value: T,
+    pub token: Arc<Token>,
+    pub client_request_id: Uuid,
 }
 
 impl Graph {
@@ -72,14 +90,9 @@ impl Graph {
         let http = Http::new(settings)?;
         let root = Root::new(settings.graph_root.clone());
         let tokens = Tokens::new(settings, &root, http.clone())?;
-        let patience = Patience::new(settings.retry, clock, cancel, settings.seed);
         Ok(Self {
-            shared: Arc::new(Shared {
-                http,
-                tokens,
-                root,
-                patience,
-            }),
+            shared: Arc::new(Shared { http, tokens, root }),
+            patience: Patience::new(settings, clock, cancel),
             priority: Priority::Low,
         })
     }
@@ -88,13 +101,34 @@ impl Graph {
     #[must_use]
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             priority,
+            ..self.clone()
+        }
+    }
+
+    /// The same edge for work on demand: [`Priority::Normal`], and every call ends within
+    /// [`GraphSettings::on_demand_limit`] of its beginning, with [`GraphError::Unavailable`] rather than after a
+    /// longer wait. A `Retry-After` beyond what is left ends it at once. The time runs anew for every call, so the
+    /// edge may be kept.
+    #[must_use]
+    pub fn for_someone_waiting(&self) -> Self {
+        Self {
+            patience: self.patience.hurried(),
+            ..self.with_priority(Priority::Normal)
+        }
+    }
+
+    /// The same edge within one call, whose time runs from now on unless it runs already. For calls of several reads.
+    pub(super) fn begun(&self) -> Self {
+        Self {
+            patience: self.patience.begun(),
+            ..self.clone()
         }
     }
 
     pub(super) async fn renew_token(&self) -> Result<DateTime<Utc>, GraphError> {
-        Ok(self.shared.tokens.renew(&self.shared.patience).await?.expires_at)
+        let patience = self.patience.begun();
+        Ok(self.shared.tokens.renew(&patience).await?.expires_at)
     }
 
     /// One page of a delta feed; `first` builds what follows `/v1.0/` where no link is given.
@@ -122,11 +156,15 @@ impl Graph {
     ) -> Result<Page<R::Item>, GraphError> {
         let call = self.call(endpoint, first, at, Carries::PageLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
-        complain(endpoint, &listing);
+        self.plain_page(&call, listing)
+    }
+
+    fn plain_page<T>(&self, call: &Call, listing: Listing<T>) -> Result<Page<T>, GraphError> {
+        complain(call.endpoint, &listing);
         let page = listing
             .into_plain_page(&call.target.text)
-            .map_err(|what| protocol(endpoint, what))?;
-        self.followable(endpoint, page)
+            .map_err(|what| protocol(call.endpoint, what))?;
+        self.followable(call.endpoint, page)
     }
 
     /// A page whose link may not be followed is refused as a whole: whoever kept it would stand before that link
@@ -144,13 +182,39 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
     ) -> Result<Vec<R::Item>, GraphError> {
+        self.begun().fetch_pages::<R>(endpoint, first, None).await
+    }
+
+    /// All pages of a plain listing of which the first has come already, by another way.
+    pub(super) async fn fetch_rest<R: Raw>(
+        &self,
+        endpoint: Endpoint,
+        first: impl Fn() -> String,
+        first_page: &[u8],
+    ) -> Result<Vec<R::Item>, GraphError> {
+        let call = self.call(endpoint, &first, None, Carries::Nothing)?;
+        let listing = wire::decode_listing::<R>(first_page).map_err(|why| unusable(endpoint, why))?;
+        let page = self.plain_page(&call, listing)?;
+        self.fetch_pages::<R>(endpoint, first, Some(page)).await
+    }
+
+    async fn fetch_pages<R: Raw>(
+        &self,
+        endpoint: Endpoint,
+        first: impl Fn() -> String,
+        mut first_page: Option<Page<R::Item>>,
+    ) -> Result<Vec<R::Item>, GraphError> {
         let mut restarts = 0;
         'listing: loop {
             let mut items = Vec::new();
             let mut visited = Visited::default();
             let mut at: Option<Link> = None;
             loop {
-                let page = match self.fetch_plain::<R>(endpoint, &first, at.as_ref()).await {
+                let page = match first_page.take() {
+                    Some(page) => Ok(page),
+                    None => self.fetch_plain::<R>(endpoint, &first, at.as_ref()).await,
+                };
+                let page = match page {
                     Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
                         restarts += 1;
                         continue 'listing;
@@ -166,24 +230,16 @@ impl Graph {
         }
     }
 
-    /// One user; `rest` follows `/v1.0/`.
-    pub(super) async fn fetch_user(&self, rest: &str) -> Result<UserPatch, GraphError> {
-        let call = self.call(endpoint::USER, || rest.to_owned(), None, Carries::Nothing)?;
-        let raw = self
-            .fetch(&call, |body| wire::decode_with_path::<RawUser>(body))
-            .await?;
-        match raw.finish(&mut Vec::new()) {
-            Some(UserChange::Present(user)) => Ok(*user),
-            Some(UserChange::Removed { .. }) => Err(GraphError::NotFound {
-                endpoint: endpoint::USER.template,
-            }),
-            None => Err(protocol(endpoint::USER, "a user without a usable id".to_owned())),
-        }
+    /// One object; `rest` follows `/v1.0/`.
+    pub(super) async fn fetch_one<R: Raw>(&self, endpoint: Endpoint, rest: &str) -> Result<R::Item, GraphError> {
+        let call = self.call(endpoint, || rest.to_owned(), None, Carries::Nothing)?;
+        let raw = self.fetch(&call, |body| wire::decode_with_path::<R>(body)).await?;
+        finish(endpoint, raw)
     }
 
     /// Prepares a request. Links are checked where they arrive, so one that may not be followed is a stored one
     /// from before another root was configured: nothing is sent, and it is as good as expired.
-    fn call(
+    pub(super) fn call(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -201,45 +257,66 @@ impl Graph {
                         cause: "other_root",
                     })?,
                 carries: link,
+                body: None,
             },
             None => Call {
                 endpoint,
                 target: root.target(endpoint, &first())?,
                 carries: Carries::Nothing,
+                body: None,
             },
         })
     }
 
     /// Sends until there is an answer that decodes, or no more sense in sending.
     async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<T, GraphError> {
-        let Shared { tokens, patience, .. } = self.shared.as_ref();
-        let mut repetitions = Repetitions::default();
-        let mut connection = Connection::Pooled;
-        let mut token_replaced = false;
+        let fetched = self.begun().fetch_with(call, &mut Effort::default(), decode).await;
+        Ok(fetched?.value)
+    }
+
+    /// The same as part of a larger effort, whose bounds it shares.
+    pub(super) async fn fetch_with<T>(
+        &self,
+        call: &Call,
+        effort: &mut Effort,
+        decode: fn(&[u8]) -> Result<T, Undecodable>,
+    ) -> Result<Fetched<T>, GraphError> {
+        let (tokens, patience) = (&self.shared.tokens, &self.patience);
         loop {
+            if patience.left().is_some_and(|left| left.is_zero()) {
+                return Err(too_late(call.endpoint));
+            }
             let token = tokens.get(patience).await?;
-            match self.attempt(call, &token, connection, decode).await {
-                Ok(value) => return Ok(value),
+            match self.attempt(call, &token, effort.connection, decode).await {
+                Ok((value, client_request_id)) => {
+                    effort.connection = Connection::Pooled;
+                    return Ok(Fetched {
+                        value,
+                        token,
+                        client_request_id,
+                    });
+                }
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::TokenRefused) if token_replaced => {
+                Err(Failure::TokenRefused) if effort.token_replaced => {
                     return Err(GraphError::Unauthorized {
                         endpoint: call.endpoint.template,
                     });
                 }
-                Err(Failure::TokenRefused) => {
-                    token_replaced = true;
-                    tokens.discard(&token).await;
-                    patience.metrics.graph_retry("unauthorized");
-                }
-                Err(Failure::Again {
-                    again,
-                    connection: next,
-                }) => {
-                    connection = next;
-                    patience.pause(&mut repetitions, again).await?;
+                Err(Failure::TokenRefused) => self.replace_token(&token, effort).await?,
+                Err(Failure::Again { again, connection }) => {
+                    effort.connection = connection;
+                    patience.pause(&mut effort.repetitions, again).await?;
                 }
             }
         }
+    }
+
+    /// Forgets a token that was refused; an effort may do so once.
+    pub(super) async fn replace_token(&self, refused: &Arc<Token>, effort: &mut Effort) -> Result<(), GraphError> {
+        effort.token_replaced = true;
+        self.shared.tokens.discard(refused, &self.patience).await?;
+        self.patience.metrics.graph_retry("unauthorized");
+        Ok(())
     }
 
     async fn attempt<T>(
@@ -248,8 +325,8 @@ impl Graph {
         token: &Token,
         connection: Connection,
         decode: fn(&[u8]) -> Result<T, Undecodable>,
-    ) -> Result<T, Failure> {
-        let Shared { http, patience, .. } = self.shared.as_ref();
+    ) -> Result<(T, Uuid), Failure> {
+        let patience = &self.patience;
         let attempt = Attempt {
             endpoint: call.endpoint,
             client_request_id: Uuid::new_v4(),
@@ -259,7 +336,7 @@ impl Graph {
             .request(call, token, attempt.client_request_id)
             .map_err(Failure::Final)?;
         let answer = match patience
-            .unless_cancelled(http.exchange(request, connection))
+            .unless_cancelled(self.shared.http.exchange(request, connection))
             .await
             .map_err(Failure::Final)?
         {
@@ -273,11 +350,16 @@ impl Graph {
         if answer.status != StatusCode::OK {
             return Err(attempt.refused(call.carries, &answer, patience));
         }
-        decode(&answer.body).map_err(|undecodable| attempt.undecodable(undecodable, &answer))
+        match decode(&answer.body) {
+            Ok(value) => Ok((value, attempt.client_request_id)),
+            Err(undecodable) => Err(attempt.undecodable(undecodable, &answer)),
+        }
     }
 
     fn request(&self, call: &Call, token: &Token, client_request_id: Uuid) -> Result<Request, GraphError> {
-        let mut request = Request::new(Method::GET, call.target.url.clone());
+        let method = if call.body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::new(method, call.target.url.clone());
+        *request.timeout_mut() = self.patience.request_timeout();
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
             .map_err(|_| protocol(endpoint::TOKEN, "a token that cannot be a header".to_owned()))?;
         bearer.set_sensitive(true);
@@ -292,105 +374,11 @@ impl Graph {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert("client-request-id", id);
         headers.insert("x-ms-throttle-priority", HeaderValue::from_static(priority));
+        if let Some(body) = &call.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.clone().into());
+        }
         Ok(request)
-    }
-}
-
-/// One request on its way, and what a failure of it means.
-struct Attempt {
-    endpoint: Endpoint,
-    client_request_id: Uuid,
-    started: Instant,
-}
-
-impl Attempt {
-    fn broken(&self, broken: Broken, patience: &Patience) -> Failure {
-        patience
-            .metrics
-            .graph_request(self.endpoint.template, "error", self.started.elapsed());
-        self.warn(None, &broken.to_string(), None);
-        match broken {
-            Broken::Network(source) => self.again("network", "no answer".to_owned(), None, Some(source)),
-            Broken::Body(source) => self.again("broken_body", "a body that broke off".to_owned(), None, Some(source)),
-            Broken::TooLarge(limit) => Failure::Final(protocol(
-                self.endpoint,
-                format!("more than {limit} bytes in one answer"),
-            )),
-        }
-    }
-
-    fn refused(&self, carries: Carries, answer: &Answer, patience: &Patience) -> Failure {
-        let status = answer.status;
-        let codes = Codes::decode(&answer.body);
-        self.warn(Some(status), codes.shown(), answer.header("request-id"));
-        if status == StatusCode::UNAUTHORIZED {
-            return Failure::TokenRefused;
-        }
-        let Some(reason) = worth_repeating(status) else {
-            return Failure::Final(refusal(self.endpoint, carries, status, &codes));
-        };
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            patience.metrics.graph_throttled();
-        }
-        let wanted = answer
-            .header("retry-after")
-            .and_then(|wait| read_retry_after(wait, patience.clock.now()));
-        let mut failure = self.again(reason, format!("{} {}", status.as_u16(), codes.shown()), wanted, None);
-        if let Failure::Again { connection, .. } = &mut failure
-            && status == StatusCode::SERVICE_UNAVAILABLE
-        {
-            *connection = Connection::Fresh;
-        }
-        failure
-    }
-
-    fn undecodable(&self, undecodable: Undecodable, answer: &Answer) -> Failure {
-        match undecodable {
-            Undecodable::Broken => {
-                self.warn(Some(answer.status), "not JSON", answer.header("request-id"));
-                self.again("broken_body", "a body that is not JSON".to_owned(), None, None)
-            }
-            Undecodable::Shape(what) => {
-                self.warn(Some(answer.status), &what, answer.header("request-id"));
-                Failure::Final(protocol(self.endpoint, what))
-            }
-        }
-    }
-
-    fn again(
-        &self,
-        label: &'static str,
-        reason: String,
-        wanted: Option<Duration>,
-        source: Option<super::BelowHttp>,
-    ) -> Failure {
-        let error = GraphError::Unavailable {
-            endpoint: self.endpoint.template,
-            reason,
-            retry_after: wanted,
-            source,
-        };
-        let again = Again {
-            reason: label,
-            wanted,
-            at_least: Duration::ZERO,
-            error,
-        };
-        Failure::Again {
-            again,
-            connection: Connection::Pooled,
-        }
-    }
-
-    fn warn(&self, status: Option<StatusCode>, code: &str, request_id: Option<&str>) {
-        tracing::warn!(
-            endpoint = self.endpoint.template,
-            status = status.map(|status| status.as_u16()),
-            code,
-            request_id,
-            client_request_id = %self.client_request_id,
-            "a Graph request failed"
-        );
     }
 }
 
@@ -417,10 +405,37 @@ pub(super) fn endless(endpoint: Endpoint) -> GraphError {
     )
 }
 
-fn protocol(endpoint: Endpoint, what: String) -> GraphError {
+/// What an entry becomes; one without a usable id is no answer.
+pub(super) fn finish<R: Raw>(endpoint: Endpoint, raw: R) -> Result<R::Item, GraphError> {
+    let mut unreadable = Vec::new();
+    raw.finish(&mut unreadable)
+        .ok_or_else(|| protocol(endpoint, unreadable.join(", ")))
+}
+
+/// A body that came whole and cannot be used.
+pub(super) fn unusable(endpoint: Endpoint, why: Undecodable) -> GraphError {
+    protocol(
+        endpoint,
+        match why {
+            Undecodable::Broken => "a body that is not JSON".to_owned(),
+            Undecodable::Shape(what) => what,
+        },
+    )
+}
+
+pub(super) fn protocol(endpoint: Endpoint, what: String) -> GraphError {
     GraphError::Protocol {
         endpoint: endpoint.template,
         what,
+    }
+}
+
+fn too_late(endpoint: Endpoint) -> GraphError {
+    GraphError::Unavailable {
+        endpoint: endpoint.template,
+        reason: "no time is left".to_owned(),
+        retry_after: None,
+        source: None,
     }
 }
 

@@ -6,7 +6,7 @@ pub(super) struct Endpoint {
     /// Its template.
     pub template: &'static str,
     /// The permission to grant when it is forbidden: out of the working minimum of the contract's section 8, so that
-    /// an operator meets the same four names everywhere.
+    /// an operator meets the same four names everywhere; `Application.Read.All` alone is beyond it, and optional.
     pub permission: &'static str,
 }
 
@@ -20,6 +20,7 @@ pub(super) const USERS: Endpoint = endpoint("users", "User.Read.All");
 pub(super) const USER: Endpoint = endpoint("users/{id}", "User.Read.All");
 pub(super) const MEMBER_OF: Endpoint = endpoint("users/{id}/memberOf", "GroupMember.Read.All");
 pub(super) const DELETED_USERS: Endpoint = endpoint("directory/deletedItems/microsoft.graph.user", "User.Read.All");
+pub(super) const DELETED_ITEM: Endpoint = endpoint("directory/deletedItems/{id}", "User.Read.All");
 pub(super) const GROUPS_DELTA: Endpoint = endpoint("groups/delta", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBERS: Endpoint = endpoint("groups/{id}/members", "GroupMember.Read.All");
 pub(super) const GROUP_OWNERS: Endpoint = endpoint("groups/{id}/owners", "GroupMember.Read.All");
@@ -28,3 +29,6 @@ pub(super) const ROLE_ASSIGNMENTS: Endpoint = endpoint(
     "RoleManagement.Read.Directory",
 );
 pub(super) const SUBSCRIBED_SKUS: Endpoint = endpoint("subscribedSkus", "LicenseAssignment.Read.All");
+pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "Application.Read.All");
+/// Needs no permission of its own: each part needs its own.
+pub(super) const BATCH: Endpoint = endpoint("$batch", "");

@@ -99,10 +99,13 @@ pub(super) fn refusal(endpoint: Endpoint, carries: Carries, status: StatusCode, 
     }
 }
 
+/// The metric label of a 429.
+pub(super) const THROTTLED: &str = "throttled";
+
 /// Statuses worth repeating, with the metric label. 408 is a time-out in all but name.
 pub(super) fn worth_repeating(status: StatusCode) -> Option<&'static str> {
     match status.as_u16() {
-        429 => Some("throttled"),
+        429 => Some(THROTTLED),
         408 | 500 | 502 | 503 | 504 | 509 => Some("unavailable"),
         _ => None,
     }

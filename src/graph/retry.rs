@@ -1,27 +1,34 @@
 //! How one call repeats itself: `Retry-After` where the service names a time, else exponential backoff with full
-//! jitter, within bounds on attempts and on waiting. Never a wait that a stop cannot end.
+//! jitter, within bounds on attempts and on waiting; and, where somebody waits, within an end of the whole call.
+//! Never a wait that a stop cannot end.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use super::error::GraphError;
-use super::settings::RetryBounds;
+use super::settings::{GraphSettings, RetryBounds};
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
-/// What every wait needs: the bounds, the clock, the stop, the dice.
-#[derive(Debug)]
+/// What every wait needs: the bounds, the clock, the stop, the dice. Cheap to clone; clones share the dice.
+#[derive(Clone, Debug)]
 pub(super) struct Patience {
     pub bounds: RetryBounds,
     pub clock: Clock,
     pub cancel: CancellationToken,
     pub metrics: Metrics,
-    dice: Mutex<StdRng>,
+    dice: Arc<Mutex<StdRng>>,
+    request_timeout: Duration,
+    on_demand_limit: Duration,
+    /// Whether somebody waits for the calls.
+    hurried: bool,
+    /// When the call must have ended; nothing before it began and where nobody waits.
+    until: Option<DateTime<Utc>>,
 }
 
 /// A failure that is worth repeating.
@@ -45,15 +52,50 @@ pub(super) struct Repetitions {
 }
 
 impl Patience {
-    pub fn new(bounds: RetryBounds, clock: Clock, cancel: CancellationToken, seed: Option<u64>) -> Self {
-        let dice = seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
+    pub fn new(settings: &GraphSettings, clock: Clock, cancel: CancellationToken) -> Self {
+        let dice = settings.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
         Self {
-            bounds,
+            bounds: settings.retry,
             clock,
             cancel,
             metrics: Metrics,
-            dice: Mutex::new(dice),
+            dice: Arc::new(Mutex::new(dice)),
+            request_timeout: settings.request_timeout,
+            on_demand_limit: settings.on_demand_limit,
+            hurried: false,
+            until: None,
         }
+    }
+
+    /// The patience of somebody who waits: every call has an end.
+    pub fn hurried(&self) -> Self {
+        Self {
+            hurried: true,
+            until: None,
+            ..self.clone()
+        }
+    }
+
+    /// A call begins, and its time runs. Within a call that has begun this changes nothing.
+    pub fn begun(&self) -> Self {
+        let limit = TimeDelta::from_std(self.on_demand_limit).unwrap_or(TimeDelta::MAX);
+        let ends = || self.clock.now().checked_add_signed(limit);
+        Self {
+            until: self.until.or_else(|| self.hurried.then(ends).flatten()),
+            ..self.clone()
+        }
+    }
+
+    /// What is left of the call's time; nothing where it may take as long as it takes.
+    pub fn left(&self) -> Option<Duration> {
+        self.until
+            .map(|until| (until - self.clock.now()).to_std().unwrap_or_default())
+    }
+
+    /// How long the next request may take, where that is less than any other: half of what is left, so that one
+    /// that hangs can be repeated.
+    pub fn request_timeout(&self) -> Option<Duration> {
+        self.left().map(|left| (left / 2).min(self.request_timeout))
     }
 
     /// Runs something that a stop may interrupt.
@@ -64,19 +106,41 @@ impl Patience {
             .ok_or(GraphError::Cancelled)
     }
 
+    /// Runs something that a stop may interrupt and that must not outlast the call; nothing if it would. For what
+    /// passes in the machine's time, whatever the clock says.
+    pub async fn in_time<F: Future>(&self, future: F) -> Result<Option<F::Output>, GraphError> {
+        let future = self.unless_cancelled(future);
+        match self.left() {
+            None => future.await.map(Some),
+            Some(left) => tokio::time::timeout(left, future).await.ok().transpose(),
+        }
+    }
+
     /// Waits before the next attempt, or says why there is none.
     pub async fn pause(&self, so_far: &mut Repetitions, again: Again) -> Result<(), GraphError> {
+        match self.allow(so_far, again.wanted, again.at_least) {
+            Some(wait) => self.wait(again.reason, wait).await,
+            None => Err(again.error),
+        }
+    }
+
+    /// How long to wait before the next attempt; nothing if there is to be none. Counts the wait as taken.
+    pub fn allow(&self, so_far: &mut Repetitions, wanted: Option<Duration>, at_least: Duration) -> Option<Duration> {
         so_far.made += 1;
-        let left = self.bounds.total_wait.saturating_sub(so_far.waited);
-        let wait = again
-            .wanted
-            .unwrap_or_else(|| self.backoff(so_far.made))
-            .max(again.at_least);
-        if so_far.made >= self.bounds.attempts || wait > left {
-            return Err(again.error);
+        let bound = self.bounds.total_wait.saturating_sub(so_far.waited);
+        let left = self.left().unwrap_or(Duration::MAX);
+        let wait = wanted.unwrap_or_else(|| self.backoff(so_far.made)).max(at_least);
+        // At the very end there would be no time for an answer.
+        if so_far.made >= self.bounds.attempts || wait > bound || wait >= left {
+            return None;
         }
         so_far.waited += wait;
-        self.metrics.graph_retry(again.reason);
+        Some(wait)
+    }
+
+    /// Waits as long as was allowed; `reason` is the metric label.
+    pub async fn wait(&self, reason: &'static str, wait: Duration) -> Result<(), GraphError> {
+        self.metrics.graph_retry(reason);
         self.unless_cancelled(self.clock.sleep(wait)).await
     }
 

@@ -124,6 +124,9 @@ pub struct GraphSettings {
     pub response_limit: usize,
     /// How patiently one call repeats itself.
     pub retry: RetryBounds,
+    /// How long a whole call may take for which somebody waits
+    /// ([`Graph::for_someone_waiting`](super::Graph::for_someone_waiting)).
+    pub on_demand_limit: Duration,
     /// How long a configuration fault of the token service is answered from memory instead of asking again.
     pub token_fault_memory: Duration,
     /// Seed of the retry jitter; drawn from the system where `None`.
@@ -172,6 +175,7 @@ impl GraphSettings {
             request_timeout: Duration::from_mins(1),
             response_limit: 64 << 20,
             retry: RetryBounds::default(),
+            on_demand_limit: Duration::from_secs(10),
             token_fault_memory: Duration::from_mins(1),
             seed: None,
         }

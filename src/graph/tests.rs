@@ -4,10 +4,13 @@ mod calls;
 mod decoding;
 mod examples;
 mod links;
+mod look_up;
+mod on_demand;
 mod refusals;
 mod retries;
 mod server;
 mod tokens;
+mod without_batches;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;

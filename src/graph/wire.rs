@@ -4,6 +4,7 @@
 //! Only when that fails is the page read again entry by entry, so that one malformed entry is set aside instead of
 //! failing its page. Never puts a value of the page into an error or a complaint: they are logged.
 
+pub(super) mod batch;
 pub(super) mod relation;
 pub(super) mod user;
 

@@ -72,11 +72,9 @@ pub(super) fn roles(shared: &Shared, ask: &Ask, which: Roles) -> Outcome {
     };
     let state = shared.tenant.read();
     let held = state.assignments.iter().filter(|held| {
-        let present = match (which, held.hold) {
-            (Roles::Eligibilities, hold) => hold == Hold::Eligible,
-            (_, Hold::Assigned) => true,
-            (_, Hold::Activated(end)) => end > ask.now,
-            (_, Hold::Eligible) => false,
+        let present = match which {
+            Roles::Eligibilities => held.hold == Hold::Eligible,
+            Roles::Assignments | Roles::Instances => held.active(ask.now),
         };
         present && filter.iter().all(|clause| clause.admits(held))
     });
@@ -200,6 +198,7 @@ pub(super) fn subscribed_skus(shared: &Shared, ask: &Ask) -> Outcome {
 pub(super) fn service_principals(shared: &Shared, ask: &Ask, app: Option<&str>) -> Outcome {
     shared.require(ask, &["Application.Read.All", "Directory.Read.All"])?;
     ask.only_options(&["$filter", "$select", "$top", "$skiptoken"])?;
+    let select = ask.select()?;
     let state = shared.tenant.read();
     let one = |id: Uuid, app_id: Uuid, name: &str| {
         json!({
@@ -220,10 +219,19 @@ pub(super) fn service_principals(shared: &Shared, ask: &Ask, app: Option<&str>) 
             .as_str()
             .is_some_and(|id| id.eq_ignore_ascii_case(app))
     };
+    if let Some(first) = all.first() {
+        check_names(ask, select.as_deref(), first)?;
+    }
+    let selected = |mut principal: Value| {
+        if let (Some(object), Some(names)) = (principal.as_object_mut(), &select) {
+            object.retain(|name, _| name == "id" || names.contains(name));
+        }
+        principal
+    };
     if let Some(app) = app {
         let found = all.into_iter().find(|principal| is(principal, app));
         return found
-            .map(|found| Answer::json(&found))
+            .map(|found| Answer::json(&selected(found)))
             .ok_or_else(|| ask.not_found(app));
     }
     if let Some(filter) = ask.option("$filter") {
@@ -233,5 +241,21 @@ pub(super) fn service_principals(shared: &Shared, ask: &Ask, app: Option<&str>) 
         }
         all.retain(|principal| is(principal, app));
     }
+    let all: Vec<Value> = all.into_iter().map(selected).collect();
     listing::values(shared, ask, &state, "servicePrincipals", &all, 100)
+}
+
+/// Refuses a `$select` of what no such object has.
+fn check_names(ask: &Ask, select: Option<&[String]>, object: &Value) -> Result<(), Answer> {
+    match select
+        .unwrap_or_default()
+        .iter()
+        .find(|name| object.get(name.as_str()).is_none())
+    {
+        None => Ok(()),
+        Some(name) => Err(ask.bad_request(&format!(
+            "Parsing OData Select and Expand failed: Could not find a property named '{name}' on type \
+             'microsoft.graph.servicePrincipal'."
+        ))),
+    }
 }

@@ -66,7 +66,7 @@ pub(super) fn object(group: &Group, select: Option<&[String]>, typed: bool) -> V
     Value::Object(object)
 }
 
-fn check_names(ask: &Ask, names: Option<&[String]>, relations: &[&str]) -> Result<(), Answer> {
+pub(super) fn check_names(ask: &Ask, names: Option<&[String]>, relations: &[&str]) -> Result<(), Answer> {
     let known = |name: &&String| PROPERTIES.contains(&name.as_str()) || relations.contains(&name.as_str());
     match names.unwrap_or_default().iter().find(|name| !known(name)) {
         None => Ok(()),

@@ -50,6 +50,7 @@ pub(super) fn endpoint(path: &str) -> &'static str {
         }
         ["subscribedSkus"] => "/subscribedSkus",
         ["directory", "deletedItems", "microsoft.graph.user"] => "/directory/deletedItems/microsoft.graph.user",
+        ["directory", "deletedItems", one] if !one.starts_with("microsoft.graph.") => "/directory/deletedItems/{id}",
         ["servicePrincipals"] => "/servicePrincipals",
         [one] if one.starts_with("servicePrincipals(") => "/servicePrincipals(appId)",
         ["$batch"] => "/$batch",
@@ -132,6 +133,7 @@ fn route(shared: &Shared, ask: &Ask, endpoint: &str) -> Outcome {
         }
         "/subscribedSkus" => directory::subscribed_skus(shared, ask),
         "/directory/deletedItems/microsoft.graph.user" => users::deleted_items(shared, ask),
+        "/directory/deletedItems/{id}" => users::deleted_item(shared, ask, parts[2]),
         "/servicePrincipals" => directory::service_principals(shared, ask, None),
         "/servicePrincipals(appId)" => {
             let app = parts[0]
@@ -251,6 +253,11 @@ fn answer_part(shared: &Shared, part: &Ask) -> Answer {
         Some(Effect::Meanwhile(change)) => {
             change(&shared.tenant);
             graph(shared, part)
+        }
+        Some(Effect::EmptyPage) => {
+            let mut part = part.clone();
+            part.empty_page = true;
+            graph(shared, &part)
         }
         Some(effect) => serve::damaged(graph(shared, part), part, &effect),
         None => graph(shared, part),

@@ -3,6 +3,7 @@
 mod assertion;
 mod faulty;
 mod mirror;
+mod on_demand;
 mod refusals;
 mod rounds;
 

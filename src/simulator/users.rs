@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use axum::http::StatusCode;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Shared;
 use super::listing;
 use super::round::{Page, Round, separate, tombstone};
-use super::tenant::Standing;
 use super::tenant::property::{
     self, ALL, Mask, NOT_IN_THE_MAIN_STORE, Writing, basic_properties, default_properties, property,
 };
 use super::tenant::state::{Removal, State};
+use super::tenant::{Standing, User};
 use super::wire::{Answer, Ask, Outcome, equality};
 
 /// `GET /users/delta`
@@ -233,19 +233,38 @@ pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
         ],
     )?;
     ask.only_options(&["$select", "$top", "$skiptoken"])?;
+    let select = ask.select()?;
+    super::groups::check_names(ask, select.as_deref(), &["roleTemplateId"])?;
     let state = shared.tenant.read();
     let user = match Uuid::parse_str(key) {
         Ok(id) => state.live(id),
         Err(_) => state.by_upn(key),
     };
     let id = user.ok_or_else(|| ask.not_found(key))?.id;
-    let groups: Vec<Value> = state
+    let mut containers: Vec<Value> = state
         .groups
         .iter()
         .filter(|group| !group.deleted && group.members.contains(id))
-        .map(|group| super::groups::object(group, None, true))
+        .map(|group| super::groups::object(group, select.as_deref(), true))
         .collect();
-    listing::values(shared, ask, &state, "directoryObjects", &groups, 100)
+    let roles = state.assignments.iter();
+    let roles = roles.filter(|held| held.principal == id && held.scope == "/" && held.active(ask.now));
+    containers.extend(roles.map(|held| directory_role(held.role, select.as_deref())));
+    listing::values(shared, ask, &state, "directoryObjects", &containers, 100)
+}
+
+/// A role as an object of the directory. The object is this tenant's, so its id is not the template's.
+fn directory_role(template: Uuid, select: Option<&[String]>) -> Value {
+    let mut role = json!({
+        "@odata.type": "#microsoft.graph.directoryRole",
+        "id": Uuid::from_u128(template.as_u128().rotate_left(8) & !(0xf << 76) | (0x4 << 76)),
+        "deletedDateTime": null,
+        "roleTemplateId": template,
+    });
+    if let (Some(role), Some(names)) = (role.as_object_mut(), select) {
+        role.retain(|name, _| name.starts_with('@') || name == "id" || names.contains(name));
+    }
+    role
 }
 
 /// `GET /users`: enough of it to look at a tenant.
@@ -330,14 +349,10 @@ pub(super) fn deleted_items(shared: &Shared, ask: &Ask) -> Outcome {
     let top = if ask.empty_page { 0 } else { top };
     let from = usize::try_from(position).unwrap_or(usize::MAX).min(deleted.len());
     let mut value = Vec::new();
+    let dated = select.is_none() || selected & since != 0;
     for (record, at) in deleted.iter().skip(from).take(top) {
         separate(&mut value);
-        property::write_open(&mut value, &record.user, how);
-        if select.is_none() || selected & since != 0 {
-            let at = json!(at.to_rfc3339_opts(SecondsFormat::Secs, true));
-            value.extend_from_slice(format!(",\"deletedDateTime\":{at}").as_bytes());
-        }
-        value.push(b'}');
+        write_deleted(&mut value, &record.user, how, dated.then_some(*at));
     }
     let next = (from + top < deleted.len()).then_some((from + top) as u64);
     Ok(listing::answer(
@@ -348,4 +363,43 @@ pub(super) fn deleted_items(shared: &Shared, ask: &Ask) -> Outcome {
         &value,
         next,
     ))
+}
+
+/// `GET /directory/deletedItems/{id}`: any kind of object; here only users are ever soft-deleted.
+pub(super) fn deleted_item(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
+    let how = writing(shared, ask)?;
+    ask.only_options(&["$select"])?;
+    let select = ask.select()?;
+    let since = property("deletedDateTime").unwrap_or(0);
+    let selected = selection(ask, select.as_deref(), false)?;
+    let id = Uuid::parse_str(key).map_err(|_| {
+        let message = format!("Invalid object identifier '{key}'.");
+        ask.refuse(StatusCode::BAD_REQUEST, "Request_BadRequest", &message)
+    })?;
+    let state = shared.tenant.read();
+    let Some((user, Standing::SoftDeleted(at))) = state.find(id) else {
+        return Err(ask.not_found(key));
+    };
+    let how = Writing {
+        selection: selected & !since,
+        typed: true,
+        ..how
+    };
+    let set = context("directoryObjects", select.as_deref());
+    let mut body = format!("{{\"@odata.context\":\"{}/v1.0/$metadata#{set}/$entity\",", shared.root).into_bytes();
+    let mut object = Vec::new();
+    let dated = select.is_none() || selected & since != 0;
+    write_deleted(&mut object, &user, how, dated.then_some(at));
+    body.extend_from_slice(&object[1..]);
+    Ok(Answer::bytes(body))
+}
+
+/// Writes a soft-deleted user, with the time of it where it is wanted.
+fn write_deleted(value: &mut Vec<u8>, user: &User, how: Writing, since: Option<DateTime<Utc>>) {
+    property::write_open(value, user, how);
+    if let Some(since) = since {
+        let since = json!(since.to_rfc3339_opts(SecondsFormat::Secs, true));
+        value.extend_from_slice(format!(",\"deletedDateTime\":{since}").as_bytes());
+    }
+    value.push(b'}');
 }

@@ -191,7 +191,7 @@ impl TokenRequests {
         }
         let transport = Transport {
             http: &self.http,
-            clock: &patience.clock,
+            patience,
             seen: Mutex::default(),
         };
         let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
@@ -237,6 +237,7 @@ impl TokenRequests {
             .map_err(|_| GraphError::Settings("IDENTITY_HEADER is no header value".to_owned()))?;
         value.set_sensitive(true);
         request.headers_mut().insert(header, value);
+        *request.timeout_mut() = patience.request_timeout();
         let answer = match patience
             .unless_cancelled(self.http.exchange(request, Connection::Direct))
             .await?
@@ -330,7 +331,7 @@ impl TokenRequests {
 /// Our HTTP client in the shape the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
 struct Transport<'a> {
     http: &'a Http,
-    clock: &'a Clock,
+    patience: &'a Patience,
     seen: Mutex<(Option<StatusCode>, Option<Duration>)>,
 }
 
@@ -340,10 +341,11 @@ impl<'c> AsyncHttpClient<'c> for Transport<'_> {
 
     fn call(&'c self, request: oauth2::HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+            let mut request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+            *request.timeout_mut() = self.patience.request_timeout();
             let answer = self.http.exchange(request, Connection::Pooled).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-                (Some(answer.status), wanted_wait(&answer, self.clock));
+                (Some(answer.status), wanted_wait(&answer, &self.patience.clock));
             Ok(into_http(answer))
         })
     }

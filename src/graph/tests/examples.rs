@@ -8,16 +8,13 @@ use super::server::{Reply, Server};
 use super::*;
 use crate::domain::feed::{AdminRole, Link, Next, Patch, PrincipalKind, Removal, UserChange};
 use crate::graph::GraphError;
+use crate::graph::fault::Codes;
 use crate::graph::wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
 use crate::graph::wire::user::RawUser;
-use crate::graph::wire::{Raw, decode_listing};
+use crate::graph::wire::{Raw, batch, decode_listing};
 
 /// Payloads the daemon never meets, and why.
-const NOT_MET: [(&str, &str); 11] = [
-    (
-        "batch-response-unordered.json",
-        "delta feeds gain nothing from $batch, so it is not used",
-    ),
+const NOT_MET: [(&str, &str); 10] = [
     (
         "change-notification.json",
         "there is no notification endpoint; polling is correct alone",
@@ -244,6 +241,21 @@ fn groups_roles_and_skus() {
         (deleted[0].id, deleted[0].deleted_at),
         (id("46cc6179-19d0-473e-97ad-6ff84347bbbb"), None)
     );
+}
+
+#[test]
+fn a_batch() {
+    let examples = examples_or_return!();
+    let answers = batch::decode(&examples.read("batch-response-unordered.json")).unwrap();
+    let status = |id: &str| answers[id].status();
+    assert_eq!(answers.len(), 4);
+    assert_eq!(["1", "2", "3", "4"].map(status), [302, 200, 401, 204].map(Some));
+    assert!(answers["1"].header("Location").unwrap().starts_with("https://b0mpua"));
+    assert_eq!(answers["1"].bytes(), b"null");
+    assert_eq!(Codes::decode(answers["3"].bytes()).shown(), "Forbidden");
+    assert_eq!(answers["4"].bytes(), b"null");
+    let listing = decode_listing::<RawPrincipal>(answers["2"].bytes()).unwrap();
+    assert!(listing.items.is_empty());
 }
 
 #[tokio::test]

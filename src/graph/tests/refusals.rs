@@ -182,16 +182,7 @@ fn codes_are_read_from_any_body() {
 #[tokio::test]
 async fn a_failed_attempt_is_logged_with_its_ids_and_nothing_secret() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_ansi(false)
-        .with_writer({
-            let log = log.clone();
-            move || log.clone()
-        });
-    // With one dispatcher alone, `tracing` asks whichever thread meets a call first whether anybody listens.
-    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).finish());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let _listening = log.listen();
 
     let server = Server::start([
         Reply::error(429, "TooManyRequests").with("request-id", "r-1"),
@@ -209,7 +200,7 @@ async fn a_failed_attempt_is_logged_with_its_ids_and_nothing_secret() {
     graph.group_members(GROUP, None).await.unwrap();
     graph.users_delta(Some(&link)).await.unwrap_err();
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let first = server.asked()[0].header("client-request-id").unwrap().to_owned();
     for part in [
         "groups/{id}/members",
@@ -237,7 +228,39 @@ async fn a_failed_attempt_is_logged_with_its_ids_and_nothing_secret() {
 }
 
 #[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+pub(super) struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes in what this thread logs, until the guard is dropped.
+    pub fn listen(&self) -> impl Drop {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer({
+                let log = self.clone();
+                move || log.clone()
+            });
+        // With one dispatcher alone, `tracing` asks whichever thread meets a call first whether anybody listens.
+        let second = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish());
+        Listening {
+            _guard: tracing::subscriber::set_default(subscriber.finish()),
+            _second: second,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+struct Listening {
+    _guard: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {}
+}
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

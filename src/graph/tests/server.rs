@@ -1,5 +1,6 @@
 //! A server that answers from a script and remembers what it was asked. Token requests have a script of their own
-//! and get a good token when it is empty; a Graph request beyond the script is refused in a way no test expects.
+//! and get a good token when it is empty; a Graph request beyond the script is refused in a way no test expects, unless
+//! the test says how to answer it.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -18,8 +19,12 @@ pub(super) struct Server {
 struct State {
     tokens: Mutex<VecDeque<Reply>>,
     graph: Mutex<VecDeque<Reply>>,
+    beyond: Mutex<Option<Answering>>,
     seen: watch::Sender<Vec<Seen>>,
 }
+
+/// Makes the answer to a request.
+type Answering = Box<dyn FnMut(&Seen) -> Reply + Send>;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -120,6 +125,7 @@ impl Server {
         let state = Arc::new(State {
             tokens: Mutex::default(),
             graph: Mutex::new(graph.into_iter().collect()),
+            beyond: Mutex::default(),
             seen: watch::Sender::new(Vec::new()),
         });
         let serving = Arc::clone(&state);
@@ -144,6 +150,11 @@ impl Server {
 
     pub fn script(&self, graph: impl IntoIterator<Item = Reply>) {
         self.state.graph.lock().unwrap().extend(graph);
+    }
+
+    /// Answers what is beyond the script.
+    pub fn answer_by(&self, answering: impl FnMut(&Seen) -> Reply + Send + 'static) {
+        *self.state.beyond.lock().unwrap() = Some(Box::new(answering));
     }
 
     pub fn script_tokens(&self, tokens: impl IntoIterator<Item = Reply>) {
@@ -189,11 +200,16 @@ impl State {
         while let Some(request) = read(&mut stream, connection).await {
             let is_token = request.is_token_request();
             let script = if is_token { &self.tokens } else { &self.graph };
-            let reply = script.lock().unwrap().pop_front().unwrap_or_else(|| {
+            let scripted = script.lock().unwrap().pop_front();
+            let reply = scripted.unwrap_or_else(|| {
                 if is_token {
-                    Reply::ok(r#"{"token_type":"Bearer","expires_in":3599,"access_token":"token-of-the-script"}"#)
-                } else {
-                    Reply::error(418, "beyondTheScript")
+                    return Reply::ok(
+                        r#"{"token_type":"Bearer","expires_in":3599,"access_token":"token-of-the-script"}"#,
+                    );
+                }
+                match self.beyond.lock().unwrap().as_mut() {
+                    Some(answering) => answering(&request),
+                    None => Reply::error(418, "beyondTheScript"),
                 }
             });
             self.seen.send_modify(|seen| seen.push(request));

@@ -1,4 +1,4 @@
-//! Groups, their members and owners, roles, SKUs and deleted users as they travel.
+//! Groups, their members and owners, roles, SKUs, deleted users and service principals as they travel.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Compared, ObjectType, Raw, RawId, Usable};
-use crate::domain::feed::{DeletedUser, GroupChange, Principal, PrincipalKind, RoleAssignment, SubscribedSku};
+use crate::domain::feed::{
+    DeletedUser, GroupChange, Principal, PrincipalKind, RoleAssignment, ServicePrincipal, SubscribedSku,
+};
 
 impl From<ObjectType> for PrincipalKind {
     fn from(object: ObjectType) -> Self {
@@ -200,6 +202,58 @@ impl Raw for RawDeletedUser {
         Some(DeletedUser {
             id,
             deleted_at: self.deleted_at.0.0,
+        })
+    }
+}
+
+/// The answer of `directory/deletedItems/{id}`, which may be an object of any kind: nothing unless it is a user.
+#[derive(Deserialize)]
+pub(in crate::graph) struct RawDeletedItem {
+    #[serde(default)]
+    id: RawId,
+    #[serde(default, rename = "@odata.type")]
+    object_type: Compared<ObjectType>,
+    #[serde(default, rename = "deletedDateTime")]
+    deleted_at: Compared<Moment>,
+}
+
+impl Raw for RawDeletedItem {
+    type Item = Option<DeletedUser>;
+
+    fn finish(self, unreadable: &mut Vec<String>) -> Option<Option<DeletedUser>> {
+        let id = self.id.or_complain("a deleted object", unreadable)?;
+        let is_user = PrincipalKind::from(self.object_type.0) == PrincipalKind::User;
+        Some(is_user.then_some(DeletedUser {
+            id,
+            deleted_at: self.deleted_at.0.0,
+        }))
+    }
+}
+
+/// One entry of `servicePrincipals`.
+#[derive(Deserialize)]
+pub(in crate::graph) struct RawServicePrincipal {
+    #[serde(default)]
+    id: RawId,
+    #[serde(default, rename = "appId")]
+    app_id: RawId,
+    #[serde(default, rename = "displayName")]
+    display_name: Option<String>,
+    #[serde(default, rename = "accountEnabled")]
+    account_enabled: Option<bool>,
+}
+
+impl Raw for RawServicePrincipal {
+    type Item = ServicePrincipal;
+
+    fn finish(self, unreadable: &mut Vec<String>) -> Option<ServicePrincipal> {
+        Some(ServicePrincipal {
+            object_id: self.id.or_complain("a service principal", unreadable)?,
+            app_id: self
+                .app_id
+                .or_complain("a service principal's application", unreadable)?,
+            display_name: self.display_name,
+            account_enabled: self.account_enabled,
         })
     }
 }

@@ -44,6 +44,17 @@ pub struct RoleAssignment {
     pub hold: Hold,
 }
 
+impl RoleAssignment {
+    /// Whether the role is held at this moment.
+    pub(crate) fn active(&self, now: DateTime<Utc>) -> bool {
+        match self.hold {
+            Hold::Assigned => true,
+            Hold::Activated(end) => end > now,
+            Hold::Eligible => false,
+        }
+    }
+}
+
 /// A product of the tenant as `subscribedSkus` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sku {

@@ -1,0 +1,222 @@
+//! Several reads in one request: `POST $batch` (contract, section 7.4).
+//!
+//! The batch is only a saving. Its parts are judged one by one, as the same reads alone would be; only those that
+//! failed are repeated, and where the service refuses the batch itself, every part is asked alone. What an answer
+//! contains is none of its business, and it follows no link.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use uuid::Uuid;
+
+use super::client::{Call, Effort, Graph, protocol};
+use super::endpoint::{BATCH, Endpoint};
+use super::error::GraphError;
+use super::fault::{Carries, Codes, THROTTLED, refusal, worth_repeating};
+use super::http::Connection;
+use super::retry::{Again, read_retry_after};
+use super::wire::batch::{self, Body, RawBatch, RawRequest, RawResponse};
+
+/// The most parts one batch may have.
+pub(super) const MOST_PARTS: usize = 20;
+
+/// One read.
+pub(super) struct Part {
+    pub endpoint: Endpoint,
+    /// What follows `/v1.0/`.
+    pub rest: String,
+}
+
+/// The body of one part, or why there is none.
+pub(super) type Answer = Result<Body, GraphError>;
+
+/// What the answer to one part means.
+enum Judged {
+    Done(Answer),
+    Again(Again),
+    TokenRefused,
+}
+
+impl Graph {
+    /// Asks up to [`MOST_PARTS`] parts and answers in their order. `refused` remembers that the service wants no
+    /// batches.
+    ///
+    /// # Errors
+    ///
+    /// What concerns every part; see [`concerns_all`].
+    pub(super) async fn ask_together(&self, parts: &[Part], refused: &AtomicBool) -> Result<Vec<Answer>, GraphError> {
+        if !refused.load(Ordering::Relaxed) {
+            match self.ask_in_batch(parts).await {
+                Err(
+                    GraphError::Forbidden { .. }
+                    | GraphError::NotFound { .. }
+                    | GraphError::BadRequest { .. }
+                    | GraphError::Protocol { .. },
+                ) => {
+                    refused.store(true, Ordering::Relaxed);
+                    tracing::info!(
+                        endpoint = BATCH.template,
+                        "batches are refused; their parts are asked one by one"
+                    );
+                }
+                answered => return answered,
+            }
+        }
+        self.ask_one_by_one(parts).await
+    }
+
+    async fn ask_in_batch(&self, parts: &[Part]) -> Result<Vec<Answer>, GraphError> {
+        let mut effort = Effort::default();
+        let mut answers: Vec<Option<Answer>> = parts.iter().map(|_| None).collect();
+        loop {
+            let open: Vec<usize> = (0..parts.len()).filter(|at| answers[*at].is_none()).collect();
+            if open.is_empty() {
+                return Ok(answers.into_iter().flatten().collect());
+            }
+            let call = self.batch_call(parts, &open)?;
+            let mut fetched = self.fetch_with(&call, &mut effort, batch::decode).await?;
+            let (mut again, mut token_refused) = (Vec::new(), false);
+            for at in open {
+                let response = fetched.value.remove(&at.to_string());
+                match self.judge(&parts[at], response, fetched.client_request_id) {
+                    Judged::Done(answer) => answers[at] = Some(answer),
+                    Judged::Again(failure) => again.push((at, failure)),
+                    Judged::TokenRefused if effort.token_replaced => {
+                        let endpoint = parts[at].endpoint.template;
+                        answers[at] = Some(Err(GraphError::Unauthorized { endpoint }));
+                    }
+                    Judged::TokenRefused => token_refused = true,
+                }
+            }
+            if token_refused {
+                self.replace_token(&fetched.token, &mut effort).await?;
+            }
+            if !self.wait_for(&again, &mut effort).await? {
+                for (at, failure) in again {
+                    answers[at] = Some(Err(failure.error));
+                }
+            }
+        }
+    }
+
+    /// Waits before parts are repeated, as long as the most patient of them was told; false if they are not to be.
+    async fn wait_for(&self, again: &[(usize, Again)], effort: &mut Effort) -> Result<bool, GraphError> {
+        let Some((_, first)) = again.first() else {
+            return Ok(true);
+        };
+        let wanted = again.iter().filter_map(|(_, failure)| failure.wanted).max();
+        let Some(wait) = self.patience.allow(&mut effort.repetitions, wanted, Duration::ZERO) else {
+            return Ok(false);
+        };
+        if again.iter().any(|(_, failure)| failure.reason != THROTTLED) {
+            effort.connection = Connection::Fresh;
+        }
+        self.patience.wait(first.reason, wait).await?;
+        Ok(true)
+    }
+
+    fn batch_call(&self, parts: &[Part], open: &[usize]) -> Result<Call, GraphError> {
+        let request = |at: &usize| RawRequest {
+            id: at.to_string(),
+            method: "GET",
+            url: format!("/{}", parts[*at].rest),
+        };
+        let batch = RawBatch {
+            requests: open.iter().map(request).collect(),
+        };
+        let body =
+            serde_json::to_string(&batch).map_err(|_| protocol(BATCH, "a batch that cannot be written".to_owned()))?;
+        Ok(Call {
+            body: Some(body),
+            ..self.call(BATCH, || BATCH.template.to_owned(), None, Carries::Nothing)?
+        })
+    }
+
+    /// What the answer to one part means, by the rules of a read of its own.
+    fn judge(&self, part: &Part, response: Option<RawResponse>, client_request_id: Uuid) -> Judged {
+        let endpoint = part.endpoint;
+        let answered = response.and_then(|response| {
+            let status = StatusCode::from_u16(response.status()?).ok()?;
+            Some((status, response))
+        });
+        let Some((status, response)) = answered else {
+            warn(endpoint, None, "no answer", None, client_request_id);
+            return Judged::Again(Again {
+                reason: "broken_body",
+                wanted: None,
+                at_least: Duration::ZERO,
+                error: protocol(endpoint, "a batch came back without its answer".to_owned()),
+            });
+        };
+        if status == StatusCode::OK {
+            return Judged::Done(Ok(response.into_body()));
+        }
+        let codes = Codes::decode(response.bytes());
+        let request_id = response.header("request-id");
+        warn(
+            endpoint,
+            Some(status),
+            codes.shown(),
+            request_id.as_deref(),
+            client_request_id,
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            return Judged::TokenRefused;
+        }
+        // A part fails with 424 where another did on which it depends; none of ours depends on any.
+        let dependent = (status == StatusCode::FAILED_DEPENDENCY).then_some("unavailable");
+        let Some(reason) = worth_repeating(status).or(dependent) else {
+            return Judged::Done(Err(refusal(endpoint, Carries::Nothing, status, &codes)));
+        };
+        if reason == THROTTLED {
+            self.patience.metrics.graph_throttled();
+        }
+        let wanted = response
+            .header("retry-after")
+            .and_then(|wait| read_retry_after(&wait, self.patience.clock.now()));
+        Judged::Again(Again {
+            reason,
+            wanted,
+            at_least: Duration::ZERO,
+            error: GraphError::Unavailable {
+                endpoint: endpoint.template,
+                reason: format!("{} {}", status.as_u16(), codes.shown()),
+                retry_after: wanted,
+                source: None,
+            },
+        })
+    }
+
+    /// The same answers without a batch. All parts share the bounds of one effort, as in a batch.
+    async fn ask_one_by_one(&self, parts: &[Part]) -> Result<Vec<Answer>, GraphError> {
+        let mut effort = Effort::default();
+        let mut answers = Vec::with_capacity(parts.len());
+        for part in parts {
+            let call = self.call(part.endpoint, || part.rest.clone(), None, Carries::Nothing)?;
+            match self.fetch_with(&call, &mut effort, batch::decode_alone).await {
+                Ok(fetched) => answers.push(Ok(fetched.value)),
+                Err(error) if concerns_all(&error) => return Err(error),
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Whether an error of one read would be every other's too.
+pub(super) fn concerns_all(error: &GraphError) -> bool {
+    matches!(error, GraphError::Cancelled | GraphError::Token(_))
+        || matches!(error, GraphError::Unavailable { endpoint, .. } if *endpoint == super::endpoint::TOKEN.template)
+}
+
+fn warn(endpoint: Endpoint, status: Option<StatusCode>, code: &str, request_id: Option<&str>, client_request_id: Uuid) {
+    tracing::warn!(
+        endpoint = endpoint.template,
+        status = status.map(|status| status.as_u16()),
+        code,
+        request_id,
+        %client_request_id,
+        "a part of a batch failed"
+    );
+}

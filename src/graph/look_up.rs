@@ -1,0 +1,200 @@
+//! Users on demand: what the directory says about some users now, with as few requests as it takes.
+//!
+//! Decides nothing about anybody, and asks for direct membership by the plain listing alone.
+
+use std::sync::atomic::AtomicBool;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use uuid::Uuid;
+
+use super::batch::{Answer, MOST_PARTS, Part, concerns_all};
+use super::client::{Graph, finish, unusable};
+use super::error::GraphError;
+use super::wire::batch::Body;
+use super::wire::relation::{RawPrincipal, RawRoleAssignment};
+use super::wire::user::RawUser;
+use super::wire::{self, Raw};
+use super::{assignments_of, endpoint, groups_at, present, user_at, user_segment};
+use crate::domain::feed::{AdminRole, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch};
+
+/// What was found out about some users.
+#[derive(Debug)]
+pub struct LookUps {
+    /// The users, in the order asked.
+    pub users: Vec<Result<LookedUp, GraphError>>,
+    /// Every active assignment of the three administrator roles, where they were asked for.
+    pub roles: Option<Result<Vec<(AdminRole, RoleAssignment)>, GraphError>>,
+}
+
+/// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
+/// what exhausts the quota.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// What a part asks.
+#[derive(Clone, Copy)]
+enum Question {
+    Roles(AdminRole),
+    User(usize),
+    Groups(usize),
+}
+
+/// What was found out about one user so far.
+struct Known {
+    user: Result<Option<UserPatch>, GraphError>,
+    groups: Result<Vec<Uuid>, GraphError>,
+}
+
+/// The answer to a question.
+enum Fact {
+    Roles(Result<Vec<(AdminRole, RoleAssignment)>, GraphError>),
+    User(usize, Box<Result<Option<UserPatch>, GraphError>>),
+    Groups(usize, Result<Vec<Uuid>, GraphError>),
+}
+
+impl Graph {
+    /// Asks within a call that has begun.
+    pub(super) async fn look_up_all(&self, users: &[String], with_roles: bool) -> Result<LookUps, GraphError> {
+        let (questions, parts) = questions(users, with_roles);
+        let refused = AtomicBool::new(false);
+        let batches: Vec<_> = questions
+            .chunks(MOST_PARTS)
+            .zip(parts.chunks(MOST_PARTS))
+            .map(|(questions, parts)| self.find_out(questions, parts, &refused))
+            .collect();
+        let facts: Vec<Vec<Fact>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
+        Ok(gather(users.len(), with_roles, facts.into_iter().flatten()))
+    }
+
+    async fn find_out(
+        &self,
+        questions: &[Question],
+        parts: &[Part],
+        refused: &AtomicBool,
+    ) -> Result<Vec<Fact>, GraphError> {
+        let answers = self.ask_together(parts, refused).await?;
+        let mut facts = Vec::with_capacity(answers.len());
+        for ((question, part), answer) in questions.iter().zip(parts).zip(answers) {
+            facts.push(self.understand(*question, part, answer).await?);
+        }
+        Ok(facts)
+    }
+
+    /// What an answer says. Errors concern all.
+    async fn understand(&self, question: Question, part: &Part, answer: Answer) -> Result<Fact, GraphError> {
+        Ok(match question {
+            Question::User(at) => Fact::User(at, Box::new(user(answer))),
+            Question::Groups(at) => {
+                let read = self.read_on::<RawPrincipal>(part, answer).await?;
+                Fact::Groups(at, read.map(groups))
+            }
+            Question::Roles(role) => {
+                let read = self.read_on::<RawRoleAssignment>(part, answer).await?;
+                Fact::Roles(read.map(|all| all.into_iter().map(|one| (role, one)).collect()))
+            }
+        })
+    }
+
+    /// A listing whose first page has come with a batch; where it has more, they are read. Errors concern all.
+    async fn read_on<R: Raw>(
+        &self,
+        part: &Part,
+        answer: Answer,
+    ) -> Result<Result<Vec<R::Item>, GraphError>, GraphError> {
+        let read = match answer {
+            Ok(page) => {
+                let first = || part.rest.clone();
+                self.fetch_rest::<R>(part.endpoint, first, page.get().as_bytes()).await
+            }
+            Err(error) => Err(error),
+        };
+        match read {
+            Err(error) if concerns_all(&error) => Err(error),
+            read => Ok(read),
+        }
+    }
+}
+
+/// What is to be asked, and how. A text that cannot name a user is not asked about.
+fn questions(users: &[String], with_roles: bool) -> (Vec<Question>, Vec<Part>) {
+    let mut questions = Vec::new();
+    let mut parts = Vec::new();
+    let mut ask = |question, endpoint, rest| {
+        questions.push(question);
+        parts.push(Part { endpoint, rest });
+    };
+    if with_roles {
+        for role in AdminRole::ALL {
+            ask(Question::Roles(role), endpoint::ROLE_ASSIGNMENTS, assignments_of(role));
+        }
+    }
+    for (at, user) in users.iter().enumerate() {
+        if let Some(segment) = user_segment(user) {
+            ask(Question::User(at), endpoint::USER, user_at(&segment));
+            ask(Question::Groups(at), endpoint::MEMBER_OF, groups_at(&segment));
+        }
+    }
+    (questions, parts)
+}
+
+fn gather(users: usize, with_roles: bool, facts: impl Iterator<Item = Fact>) -> LookUps {
+    let nobody = || Known {
+        user: Ok(None),
+        groups: Ok(Vec::new()),
+    };
+    let mut known: Vec<Known> = (0..users).map(|_| nobody()).collect();
+    let mut roles = with_roles.then(|| Ok(Vec::new()));
+    for fact in facts {
+        match fact {
+            Fact::User(at, user) => known[at].user = *user,
+            Fact::Groups(at, groups) => known[at].groups = groups,
+            Fact::Roles(found) => {
+                roles = match (roles, found) {
+                    (Some(Ok(mut all)), Ok(found)) => {
+                        all.extend(found);
+                        Some(Ok(all))
+                    }
+                    (Some(Ok(_)), Err(error)) => Some(Err(error)),
+                    (roles, _) => roles,
+                }
+            }
+        }
+    }
+    LookUps {
+        users: known.into_iter().map(Known::settle).collect(),
+        roles,
+    }
+}
+
+impl Known {
+    /// Groups matter only of a user who is there: else they are not found either.
+    fn settle(self) -> Result<LookedUp, GraphError> {
+        Ok(match self.user? {
+            None => LookedUp {
+                user: None,
+                groups: Vec::new(),
+            },
+            user => LookedUp {
+                user,
+                groups: self.groups?,
+            },
+        })
+    }
+}
+
+fn user(answer: Answer) -> Result<Option<UserPatch>, GraphError> {
+    let read = |body: Body| {
+        let raw = wire::decode_with_path::<RawUser>(body.get().as_bytes());
+        let raw = raw.map_err(|why| unusable(endpoint::USER, why))?;
+        Ok(present(finish(endpoint::USER, raw)?))
+    };
+    match answer.and_then(read) {
+        Err(GraphError::NotFound { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+/// Roles and administrative units are left out. What has no type may be a group, and a user is never among them.
+fn groups(member_of: Vec<Principal>) -> Vec<Uuid> {
+    let groups = member_of.into_iter().filter(|one| one.kind != PrincipalKind::Other);
+    groups.map(|group| group.id).collect()
+}

@@ -1,0 +1,99 @@
+//! `$batch` as it travels (contract, section 7.4): requests by id, and their responses in any order.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Undecodable, decode_with_path};
+
+/// The body of one part: what is not JSON travels as a text, and nothing as null.
+pub(in crate::graph) type Body = Box<RawValue>;
+
+/// What is posted.
+#[derive(Serialize)]
+pub(in crate::graph) struct RawBatch {
+    pub requests: Vec<RawRequest>,
+}
+
+/// One part.
+#[derive(Serialize)]
+pub(in crate::graph) struct RawRequest {
+    /// Unique within the batch.
+    pub id: String,
+    pub method: &'static str,
+    /// Relative to the version's root.
+    pub url: String,
+}
+
+/// The answer to one part.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::graph) struct RawResponse {
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    headers: Option<HashMap<String, serde_json::Value>>,
+    #[serde(default)]
+    body: Option<Body>,
+}
+
+impl RawResponse {
+    /// The status, where there is one.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// A header, whatever the case of its name; numbers are read as texts.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let (_, value) = self
+            .headers
+            .as_ref()?
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(name))?;
+        match value {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The body as it came.
+    pub fn into_body(self) -> Body {
+        self.body.unwrap_or_else(|| RawValue::NULL.to_owned())
+    }
+
+    /// The bytes of the body; `null` where there is none.
+    pub fn bytes(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or(RawValue::NULL).get().as_bytes()
+    }
+}
+
+/// Reads the answers by id. Of several with one id the first counts, and one that cannot be read is none.
+pub(in crate::graph) fn decode(body: &[u8]) -> Result<HashMap<String, RawResponse>, Undecodable> {
+    let RawResponses { responses } = decode_with_path(body)?;
+    let mut answers = HashMap::with_capacity(responses.len());
+    for response in responses {
+        if let Ok(RawName { id }) = serde_json::from_str(response.get())
+            && let Ok(response) = serde_json::from_str(response.get())
+        {
+            answers.entry(id).or_insert(response);
+        }
+    }
+    Ok(answers)
+}
+
+/// Reads a body that was fetched alone as the part of a batch would be.
+pub(in crate::graph) fn decode_alone(body: &[u8]) -> Result<Body, Undecodable> {
+    serde_json::from_slice(body).map_err(|_| Undecodable::Broken)
+}
+
+#[derive(Deserialize)]
+struct RawResponses<'a> {
+    #[serde(borrow)]
+    responses: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawName {
+    id: String,
+}
