@@ -10,6 +10,7 @@ mod error;
 mod explain;
 mod findings;
 mod output;
+mod role;
 mod rules;
 mod runs;
 mod serve;
@@ -71,9 +72,12 @@ enum Command {
     Check,
     /// Shows why a user has access or has not.
     Explain(explain::Arguments),
-    /// Looks at SystemUsers.
+    /// Looks at SystemUsers, adds and changes them.
     #[command(subcommand)]
     User(user::Command),
+    /// Looks at security roles, gives and takes them.
+    #[command(subcommand)]
+    Role(role::Command),
     /// Sync history; approval of removals that the guard holds.
     #[command(subcommand)]
     Runs(runs::Command),
@@ -130,6 +134,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
+            if let (CliError::Refused(refusal), Output::Json) = (&error, context.output) {
+                output::print_json(&refusal.problem());
+            }
             eprintln!("rollcall: {error}");
             error.exit_code()
         }
@@ -143,6 +150,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Check => check::run(context).await,
         Command::Explain(arguments) => explain::run(context, arguments).await,
         Command::User(command) => user::run(context, command).await,
+        Command::Role(command) => role::run(context, command).await,
         Command::Runs(command) => runs::run(context, command).await,
         Command::Findings(arguments) => findings::run(context, arguments).await,
         Command::Rules => Ok(rules::run(context)),

@@ -6,4 +6,5 @@ pub mod feed;
 pub mod field;
 pub mod licence;
 pub mod reason;
+pub mod role;
 pub mod system_user;

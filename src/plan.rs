@@ -5,9 +5,11 @@
 mod change;
 mod fields;
 pub mod guard;
+pub mod roles;
 mod row;
 pub mod upn;
 
 pub use change::{Change, FieldChange, Operation};
-pub use fields::{Finding, desired};
+pub use fields::{Finding, desired, is_address};
+pub use roles::{RoleChange, RolePlan, plan_roles};
 pub use row::{Removals, RowPlan, Writer, plan_row};

@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod checkpoints;
+pub mod columns;
 pub mod environments;
 mod error;
 pub mod findings;
@@ -12,7 +13,9 @@ pub mod groups;
 pub mod lease;
 pub mod mirror;
 pub mod pending;
+pub mod quota;
 pub mod removals;
+pub mod roles;
 pub mod rows;
 pub mod runs;
 pub mod subjects;

@@ -10,6 +10,7 @@ pub mod cycle;
 pub mod explain;
 pub mod gauges;
 mod judge;
+pub mod on_demand;
 pub mod pull;
 mod removals;
 mod report;
@@ -89,6 +90,17 @@ pub enum SyncError {
     /// A user was named that neither the mirror nor the table has.
     #[error("find the user `{0}`")]
     UnknownUser(String),
+    /// The rules refuse what was asked for.
+    #[error("do what was asked: {}", .0.detail)]
+    Refused(Box<on_demand::Refusal>),
+    /// A value was given that cannot be taken.
+    #[error("take the value of `{field}`: {problem}")]
+    BadInput {
+        /// Which.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An environment was named that the configuration does not have.
     #[error("find the environment `{0}`")]
     UnknownEnvironment(String),

@@ -9,6 +9,7 @@ use crate::graph::GraphError;
 use crate::store::StoreError;
 use crate::sync::SyncError;
 use crate::sync::cycle::chain;
+use crate::sync::on_demand::Refusal;
 use crate::sync::pull::describe;
 
 /// Shorthand.
@@ -40,19 +41,27 @@ pub enum CliError {
     /// The database failed.
     Store(StoreError),
     /// The rules refuse, or the object asked for does not exist.
-    Refused(Code, String),
+    Refused(Box<Refusal>),
+    /// The rules refused some of what was asked, and the results say which.
+    AlreadyShown(Code),
     /// Anything else.
     Other(String),
 }
 
 impl CliError {
+    /// A refusal without a verdict.
+    pub fn refused(code: Code, detail: String) -> Self {
+        Self::Refused(Box::new(Refusal::saying(code, detail)))
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Config(_) | Self::Graph(GraphError::Settings(_)) => exit::USAGE,
             Self::Graph(_) => exit::DIRECTORY,
             Self::Store(error) if error.is_unavailable() => exit::DATABASE,
-            Self::Refused(..) => exit::REFUSED,
+            Self::Refused(refusal) if refusal.code == Code::DirectoryUnavailable => exit::DIRECTORY,
+            Self::Refused(_) | Self::AlreadyShown(_) => exit::REFUSED,
             Self::Store(_) | Self::Other(_) => 1,
         })
     }
@@ -65,7 +74,11 @@ impl fmt::Display for CliError {
             Self::Config(error) => error.fmt(f),
             Self::Graph(error) => f.write_str(&describe(error)),
             Self::Store(error) => write!(f, "could not {}. {}", chain(error), error.remedy()),
-            Self::Refused(code, text) => write!(f, "{text} ({code}). {}", code.remedy()),
+            Self::AlreadyShown(code) => write!(f, "some were refused ({code})"),
+            Self::Refused(refusal) => {
+                let text = refusal.detail.trim_end_matches('.');
+                write!(f, "{text} ({}). {}", refusal.code, refusal.code.remedy())
+            }
         }
     }
 }
@@ -99,7 +112,9 @@ impl From<SyncError> for CliError {
             SyncError::NothingHeld(run) => Self::Usage(format!(
                 "run {run} holds nothing there; `rollcall runs list` shows which runs do"
             )),
-            SyncError::UnknownUser(user) => Self::Refused(
+            SyncError::Refused(refusal) => Self::Refused(refusal),
+            SyncError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
+            SyncError::UnknownUser(user) => Self::refused(
                 Code::UserNotFound,
                 format!("neither the directory nor the table has the user `{user}`"),
             ),

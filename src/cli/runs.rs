@@ -169,9 +169,7 @@ async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
 }
 
 async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, decision: Decision) -> CliResult<()> {
-    let actor = std::env::var("SUDO_USER")
-        .or_else(|_| std::env::var("USER"))
-        .unwrap_or_else(|_| "operator".to_owned());
+    let actor = wire::operator();
     let counts = engine
         .decide(held.run, held.environment.as_deref(), decision, &actor)
         .await?;

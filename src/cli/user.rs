@@ -1,18 +1,17 @@
-//! `rollcall user`: SystemUsers as the table holds them.
+//! `rollcall user`: SystemUsers as the table holds them; `act` is what is done to them.
+
+mod act;
 
 use std::process::ExitCode;
 
-use serde_json::json;
-use uuid::Uuid;
-
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, table};
-use super::{CliError, Context, Output};
-use crate::domain::directory_user::upn_key;
+use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
-use crate::domain::system_user::SystemUser;
 use crate::store::rows::{self, Filter};
-use crate::store::{Store, changes};
+use crate::store::{changes, roles};
+use crate::sync::Engine;
+use serde_json::json;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -22,13 +21,19 @@ pub enum Command {
     )]
     List(List),
     /// Shows one row with its history.
-    Show {
-        /// The row's id, the object id or the user principal name.
-        user: String,
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: String,
-    },
+    Show(One),
+    #[command(flatten)]
+    Act(act::Command),
+}
+
+/// One user in one environment.
+#[derive(Debug, clap::Args)]
+pub struct One {
+    /// The row's id, the object id or the user principal name.
+    user: String,
+    /// The environment.
+    #[arg(long, value_name = "NAME")]
+    environment: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,25 +63,19 @@ pub struct List {
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let config = context.load(true)?;
-    let environment = match &command {
-        Command::List(list) => &list.environment,
-        Command::Show { environment, .. } => environment,
-    };
-    if !config.environments.iter().any(|known| known.name == *environment) {
-        return Err(CliError::Usage(format!(
-            "there is no environment `{environment}` in the configuration"
-        )));
-    }
     let store = context.open_store(&config).await?;
+    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
     match command {
-        Command::List(arguments) => list(context, &store, arguments).await?,
-        Command::Show { user, environment } => show(context, &store, &environment, &user).await?,
+        Command::List(arguments) => list(context, &engine, arguments).await?,
+        Command::Show(one) => show(context, &engine, &one).await?,
+        Command::Act(command) => act::run(context, &engine, command).await?,
     }
-    store.close().await;
+    engine.store.close().await;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, store: &Store, arguments: List) -> CliResult<()> {
+async fn list(context: &Context, engine: &Engine, arguments: List) -> CliResult<()> {
+    engine.environment(&arguments.environment)?;
     if let Some(reason) = &arguments.reason
         && Code::parse(reason).is_none()
     {
@@ -97,7 +96,7 @@ async fn list(context: &Context, store: &Store, arguments: List) -> CliResult<()
             arguments.limit
         },
     };
-    let mut db = store.read().await?;
+    let mut db = engine.store.read().await?;
     let users = rows::list(&mut db, &arguments.environment, &filter).await?;
     if context.output == Output::Json {
         print_json(&json!({ "items": users, "next": null }));
@@ -126,32 +125,20 @@ async fn list(context: &Context, store: &Store, arguments: List) -> CliResult<()
     Ok(())
 }
 
-/// Finds a row by its id, its object id or its name.
-async fn find(store: &Store, environment: &str, user: &str) -> CliResult<Option<SystemUser>> {
-    let mut db = store.read().await?;
-    if let Ok(id) = Uuid::parse_str(user) {
-        if let Some(row) = rows::find_by_object_id(&mut db, environment, id).await? {
-            return Ok(Some(row));
-        }
-        return Ok(rows::find_by_id(&mut db, environment, id).await?);
-    }
-    if let Some(row) = rows::find_by_upn_key(&mut db, environment, &upn_key(user)).await? {
-        return Ok(Some(row));
-    }
-    Ok(rows::find_by_name(&mut db, environment, user).await?)
-}
-
-async fn show(context: &Context, store: &Store, environment: &str, user: &str) -> CliResult<()> {
-    let Some(row) = find(store, environment, user).await? else {
-        return Err(CliError::Refused(
+async fn show(context: &Context, engine: &Engine, one: &One) -> CliResult<()> {
+    let One { user, environment } = one;
+    engine.environment(environment)?;
+    let Some(row) = engine.find_row(environment, user).await? else {
+        return Err(CliError::refused(
             Code::UserNotFound,
             format!("{environment} has no row for `{user}`"),
         ));
     };
-    let mut db = store.read().await?;
+    let mut db = engine.store.read().await?;
     let history = changes::history(&mut db, environment, row.systemuserid, 20).await?;
+    let held = roles::list(&mut db, environment, Some(row.systemuserid), None, i64::MAX).await?;
     if context.output == Output::Json {
-        print_json(&json!({ "user": row, "history": history }));
+        print_json(&json!({ "user": row, "roles": held, "history": history }));
         return Ok(());
     }
     let shown = json!(row);
@@ -164,6 +151,11 @@ async fn show(context: &Context, store: &Store, environment: &str, user: &str) -
         };
         println!("{column:<width$} {text}");
     }
+    let held: Vec<String> = held
+        .into_iter()
+        .map(|held| format!("{} ({})", held.role, held.provenance))
+        .collect();
+    println!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
     println!("\nHistory, newest first:");
     let rows: Vec<Vec<String>> = history
         .iter()

@@ -9,6 +9,7 @@ use super::error::CliResult;
 use super::{CliError, Context};
 use crate::clock::Clock;
 use crate::config::{self, Config, Credential};
+use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{self, Graph, GraphSettings, ManagedHost, Secret};
 use crate::plan::guard::Limits;
 use crate::store::Store;
@@ -160,6 +161,15 @@ pub(super) fn cancelled_by_signals() -> CliResult<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// Who typed the command, for the change log.
+pub(super) fn operator() -> String {
+    std::env::var("SUDO_USER")
+        .or_else(|_| std::env::var("USER"))
+        .ok()
+        .filter(|name| !name.is_empty() && *name != SYNC_ACTOR)
+        .unwrap_or_else(|| "operator".to_owned())
 }
 
 /// Who this process is, for the lease.

@@ -165,4 +165,16 @@ impl Environment {
             policies: Policies::default(),
         }
     }
+
+    /// Whether the environment has a security role of that name.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|known| known == role)
+    }
+
+    /// Whether the sync gives and takes the roles that `license_roles` maps from plans (rules.md, section 8).
+    #[must_use]
+    pub fn manages_license_roles(&self) -> bool {
+        self.license_role_management && !matches!(self.kind, Kind::Teams | Kind::Trial | Kind::Developer)
+    }
 }

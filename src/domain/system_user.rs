@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::field::Field;
+use super::reason::Code;
 
 /// Access modes as Dataverse numbers them.
 pub mod access_mode {
@@ -31,6 +32,11 @@ pub mod azure_state {
     /// Gone.
     pub const GONE: i16 = 2;
 }
+
+/// `accessmode_origin` of a mode that the sync chose and may change.
+pub const ORIGIN_SYNC: &str = "sync";
+/// `accessmode_origin` of a mode that a person chose: the sync leaves it alone.
+pub const ORIGIN_CUSTOMER: &str = "customer";
 
 /// The actor under which the sync writes.
 pub const SYNC_ACTOR: &str = "sync";
@@ -63,7 +69,7 @@ pub struct SystemUser {
     pub environment: String,
     /// The row's key.
     pub systemuserid: Uuid,
-    /// The Entra object id; none for stubs, placeholders and application users.
+    /// The Entra object id of a user, or of an application's service principal; none for stubs and placeholders.
     pub azureactivedirectoryobjectid: Option<Uuid>,
     /// The application id of an application user.
     pub applicationid: Option<Uuid>,
@@ -197,15 +203,15 @@ impl SystemUser {
 }
 
 impl SystemUser {
-    /// An enabled regular row with nothing in it, for the rule table and for tests.
-    pub(crate) fn example(id: Option<Uuid>) -> Self {
-        let now = DateTime::UNIX_EPOCH;
+    /// An enabled row with nothing in it.
+    #[must_use]
+    pub fn blank(environment: &str, systemuserid: Uuid, actor: &str, now: DateTime<Utc>) -> Self {
         Self {
-            environment: "test".to_owned(),
-            systemuserid: Uuid::from_u128(0xab),
-            azureactivedirectoryobjectid: id,
+            environment: environment.to_owned(),
+            systemuserid,
+            azureactivedirectoryobjectid: None,
             applicationid: None,
-            domainname: Some("ada@contoso.example".to_owned()),
+            domainname: None,
             fullname: None,
             firstname: None,
             lastname: None,
@@ -219,12 +225,12 @@ impl SystemUser {
             address1_postalcode: None,
             address1_country: None,
             accessmode: access_mode::READ_WRITE,
-            accessmode_origin: "sync".to_owned(),
+            accessmode_origin: ORIGIN_SYNC.to_owned(),
             isdisabled: false,
             disabledreason: None,
             disabled_by: None,
             islicensed: false,
-            issyncwithdirectory: id.is_some(),
+            issyncwithdirectory: false,
             setupuser: false,
             azurestate: azure_state::EXISTS,
             azuredeletedon: None,
@@ -237,9 +243,58 @@ impl SystemUser {
             last_entitlement: None,
             due_at: None,
             createdon: now,
-            createdby: SYNC_ACTOR.to_owned(),
+            createdby: actor.to_owned(),
             modifiedon: now,
-            modifiedby: SYNC_ACTOR.to_owned(),
+            modifiedby: actor.to_owned(),
+        }
+    }
+
+    /// Disables the row; who and why stand beside it.
+    pub fn disable(&mut self, by: &str, reason: Code) {
+        self.isdisabled = true;
+        self.disabledreason = Some(reason.as_str().to_owned());
+        self.disabled_by = Some(by.to_owned());
+    }
+
+    /// Enables the row.
+    pub fn enable(&mut self) {
+        self.isdisabled = false;
+        self.disabledreason = None;
+        self.disabled_by = None;
+    }
+
+    /// Whether it is one of the two placeholders, which nobody touches.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.azureactivedirectoryobjectid.is_none()
+            && self.applicationid.is_none()
+            && self
+                .domainname
+                .as_deref()
+                .is_some_and(|name| is_reserved(&name.to_lowercase()))
+    }
+
+    /// A non-interactive user: one of the few that the cap counts while it is enabled.
+    #[must_use]
+    pub fn is_non_interactive(&self) -> bool {
+        self.accessmode == access_mode::NON_INTERACTIVE && self.applicationid.is_none()
+    }
+
+    /// An enabled row that is bound to a directory object: what the guard's percentage counts.
+    #[must_use]
+    pub fn is_enabled_and_bound(&self) -> bool {
+        !self.isdisabled && self.azureactivedirectoryobjectid.is_some()
+    }
+}
+
+impl SystemUser {
+    /// An enabled regular row with nothing in it, for the rule table and for tests.
+    pub(crate) fn example(id: Option<Uuid>) -> Self {
+        Self {
+            azureactivedirectoryobjectid: id,
+            domainname: Some("ada@contoso.example".to_owned()),
+            issyncwithdirectory: id.is_some(),
+            ..Self::blank("test", Uuid::from_u128(0xab), SYNC_ACTOR, DateTime::UNIX_EPOCH)
         }
     }
 

@@ -1,5 +1,6 @@
 //! One change of one row, as it is applied and as the change log keeps it.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::domain::reason::Code;
@@ -16,6 +17,10 @@ pub enum Operation {
     Enable,
     /// The row is disabled.
     Disable,
+    /// A person changes columns.
+    Edit,
+    /// The row is deleted in the store.
+    Delete,
 }
 
 impl Operation {
@@ -27,6 +32,8 @@ impl Operation {
             Self::Update => "update",
             Self::Enable => "enable",
             Self::Disable => "disable",
+            Self::Edit => "edit",
+            Self::Delete => "delete",
         }
     }
 }
@@ -53,10 +60,53 @@ pub struct Change {
     pub after: SystemUser,
     /// The columns that differ.
     pub fields: Vec<FieldChange>,
+    /// By how much the number of enabled rows that are bound to the directory changes.
+    pub enabled_delta: i64,
+    /// By how much the number of rows that are bound to the directory changes.
+    pub bound_delta: i64,
+}
+
+impl Change {
+    /// What has to be written to get from one row to another; nothing where they are the same.
+    /// `otherwise` is what it is called if it neither makes, enables nor disables the row.
+    #[must_use]
+    pub fn between(
+        before: Option<&SystemUser>,
+        mut after: SystemUser,
+        otherwise: Operation,
+        reason: Option<Code>,
+        author: (&str, DateTime<Utc>),
+    ) -> Option<Self> {
+        let fields = differences(before, &after);
+        if fields.is_empty() && before == Some(&after) {
+            return None;
+        }
+        if !fields.is_empty() && before.is_some() {
+            author.0.clone_into(&mut after.modifiedby);
+            after.modifiedon = author.1;
+        }
+        let operation = match before {
+            None => Operation::Create,
+            Some(_) if otherwise == Operation::Delete => Operation::Delete,
+            Some(before) if before.isdisabled && !after.isdisabled => Operation::Enable,
+            Some(before) if !before.isdisabled && after.isdisabled => Operation::Disable,
+            Some(_) => otherwise,
+        };
+        let is_enabled = |row: &SystemUser| i64::from(row.is_enabled_and_bound());
+        let is_bound = |row: &SystemUser| i64::from(row.azureactivedirectoryobjectid.is_some());
+        Some(Self {
+            operation,
+            reason,
+            enabled_delta: is_enabled(&after) - before.map_or(0, is_enabled),
+            bound_delta: is_bound(&after) - before.map_or(0, is_bound),
+            fields,
+            after,
+        })
+    }
 }
 
 /// Lists the columns in which two rows differ; bookkeeping columns (`modifiedon` and the like) do not count.
-pub(super) fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChange> {
+fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     macro_rules! compare {
         ($($column:ident)*) => {$(

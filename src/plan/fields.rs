@@ -107,8 +107,9 @@ fn address(user: &DirectoryUser) -> (Desired, Option<Finding>) {
     }
 }
 
-/// At most 100 characters, one @ with text on both sides, no white space.
-fn is_address(text: &str) -> bool {
+/// Whether a text can be an e-mail address: at most 100 characters, one @ with text on both sides, no white space.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else {
         return false;
     };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::change::{Change, Operation, differences};
+use super::change::{Change, Operation};
 use super::fields::{Desired, Finding, desired};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::Environment;
@@ -30,6 +30,18 @@ pub struct RowPlan {
     pub removal: Option<Code>,
     /// What an operator should look at.
     pub findings: Vec<Finding>,
+    /// The row follows the directory: neither a gate nor doubt keeps it from that.
+    pub follows: bool,
+}
+
+impl RowPlan {
+    /// Whether the change disables the row.
+    #[must_use]
+    pub fn disables(&self) -> bool {
+        self.change
+            .as_ref()
+            .is_some_and(|change| change.operation == Operation::Disable)
+    }
 }
 
 /// Who writes, and when.
@@ -62,6 +74,7 @@ pub fn plan_row(
     let (Some(user), true) = (user, verdict.follow && verdict.trigger != Trigger::Diagnostics) else {
         return plan;
     };
+    plan.follows = true;
     let mut after = match (row, verdict.outcome) {
         (Some(row), _) => row.clone(),
         (None, Outcome::Create) if verdict.trigger.may_create() => new_row(environment, user, writer),
@@ -88,31 +101,9 @@ pub fn plan_row(
     };
     after.due_at = verdict.due_at.filter(|_| !after.isdisabled);
 
-    let fields = differences(row, &after);
-    if fields.is_empty() && row == Some(&after) {
-        return plan;
-    }
-    if !fields.is_empty() && row.is_some() {
-        after.modifiedon = writer.now;
-        writer.actor.clone_into(&mut after.modifiedby);
-    }
-    let operation = match row {
-        None => Operation::Create,
-        Some(before) if before.isdisabled && !after.isdisabled => Operation::Enable,
-        Some(before) if !before.isdisabled && after.isdisabled => Operation::Disable,
-        Some(_) => Operation::Update,
-    };
-    let reason = if operation == Operation::Disable {
-        verdict.code
-    } else {
-        None
-    };
-    plan.change = Some(Change {
-        operation,
-        reason,
-        after,
-        fields,
-    });
+    let disables = row.is_some_and(|before| !before.isdisabled && after.isdisabled);
+    let reason = verdict.code.filter(|_| disables);
+    plan.change = Change::between(row, after, Operation::Update, reason, (writer.actor, writer.now));
     plan
 }
 
@@ -138,45 +129,9 @@ fn findings_of(verdict: &Verdict) -> Vec<Finding> {
 
 fn new_row(environment: &Environment, user: &DirectoryUser, writer: Writer<'_>) -> SystemUser {
     SystemUser {
-        environment: environment.name.clone(),
-        systemuserid: writer.new_id,
         azureactivedirectoryobjectid: Some(user.id),
-        applicationid: None,
-        domainname: None,
-        fullname: None,
-        firstname: None,
-        lastname: None,
-        jobtitle: None,
-        internalemailaddress: None,
-        address1_telephone1: None,
-        mobilephone: None,
-        address1_line1: None,
-        address1_city: None,
-        address1_stateorprovince: None,
-        address1_postalcode: None,
-        address1_country: None,
-        accessmode: 0,
-        accessmode_origin: "sync".to_owned(),
-        isdisabled: false,
-        disabledreason: None,
-        disabled_by: None,
-        islicensed: false,
         issyncwithdirectory: true,
-        setupuser: false,
-        azurestate: azure_state::EXISTS,
-        azuredeletedon: None,
-        deletedstate: 0,
-        isstub: false,
-        company: None,
-        onhold: false,
-        holdreason: None,
-        customer_owned: Vec::new(),
-        last_entitlement: None,
-        due_at: None,
-        createdon: writer.now,
-        createdby: writer.actor.to_owned(),
-        modifiedon: writer.now,
-        modifiedby: writer.actor.to_owned(),
+        ..SystemUser::blank(&environment.name, writer.new_id, writer.actor, writer.now)
     }
 }
 
@@ -241,9 +196,7 @@ fn follow_state(user: &DirectoryUser, verdict: &Verdict, keeps_name: bool, now: 
 fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan: &mut RowPlan) {
     match verdict.outcome {
         Outcome::Create | Outcome::Enable | Outcome::Keep => {
-            after.isdisabled = false;
-            after.disabledreason = None;
-            after.disabled_by = None;
+            after.enable();
             after.accessmode = verdict.accessmode;
             after.setupuser = verdict.setupuser;
             after.islicensed = verdict.islicensed;

@@ -321,6 +321,7 @@ impl<'a> Judge<'a> {
                 );
                 if !by_directory {
                     (outcome, code) = (self.stay(), Some(Code::LastSystemAdministrator));
+                    undecided = true;
                 }
             }
         }

@@ -6,12 +6,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreResult;
-use crate::plan::{Change, Operation};
+use crate::plan::Change;
 
 /// Who writes and in which run.
 #[derive(Clone, Copy, Debug)]
 pub struct Author<'a> {
-    /// The actor.
+    /// The actor; changes of rows name their own.
     pub actor: &'a str,
     /// The run, if it is one.
     pub run_id: Option<i64>,
@@ -21,7 +21,7 @@ pub struct Author<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Appends a line for every change.
+/// Appends a line for every change, under the name that the row now says it was modified by.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -38,17 +38,21 @@ pub async fn record(
     sqlx::query!(
         "insert into rollcall.system_user_change (
              environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
-         select $1, $2, $3, $4, id, operation, reason, $5 and operation = 'disable', fields
-         from unnest($6::uuid[], $7::text[], $8::text[], $9::jsonb[]) as c (id, operation, reason, fields)",
+         select $1, $2, $3, actor, id, operation, reason, $4 and operation = 'disable', fields
+         from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
+             as c (id, actor, operation, reason, fields)",
         environment,
         author.at,
         author.run_id,
-        author.actor,
         author.by_rule,
         &changes
             .iter()
             .map(|change| change.after.systemuserid)
             .collect::<Vec<Uuid>>(),
+        &changes
+            .iter()
+            .map(|change| change.after.modifiedby.clone())
+            .collect::<Vec<_>>(),
         &changes
             .iter()
             .map(|change| change.operation.as_str().to_owned())
@@ -58,6 +62,32 @@ pub async fn record(
             .map(|change| change.reason.map(|code| code.as_str().to_owned()))
             .collect::<Vec<_>>() as &[Option<String>],
         &fields
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Appends the line of an edit of columns that only customers know: column → [old, new].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record_edit(
+    db: &mut PgConnection,
+    environment: &str,
+    row: Uuid,
+    fields: Map<String, Value>,
+    author: Author<'_>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+         values ($1, $2, $3, $4, $5, 'edit', $6)",
+        environment,
+        author.at,
+        author.run_id,
+        author.actor,
+        row,
+        Value::Object(fields)
     )
     .execute(db)
     .await?;
@@ -81,26 +111,14 @@ pub fn fields_json(change: &Change) -> Value {
 /// # Errors
 /// When the database does not answer.
 pub async fn note_enabled(db: &mut PgConnection, environment: &str, changes: &[&Change]) -> StoreResult<()> {
-    let delta: i64 = changes
-        .iter()
-        .filter(|change| change.after.azureactivedirectoryobjectid.is_some())
-        .map(|change| match change.operation {
-            Operation::Create => i64::from(!change.after.isdisabled),
-            Operation::Enable => 1,
-            Operation::Disable => -1,
-            Operation::Update => 0,
-        })
-        .sum();
-    let bound = changes
-        .iter()
-        .filter(|change| change.operation == Operation::Create && change.after.azureactivedirectoryobjectid.is_some())
-        .count();
+    let delta: i64 = changes.iter().map(|change| change.enabled_delta).sum();
+    let bound: i64 = changes.iter().map(|change| change.bound_delta).sum();
     if delta != 0 || bound != 0 {
         sqlx::query!(
             "insert into rollcall.enabled_delta values ($1, $2, $3)",
             environment,
             delta,
-            i64::try_from(bound).unwrap_or(i64::MAX)
+            bound
         )
         .execute(db)
         .await?;

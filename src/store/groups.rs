@@ -219,6 +219,34 @@ pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Ve
     .await?)
 }
 
+/// Takes in the administrator roles of one user; returns whether this is news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_roles_of(db: &mut PgConnection, user: Uuid, roles: AdminRoles) -> StoreResult<bool> {
+    let changed = if roles.any() {
+        sqlx::query!(
+            "insert into rollcall.directory_role_member as r values ($1, $2, $3, $4)
+             on conflict (object_id) do update set
+                 global = excluded.global, power_platform = excluded.power_platform,
+                 dynamics_365 = excluded.dynamics_365
+             where (r.global, r.power_platform, r.dynamics_365)
+                 <> (excluded.global, excluded.power_platform, excluded.dynamics_365)",
+            user,
+            roles.global,
+            roles.power_platform,
+            roles.dynamics_365
+        )
+        .execute(db)
+        .await?
+    } else {
+        sqlx::query!("delete from rollcall.directory_role_member where object_id = $1", user)
+            .execute(db)
+            .await?
+    };
+    Ok(changed.rows_affected() > 0)
+}
+
 /// Replaces the holders of administrator roles; returns the ids for which something changed.
 ///
 /// # Errors

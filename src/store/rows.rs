@@ -70,6 +70,38 @@ pub async fn lock_by_upn_keys(
     .await?)
 }
 
+/// Locks and reads rows by their keys.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and systemuserid = any($2) order by systemuserid for update",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The row of an application user that has not been deleted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_application_id(
+    db: &mut PgConnection,
+    environment: &str,
+    application: Uuid,
+) -> StoreResult<Option<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and applicationid = $2 and deletedstate = 0",
+        environment,
+        application
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// One row by the directory user's object id.
 ///
 /// # Errors
@@ -187,6 +219,27 @@ pub async fn count_non_interactive(db: &mut PgConnection, environment: &str) -> 
     )
     .fetch_one(db)
     .await?)
+}
+
+/// The enabled non-interactive users: row and user principal name, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn enabled_non_interactive(
+    db: &mut PgConnection,
+    environment: &str,
+) -> StoreResult<Vec<(Uuid, Option<String>)>> {
+    Ok(sqlx::query!(
+        "select systemuserid, domainname from rollcall.system_user
+         where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null
+         order by createdon, systemuserid",
+        environment
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.systemuserid, row.domainname))
+    .collect())
 }
 
 /// Whether any row but some is licensed.

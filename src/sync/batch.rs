@@ -11,15 +11,15 @@ use uuid::Uuid;
 use super::case::{Case, View, blocked_names, held_name};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
-use crate::domain::system_user::SYNC_ACTOR;
-use crate::plan::{Change, Operation, Removals, RowPlan, Writer, plan_row};
+use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
+use crate::plan::{Change, Operation, Removals, RoleChange, RolePlan, RowPlan, Writer};
 use crate::rules::{Outcome, Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreResult, Transaction, changes, findings, pending, removals, rows};
+use crate::store::{StoreResult, Transaction, changes, findings, pending, quota, removals, roles, rows};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +55,15 @@ impl Scope {
             Self::Walk(ids) | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
         }
     }
+}
 
-    fn freed_slots(&self) -> i64 {
-        match self {
-            Self::Slots { freed, .. } => *freed,
-            _ => 0,
-        }
-    }
+/// What the environment has few of, counted while it is locked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scarce {
+    /// Non-interactive users who may still be enabled.
+    pub slots: i64,
+    /// Enabled System Administrators.
+    pub administrators: i64,
 }
 
 /// What a batch did.
@@ -75,6 +77,8 @@ pub(super) struct Judged {
     pub late: Vec<Uuid>,
     /// Users who waited for a name that the batch has given free.
     pub woken: Vec<Uuid>,
+    /// Security roles given and taken.
+    pub roles: Vec<RoleChange>,
 }
 
 impl Engine {
@@ -92,8 +96,8 @@ impl Engine {
         let mut tx = self.begin(run.lease).await?;
         let name = &view.environment.name;
         let (cases, taken_names) = self.load_cases(&mut tx, view, scope.ids()).await?;
-        let free_slots = self.free_slots(&mut tx, view).await? + scope.freed_slots();
-        let mut draft = self.judge_cases(view, run, scope, cases, &taken_names, free_slots);
+        let scarce = self.lock_scarce(&mut tx, view, scope, &cases).await?;
+        let mut draft = self.judge_cases(view, run, scope, cases, &taken_names, scarce);
 
         if !matches!(scope, Scope::Held(_)) {
             wait_for_guard(&mut tx, name, &mut draft.decided, &draft.judged.removals).await?;
@@ -104,8 +108,10 @@ impl Engine {
             by_rule: run.actor == SYNC_ACTOR,
             at: run.now,
         };
-        (draft.judged.changes, draft.judged.woken) =
-            write_changes(&mut tx, name, std::mem::take(&mut draft.decided), author).await?;
+        let decided = std::mem::take(&mut draft.decided).into_iter();
+        let writes = decided.filter_map(|(case, plan)| Some((case.row, plan.change?)));
+        (draft.judged.changes, draft.judged.woken) = write_changes(&mut tx, name, writes.collect(), author).await?;
+        roles::apply(&mut tx, name, &draft.judged.roles, author).await?;
         let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
         findings::reconcile_users(&mut tx, name, &about, &draft.seen, Some(run.run_id), run.now).await?;
         removals::collect(
@@ -126,6 +132,28 @@ impl Engine {
         Ok(draft.judged)
     }
 
+    /// Counts what is scarce, and keeps others from counting on it, where somebody in the batch does.
+    async fn lock_scarce(
+        &self,
+        tx: &mut Transaction,
+        view: &View<'_>,
+        scope: &Scope,
+        cases: &[Case],
+    ) -> StoreResult<Scarce> {
+        let environment = view.environment;
+        let freed = match scope {
+            // What a dry run has freed is not free in the database: for this transaction there is as much more.
+            Scope::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
+            _ if cases.iter().any(Case::is_enabled_administrator) => 0,
+            _ => return Ok(Scarce::default()),
+        };
+        let cap = environment.non_interactive_cap.saturating_add(freed);
+        Ok(Scarce {
+            slots: quota::lock(&mut *tx, &environment.name, cap).await?,
+            administrators: self.count_administrators(tx, view, cases).await?,
+        })
+    }
+
     /// Verdicts and plans for a batch: pure, between reading and writing.
     fn judge_cases(
         &self,
@@ -134,7 +162,7 @@ impl Engine {
         scope: &Scope,
         cases: Vec<Case>,
         taken_names: &BTreeSet<String>,
-        mut free_slots: i64,
+        mut scarce: Scarce,
     ) -> Draft {
         let mut draft = Draft::default();
         let handling = if matches!(scope, Scope::Removals(_)) {
@@ -143,36 +171,31 @@ impl Engine {
             Removals::Collect
         };
         let slots_are_open = matches!(scope, Scope::Slots { .. });
-        let blocked = blocked_names(&cases, taken_names, |case| {
+        let has_turn = |case: &Case| slots_are_open || !case.wants_slot();
+        let blocked = blocked_names(&cases, taken_names, has_turn, |case| {
             case.judge(self, view, Trigger::Background, run.now).outcome == Outcome::Create
         });
         for mut case in cases {
-            if case.wants_slot() && !slots_are_open {
+            if !has_turn(&case) {
                 draft.judged.late.push(case.id);
                 continue;
             }
             case.name_is_taken = blocked.contains(&case.id);
-            case.slot_is_free = free_slots > 0;
+            case.slot_is_free = scarce.slots > 0;
+            case.is_last_administrator = scarce.administrators == 1 && case.is_enabled_administrator();
             let verdict = case.judge(self, view, Trigger::Background, run.now);
             let writer = Writer {
                 actor: run.actor,
                 now: run.now,
                 new_id: Uuid::now_v7(),
             };
-            let (user, row) = (case.user.as_ref(), case.row.as_ref());
-            let plan = plan_row(
-                view.environment,
-                user,
-                row,
-                &verdict,
-                case.name_is_taken,
-                handling,
-                writer,
-            );
+            let plan = case.plan(view.environment, &verdict, handling, writer);
+            let roles = case.plan_roles(view.environment, &plan);
             if verdict.outcome == Outcome::Enable && case.wants_slot() {
-                free_slots -= 1;
+                scarce.slots -= 1;
             }
-            draft.add(case, &verdict, plan);
+            scarce.administrators -= i64::from(case.stops_being_administrator(&plan, &roles));
+            draft.add(case, &verdict, plan, roles);
         }
         draft
     }
@@ -191,7 +214,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan) {
+    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan) {
         self.seen.extend(plan.findings.iter().map(|finding| Seen {
             object_id: Some(case.id),
             code: finding.code.as_str().to_owned(),
@@ -201,7 +224,16 @@ impl Draft {
             },
             detail: finding.detail.clone(),
         }));
-        if verdict.undecided {
+        if roles.keeps_last_administrator {
+            self.seen.push(Seen {
+                object_id: Some(case.id),
+                code: Code::LastSystemAdministrator.as_str().to_owned(),
+                subject: "role".to_owned(),
+                detail: "A licence no longer gives System Administrator, but no other enabled row has it.".to_owned(),
+            });
+        }
+        self.judged.roles.extend(roles.changes);
+        if verdict.undecided || roles.keeps_last_administrator {
             self.undecided.push(case.id);
         } else {
             self.settled.push(case.id);
@@ -278,21 +310,23 @@ async fn wait_for_guard(
     Ok(())
 }
 
+/// A row to write, with the row that was locked where there is one.
+pub(super) type Write = (Option<SystemUser>, Change);
+
 /// Writes the changes of a batch, in an order in which names can pass from row to row. Also answers who waited for
 /// a name that is free now.
-async fn write_changes(
+pub(super) async fn write_changes(
     tx: &mut Transaction,
     name: &str,
-    decided: Vec<(Case, RowPlan)>,
+    writes: Vec<Write>,
     author: Author<'_>,
 ) -> StoreResult<(Vec<Change>, Vec<Uuid>)> {
-    let mut written = Vec::new();
+    let mut written = Vec::with_capacity(writes.len());
     let mut released = Vec::new();
     let mut freed = Vec::new();
-    for (case, plan) in decided {
-        let Some(change) = plan.change else { continue };
-        if let Some(before) = &case.row {
-            let old = held_name(before);
+    for (before, change) in writes {
+        if let Some(before) = before {
+            let old = held_name(&before);
             if old.is_some() && old != held_name(&change.after) {
                 released.push(before.systemuserid);
                 freed.extend(old);
@@ -302,19 +336,11 @@ async fn write_changes(
     }
     let (new, known): (Vec<&Change>, Vec<&Change>) =
         written.iter().partition(|change| change.operation == Operation::Create);
+    let known: Vec<&SystemUser> = known.into_iter().map(|change| &change.after).collect();
+    let new: Vec<&SystemUser> = new.into_iter().map(|change| &change.after).collect();
     rows::release_names(&mut *tx, name, &released).await?;
-    rows::update(
-        &mut *tx,
-        name,
-        &known.iter().map(|change| &change.after).collect::<Vec<_>>(),
-    )
-    .await?;
-    rows::insert(
-        &mut *tx,
-        name,
-        &new.iter().map(|change| &change.after).collect::<Vec<_>>(),
-    )
-    .await?;
+    rows::update(&mut *tx, name, &known).await?;
+    rows::insert(&mut *tx, name, &new).await?;
     let woken = findings::wake_waiting(&mut *tx, name, &freed).await?;
     let logged: Vec<&Change> = written.iter().filter(|change| !change.fields.is_empty()).collect();
     changes::record(&mut *tx, name, &logged, author).await?;

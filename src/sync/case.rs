@@ -10,12 +10,14 @@ use uuid::Uuid;
 use super::Engine;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::SystemUser;
-use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::plan::roles::is_administrator;
 use crate::plan::upn::{Claim, blocked};
+use crate::plan::{Removals, RoleChange, RolePlan, RowPlan, Writer, plan_roles, plan_row};
 use crate::rules::{Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
 use crate::store::subjects::Standing;
-use crate::store::{Connection, StoreError, StoreResult, Transaction, mirror, rows, subjects};
+use crate::store::{StoreError, StoreResult, Transaction, mirror, quota, roles, rows, subjects};
 
 /// What a run knows of an environment while it judges.
 #[derive(Clone, Debug)]
@@ -34,21 +36,85 @@ pub(super) struct View<'a> {
 }
 
 /// One user with everything that is known, before the verdict.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Case {
     pub id: Uuid,
     pub user: Option<DirectoryUser>,
     pub row: Option<SystemUser>,
+    /// The row's security roles, those that a person took away included.
+    pub assignments: Vec<Assignment>,
     standing: Standing,
     pub name_is_taken: bool,
     pub slot_is_free: bool,
+    pub is_last_administrator: bool,
+    /// The directory was asked about this very user just now: its direct memberships are known, even where the group
+    /// cannot be listed.
+    pub is_fresh: bool,
 }
 
 impl Case {
+    /// A case about a row alone, or about nobody that we know.
+    pub(super) fn nobody(user: Option<DirectoryUser>) -> Self {
+        Self {
+            id: Uuid::nil(),
+            user,
+            row: None,
+            assignments: Vec::new(),
+            standing: Standing::default(),
+            name_is_taken: false,
+            slot_is_free: false,
+            is_last_administrator: false,
+            is_fresh: false,
+        }
+    }
+
     /// A disabled non-interactive user would take one of the few slots if it is enabled.
     pub(super) fn wants_slot(&self) -> bool {
         self.row
             .as_ref()
-            .is_some_and(|row| row.isdisabled && row.accessmode == NON_INTERACTIVE && row.applicationid.is_none())
+            .is_some_and(|row| row.isdisabled && row.is_non_interactive())
+    }
+
+    /// An enabled System Administrator: the environment must keep one.
+    pub(super) fn is_enabled_administrator(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| !row.isdisabled) && is_administrator(&self.assignments)
+    }
+
+    /// What becomes of the row.
+    pub(super) fn plan(
+        &self,
+        environment: &Environment,
+        verdict: &Verdict,
+        removals: Removals,
+        writer: Writer<'_>,
+    ) -> RowPlan {
+        let (user, row) = (self.user.as_ref(), self.row.as_ref());
+        plan_row(environment, user, row, verdict, self.name_is_taken, removals, writer)
+    }
+
+    /// What becomes of the row's roles, once the row itself is planned.
+    pub(super) fn plan_roles(&self, environment: &Environment, plan: &RowPlan) -> RolePlan {
+        let created = plan.change.as_ref().map(|change| &change.after);
+        match (&self.user, self.row.as_ref().or(created)) {
+            (Some(user), Some(row)) if plan.follows => {
+                let is_new = self.row.is_none();
+                let is_last = self.is_last_administrator && !plan.disables();
+                plan_roles(environment, user, row, is_new, &self.assignments, is_last)
+            }
+            _ => RolePlan::default(),
+        }
+    }
+
+    /// Whether what is planned leaves the environment with one System Administrator less.
+    pub(super) fn stops_being_administrator(&self, plan: &RowPlan, roles: &RolePlan) -> bool {
+        let loses_role = || {
+            let kept = self.assignments.iter().filter(|held| {
+                held.role == SYSTEM_ADMINISTRATOR && !held.revoked && !roles.changes.contains(&RoleChange::take(held))
+            });
+            kept.count() == 0
+        };
+        self.is_enabled_administrator() && (plan.disables() || loses_role())
     }
 
     /// The verdict for a trigger.
@@ -67,7 +133,8 @@ impl Case {
         look: impl FnOnce(&Subject<'_>) -> T,
     ) -> T {
         let mut relation = self.standing.relation;
-        let in_doubt = view.group_unreadable
+        let is_certain = self.is_fresh && relation == GroupRelation::Member;
+        let in_doubt = (view.group_unreadable && !is_certain)
             || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
         if in_doubt {
             relation = GroupRelation::Unreadable;
@@ -82,7 +149,7 @@ impl Case {
             upn_blocked: self.name_is_taken,
             tenant_marketing: view.tenant_marketing,
             non_interactive_slot: self.slot_is_free,
-            last_system_administrator: false,
+            last_system_administrator: self.is_last_administrator,
             stale_sources: view.stale,
             now,
         })
@@ -110,22 +177,32 @@ pub(super) fn held_name(row: &SystemUser) -> Option<String> {
 impl Engine {
     /// One user as `explain` looks at it: locked and read like any other, with the verdict's neighbours.
     pub(super) async fn look_at(&self, tx: &mut Transaction, view: &View<'_>, id: Uuid) -> StoreResult<Case> {
-        let slots = self.free_slots(tx, view).await?;
+        let environment = view.environment;
+        let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
         let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
-        let blocked = blocked_names(&cases, &keepers, |_| true);
+        let administrators = self.count_administrators(tx, view, &cases).await?;
+        let blocked = blocked_names(&cases, &keepers, |_| true, |_| true);
         let mut case = cases
             .into_iter()
             .find(|case| case.id == id)
             .ok_or(StoreError::Conflict)?;
         case.name_is_taken = blocked.contains(&id);
         case.slot_is_free = slots > 0;
+        case.is_last_administrator = administrators == 1 && case.is_enabled_administrator();
         Ok(case)
     }
 
-    /// How many non-interactive users may still be enabled.
-    pub(super) async fn free_slots(&self, db: &mut Connection, view: &View<'_>) -> StoreResult<i64> {
-        let taken = rows::count_non_interactive(db, &view.environment.name).await?;
-        Ok(i64::from(view.environment.non_interactive_cap) - taken)
+    /// How many enabled System Administrators the environment has, if any of these is one.
+    pub(super) async fn count_administrators(
+        &self,
+        tx: &mut Transaction,
+        view: &View<'_>,
+        cases: &[Case],
+    ) -> StoreResult<i64> {
+        if !cases.iter().any(Case::is_enabled_administrator) {
+            return Ok(0);
+        }
+        roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await
     }
 
     /// Locks the rows of some users and reads what is known of them. Whoever holds a name that one of them wants,
@@ -158,14 +235,22 @@ impl Engine {
                 nested_first,
             )
             .await?;
+            let mut assignments = self.assignments_of(tx, name, found.values()).await?;
             for id in ids.drain(..).filter(|id| present.insert(*id)) {
+                let row = found.remove(&id);
                 cases.push(Case {
                     id,
                     user: users.remove(&id),
-                    row: found.remove(&id),
+                    assignments: row
+                        .as_ref()
+                        .and_then(|row| assignments.remove(&row.systemuserid))
+                        .unwrap_or_default(),
+                    row,
                     standing: standings.get(&id).copied().unwrap_or_default(),
                     name_is_taken: false,
                     slot_is_free: false,
+                    is_last_administrator: false,
+                    is_fresh: false,
                 });
             }
             let wanted: Vec<String> = cases
@@ -199,12 +284,29 @@ impl Engine {
         }
         Ok((cases, keepers))
     }
+
+    async fn assignments_of(
+        &self,
+        tx: &mut Transaction,
+        environment: &str,
+        found: impl Iterator<Item = &SystemUser>,
+    ) -> StoreResult<HashMap<Uuid, Vec<Assignment>>> {
+        let ids: Vec<Uuid> = found.map(|row| row.systemuserid).collect();
+        let mut assignments: HashMap<Uuid, Vec<Assignment>> = HashMap::new();
+        if !ids.is_empty() {
+            for assignment in roles::of_rows(tx, environment, &ids).await? {
+                assignments.entry(assignment.systemuserid).or_default().push(assignment);
+            }
+        }
+        Ok(assignments)
+    }
 }
 
-/// Whose name is taken by somebody who keeps it.
+/// Whose name is taken by somebody who keeps it. Those whose `turn` has not come keep their names for now.
 pub(super) fn blocked_names(
     cases: &[Case],
     keepers: &BTreeSet<String>,
+    turn: impl Fn(&Case) -> bool,
     gets_row: impl Fn(&Case) -> bool,
 ) -> HashSet<Uuid> {
     let mut keepers = keepers.clone();
@@ -215,10 +317,11 @@ pub(super) fn blocked_names(
     }
     let mut claims = Vec::new();
     for (case, wanted) in cases.iter().zip(&wanted) {
-        let follows = case
-            .row
-            .as_ref()
-            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
+        let follows = turn(case)
+            && case
+                .row
+                .as_ref()
+                .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
             && case.user.as_ref().is_some_and(|user| {
                 user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
             });

@@ -18,7 +18,7 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, mirror, pending, removals, runs};
+use crate::store::{StoreError, mirror, pending, quota, removals, runs};
 
 /// What is asked of a run.
 #[derive(Clone, Debug, Default)]
@@ -207,6 +207,7 @@ impl Engine {
             .collect();
         let mut tx = self.begin(run.lease).await?;
         let progress = environments::register(&mut tx, &environment.name, fingerprint, &until_edited).await?;
+        quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(progress)
     }

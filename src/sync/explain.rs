@@ -8,6 +8,7 @@ use super::cycle::view;
 use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
 use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::rules::explain::{Words, words};
 use crate::rules::{Trigger, Verdict};
@@ -50,27 +51,41 @@ pub struct ShownVerdict {
     checks: Vec<Value>,
 }
 
+impl ShownVerdict {
+    /// A verdict with its checks in words.
+    #[must_use]
+    pub fn new(environment: &Environment, user: &str, verdict: &Verdict, words: &[Words]) -> Self {
+        let checks = verdict.checks.iter().zip(words).map(|(check, words)| {
+            json!({
+                "gate": check.gate.as_str(), "status": check.status.as_str(),
+                "code": check.code.map(Code::as_str),
+                "detail": words.detail, "remedy": words.remedy,
+            })
+        });
+        Self {
+            environment: environment.name.clone(),
+            user: user.to_owned(),
+            trigger: verdict.trigger.as_str(),
+            outcome: verdict.outcome.as_str(),
+            code: verdict.asker_code().map(Code::as_str),
+            entitlement: verdict.entitlement.as_str(),
+            accessmode: verdict.accessmode,
+            checks: checks.collect(),
+        }
+    }
+
+    /// The checks.
+    #[must_use]
+    pub fn checks(&self) -> &[Value] {
+        &self.checks
+    }
+}
+
 impl Explanation {
     /// The verdict in its public shape.
     #[must_use]
     pub fn shown(&self) -> ShownVerdict {
-        let checks = self.verdict.checks.iter().zip(&self.words).map(|(check, words)| {
-            json!({
-                "gate": check.gate.as_str(), "status": check.status.as_str(),
-                "code": check.code.map(crate::domain::reason::Code::as_str),
-                "detail": words.detail, "remedy": words.remedy,
-            })
-        });
-        ShownVerdict {
-            environment: self.environment.name.clone(),
-            user: self.user.clone(),
-            trigger: self.verdict.trigger.as_str(),
-            outcome: self.verdict.outcome.as_str(),
-            code: self.verdict.code.map(crate::domain::reason::Code::as_str),
-            entitlement: self.verdict.entitlement.as_str(),
-            accessmode: self.verdict.accessmode,
-            checks: checks.collect(),
-        }
+        ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words)
     }
 }
 
@@ -97,12 +112,7 @@ impl Engine {
     /// # Errors
     /// [`SyncError::UnknownUser`], [`SyncError::UnknownEnvironment`], or when the database fails.
     pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, SyncError> {
-        let settings = self.settings.clone();
-        let (environment, _) = settings
-            .environments
-            .iter()
-            .find(|(known, _)| known.name == environment)
-            .ok_or_else(|| SyncError::UnknownEnvironment(environment.to_owned()))?;
+        let environment = self.environment(environment)?;
         let name = &environment.name;
         let Some(id) = self.find_user(name, user).await? else {
             return Err(SyncError::UnknownUser(user.to_owned()));

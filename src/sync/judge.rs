@@ -14,7 +14,7 @@ use crate::plan::Operation;
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreError, mirror, pending, rows};
+use crate::store::{StoreError, mirror, pending, quota, rows};
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
@@ -68,7 +68,7 @@ impl Tally {
             }
             match change.operation {
                 Operation::Create => self.counts.created += 1,
-                Operation::Update => self.counts.updated += 1,
+                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
                 Operation::Enable => self.counts.enabled += 1,
                 Operation::Disable => self.counts.disabled += 1,
             }
@@ -79,6 +79,11 @@ impl Tally {
         }
         for code in judged.skipped {
             *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
+        }
+        if dry_run {
+            let reported = judged.roles.iter();
+            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
+            self.changes.extend(reported);
         }
         self.removals.extend(judged.removals);
         self.late.extend(judged.late);
@@ -200,7 +205,9 @@ impl Engine {
         let freed = tally.freed_slots;
         let list: Vec<Pending> = {
             let mut db = self.store.read().await?;
-            let is_free = self.free_slots(&mut db, view).await? + freed > 0;
+            let environment = view.environment;
+            let free = quota::free_slots(&mut db, &environment.name, environment.non_interactive_cap).await?;
+            let is_free = free + freed > 0;
             pending::in_order_of_creation(&mut db, &view.environment.name, &late, is_free).await?
         };
         if !list.is_empty() {

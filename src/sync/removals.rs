@@ -101,7 +101,7 @@ impl Engine {
             let reasons = free.iter().map(|removal| removal.reason.clone()).collect();
             holds.push((format!("{why} ({})", causes.join(", ")), reasons));
         }
-        self.hold(view, run, &holds, &collected, tally).await?;
+        self.hold_removals(view, run, &holds, &collected, tally).await?;
         let held: BTreeSet<&String> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
         let (waiting, through): (Vec<&Removal>, Vec<&Removal>) =
             collected.iter().partition(|removal| held.contains(&removal.reason));
@@ -137,7 +137,7 @@ impl Engine {
             .collect())
     }
 
-    async fn hold(
+    async fn hold_removals(
         &self,
         view: &View<'_>,
         run: RunInfo<'_>,

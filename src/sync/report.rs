@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::plan::Change;
+use crate::plan::{Change, RoleChange};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,7 +65,7 @@ pub struct ReportedChange {
     pub azureactivedirectoryobjectid: Option<uuid::Uuid>,
     /// The user principal name.
     pub domainname: Option<String>,
-    /// `create`, `update`, `enable`, `disable`.
+    /// `create`, `update`, `enable`, `disable`; `grant` and `revoke` of a security role.
     pub operation: Cow<'static, str>,
     /// The rule behind it.
     pub reason: Option<String>,
@@ -86,6 +86,24 @@ impl ReportedChange {
             reason: change.reason.map(|code| code.as_str().to_owned()),
             held,
             fields: crate::store::changes::fields_json(change),
+        }
+    }
+
+    pub(super) fn of_role(environment: &str, change: &RoleChange) -> Self {
+        let (operation, role) = if change.is_granted {
+            ("grant", json!([null, change.role]))
+        } else {
+            ("revoke", json!([change.role, null]))
+        };
+        Self {
+            environment: environment.to_owned(),
+            systemuserid: change.systemuserid,
+            azureactivedirectoryobjectid: None,
+            domainname: None,
+            operation: operation.into(),
+            reason: None,
+            held: false,
+            fields: json!({ "role": role }),
         }
     }
 }

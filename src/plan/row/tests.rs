@@ -2,7 +2,6 @@
 
 mod codes;
 mod columns;
-mod gates;
 mod judged;
 mod properties;
 mod state;

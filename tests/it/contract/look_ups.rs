@@ -155,7 +155,7 @@ async fn somebody_who_waits_is_not_kept_waiting() {
     let stage = stage();
     let began = stage.clock.now();
     let graph = stage.graph.for_someone_waiting();
-    drop(stage.simulator.take_requests());
+    let _ = stage.simulator.take_requests();
     stage.break_with(BATCH, 9, Effect::throttled(Some(RetryAfter::Seconds(4))));
     let error = graph.look_up(&stage.names()[..1], true).await.unwrap_err();
     assert!(error.is_transient());

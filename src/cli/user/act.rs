@@ -1,0 +1,313 @@
+//! What is done to SystemUsers: on demand, by hand, and for rows that are no directory users.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::One;
+use crate::cli::error::CliResult;
+use crate::cli::output::{mode_name, or_dash, print_json, table};
+use crate::cli::{CliError, Context, Output, wire};
+use crate::domain::field::Field;
+use crate::domain::reason::Code;
+use crate::rules::{Client, Trigger};
+use crate::sync::Engine;
+use crate::sync::on_demand::{Answer, Ask, Ownership};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Adds a user, or synchronises one who is there; the rules decide.
+    #[command(after_help = "Example:\n  rollcall user add ada@contoso.example --environment production")]
+    Add(One),
+    /// Does what a sign-in does: makes or enables the row if the rules allow it.
+    Access {
+        #[command(flatten)]
+        one: One,
+        /// How the user wants to work; non-interactive users have no web access.
+        #[arg(long, default_value = "interactive", value_parser = ["interactive", "api"])]
+        client: String,
+    },
+    /// Synchronises an existing row now, which may disable it.
+    Refresh(One),
+    /// Changes columns of a row.
+    #[command(
+        after_help = "Examples:\n  rollcall user edit ada@contoso.example --environment production --set internalemailaddress=ada@mail.example\n  rollcall user edit ada@contoso.example --environment production --set accessmode=4 --set cost_centre="
+    )]
+    Edit {
+        #[command(flatten)]
+        one: One,
+        /// A column and its new value; an empty value is null.
+        #[arg(long = "set", value_name = "COLUMN=VALUE", required = true)]
+        set: Vec<String>,
+    },
+    /// Disables a row by hand.
+    Disable(One),
+    /// Enables a row, if the rules allow it.
+    Enable(One),
+    /// Disables a row until the hold is released, whatever the rules say.
+    Hold {
+        #[command(flatten)]
+        one: One,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Ends a hold and judges the user anew.
+    Release(One),
+    /// Makes placeholders for user principal names that imported records refer to.
+    #[command(
+        after_help = "Example:\n  rollcall user stub ada@contoso.example bob@contoso.example --environment production"
+    )]
+    Stub {
+        /// User principal names.
+        users: Vec<String>,
+        /// A file with one user principal name a line.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The environment.
+        #[arg(long, value_name = "NAME")]
+        environment: String,
+        /// Their company.
+        #[arg(long)]
+        company: Option<String>,
+    },
+    /// Binds a stub to a directory user; what refers to the row stays.
+    #[command(
+        after_help = "Example:\n  rollcall user map ada@old.example ada@contoso.example --environment production"
+    )]
+    Map {
+        /// The stub: its row's id or its name.
+        stub: String,
+        /// The directory user: object id or user principal name.
+        user: String,
+        /// The environment.
+        #[arg(long, value_name = "NAME")]
+        environment: String,
+    },
+    /// Makes an application user from an app registration.
+    Application {
+        /// The application (client) id.
+        application: Uuid,
+        /// The environment.
+        #[arg(long, value_name = "NAME")]
+        environment: String,
+    },
+    /// Shows who owns a row's columns, or hands some over.
+    #[command(
+        after_help = "Examples:\n  rollcall user own ada@contoso.example --environment production\n  rollcall user own ada@contoso.example --environment production --field internalemailaddress --by sync"
+    )]
+    Own {
+        #[command(flatten)]
+        one: One,
+        /// A column; `accessmode` is one.
+        #[arg(long = "field", value_name = "COLUMN", requires = "by")]
+        fields: Vec<String>,
+        /// The new owner.
+        #[arg(long, value_parser = ["sync", "customer"], requires = "fields")]
+        by: Option<String>,
+    },
+    /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
+    Delete(One),
+}
+
+pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliResult<()> {
+    let actor = wire::operator();
+    let ask = |environment, user| Ask {
+        environment,
+        user,
+        actor: &actor,
+    };
+    let answer = match command {
+        Command::Add(one) => engine.add(ask(&one.environment, &one.user), Trigger::AdminAdd).await?,
+        Command::Access { one, client } => {
+            let client = if client == "api" {
+                Client::Api
+            } else {
+                Client::Interactive
+            };
+            engine.access(ask(&one.environment, &one.user), client).await?
+        }
+        Command::Refresh(one) => engine.refresh(ask(&one.environment, &one.user)).await?,
+        Command::Edit { one, set } => engine.edit(ask(&one.environment, &one.user), &values(&set)?).await?,
+        Command::Disable(one) => engine.disable(ask(&one.environment, &one.user)).await?,
+        Command::Enable(one) => engine.enable(ask(&one.environment, &one.user)).await?,
+        Command::Hold { one, reason } => engine.hold(ask(&one.environment, &one.user), &reason).await?,
+        Command::Release(one) => engine.release(ask(&one.environment, &one.user)).await?,
+        Command::Stub {
+            users,
+            file,
+            environment,
+            company,
+        } => {
+            return stubs(
+                context,
+                engine,
+                &actor,
+                &environment,
+                names(users, file)?,
+                company.as_deref(),
+            )
+            .await;
+        }
+        Command::Map {
+            stub,
+            user,
+            environment,
+        } => engine.map(ask(&environment, &stub), &user).await?,
+        Command::Application {
+            application,
+            environment,
+        } => {
+            let user = application.to_string();
+            engine.application(ask(&environment, &user), application).await?
+        }
+        Command::Own { one, fields, by } => {
+            let ask = ask(&one.environment, &one.user);
+            if let Some(owner) = by {
+                engine.own(ask, &fields, owner == "customer").await?;
+            }
+            print_ownership(context, &engine.ownership(ask).await?);
+            return Ok(());
+        }
+        Command::Delete(one) => engine.delete(ask(&one.environment, &one.user)).await?,
+    };
+    print(context, &answer);
+    Ok(())
+}
+
+/// `column=value` as JSON: text columns take texts, everything else what it looks like.
+fn values(set: &[String]) -> CliResult<Map<String, Value>> {
+    let mut values = Map::new();
+    for pair in set {
+        let Some((column, value)) = pair.split_once('=') else {
+            return Err(CliError::Usage(format!("`{pair}` is no edit; expected COLUMN=VALUE")));
+        };
+        let is_text = column == "company" || column.parse::<Field>().is_ok();
+        let value = match value {
+            "" => Value::Null,
+            text if is_text => json!(text),
+            text => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        };
+        values.insert(column.to_owned(), value);
+    }
+    Ok(values)
+}
+
+/// The names given, and those in a file.
+fn names(mut users: Vec<String>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| CliError::Usage(format!("could not read {}: {error}", file.display())))?;
+        users.extend(
+            text.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned),
+        );
+    }
+    if users.is_empty() {
+        return Err(CliError::Usage(
+            "name at least one user principal name, or a --file of them".to_owned(),
+        ));
+    }
+    Ok(users)
+}
+
+/// Makes stubs one by one; one that is refused does not keep the others from being made.
+async fn stubs(
+    context: &Context,
+    engine: &Engine,
+    actor: &str,
+    environment: &str,
+    users: Vec<String>,
+    company: Option<&str>,
+) -> CliResult<()> {
+    let mut items = Vec::new();
+    let mut rows = Vec::new();
+    let mut refused = None;
+    for user in &users {
+        let ask = Ask {
+            environment,
+            user,
+            actor,
+        };
+        match engine.stub(ask, company).await.map_err(CliError::from) {
+            Ok(answer) => {
+                let id = answer.user.as_ref().map(|row| row.systemuserid.to_string());
+                rows.push(vec![
+                    user.clone(),
+                    answer.outcome.as_str().to_owned(),
+                    or_dash(id.as_deref()),
+                ]);
+                items.push(json!({ "user": user, "outcome": answer.outcome, "row": answer.user }));
+            }
+            Err(CliError::Refused(refusal)) => {
+                rows.push(vec![
+                    user.clone(),
+                    format!("refused ({})", refusal.code),
+                    "-".to_owned(),
+                ]);
+                items.push(json!({ "user": user, "outcome": "refused", "code": refusal.code }));
+                refused.get_or_insert(refusal);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if users.len() == 1
+        && let Some(refusal) = refused
+    {
+        return Err(CliError::Refused(refusal));
+    }
+    match context.output {
+        Output::Json => print_json(&json!({ "items": items, "next": null })),
+        Output::Table => print!("{}", table(&["USER", "OUTCOME", "SYSTEMUSERID"], &rows)),
+    }
+    refused.map_or(Ok(()), |refusal| Err(CliError::AlreadyShown(refusal.code)))
+}
+
+fn print(context: &Context, answer: &Answer) {
+    if context.output == Output::Json {
+        print_json(answer);
+        return;
+    }
+    let Some(row) = &answer.user else {
+        println!("{}: there is no row", answer.outcome.as_str());
+        return;
+    };
+    let state = if row.deletedstate != 0 {
+        "deleted".to_owned()
+    } else if row.isdisabled {
+        format!("disabled ({})", or_dash(row.disabledreason.as_deref()))
+    } else {
+        "enabled".to_owned()
+    };
+    println!(
+        "{}: {} is {state}, {} ({})",
+        answer.outcome.as_str(),
+        row.domainname
+            .as_deref()
+            .or(row.fullname.as_deref())
+            .unwrap_or("the row"),
+        mode_name(row.accessmode),
+        row.systemuserid
+    );
+    if row.isdisabled
+        && row.deletedstate == 0
+        && let Some(code) = row.disabledreason.as_deref().and_then(Code::parse)
+    {
+        println!("{} {}", code.sentence(), code.remedy());
+    }
+}
+
+fn print_ownership(context: &Context, owners: &[Ownership]) {
+    if context.output == Output::Json {
+        print_json(&json!({ "items": owners, "next": null }));
+        return;
+    }
+    let rows: Vec<Vec<String>> = owners
+        .iter()
+        .map(|one| vec![one.field.clone(), one.policy.to_owned(), one.owner.to_owned()])
+        .collect();
+    print!("{}", table(&["COLUMN", "POLICY", "OWNER"], &rows));
+}

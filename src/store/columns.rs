@@ -1,0 +1,156 @@
+//! Columns of `rollcall.system_user` one by one: who owns them, and those that customers have added.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::changes::Author;
+use super::{StoreError, StoreResult};
+
+/// The program's own columns. Everything else in the table is a customer's.
+pub const OWN: [&str; 40] = [
+    "environment",
+    "systemuserid",
+    "azureactivedirectoryobjectid",
+    "applicationid",
+    "domainname",
+    "fullname",
+    "firstname",
+    "lastname",
+    "jobtitle",
+    "internalemailaddress",
+    "address1_telephone1",
+    "mobilephone",
+    "address1_line1",
+    "address1_city",
+    "address1_stateorprovince",
+    "address1_postalcode",
+    "address1_country",
+    "accessmode",
+    "accessmode_origin",
+    "isdisabled",
+    "disabledreason",
+    "disabled_by",
+    "islicensed",
+    "issyncwithdirectory",
+    "setupuser",
+    "azurestate",
+    "azuredeletedon",
+    "deletedstate",
+    "isstub",
+    "company",
+    "onhold",
+    "holdreason",
+    "createdon",
+    "createdby",
+    "modifiedon",
+    "modifiedby",
+    "customer_owned",
+    "last_entitlement",
+    "due_at",
+    "upn_key",
+];
+
+/// The columns that customers have added.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn custom(db: &mut PgConnection) -> StoreResult<Vec<String>> {
+    let own: Vec<String> = OWN.map(str::to_owned).to_vec();
+    Ok(sqlx::query_scalar!(
+        r#"select attname::text as "name!" from pg_attribute
+           where attrelid = 'rollcall.system_user'::regclass and attnum > 0 and not attisdropped
+             and attname::text <> all($1) order by attnum"#,
+        &own
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The value of a column that a customer has added.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read(db: &mut PgConnection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
+    let value = sqlx::query_scalar!(
+        "select to_jsonb(s) -> $3 from rollcall.system_user s where environment = $1 and systemuserid = $2",
+        environment,
+        row,
+        column
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(value.flatten().unwrap_or(Value::Null))
+}
+
+/// Writes a column that a customer has added. The inner error says why the database does not take the value.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write(
+    db: &mut PgConnection,
+    environment: &str,
+    row: Uuid,
+    column: &str,
+    value: &Value,
+) -> StoreResult<Result<(), String>> {
+    let written = sqlx::query!(
+        "select rollcall.set_custom_column($1, $2, $3, $4)",
+        environment,
+        row,
+        column,
+        value
+    )
+    .execute(db)
+    .await;
+    match written {
+        Ok(_) => Ok(Ok(())),
+        // Class 22: a value of another type; class 23: a constraint of the customer's.
+        Err(sqlx::Error::Database(error))
+            if error
+                .code()
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")) =>
+        {
+            Ok(Err(error.message().to_owned()))
+        }
+        Err(error) => Err(StoreError::from(error)),
+    }
+}
+
+/// Notes who changed a row last.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn touch(db: &mut PgConnection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.system_user set modifiedon = $3, modifiedby = $4 where environment = $1 and systemuserid = $2",
+        environment,
+        row,
+        author.at,
+        author.actor
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes which columns of a row are the customer's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_customer_owned(
+    db: &mut PgConnection,
+    environment: &str,
+    row: Uuid,
+    owned: &[String],
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.system_user set customer_owned = $3 where environment = $1 and systemuserid = $2",
+        environment,
+        row,
+        owned
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

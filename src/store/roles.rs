@@ -1,0 +1,185 @@
+//! Security roles: who holds which, and where each assignment comes from.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+use super::changes::Author;
+use crate::domain::role::{Assignment, Provenance};
+use crate::plan::RoleChange;
+
+/// The assignments of some rows, those that a person took away included.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
+    let found = sqlx::query!(
+        r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from rollcall.system_user_role
+           where environment = $1 and systemuserid = any($2) order by role, provenance"#,
+        environment,
+        rows
+    )
+    .fetch_all(db)
+    .await?;
+    let assignment = |systemuserid, role, provenance: String, revoked| Assignment {
+        systemuserid,
+        role,
+        provenance: Provenance::parse(&provenance),
+        revoked,
+    };
+    Ok(found
+        .into_iter()
+        .map(|row| assignment(row.systemuserid, row.role, row.provenance, row.revoked))
+        .collect())
+}
+
+/// How many enabled rows hold a role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_enabled_holders(db: &mut PgConnection, environment: &str, role: &str) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(distinct r.systemuserid) as "count!" from rollcall.system_user_role r
+           join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+           where r.environment = $1 and r.role = $2 and r.revoked_at is null
+             and not s.isdisabled and s.deletedstate = 0"#,
+        environment,
+        role
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Carries out changes of assignments and logs each that is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn apply(
+    db: &mut PgConnection,
+    environment: &str,
+    changes: &[RoleChange],
+    author: Author<'_>,
+) -> StoreResult<()> {
+    let (granted, taken): (Vec<&RoleChange>, Vec<&RoleChange>) = changes.iter().partition(|change| change.is_granted);
+    if !granted.is_empty() {
+        sqlx::query!(
+            "with given as (
+                 insert into rollcall.system_user_role as r (
+                     environment, systemuserid, role, provenance, granted_at, granted_by)
+                 select $1::text, id, role, provenance, $5::timestamptz, $6::text
+                 from unnest($2::uuid[], $3::text[], $4::text[]) as c (id, role, provenance)
+                 on conflict (environment, systemuserid, role, provenance) do update set
+                     revoked_at = null, revoked_by = null, granted_at = excluded.granted_at,
+                     granted_by = excluded.granted_by
+                 where r.revoked_at is not null
+                 returning systemuserid, role, provenance)
+             insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+             select $1, $5, $7::bigint, $6, systemuserid, 'grant',
+                    jsonb_build_object('role', jsonb_build_array(null, role),
+                                       'provenance', jsonb_build_array(null, provenance))
+             from given",
+            environment,
+            &granted.iter().map(|change| change.systemuserid).collect::<Vec<_>>(),
+            &granted.iter().map(|change| change.role.clone()).collect::<Vec<_>>(),
+            &names(&granted),
+            author.at,
+            author.actor,
+            author.run_id
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    if taken.is_empty() {
+        return Ok(());
+    }
+    // What a person takes of a licence leaves a mark, so that the sync does not give it again.
+    sqlx::query!(
+        "with wanted as (
+             select * from unnest($2::uuid[], $3::text[], $4::text[], $5::boolean[]) as c (id, role, provenance, mark)),
+         marked as (
+             update rollcall.system_user_role r set revoked_at = $6, revoked_by = $7 from wanted w
+             where w.mark and r.environment = $1 and r.systemuserid = w.id and r.role = w.role
+               and r.provenance = w.provenance and r.revoked_at is null
+             returning r.systemuserid, r.role, r.provenance),
+         dropped as (
+             delete from rollcall.system_user_role r using wanted w
+             where not w.mark and r.environment = $1 and r.systemuserid = w.id and r.role = w.role
+               and r.provenance = w.provenance
+             returning r.systemuserid, r.role, r.provenance, r.revoked_at),
+         gone as (
+             select systemuserid, role, provenance from marked
+             union all
+             select systemuserid, role, provenance from dropped where revoked_at is null)
+         insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+         select $1, $6, $8::bigint, $7, systemuserid, 'revoke',
+                jsonb_build_object('role', jsonb_build_array(role, null),
+                                   'provenance', jsonb_build_array(provenance, null))
+         from gone",
+        environment,
+        &taken.iter().map(|change| change.systemuserid).collect::<Vec<_>>(),
+        &taken.iter().map(|change| change.role.clone()).collect::<Vec<_>>(),
+        &names(&taken),
+        &taken.iter().map(|change| change.leaves_mark).collect::<Vec<_>>(),
+        author.at,
+        author.actor,
+        author.run_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn names(changes: &[&RoleChange]) -> Vec<String> {
+    changes
+        .iter()
+        .map(|change| change.provenance.as_str().to_owned())
+        .collect()
+}
+
+/// One assignment as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Holder {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its user principal name.
+    pub domainname: Option<String>,
+    /// Whether the row is disabled.
+    pub isdisabled: bool,
+    /// The role.
+    pub role: String,
+    /// `license`, `default`, `import` or `manual`.
+    pub provenance: String,
+    /// Since when.
+    pub granted_at: DateTime<Utc>,
+    /// By whom.
+    pub granted_by: String,
+}
+
+/// Lists who holds which role, of one row or one role only where given.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    db: &mut PgConnection,
+    environment: &str,
+    row: Option<Uuid>,
+    role: Option<&str>,
+    limit: i64,
+) -> StoreResult<Vec<Holder>> {
+    Ok(sqlx::query_as!(
+        Holder,
+        "select r.systemuserid, s.domainname, s.isdisabled, r.role, r.provenance, r.granted_at, r.granted_by
+         from rollcall.system_user_role r
+         join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+         where r.environment = $1 and r.revoked_at is null and ($2::uuid is null or r.systemuserid = $2)
+           and ($3::text is null or r.role = $3)
+         order by s.domainname, r.systemuserid, r.role, r.provenance limit $4",
+        environment,
+        row,
+        role,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}

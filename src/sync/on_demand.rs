@@ -1,0 +1,240 @@
+//! What an application, a script or an administrator asks for between cycles (rules.md, section 9).
+//!
+//! One service for HTTP and the command line. `judge` is the evaluation of one user on fresh directory data, the same
+//! that the cycle makes; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
+//! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
+
+mod by_hand;
+mod edit;
+mod judge;
+mod kinds;
+mod look_up;
+mod roles;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use edit::Ownership;
+
+use super::case::View;
+use super::cycle::view;
+use super::explain::ShownVerdict;
+use super::{Engine, SyncError};
+use crate::domain::directory_user::upn_key;
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
+use crate::plan::Operation;
+use crate::rules::Trigger;
+use crate::store::{Connection, StoreResult, rows};
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The environment.
+    pub environment: &'a str,
+    /// The user: object id, user principal name or the row's id.
+    pub user: &'a str,
+    /// Who asks, for the change log.
+    pub actor: &'a str,
+}
+
+/// What became of the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It was made.
+    Created,
+    /// It is enabled again.
+    Enabled,
+    /// Columns or roles changed.
+    Updated,
+    /// Nothing changed.
+    Unchanged,
+    /// It is disabled now.
+    Disabled,
+}
+
+impl Effect {
+    /// The name in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Enabled => "enabled",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Created,
+            Operation::Enable => Self::Enabled,
+            Operation::Disable => Self::Disabled,
+            Operation::Update | Operation::Edit | Operation::Delete => Self::Updated,
+        }
+    }
+}
+
+/// The answer to a request that was not refused.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// What became of the row.
+    pub outcome: Effect,
+    /// The row as it is now; none where a refresh found none.
+    pub user: Option<SystemUser>,
+    /// The verdict, where there was an evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<ShownVerdict>,
+}
+
+/// Why a request was refused. Nothing was written, except that a verdict may have disabled the row.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The reason code.
+    pub code: Code,
+    /// One sentence.
+    pub detail: String,
+    /// The verdict, where there was an evaluation.
+    pub verdict: Option<Box<ShownVerdict>>,
+}
+
+impl Refusal {
+    /// A refusal in the code's own words.
+    #[must_use]
+    pub fn new(code: Code) -> Self {
+        Self::saying(code, code.sentence())
+    }
+
+    /// A refusal that says more.
+    #[must_use]
+    pub fn saying(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            verdict: None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The refusal as a problem document (RFC 9457).
+    #[must_use]
+    pub fn problem(&self) -> Value {
+        let checks = self.verdict.as_ref().map_or(&[][..], |verdict| verdict.checks());
+        json!({
+            "type": "about:blank",
+            "title": self.code.sentence(),
+            "status": self.status(),
+            "detail": self.detail,
+            "code": self.code,
+            "retryable": self.code.retryable(),
+            "remedy": self.code.remedy(),
+            "checks": checks,
+        })
+    }
+
+    /// The HTTP status of such a refusal (interfaces.md, section 4).
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self.code {
+            Code::UserNotFound => 404,
+            Code::DirectoryUnavailable => 503,
+            _ => 409,
+        }
+    }
+}
+
+impl From<Refusal> for SyncError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+/// A transaction's result: either it commits, or the request is refused and it does not.
+type Ruled<T> = Result<T, Refusal>;
+
+impl Engine {
+    /// The environment of that name.
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownEnvironment`].
+    pub fn environment(&self, name: &str) -> Result<&Environment, SyncError> {
+        let known = self.settings.environments.iter().map(|(environment, _)| environment);
+        known
+            .into_iter()
+            .find(|known| known.name == name)
+            .ok_or_else(|| SyncError::UnknownEnvironment(name.to_owned()))
+    }
+
+    /// What is known of the environment's sources.
+    async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
+        Ok(view(environment, &self.known().await?))
+    }
+
+    /// The row that a text names: by its id, its object id, its application id or its name.
+    ///
+    /// # Errors
+    /// When the database fails; no such row is `None`.
+    pub async fn find_row(&self, environment: &str, user: &str) -> Result<Option<SystemUser>, SyncError> {
+        let mut db = self.store.read().await?;
+        Ok(find_row(&mut db, environment, user).await?)
+    }
+}
+
+async fn find_row(db: &mut Connection, environment: &str, user: &str) -> StoreResult<Option<SystemUser>> {
+    if let Ok(id) = Uuid::parse_str(user) {
+        if let Some(row) = rows::find_by_object_id(&mut *db, environment, id).await? {
+            return Ok(Some(row));
+        }
+        if let Some(row) = rows::find_by_id(&mut *db, environment, id).await? {
+            return Ok(Some(row));
+        }
+        return rows::find_by_application_id(db, environment, id).await;
+    }
+    if let Some(row) = rows::find_by_upn_key(&mut *db, environment, &upn_key(user)).await? {
+        return Ok(Some(row));
+    }
+    rows::find_by_name(db, environment, user).await
+}
+
+/// There is no row to work on.
+fn no_row(environment: &str, user: &str) -> Refusal {
+    Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))
+}
+
+/// A value that cannot be taken.
+fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
+    SyncError::BadInput {
+        field: field.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// A JSON text, or null.
+fn text_of(field: &str, value: &Value) -> Result<Option<String>, SyncError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.contains('\0') => Err(bad_input(field, "a text cannot hold NUL characters")),
+        Value::String(text) => Ok(Some(text.clone()).filter(|text| !text.trim().is_empty())),
+        _ => Err(bad_input(field, "expected a text or null")),
+    }
+}
+
+/// Refreshes and access attempts are told apart from the cycle by their trigger only.
+const fn reports_only(trigger: Trigger, code: Code) -> bool {
+    matches!(trigger, Trigger::Refresh | Trigger::Diagnostics)
+        && !matches!(
+            code,
+            Code::NoDatabase
+                | Code::ReservedUser
+                | Code::StubUser
+                | Code::RowDeleted
+                | Code::DirectoryUnavailable
+                | Code::Unlicensed
+                | Code::AppPassExhausted
+        )
+}

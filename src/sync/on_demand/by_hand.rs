@@ -1,0 +1,333 @@
+//! What a person decides about a row: disable, enable, hold, release, delete.
+
+use uuid::Uuid;
+
+use super::judge::First;
+use super::{Answer, Ask, Effect, Refusal, Ruled, find_row, no_row};
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::domain::role::SYSTEM_ADMINISTRATOR;
+use crate::domain::system_user::{ORIGIN_CUSTOMER, SYNC_ACTOR, SystemUser, azure_state};
+use crate::plan::roles::is_administrator;
+use crate::plan::{Change, Operation, RoleChange};
+use crate::rules::Trigger;
+use crate::store::changes::Author;
+use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
+use crate::sync::batch::write_changes;
+use crate::sync::{Engine, SyncError};
+
+/// What a person changes about a row; the row has been locked and is no placeholder.
+pub(super) type ByHand<'a> = dyn Fn(&mut SystemUser) -> Ruled<()> + Send + Sync + 'a;
+
+impl Engine {
+    /// Disables a row by hand: background leaves it so, whoever is entitled can come back by asking.
+    ///
+    /// # Errors
+    /// [`SyncError::Refused`], or when the database fails.
+    pub async fn disable(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
+        self.by_hand(ask, Operation::Edit, &|row| {
+            if row.isstub {
+                return Err(Refusal::new(Code::StubUser));
+            }
+            if !row.onhold {
+                row.disable(ask.actor, Code::DisabledByHand);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Enables a row by hand, if the rules allow it. Application users know no rules.
+    ///
+    /// # Errors
+    /// As [`Self::disable`].
+    pub async fn enable(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
+        let Some(row) = self
+            .find_row(self.environment(ask.environment)?.name.as_str(), ask.user)
+            .await?
+        else {
+            return Err(no_row(ask.environment, ask.user).into());
+        };
+        if row.applicationid.is_some() && row.deletedstate == 0 {
+            return self
+                .by_hand(ask, Operation::Edit, &|row| {
+                    row.enable();
+                    Ok(())
+                })
+                .await;
+        }
+        let id = row.systemuserid.to_string();
+        self.judge_now(Ask { user: &id, ..ask }, Trigger::AdminAdd, &First::Nothing)
+            .await
+    }
+
+    /// Puts a row on hold: disabled at once, and nothing enables it until the hold is released.
+    ///
+    /// # Errors
+    /// As [`Self::disable`].
+    pub async fn hold(&self, ask: Ask<'_>, reason: &str) -> Result<Answer, SyncError> {
+        if reason.trim().is_empty() {
+            return Err(super::bad_input("reason", "a hold needs a reason"));
+        }
+        self.by_hand(ask, Operation::Edit, &|row| {
+            if row.isstub {
+                return Err(Refusal::new(Code::StubUser));
+            }
+            if row.applicationid.is_some() {
+                return Err(Refusal::new(Code::ApplicationUser));
+            }
+            row.onhold = true;
+            row.holdreason = Some(reason.to_owned());
+            row.disable(ask.actor, Code::OnHold);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a hold and judges the user as if an administrator had added it.
+    ///
+    /// # Errors
+    /// As [`Self::disable`]; a verdict that does not let the user back in is no error, the hold is over.
+    pub async fn release(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
+        let Some(row) = self
+            .find_row(self.environment(ask.environment)?.name.as_str(), ask.user)
+            .await?
+        else {
+            return Err(no_row(ask.environment, ask.user).into());
+        };
+        if !row.onhold {
+            return Ok(Answer {
+                outcome: Effect::Unchanged,
+                user: Some(row),
+                verdict: None,
+            });
+        }
+        let id = row.systemuserid.to_string();
+        let first = First::Release(row.systemuserid);
+        self.judge_now(Ask { user: &id, ..ask }, Trigger::AdminAdd, &first)
+            .await
+    }
+
+    /// Deletes a row in the store. Allowed where the directory user is gone for good, for stubs, and for application
+    /// users who are disabled. It keeps its history, loses its roles and never comes back.
+    ///
+    /// # Errors
+    /// As [`Self::disable`].
+    pub async fn delete(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
+        self.by_hand(ask, Operation::Delete, &|row| {
+            let is_inactive = row.applicationid.is_some() && row.isdisabled;
+            if row.azurestate != azure_state::GONE && !row.isstub && !is_inactive {
+                return Err(Refusal::new(Code::NotDeletable));
+            }
+            if !row.isdisabled {
+                row.disable(SYNC_ACTOR, Code::DirectoryDeleted);
+            }
+            if row.applicationid.is_some() {
+                // The application may get a new row; object ids are unique.
+                row.azureactivedirectoryobjectid = None;
+            }
+            row.deletedstate = 1;
+            Ok(())
+        })
+        .await
+    }
+
+    /// One change by a person, in one transaction.
+    pub(super) async fn by_hand(
+        &self,
+        ask: Ask<'_>,
+        operation: Operation,
+        change: &ByHand<'_>,
+    ) -> Result<Answer, SyncError> {
+        let environment = self.environment(ask.environment)?;
+        Ok(self
+            .retry(|| self.try_by_hand(environment, ask, operation, change))
+            .await??)
+    }
+
+    async fn try_by_hand(
+        &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+        operation: Operation,
+        change: &ByHand<'_>,
+    ) -> StoreResult<Ruled<Answer>> {
+        let mut tx = self.begin(None).await?;
+        let before = match self.lock_row(&mut tx, environment, ask).await? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut after = before.clone();
+        if let Err(refusal) = change(&mut after) {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = self.allow(&mut tx, environment, &before, &after).await? {
+            return Ok(Err(refusal));
+        }
+        let effect = self
+            .write_by_hand(&mut tx, environment, ask, before, after, operation)
+            .await?;
+        let row = find_row(&mut tx, &environment.name, ask.user).await?;
+        tx.commit().await?;
+        Ok(Ok(Answer {
+            outcome: effect,
+            user: row,
+            verdict: None,
+        }))
+    }
+
+    /// Locks the row that a request names. Placeholders and deleted rows are nobody's to change.
+    pub(super) async fn lock_row(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        ask: Ask<'_>,
+    ) -> StoreResult<Ruled<SystemUser>> {
+        let name = &environment.name;
+        if !environment.has_database {
+            return Ok(Err(Refusal::new(Code::NoDatabase)));
+        }
+        let row = match find_row(&mut *tx, name, ask.user).await? {
+            Some(row) => rows::lock_by_ids(tx, name, &[row.systemuserid]).await?.pop(),
+            None => None,
+        };
+        Ok(match row {
+            None => Err(no_row(name, ask.user)),
+            Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser)),
+            Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted)),
+            Some(row) => Ok(row),
+        })
+    }
+
+    /// What nobody may do by hand: disable a Global administrator or the last System Administrator, and enable one
+    /// non-interactive user too many.
+    pub(super) async fn allow(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        before: &SystemUser,
+        after: &SystemUser,
+    ) -> StoreResult<Ruled<()>> {
+        let name = &environment.name;
+        let takes_slot = |row: &SystemUser| row.is_non_interactive() && !row.isdisabled;
+        if takes_slot(after) && !takes_slot(before) {
+            let free = quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
+            if free <= 0 {
+                return Ok(Err(self.cap_is_reached(tx, environment).await?));
+            }
+        }
+        if before.isdisabled || !after.isdisabled {
+            return Ok(Ok(()));
+        }
+        if let Some(id) = before.azureactivedirectoryobjectid
+            && before.azurestate == azure_state::EXISTS
+            && subjects::read(&mut *tx, &[id], None, &[], false)
+                .await?
+                .get(&id)
+                .is_some_and(|standing| standing.roles.global)
+        {
+            return Ok(Err(Refusal::new(Code::TenantAdministrator)));
+        }
+        let held = roles::of_rows(&mut *tx, name, &[before.systemuserid]).await?;
+        if is_administrator(&held) {
+            quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
+            if roles::count_enabled_holders(tx, name, SYSTEM_ADMINISTRATOR).await? <= 1 {
+                return Ok(Err(Refusal::new(Code::LastSystemAdministrator)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The refusal that names those who have the slots.
+    pub(super) async fn cap_is_reached(&self, tx: &mut Transaction, environment: &Environment) -> StoreResult<Refusal> {
+        let taken = rows::enabled_non_interactive(tx, &environment.name).await?;
+        let names: Vec<String> = taken
+            .into_iter()
+            .map(|(id, name)| name.unwrap_or_else(|| id.to_string()))
+            .collect();
+        Ok(Refusal::saying(
+            Code::NonInteractiveCap,
+            format!(
+                "{} has {} enabled non-interactive users and may have {}: {}",
+                environment.name,
+                names.len(),
+                environment.non_interactive_cap,
+                names.join(", ")
+            ),
+        ))
+    }
+
+    /// Writes what a person changed, and has the row judged again in the next cycle.
+    pub(super) async fn write_by_hand(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        ask: Ask<'_>,
+        before: SystemUser,
+        after: SystemUser,
+        operation: Operation,
+    ) -> StoreResult<Effect> {
+        let name = &environment.name;
+        let now = self.clock.now();
+        let reason = Code::parse(after.disabledreason.as_deref().unwrap_or_default())
+            .filter(|_| !before.isdisabled && after.isdisabled);
+        let row = before.systemuserid;
+        let object_id = before
+            .azureactivedirectoryobjectid
+            .or(after.azureactivedirectoryobjectid);
+        let Some(change) = Change::between(Some(&before), after, operation, reason, (ask.actor, now)) else {
+            return Ok(Effect::Unchanged);
+        };
+        let effect = Effect::of(change.operation);
+        let author = Author {
+            actor: ask.actor,
+            run_id: None,
+            by_rule: false,
+            at: now,
+        };
+        if change.operation == Operation::Delete {
+            let held = roles::of_rows(&mut *tx, name, &[row]).await?;
+            let taken: Vec<RoleChange> = held.iter().map(RoleChange::take).collect();
+            roles::apply(&mut *tx, name, &taken, author).await?;
+        }
+        if change.after.isdisabled {
+            removals::drop_rows(&mut *tx, name, &[row]).await?;
+        }
+        let owned = (change.after.customer_owned != before.customer_owned).then(|| change.after.customer_owned.clone());
+        write_changes(&mut *tx, name, vec![(Some(before), change)], author).await?;
+        if let Some(owned) = owned {
+            columns::set_customer_owned(&mut *tx, name, row, &owned).await?;
+        }
+        if let Some(id) = object_id {
+            pending::mark(tx, std::slice::from_ref(name), &[id]).await?;
+        }
+        Ok(effect)
+    }
+
+    /// Ends a hold within a transaction that judges the user next. Answers whether there was one.
+    pub(super) async fn end_hold(&self, tx: &mut Transaction, ask: Ask<'_>, row: Uuid) -> StoreResult<Ruled<bool>> {
+        let Ok(environment) = self.environment(ask.environment) else {
+            return Ok(Err(Refusal::new(Code::NoDatabase)));
+        };
+        let Some(before) = rows::lock_by_ids(&mut *tx, &environment.name, &[row]).await?.pop() else {
+            return Ok(Err(no_row(ask.environment, ask.user)));
+        };
+        if !before.onhold {
+            return Ok(Ok(false));
+        }
+        let mut after = before.clone();
+        after.onhold = false;
+        after.holdreason = None;
+        // From here on the row is disabled for whatever the verdict says; until there is one, for want of it.
+        after.disable(SYNC_ACTOR, Code::DirectoryUnavailable);
+        self.write_by_hand(tx, environment, ask, before, after, Operation::Edit)
+            .await?;
+        Ok(Ok(true))
+    }
+}
+
+/// Marks a mode as chosen by a person.
+pub(super) fn set_mode(row: &mut SystemUser, mode: i16) {
+    row.accessmode = mode;
+    ORIGIN_CUSTOMER.clone_into(&mut row.accessmode_origin);
+}

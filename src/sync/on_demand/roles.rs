@@ -1,0 +1,145 @@
+//! Security roles given and taken by hand (rules.md, section 8).
+
+use super::{Answer, Ask, Effect, Refusal, Ruled, find_row};
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::domain::role::{Provenance, SYSTEM_ADMINISTRATOR};
+use crate::plan::RoleChange;
+use crate::store::changes::Author;
+use crate::store::roles::Holder;
+use crate::store::{StoreResult, quota, roles};
+use crate::sync::{Engine, SyncError};
+
+impl Engine {
+    /// Gives a row a role by hand.
+    ///
+    /// # Errors
+    /// [`SyncError::Refused`] when the environment lacks the role, or the row is disabled and the environment does not
+    /// allow that; or when the database fails.
+    pub async fn grant(&self, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
+        let environment = self.environment(ask.environment)?;
+        Ok(self.retry(|| self.try_grant(environment, ask, role)).await??)
+    }
+
+    async fn try_grant(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> StoreResult<Ruled<Answer>> {
+        if !environment.has_role(role) {
+            return Ok(Err(no_role(environment, role)));
+        }
+        let mut tx = self.begin(None).await?;
+        let row = match self.lock_row(&mut tx, environment, ask).await? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if row.isdisabled && !environment.allow_role_assignment_on_disabled_users {
+            return Ok(Err(Refusal::new(Code::UserDisabled)));
+        }
+        let held = roles::of_rows(&mut tx, &environment.name, &[row.systemuserid]).await?;
+        let has_it = held
+            .iter()
+            .any(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
+        let change = RoleChange::grant(row.systemuserid, role, Provenance::Manual);
+        roles::apply(&mut tx, &environment.name, &[change], self.by(ask)).await?;
+        let user = find_row(&mut tx, &environment.name, ask.user).await?;
+        tx.commit().await?;
+        let outcome = if has_it { Effect::Unchanged } else { Effect::Updated };
+        Ok(Ok(Answer {
+            outcome,
+            user,
+            verdict: None,
+        }))
+    }
+
+    /// Takes a role from a row, wherever it came from. What the sync gave for a licence does not come back with the
+    /// same licence.
+    ///
+    /// # Errors
+    /// [`SyncError::Refused`] when the environment lacks the role, or nobody else would be System Administrator; or
+    /// when the database fails.
+    pub async fn revoke(&self, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
+        let environment = self.environment(ask.environment)?;
+        Ok(self.retry(|| self.try_revoke(environment, ask, role)).await??)
+    }
+
+    async fn try_revoke(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> StoreResult<Ruled<Answer>> {
+        let name = &environment.name;
+        let mut tx = self.begin(None).await?;
+        let row = match self.lock_row(&mut tx, environment, ask).await? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let held = roles::of_rows(&mut tx, name, &[row.systemuserid]).await?;
+        let taken: Vec<RoleChange> = held
+            .iter()
+            .filter(|held| held.role == role && !held.revoked)
+            .map(|held| RoleChange {
+                leaves_mark: held.provenance == Provenance::License,
+                ..RoleChange::take(held)
+            })
+            .collect();
+        if taken.is_empty() && !environment.has_role(role) {
+            return Ok(Err(no_role(environment, role)));
+        }
+        if role == SYSTEM_ADMINISTRATOR && !taken.is_empty() && !row.isdisabled {
+            quota::lock(&mut tx, name, environment.non_interactive_cap).await?;
+            if roles::count_enabled_holders(&mut tx, name, role).await? <= 1 {
+                return Ok(Err(Refusal::new(Code::LastSystemAdministrator)));
+            }
+        }
+        roles::apply(&mut tx, name, &taken, self.by(ask)).await?;
+        let user = find_row(&mut tx, name, ask.user).await?;
+        tx.commit().await?;
+        let outcome = if taken.is_empty() {
+            Effect::Unchanged
+        } else {
+            Effect::Updated
+        };
+        Ok(Ok(Answer {
+            outcome,
+            user,
+            verdict: None,
+        }))
+    }
+
+    /// Who holds which role: one user's, one role's holders, or all.
+    ///
+    /// # Errors
+    /// [`SyncError::Refused`] when there is no such row, or when the database fails.
+    pub async fn role_holders(
+        &self,
+        environment: &str,
+        user: Option<&str>,
+        role: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Holder>, SyncError> {
+        let environment = self.environment(environment)?;
+        let row = match user {
+            Some(user) => match self.find_row(&environment.name, user).await? {
+                Some(row) => Some(row.systemuserid),
+                None => return Err(super::no_row(&environment.name, user).into()),
+            },
+            None => None,
+        };
+        let mut db = self.store.read().await?;
+        Ok(roles::list(&mut db, &environment.name, row, role, limit).await?)
+    }
+
+    fn by<'a>(&self, ask: Ask<'a>) -> Author<'a> {
+        Author {
+            actor: ask.actor,
+            run_id: None,
+            by_rule: false,
+            at: self.clock.now(),
+        }
+    }
+}
+
+fn no_role(environment: &Environment, role: &str) -> Refusal {
+    Refusal::saying(
+        Code::RoleNotFound,
+        format!(
+            "{} has no security role `{role}`; it has {}",
+            environment.name,
+            environment.roles.join(", ")
+        ),
+    )
+}
