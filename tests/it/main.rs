@@ -15,6 +15,7 @@ mod fields;
 mod first_sync;
 mod guard;
 mod property;
+mod reference;
 mod scale;
 mod slots;
 mod world;
