@@ -146,13 +146,18 @@ impl Engine {
         let blocked = blocked_names(&cases, taken_names, |case| {
             case.judge(self, view, Trigger::Background, run.now).outcome == Outcome::Create
         });
+        let wanted: HashSet<String> = cases.iter().filter_map(Case::wish).collect();
         for mut case in cases {
-            if case.wants_slot() && !slots_are_open {
+            let is_late = case.wants_slot() && !slots_are_open;
+            if is_late {
                 draft.judged.late.push(case.id);
-                continue;
+                // Its name cannot wait if somebody else in the batch takes it.
+                if case.held_name().is_none_or(|name| !wanted.contains(&name)) {
+                    continue;
+                }
             }
             case.name_is_taken = blocked.contains(&case.id);
-            case.slot_is_free = free_slots > 0;
+            case.slot_is_free = free_slots > 0 && !is_late;
             let verdict = case.judge(self, view, Trigger::Background, run.now);
             let writer = Writer {
                 actor: run.actor,
@@ -172,7 +177,7 @@ impl Engine {
             if verdict.outcome == Outcome::Enable && case.wants_slot() {
                 free_slots -= 1;
             }
-            draft.add(case, &verdict, plan);
+            draft.add(case, &verdict, plan, is_late);
         }
         draft
     }
@@ -191,7 +196,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan) {
+    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, is_late: bool) {
         self.seen.extend(plan.findings.iter().map(|finding| Seen {
             object_id: Some(case.id),
             code: finding.code.as_str().to_owned(),
@@ -201,7 +206,7 @@ impl Draft {
             },
             detail: finding.detail.clone(),
         }));
-        if verdict.undecided {
+        if verdict.undecided || is_late {
             self.undecided.push(case.id);
         } else {
             self.settled.push(case.id);
@@ -261,11 +266,7 @@ async fn wait_for_guard(
         .filter(|(_, state)| state != "collected")
         .map(|(id, _)| id)
         .collect();
-    let wanted: HashSet<String> = decided
-        .iter()
-        .filter(|(case, _)| case.wanted_name() != case.held_name())
-        .filter_map(|(case, _)| case.wanted_name())
-        .collect();
+    let wanted: HashSet<String> = decided.iter().filter_map(|(case, _)| case.wish()).collect();
     for (case, plan) in decided {
         let Some(row) = case.row.as_ref().filter(|_| plan.removal.is_some()) else {
             continue;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::Engine;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
-use crate::domain::system_user::SystemUser;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::domain::system_user::{SystemUser, is_reserved};
 use crate::plan::upn::{Claim, blocked};
 use crate::rules::{Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
 use crate::store::subjects::Standing;
@@ -96,6 +96,12 @@ impl Case {
             .and_then(DirectoryUser::upn_key)
     }
 
+    /// The name the directory wants for the user, if it is not the one that its row holds.
+    pub(super) fn wish(&self) -> Option<String> {
+        self.wanted_name()
+            .filter(|name| self.held_name().as_ref() != Some(name))
+    }
+
     /// The name its row holds.
     pub(super) fn held_name(&self) -> Option<String> {
         self.row.as_ref().and_then(held_name)
@@ -170,8 +176,7 @@ impl Engine {
             }
             let wanted: Vec<String> = cases
                 .iter()
-                .filter(|case| case.wanted_name() != case.held_name())
-                .filter_map(Case::wanted_name)
+                .filter_map(Case::wish)
                 .filter(|key| asked.insert(key.clone()))
                 .collect();
             if wanted.is_empty() {
@@ -218,9 +223,11 @@ pub(super) fn blocked_names(
         let follows = case
             .row
             .as_ref()
-            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
+            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none() && !row.isstub)
             && case.user.as_ref().is_some_and(|user| {
-                user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
+                let key = user.upn_key();
+                !key.as_deref().is_some_and(is_reserved)
+                    && (user.state != DirectoryState::Present || (user.account_enabled.is_some() && key.is_some()))
             });
         match wanted {
             Some(wanted) if follows => {
