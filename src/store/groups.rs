@@ -101,6 +101,20 @@ pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
     )
 }
 
+/// The groups that the mirror follows, or followed and may go on with: whoever is missing from one stays so.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn followed(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
+    let sources = sqlx::query_scalar!("select source from rollcall.checkpoint where source like 'group:%'")
+        .fetch_all(db)
+        .await?;
+    Ok(sources
+        .iter()
+        .filter_map(|source| Uuid::parse_str(source.strip_prefix("group:")?).ok())
+        .collect())
+}
+
 /// Takes in the groups of a user who came back: of the groups `read`, those and no others. Returns whether this is
 /// news.
 ///

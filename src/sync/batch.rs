@@ -171,17 +171,21 @@ impl Engine {
             Removals::Collect
         };
         let slots_are_open = matches!(scope, Scope::Slots { .. });
-        let has_turn = |case: &Case| slots_are_open || !case.wants_slot();
-        let blocked = blocked_names(&cases, taken_names, has_turn, |case| {
+        let blocked = blocked_names(&cases, taken_names, |case| {
             case.judge(self, view, Trigger::Background, run.now).outcome == Outcome::Create
         });
+        let wanted: HashSet<String> = cases.iter().filter_map(Case::wish).collect();
         for mut case in cases {
-            if !has_turn(&case) {
+            let is_late = case.wants_slot() && !slots_are_open;
+            if is_late {
                 draft.judged.late.push(case.id);
-                continue;
+                // Its name cannot wait if somebody else in the batch takes it.
+                if case.held_name().is_none_or(|name| !wanted.contains(&name)) {
+                    continue;
+                }
             }
             case.name_is_taken = blocked.contains(&case.id);
-            case.slot_is_free = scarce.slots > 0;
+            case.slot_is_free = scarce.slots > 0 && !is_late;
             case.is_last_administrator = scarce.administrators == 1 && case.is_enabled_administrator();
             let verdict = case.judge(self, view, Trigger::Background, run.now);
             let writer = Writer {
@@ -195,7 +199,7 @@ impl Engine {
                 scarce.slots -= 1;
             }
             scarce.administrators -= i64::from(case.stops_being_administrator(&plan, &roles));
-            draft.add(case, &verdict, plan, roles);
+            draft.add(case, &verdict, plan, roles, is_late);
         }
         draft
     }
@@ -214,7 +218,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan) {
+    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan, is_late: bool) {
         self.seen.extend(plan.findings.iter().map(|finding| Seen {
             object_id: Some(case.id),
             code: finding.code.as_str().to_owned(),
@@ -233,7 +237,7 @@ impl Draft {
             });
         }
         self.judged.roles.extend(roles.changes);
-        if verdict.undecided || roles.keeps_last_administrator {
+        if verdict.undecided || roles.keeps_last_administrator || is_late {
             self.undecided.push(case.id);
         } else {
             self.settled.push(case.id);
@@ -293,11 +297,7 @@ async fn wait_for_guard(
         .filter(|(_, state)| state != "collected")
         .map(|(id, _)| id)
         .collect();
-    let wanted: HashSet<String> = decided
-        .iter()
-        .filter(|(case, _)| case.wanted_name() != case.held_name())
-        .filter_map(|(case, _)| case.wanted_name())
-        .collect();
+    let wanted: HashSet<String> = decided.iter().filter_map(|(case, _)| case.wish()).collect();
     for (case, plan) in decided {
         let Some(row) = case.row.as_ref().filter(|_| plan.removal.is_some()) else {
             continue;

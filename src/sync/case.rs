@@ -11,7 +11,7 @@ use super::Engine;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
-use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::{SystemUser, is_reserved};
 use crate::plan::roles::is_administrator;
 use crate::plan::upn::{Claim, blocked};
 use crate::plan::{Removals, RoleChange, RolePlan, RowPlan, Writer, plan_roles, plan_row};
@@ -163,6 +163,12 @@ impl Case {
             .and_then(DirectoryUser::upn_key)
     }
 
+    /// The name the directory wants for the user, if it is not the one that its row holds.
+    pub(super) fn wish(&self) -> Option<String> {
+        self.wanted_name()
+            .filter(|name| self.held_name().as_ref() != Some(name))
+    }
+
     /// The name its row holds.
     pub(super) fn held_name(&self) -> Option<String> {
         self.row.as_ref().and_then(held_name)
@@ -181,7 +187,7 @@ impl Engine {
         let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
         let (cases, keepers) = self.load_cases(tx, view, vec![id]).await?;
         let administrators = self.count_administrators(tx, view, &cases).await?;
-        let blocked = blocked_names(&cases, &keepers, |_| true, |_| true);
+        let blocked = blocked_names(&cases, &keepers, |_| true);
         let mut case = cases
             .into_iter()
             .find(|case| case.id == id)
@@ -255,8 +261,7 @@ impl Engine {
             }
             let wanted: Vec<String> = cases
                 .iter()
-                .filter(|case| case.wanted_name() != case.held_name())
-                .filter_map(Case::wanted_name)
+                .filter_map(Case::wish)
                 .filter(|key| asked.insert(key.clone()))
                 .collect();
             if wanted.is_empty() {
@@ -302,11 +307,10 @@ impl Engine {
     }
 }
 
-/// Whose name is taken by somebody who keeps it. Those whose `turn` has not come keep their names for now.
+/// Whose name is taken by somebody who keeps it.
 pub(super) fn blocked_names(
     cases: &[Case],
     keepers: &BTreeSet<String>,
-    turn: impl Fn(&Case) -> bool,
     gets_row: impl Fn(&Case) -> bool,
 ) -> HashSet<Uuid> {
     let mut keepers = keepers.clone();
@@ -317,13 +321,14 @@ pub(super) fn blocked_names(
     }
     let mut claims = Vec::new();
     for (case, wanted) in cases.iter().zip(&wanted) {
-        let follows = turn(case)
-            && case
-                .row
-                .as_ref()
-                .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none())
+        let follows = case
+            .row
+            .as_ref()
+            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none() && !row.isstub)
             && case.user.as_ref().is_some_and(|user| {
-                user.state != DirectoryState::Present || (user.account_enabled.is_some() && user.upn_key().is_some())
+                let key = user.upn_key();
+                !key.as_deref().is_some_and(is_reserved)
+                    && (user.state != DirectoryState::Present || (user.account_enabled.is_some() && key.is_some()))
             });
         match wanted {
             Some(wanted) if follows => {

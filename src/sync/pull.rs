@@ -132,7 +132,7 @@ impl Engine {
         pulled.nested = nested;
         pulled.unreadable_groups = unreadable;
         pulled.problems.extend(problems);
-        pulled.problems.extend(self.pull_returned(lease, &pulled.nested).await?);
+        pulled.problems.extend(self.pull_returned(lease).await?);
         if let Err(problem) = roles? {
             pulled.stale = true;
             pulled.problems.push(problem);

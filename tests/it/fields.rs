@@ -392,6 +392,30 @@ async fn a_changed_security_group_judges_everybody_from_the_mirror() {
 }
 
 #[tokio::test]
+async fn whoever_returns_while_nobody_reads_the_group_is_a_member_when_it_counts_again() {
+    let mut world = World::new(vec![open_environment(ENV)]).await;
+    let tenant = world.tenant().clone();
+    let group = tenant.create_group("gate");
+    let ada = licensed(&tenant, "Ada", "Lovelace");
+    tenant.add_member(group, ada);
+    world.sync_completely().await;
+    // The group is listed while she is deleted, is given up, and counts again after her return.
+    tenant.soft_delete(ada);
+    world.configure(|settings| settings.environments[0].0.security_group = Some(group));
+    world.sync_completely().await;
+    world.configure(|settings| settings.environments[0].0.security_group = None);
+    world.sync_completely().await;
+    tenant.restore(ada);
+    world.sync_completely().await;
+    assert!(!row(&world, ada).await.isdisabled);
+    world.configure(|settings| settings.environments[0].0.security_group = Some(group));
+    world.sync_completely().await;
+    assert!(!row(&world, ada).await.isdisabled, "she is a member");
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn environments_have_groups_of_their_own_and_a_new_one_reads_its_own_only() {
     let mut world = World::new(vec![open_environment(ENV)]).await;
     let tenant = world.tenant().clone();

@@ -16,6 +16,7 @@ mod first_sync;
 mod guard;
 mod on_demand;
 mod property;
+mod reference;
 mod scale;
 mod slots;
 mod world;

@@ -156,3 +156,51 @@ async fn a_marked_user_needs_no_licence_but_an_account() {
     assert_eq!(enabled(&world, &users).await, [0]);
     world.end().await;
 }
+
+/// A row that is left alone keeps its name although its user has gone: gate 2 comes first.
+#[tokio::test]
+async fn a_name_that_a_reserved_user_leaves_behind_stays_with_the_row() {
+    let (world, users) = waiting(1).await;
+    let name = world.tenant().user(users[0]).unwrap().user_principal_name;
+    let rename = |id, to: Option<String>| world.tenant().update_user(id, |user| user.user_principal_name = to);
+    rename(users[0], Some("crmoln2@microsoft.com".to_owned()));
+    world.sync_completely().await;
+    world.tenant().soft_delete(users[0]);
+    let heir = licensed(world.tenant(), "Robot", "heir");
+    rename(heir, name.clone());
+    world.sync_completely().await;
+    let left = world.row(ENV, users[0]).await.unwrap();
+    assert_eq!((left.azurestate, left.domainname), (0, name));
+    assert!(world.row(ENV, heir).await.is_none());
+    assert_eq!(
+        world.findings().await.last().unwrap(),
+        &format!("upn_conflict {ENV} {heir}")
+    );
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_name_of_somebody_who_waits_for_a_slot_passes_on_at_once() {
+    let (world, users) = waiting(4).await;
+    let name = |id| world.tenant().user(id).unwrap().user_principal_name.unwrap();
+    let [gone, first, second] = [name(users[1]), name(users[2]), name(users[3])];
+    // One leaves and a newcomer takes the name; two others swap theirs and get the slots in the same run.
+    world.tenant().soft_delete(users[1]);
+    let heir = licensed(world.tenant(), "Robot", "heir");
+    world
+        .tenant()
+        .update_user(heir, |user| user.user_principal_name = Some(gone.clone()));
+    world.tenant().swap_upns(users[2], users[3]);
+    allow(&world, &users[2..]);
+    world.sync_completely().await;
+    assert_eq!(enabled(&world, &users).await, [2, 3]);
+    let rows = world.rows(ENV).await;
+    for (id, name) in [(heir, gone), (users[2], second), (users[3], first)] {
+        assert_eq!(rows[&id].domainname.as_deref(), Some(name.as_str()));
+    }
+    assert_eq!(rows[&users[1]].azurestate, 1);
+    assert!(world.findings().await.is_empty(), "nobody waits any more");
+    world.assert_settled().await;
+    world.end().await;
+}

@@ -49,10 +49,8 @@ impl Loaded {
 
     /// Finds out who can have the name it wants.
     fn settle_names(&mut self) {
-        let id = self.target.id;
         let all: Vec<Case> = self.others.iter().chain([&self.target]).cloned().collect();
-        let has_turn = |case: &Case| case.id == id || !case.wants_slot();
-        let blocked = blocked_names(&all, &self.taken, has_turn, |_| true);
+        let blocked = blocked_names(&all, &self.taken, |_| true);
         for case in self.others.iter_mut().chain([&mut self.target]) {
             case.name_is_taken = blocked.contains(&case.id);
         }
@@ -245,7 +243,7 @@ impl Engine {
 
     /// Whoever gives a name up moves with the one who takes it; everything else about them waits for the cycle.
     fn moves(&self, view: &View<'_>, others: &[Case]) -> Vec<Write> {
-        let planned = others.iter().filter(|case| !case.wants_slot()).filter_map(|case| {
+        let planned = others.iter().filter_map(|case| {
             let verdict = case.judge(self, view, Trigger::Background, self.clock.now());
             let plan = case.plan(view.environment, &verdict, Removals::Collect, self.writer(SYNC_ACTOR));
             Some((case.row.clone(), plan.change?))

@@ -3,8 +3,6 @@
 //! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
 //! when she returns (contract, section 3). So whoever returns is asked for directly.
 
-use std::collections::{BTreeSet, HashMap};
-
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -18,27 +16,18 @@ use crate::sync::{Engine, SyncError};
 const AT_ONCE: usize = 8;
 
 impl Engine {
-    /// Asks for the groups of everybody who came back; `closures` are the groups that are read.
-    pub(super) async fn pull_returned(
-        &self,
-        lease: &Lease,
-        closures: &HashMap<Uuid, Vec<Uuid>>,
-    ) -> Result<Option<Problem>, SyncError> {
-        let result = self.ask_for_returned(lease, closures).await;
+    /// Asks for the groups of everybody who came back. Of groups that no environment counts at present, too: when one
+    /// does again, its changes are followed from where they were left.
+    pub(super) async fn pull_returned(&self, lease: &Lease) -> Result<Option<Problem>, SyncError> {
+        let result = self.ask_for_returned(lease).await;
         Ok(survive("users", result)?.err())
     }
 
-    async fn ask_for_returned(&self, lease: &Lease, closures: &HashMap<Uuid, Vec<Uuid>>) -> Result<(), PullError> {
-        let returned = {
+    async fn ask_for_returned(&self, lease: &Lease) -> Result<(), PullError> {
+        let (returned, read) = {
             let mut db = self.store.read().await?;
-            groups::returned(&mut db).await?
+            (groups::returned(&mut db).await?, groups::followed(&mut db).await?)
         };
-        let read: BTreeSet<Uuid> = closures
-            .iter()
-            .flat_map(|(root, nested)| nested.iter().chain([root]))
-            .copied()
-            .collect();
-        let read: Vec<Uuid> = read.into_iter().collect();
         for users in returned.chunks(AT_ONCE) {
             self.check_cancelled()?;
             let answers = join_all(users.iter().map(async |user| {

@@ -1,0 +1,216 @@
+//! A plain copy of what the tenant holds, as somebody who looks once per cycle can know it.
+//!
+//! Of a user who is deleted only the deletion can be seen: the rest stays as it was last seen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use rollcall::simulator::tenant::{
+    DYNAMICS_365_ADMINISTRATOR, GLOBAL_ADMINISTRATOR, Hold, POWER_PLATFORM_ADMINISTRATOR, Standing, Tenant, User,
+};
+use uuid::Uuid;
+
+use super::licences::{self, Worth};
+
+/// Whether the directory still has the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Present,
+    SoftDeleted(DateTime<Utc>),
+    Gone,
+}
+
+/// One user, with the properties that rules.md section 7 reads. NUL characters are removed, nothing else is changed.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: Uuid,
+    pub presence: Presence,
+    /// None: the application may not read it.
+    pub enabled: Option<bool>,
+    pub is_agent: bool,
+    pub upn: Option<String>,
+    pub display_name: Option<String>,
+    pub given_name: Option<String>,
+    pub surname: Option<String>,
+    pub job_title: Option<String>,
+    pub mail: Option<String>,
+    pub phone: Option<String>,
+    pub mobile: Option<String>,
+    pub street: Option<String>,
+    pub city: Option<String>,
+    pub state: Option<String>,
+    pub postal_code: Option<String>,
+    pub country: Option<String>,
+    /// What the usable plans are worth.
+    pub plans: HashSet<Worth>,
+}
+
+/// The administrator roles of one user that count: active and tenant-wide.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Roles {
+    pub global: bool,
+    pub power_platform: bool,
+    pub dynamics: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    pub members: HashSet<Uuid>,
+    pub owners: HashSet<Uuid>,
+}
+
+/// Everything that was seen of the tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    pub people: BTreeMap<Uuid, Person>,
+    pub groups: HashMap<Uuid, Group>,
+    pub roles: HashMap<Uuid, Roles>,
+    /// A tenant-level Marketing licence.
+    pub marketing: bool,
+}
+
+impl Directory {
+    /// Looks at the tenant as it is now.
+    pub fn look(&mut self, tenant: &Tenant) {
+        for id in (0..tenant.population()).filter_map(|position| tenant.user_id_at(position)) {
+            match tenant.standing(id) {
+                Some(Standing::Live) => {
+                    let user = tenant.user(id).unwrap();
+                    self.people.insert(id, Person::new(user));
+                }
+                Some(Standing::SoftDeleted(at)) => {
+                    if let Some(person) = self.people.get_mut(&id) {
+                        // Graph tells times in whole seconds.
+                        person.presence = Presence::SoftDeleted(at.trunc_subsecs(0));
+                    }
+                }
+                Some(Standing::Purged) | None => {
+                    if let Some(person) = self.people.get_mut(&id) {
+                        person.presence = Presence::Gone;
+                    }
+                }
+            }
+        }
+        self.groups.clear();
+        for id in tenant.group_ids() {
+            let group = Group {
+                members: tenant.members(id).unwrap().into_iter().collect(),
+                owners: tenant.owners(id).unwrap().into_iter().collect(),
+            };
+            self.groups.insert(id, group);
+        }
+        self.look_at_roles(tenant);
+        self.marketing = tenant.skus().iter().any(|sku| {
+            is_usable(&sku.capability_status)
+                && sku
+                    .plans
+                    .iter()
+                    .any(|(plan, ..)| licences::worth(plan) == Some(Worth::Marketing))
+        });
+    }
+
+    /// "Active, tenant-wide (`directoryScopeId` "/") assignments, direct or through a role-assignable group.
+    /// Eligible-only (PIM) assignments do not count." (section 1)
+    fn look_at_roles(&mut self, tenant: &Tenant) {
+        self.roles.clear();
+        for held in tenant.role_assignments() {
+            if held.hold == Hold::Eligible || held.scope != "/" {
+                continue;
+            }
+            let holders: Vec<Uuid> = match self.groups.get(&held.principal) {
+                Some(group) => group.members.iter().copied().collect(),
+                None => vec![held.principal],
+            };
+            for holder in holders {
+                let roles = self.roles.entry(holder).or_default();
+                roles.global |= held.role == GLOBAL_ADMINISTRATOR;
+                roles.power_platform |= held.role == POWER_PLATFORM_ADMINISTRATOR;
+                roles.dynamics |= held.role == DYNAMICS_365_ADMINISTRATOR;
+            }
+        }
+    }
+
+    pub fn roles_of(&self, id: Uuid) -> Roles {
+        self.roles.get(&id).copied().unwrap_or_default()
+    }
+
+    pub fn is_member(&self, group: Uuid, id: Uuid) -> bool {
+        self.groups.get(&group).is_some_and(|group| group.members.contains(&id))
+    }
+
+    pub fn is_owner(&self, group: Uuid, id: Uuid) -> bool {
+        self.groups.get(&group).is_some_and(|group| group.owners.contains(&id))
+    }
+
+    /// Whether the user is in a group within the group, however deep.
+    pub fn is_nested_member(&self, group: Uuid, id: Uuid) -> bool {
+        let mut seen = HashSet::from([group]);
+        let mut next = vec![group];
+        while let Some(at) = next.pop() {
+            for within in self.groups[&at]
+                .members
+                .iter()
+                .filter(|id| self.groups.contains_key(id))
+            {
+                if seen.insert(*within) {
+                    if self.is_member(*within, id) {
+                        return true;
+                    }
+                    next.push(*within);
+                }
+            }
+        }
+        false
+    }
+}
+
+impl Roles {
+    pub fn any(self) -> bool {
+        self.global || self.power_platform || self.dynamics
+    }
+}
+
+impl Person {
+    fn new(user: User) -> Self {
+        Self {
+            id: user.id,
+            presence: Presence::Present,
+            enabled: user.account_enabled,
+            is_agent: user.is_agent,
+            upn: storable(user.user_principal_name),
+            display_name: storable(user.display_name),
+            given_name: storable(user.given_name),
+            surname: storable(user.surname),
+            job_title: storable(user.job_title),
+            mail: storable(user.mail),
+            phone: storable(user.business_phones.into_iter().next()),
+            mobile: storable(user.mobile_phone),
+            street: storable(user.street_address),
+            city: storable(user.city),
+            state: storable(user.state),
+            postal_code: storable(user.postal_code),
+            country: storable(user.country),
+            // "A plan counts only when its capabilityStatus is Enabled or Warning; if one plan appears several
+            // times, any usable entry counts." (section 1)
+            plans: user
+                .plans
+                .iter()
+                .filter(|plan| is_usable(&plan.capability_status))
+                .filter_map(|plan| licences::worth(&plan.plan_id))
+                .collect(),
+        }
+    }
+
+    pub fn is_present(&self) -> bool {
+        self.presence == Presence::Present
+    }
+}
+
+fn is_usable(capability_status: &str) -> bool {
+    capability_status == "Enabled" || capability_status == "Warning"
+}
+
+/// "NUL characters are removed with a finding" (section 7): no column can hold them.
+fn storable(text: Option<String>) -> Option<String> {
+    text.map(|text| text.replace('\0', ""))
+}

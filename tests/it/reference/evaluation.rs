@@ -1,0 +1,580 @@
+//! The reference: who has which row after a cycle, read off rules.md sentence by sentence.
+//!
+//! Slow and plain: everybody is judged in every cycle, from the table before it, the directory and the time. It shares
+//! nothing with the product but the shape of an environment's configuration. Security roles (section 8) are left out.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use rollcall::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
+use rollcall::domain::field::{Field, Policy};
+use rollcall::domain::licence::ViralCountsAs;
+use uuid::Uuid;
+
+use super::directory::{Directory, Person, Presence};
+use super::fields::{Wanted, wanted};
+use super::licences::Worth;
+use super::names::{Goal, Stand, blocked};
+use super::table::{FED, Row};
+
+/// The actor that the sync writes as.
+pub const SYNC: &str = "sync";
+
+/// What one cycle sees.
+pub struct Cycle<'a> {
+    pub directory: &'a Directory,
+    pub now: DateTime<Utc>,
+    /// Whether the run read deletedItems, which tells when somebody was deleted.
+    pub read_deleted_items: bool,
+    pub viral: ViralCountsAs,
+}
+
+/// A row and what the rules remember of it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub row: Row,
+    /// "rows whose last entitlement was the app pass alone" (section 4)
+    pub app_pass_alone: bool,
+    /// When the grace of an app pass that is gone has run out.
+    pub grace_ends: Option<DateTime<Utc>>,
+    /// The sentences that decided, for whoever reads a difference.
+    pub because: Vec<&'static str>,
+}
+
+/// The table of one environment as it has to be.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    /// Rows with an object id, by it.
+    pub bound: BTreeMap<Uuid, Record>,
+    /// Stubs, application users and placeholders, by their key.
+    pub unbound: BTreeMap<Uuid, Row>,
+}
+
+/// Section 2, for one user.
+enum Gates {
+    /// Gates 1 to 6: nothing about the row follows.
+    LeftAlone(&'static str),
+    /// Gate 11: "existing row left"; "'Left' in gate 11 means state and mode; fields and azurestate follow."
+    StateLeft(&'static str),
+    /// Gates 8 to 10 and 15, with the reason code.
+    Refused(&'static str, &'static str),
+    /// The user passes; gates 13 and 14 let through on demand only.
+    Passed { on_demand_only: bool, why: &'static str },
+}
+
+/// Section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entitlement {
+    NonInteractive,
+    Full,
+    Admin,
+    OnDemandOnly,
+    None,
+}
+
+/// What a user's licences and roles are worth in an environment.
+struct Means {
+    full: bool,
+    admin: bool,
+    /// Global or Power Platform administrator.
+    tenant_admin: bool,
+    entitlement: Entitlement,
+    app_pass_alone: bool,
+}
+
+impl Reference {
+    /// The next table. `found` is the table as it was found, looked at for nothing but the keys of new rows and
+    /// the tie in [`blocked`].
+    pub fn next(&self, environment: &Environment, cycle: &Cycle<'_>, found: &BTreeMap<Uuid, Row>) -> Self {
+        let mut next = self.clone();
+        // Gate 1: "environment has no database | skip".
+        if !environment.has_database {
+            return next;
+        }
+        let blocked = self.blocked_names(environment, cycle, found);
+        let keys: HashMap<Uuid, Uuid> = found
+            .values()
+            .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row.systemuserid)))
+            .collect();
+        let mut waiting = Vec::new();
+        for person in cycle.directory.people.values() {
+            let keeps_name = blocked.contains(&person.id);
+            if let Some(before) = self.bound.get(&person.id) {
+                let mut record = before.clone();
+                record.because.clear();
+                if judge_row(environment, cycle, person, keeps_name, &mut record) {
+                    waiting.push(person.id);
+                }
+                next.bound.insert(person.id, record);
+            } else if !keeps_name && is_created(environment, cycle, person) {
+                let key = keys.get(&person.id).copied().unwrap_or(Uuid::nil());
+                next.bound
+                    .insert(person.id, new_record(environment, cycle, person, key));
+            }
+        }
+        next.fill_slots(environment, waiting);
+        for (id, record) in &mut next.bound {
+            let Some(before) = self.bound.get(id) else { continue };
+            // "An unchanged row is never rewritten: `modifiedon` moves only when a value does." (section 4)
+            if record.row != before.row {
+                record.row.modifiedon = cycle.now;
+                SYNC.clone_into(&mut record.row.modifiedby);
+            }
+        }
+        next
+    }
+
+    /// "Enables that need one of the seven non-interactive slots come after the run's removals, oldest `createdon`
+    /// first, then `systemuserid`." (section 4)
+    fn fill_slots(&mut self, environment: &Environment, mut waiting: Vec<Uuid>) {
+        // "only enabled ones count" (section 6)
+        let enabled = |row: &&Row| row.is_non_interactive() && !row.isdisabled;
+        let bound = self.bound.values().map(|record| &record.row).filter(enabled).count();
+        let mut taken = bound + self.unbound.values().filter(enabled).count();
+        waiting.sort_by_key(|id| (self.bound[id].row.createdon, self.bound[id].row.systemuserid));
+        for id in waiting {
+            let record = self.bound.get_mut(&id).unwrap();
+            if taken < environment.non_interactive_cap as usize {
+                enable(&mut record.row);
+                record
+                    .because
+                    .push("4: non_interactive, disabled row, background: enable if the cap allows");
+                taken += 1;
+            } else {
+                record.row.disabledreason = Some("non_interactive_cap".to_owned());
+                record
+                    .because
+                    .push("4: disabledreason: held by the cap → non_interactive_cap");
+            }
+        }
+    }
+
+    fn blocked_names(
+        &self,
+        environment: &Environment,
+        cycle: &Cycle<'_>,
+        found: &BTreeMap<Uuid, Row>,
+    ) -> HashSet<Uuid> {
+        let mut stands = HashMap::new();
+        for person in cycle.directory.people.values() {
+            let wish = || Goal::Have(person.upn.as_ref().unwrap().to_lowercase());
+            let stand = match self.bound.get(&person.id) {
+                Some(record) => Stand {
+                    holds: record.row.held_name(),
+                    goal: match gates(environment, cycle, person, Some(&record.row)) {
+                        Gates::LeftAlone(_) => Goal::Keep,
+                        _ if person.is_present() => wish(),
+                        _ => Goal::LetGo,
+                    },
+                },
+                None if is_created(environment, cycle, person) => Stand {
+                    holds: None,
+                    goal: wish(),
+                },
+                None => continue,
+            };
+            stands.insert(person.id, stand);
+        }
+        let kept = self.unbound.values().filter_map(Row::held_name).collect();
+        let found = found
+            .values()
+            .filter_map(|row| Some((row.held_name()?, row.azureactivedirectoryobjectid?)))
+            .collect();
+        blocked(&stands, &kept, &found)
+    }
+}
+
+/// Section 2, in its order, for the background.
+fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>) -> Gates {
+    let is_reserved = person.upn.as_ref().is_some_and(|upn| {
+        let reserved = ["crmoln@microsoft.com", "crmoln2@microsoft.com", "system", "integration"];
+        reserved.contains(&upn.to_lowercase().as_str())
+    });
+    if is_reserved {
+        return Gates::LeftAlone("gate 2: reserved identity: never touched");
+    }
+    if row.is_some_and(|row| row.applicationid.is_some()) {
+        return Gates::LeftAlone("gate 3: row is an application user: left alone");
+    }
+    if row.is_some_and(|row| row.isstub) {
+        return Gates::LeftAlone("gate 4: row is a stub: left alone");
+    }
+    if row.is_some_and(|row| row.deletedstate != 0) {
+        return Gates::LeftAlone("gate 5: row is soft-deleted in the store: left alone");
+    }
+    // Of a user who is deleted nobody can read `accountEnabled`: the deletion itself is the answer.
+    if person.is_present() && person.enabled.is_none() {
+        return Gates::LeftAlone("gate 6: `accountEnabled` unknown: left alone, no disable");
+    }
+    if person.is_present() && person.upn.as_ref().is_none_or(|upn| upn.trim().is_empty()) {
+        return Gates::LeftAlone("2: a directory user without a UPN ... is skipped with a finding");
+    }
+    match person.presence {
+        Presence::Gone => return Gates::Refused("directory_deleted", "gate 8: directory user gone"),
+        Presence::SoftDeleted(_) => {
+            return Gates::Refused("directory_soft_deleted", "gate 9: directory user soft-deleted");
+        }
+        Presence::Present => {}
+    }
+    if person.enabled == Some(false) {
+        return Gates::Refused(
+            "directory_account_disabled",
+            "gate 10: `accountEnabled` is false (admins and non-interactive users too)",
+        );
+    }
+    if environment.kind == Kind::Developer && environment.creator != Some(person.id) {
+        return Gates::StateLeft("gate 11: developer environment and not its creator: existing row left");
+    }
+    security_group(environment, cycle, person)
+}
+
+/// Gates 12 to 15.
+fn security_group(environment: &Environment, cycle: &Cycle<'_>, person: &Person) -> Gates {
+    let passed = |why| Gates::Passed {
+        on_demand_only: false,
+        why,
+    };
+    let on_demand = |why| Gates::Passed {
+        on_demand_only: true,
+        why,
+    };
+    let Some(group) = environment.security_group else {
+        return passed("gate 12: no group is set");
+    };
+    let roles = cycle.directory.roles_of(person.id);
+    if roles.global || roles.power_platform {
+        return passed("gate 12: group set, and Global or Power Platform admin: pass");
+    }
+    if cycle.directory.is_member(group, person.id) {
+        return passed("gate 12: group set, and direct member: pass");
+    }
+    let nesting = environment.group_nesting;
+    let nested = nesting != GroupNesting::Ignore && cycle.directory.is_nested_member(group, person.id);
+    if nested && nesting == GroupNesting::Full {
+        return passed("2: under `full` nesting, nested counts as member before ownership is looked at");
+    }
+    if cycle.directory.is_owner(group, person.id) {
+        return on_demand("gate 13: group set, owner only: pass as `on_demand_only`");
+    }
+    if nested {
+        return on_demand("gate 14: nested member only, group_nesting = on_demand: pass as `on_demand_only`");
+    }
+    Gates::Refused("not_in_security_group", "gate 15: group set, none of these")
+}
+
+/// Section 3: "the first that fits".
+fn means(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>, gates: &Gates) -> Means {
+    let viral = person.plans.contains(&Worth::Viral);
+    let full = person.plans.contains(&Worth::Full) || (viral && cycle.viral == ViralCountsAs::Full);
+    let free = person.plans.contains(&Worth::FreeM365) || (viral && cycle.viral == ViralCountsAs::FreeM365);
+    let roles = cycle.directory.roles_of(person.id);
+    let app_passes = environment.app_pass_capacity > 0;
+    let others = free || cycle.directory.marketing || environment.pay_as_you_go;
+    let entitlement = if row.is_some_and(Row::is_non_interactive) {
+        Entitlement::NonInteractive
+    } else if full {
+        Entitlement::Full
+    } else if roles.any() {
+        Entitlement::Admin
+    } else if others || app_passes {
+        Entitlement::OnDemandOnly
+    } else {
+        Entitlement::None
+    };
+    // "Gates 13 and 14 turn `full` and `admin` into `on_demand_only` but keep the access mode of section 5."
+    let by_gate = matches!(
+        gates,
+        Gates::Passed {
+            on_demand_only: true,
+            ..
+        }
+    ) && matches!(entitlement, Entitlement::Full | Entitlement::Admin);
+    Means {
+        full,
+        admin: roles.any(),
+        tenant_admin: roles.global || roles.power_platform,
+        entitlement: if by_gate {
+            Entitlement::OnDemandOnly
+        } else {
+            entitlement
+        },
+        app_pass_alone: entitlement == Entitlement::OnDemandOnly && !others,
+    }
+}
+
+/// Whether the background makes a row for somebody without one: section 4, second column.
+fn is_created(environment: &Environment, cycle: &Cycle<'_>, person: &Person) -> bool {
+    let gates = gates(environment, cycle, person, None);
+    if !matches!(gates, Gates::Passed { .. }) {
+        return false;
+    }
+    // "AI agent users are never created by background" (section 2)
+    if person.is_agent {
+        return false;
+    }
+    // "`trial`: background never creates"; "`teams`: background never creates"
+    if matches!(environment.kind, Kind::Trial | Kind::Teams) {
+        return false;
+    }
+    // "Background creates only for `full` and `admin`"
+    let entitlement = means(environment, cycle, person, None, &gates).entitlement;
+    matches!(entitlement, Entitlement::Full | Entitlement::Admin)
+}
+
+fn new_record(environment: &Environment, cycle: &Cycle<'_>, person: &Person, key: Uuid) -> Record {
+    let gates = gates(environment, cycle, person, None);
+    let means = means(environment, cycle, person, None, &gates);
+    let mut row = Row::new(key, SYNC, cycle.now);
+    row.azureactivedirectoryobjectid = Some(person.id);
+    // "`issyncwithdirectory` (true for rows bound to an object id)" (section 7)
+    row.issyncwithdirectory = true;
+    row.islicensed = means.full;
+    for column in FED {
+        if policy(environment, column) != Policy::Never {
+            *row.text(column) = match wanted(person, column) {
+                Wanted::Value(value) | Wanted::KeepElse(value) => value,
+            };
+        }
+    }
+    set_access_mode(environment, &means, &mut row);
+    Record {
+        row,
+        app_pass_alone: false,
+        grace_ends: None,
+        because: vec!["4: no row, background: full or admin: create"],
+    }
+}
+
+/// Judges an existing row; true if it is to be enabled as soon as a non-interactive slot is free.
+fn judge_row(
+    environment: &Environment,
+    cycle: &Cycle<'_>,
+    person: &Person,
+    keeps_name: bool,
+    record: &mut Record,
+) -> bool {
+    let gates = gates(environment, cycle, person, Some(&record.row));
+    if let Gates::LeftAlone(why) = gates {
+        record.because.push(why);
+        return false;
+    }
+    let means = means(environment, cycle, person, Some(&record.row), &gates);
+    let was_live = record.row.azurestate == 0;
+    follow_fields(environment, person, keeps_name, record);
+    // "kept up to date on disabled rows too" (section 7)
+    record.row.islicensed = means.full;
+    follow_presence(cycle, person, keeps_name, record);
+    let alone = record.app_pass_alone;
+    record.app_pass_alone = match means.entitlement {
+        Entitlement::None => alone,
+        _ => means.app_pass_alone,
+    };
+    if means.entitlement != Entitlement::None {
+        record.grace_ends = None;
+    }
+    if person.is_present() && keeps_name && !was_live {
+        // "A restored user whose UPN was reused stays disabled with azurestate 1 until the conflict ends."
+        set_reason(&mut record.row, "upn_conflict");
+        record
+            .because
+            .push("2: a restored user whose UPN was reused stays disabled with azurestate 1");
+        return false;
+    }
+    match gates {
+        Gates::LeftAlone(_) => false,
+        Gates::StateLeft(why) => {
+            record.because.push(why);
+            if means.entitlement == Entitlement::None {
+                is_in_grace(environment, cycle, record);
+            }
+            false
+        }
+        Gates::Refused(reason, why) => {
+            record.because.push(why);
+            disable(record, reason);
+            false
+        }
+        Gates::Passed { why, .. } => {
+            record.because.push(why);
+            conclude(environment, cycle, &means, record)
+        }
+    }
+}
+
+/// Section 4 for a row whose user passes every gate.
+fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, record: &mut Record) -> bool {
+    if !record.row.isdisabled {
+        if means.entitlement != Entitlement::None {
+            record.because.push("4: enabled row: keep");
+            set_access_mode(environment, means, &mut record.row);
+        } else if !record.app_pass_alone {
+            record.because.push("4: none, enabled row: disable `unlicensed`");
+            disable(record, "unlicensed");
+        } else if is_in_grace(environment, cycle, record) {
+            record
+                .because
+                .push("4: app pass gone: stay enabled until the grace has run out");
+            set_access_mode(environment, means, &mut record.row);
+        } else {
+            record
+                .because
+                .push("4: app pass gone and the grace over: disabled `app_pass_exhausted`");
+            disable(record, "app_pass_exhausted");
+        }
+        return false;
+    }
+    record.grace_ends = None;
+    if means.entitlement == Entitlement::None {
+        // "then are disabled `app_pass_exhausted`, and keep that reason while only the licence fails"
+        if record.row.disabledreason.as_deref() != Some("app_pass_exhausted") {
+            set_reason(&mut record.row, "unlicensed");
+        }
+        record.because.push("4: none, disabled row, background: leave");
+        return false;
+    }
+    if record.row.onhold {
+        record.because.push("4: a hold: no trigger enables it");
+        return false;
+    }
+    if record.row.disabled_by.as_deref() != Some(SYNC) {
+        record
+            .because
+            .push("4: a row disabled by hand is left alone by background");
+        return false;
+    }
+    match means.entitlement {
+        Entitlement::OnDemandOnly => {
+            set_reason(&mut record.row, "on_demand_only");
+            record.because.push("4: now entitled on demand only → `on_demand_only`");
+            false
+        }
+        Entitlement::NonInteractive => true,
+        _ => {
+            enable(&mut record.row);
+            set_access_mode(environment, means, &mut record.row);
+            record
+                .because
+                .push("4: full or admin, disabled row, background: enable if the sync disabled it");
+            false
+        }
+    }
+}
+
+/// Whether the grace of an app pass that is gone still lasts. It begins when a run first finds it gone.
+fn is_in_grace(environment: &Environment, cycle: &Cycle<'_>, record: &mut Record) -> bool {
+    if !record.app_pass_alone || record.row.isdisabled || environment.app_pass_lapse == AppPassLapse::Keep {
+        // "`app_pass_lapse = "keep"` leaves them until another entitlement has decided."
+        return true;
+    }
+    let grace = chrono::Duration::from_std(environment.app_pass_grace).unwrap();
+    cycle.now < *record.grace_ends.get_or_insert(cycle.now + grace)
+}
+
+/// "Fields are synced on every row whose directory user is present, enabled or disabled; a row whose directory user is
+/// soft-deleted or gone keeps its last values." (section 7)
+fn follow_fields(environment: &Environment, person: &Person, keeps_name: bool, record: &mut Record) {
+    if !person.is_present() {
+        return;
+    }
+    for column in FED {
+        let owned = record.row.customer_owned.iter().any(|owned| owned == column);
+        let writes = match policy(environment, column) {
+            Policy::Always => true,
+            // "written when the row is created, never by sync after"
+            Policy::OnCreate | Policy::Never => false,
+            // "sync follows the directory until anyone but the sync changes the column ... then never again"
+            Policy::UntilEdited => !owned,
+        };
+        // Gate 7: "the row keeps its old `domainname` ... the other fields proceed"
+        let stays = column == "domainname" && keeps_name;
+        if let (true, false, Wanted::Value(value)) = (writes, stays, wanted(person, column)) {
+            *record.row.text(column) = value;
+        }
+    }
+}
+
+/// `azurestate` and `azuredeletedon`.
+fn follow_presence(cycle: &Cycle<'_>, person: &Person, keeps_name: bool, record: &mut Record) {
+    let row = &mut record.row;
+    let deleted = match person.presence {
+        Presence::Present if keeps_name && row.azurestate != 0 => return,
+        Presence::Present => {
+            row.azurestate = 0;
+            // "null again on restore"
+            row.azuredeletedon = None;
+            return;
+        }
+        Presence::SoftDeleted(at) if cycle.read_deleted_items => {
+            row.azurestate = 1;
+            at
+        }
+        Presence::SoftDeleted(_) => {
+            row.azurestate = 1;
+            cycle.now
+        }
+        Presence::Gone => {
+            row.azurestate = 2;
+            cycle.now
+        }
+    };
+    // "the deletion time from deletedItems if read in that run, else the run's time, never rewritten"
+    row.azuredeletedon.get_or_insert(deleted);
+}
+
+/// Section 5: "`accessmode` and `setupuser` change only on rows that end the evaluation enabled."
+fn set_access_mode(environment: &Environment, means: &Means, row: &mut Row) {
+    // "Read in this order: set by a person, or 2–5; Global or Power Platform admin in `teams` (0, setupuser false);
+    // unlicensed admin (1, setupuser true); else 0 (setupuser false)."
+    if row.accessmode_origin == "customer" || row.accessmode >= 2 {
+        return;
+    }
+    let in_teams = environment.kind == Kind::Teams && means.tenant_admin;
+    let is_administrative = means.admin && !means.full && !in_teams;
+    row.accessmode = i16::from(is_administrative);
+    row.setupuser = is_administrative;
+}
+
+fn enable(row: &mut Row) {
+    row.isdisabled = false;
+    row.disabledreason = None;
+    row.disabled_by = None;
+}
+
+fn disable(record: &mut Record, reason: &str) {
+    if record.row.isdisabled {
+        set_reason(&mut record.row, reason);
+    } else {
+        record.row.isdisabled = true;
+        record.row.disabledreason = Some(reason.to_owned());
+        record.row.disabled_by = Some(SYNC.to_owned());
+    }
+    record.grace_ends = None;
+}
+
+/// "`disabledreason` of a row that the sync disabled follows the present primary reason ... A row disabled by hand
+/// keeps its reason." (section 4)
+fn set_reason(row: &mut Row, reason: &str) {
+    if row.isdisabled && row.disabled_by.as_deref() == Some(SYNC) {
+        row.disabledreason = Some(reason.to_owned());
+    }
+}
+
+/// The policy of a column.
+pub fn policy(environment: &Environment, column: &str) -> Policy {
+    environment.policies.of(column.parse::<Field>().unwrap())
+}
+
+/// What the rules say of a column.
+pub fn sentence(column: &str) -> &'static str {
+    match column {
+        "domainname" => "7: userPrincipalName, always; gate 7: the row keeps its old domainname while the new is taken",
+        "accessmode" | "accessmode_origin" | "setupuser" => "5: access mode",
+        "isdisabled" | "disabledreason" | "disabled_by" => "4: outcome; disabledreason follows the primary reason",
+        "islicensed" => "7: a usable full plan, viral included while it counts as full",
+        "azurestate" => "7: 0 exists, 1 soft-deleted, 2 gone",
+        "azuredeletedon" => "7: deletion time from deletedItems if read in that run, else the run's, never rewritten",
+        "customer_owned" => "7: until_edited: until anyone but the sync changes the column",
+        "modifiedon" | "modifiedby" => "4: an unchanged row is never rewritten",
+        _ => "7: fields by their policy",
+    }
+}
