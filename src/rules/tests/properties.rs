@@ -1,4 +1,4 @@
-//! What holds for every user in every environment; `crate::plan` draws from the same situations.
+//! What holds for every user in every environment; the properties of plans draw from the same situations.
 
 use std::sync::LazyLock;
 
