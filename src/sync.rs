@@ -47,6 +47,8 @@ pub struct Settings {
     pub hold_expiry: Duration,
     /// How often everyone is judged anew.
     pub full_interval: Duration,
+    /// How old the directory data may be that an access is judged by.
+    pub access_freshness: Duration,
 }
 
 impl Settings {
@@ -73,6 +75,8 @@ pub struct Engine {
     pub settings: Arc<Settings>,
     /// Ends every wait.
     pub cancel: CancellationToken,
+    /// What is remembered between requests.
+    pub desk: Arc<on_demand::Desk>,
 }
 
 /// Why a run ended without a report.

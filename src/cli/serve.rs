@@ -16,7 +16,9 @@ use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{self, Watched};
+use crate::http::auth::Auth;
+use crate::http::health::{self, Watched};
+use crate::http::{self, api};
 use crate::store::Store;
 use crate::sync::cycle::chain;
 use crate::sync::schedule::{Configured, Schedule};
@@ -72,18 +74,29 @@ pub async fn serve(
         clock: Clock::system(),
         metrics: metrics.clone(),
     };
-    let mut listeners = vec![bind(config.http.listen, "http.listen").await?];
-    if let Some(address) = config.http.metrics_listen {
-        listeners.push(bind(address, "http.metrics_listen").await?);
-    }
+    let listener = bind(config.http.listen, "http.listen").await?;
+    let open = match config.http.metrics_listen {
+        Some(address) => Some(bind(address, "http.metrics_listen").await?),
+        None => None,
+    };
     let (sender, configured) = watch::channel(Arc::new(configure(&config, store.clone(), cancel.clone())?));
     let schedule = Schedule {
         holder: wire::holder(),
         configured,
     };
     let mut tasks = tokio::task::JoinSet::new();
-    for listener in listeners {
-        let (router, cancel) = (http::health(watched.clone()), cancel.clone());
+    let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
+    let api = api::router(api::Api {
+        configured: schedule.configured.clone(),
+        auth: Arc::new(Auth::default()),
+    });
+    let served = match open {
+        // Health stays beside the API, for whoever balances its load.
+        Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
+        None => vec![(listener, api.merge(health).merge(measured))],
+    };
+    for (listener, router) in served {
+        let cancel = cancel.clone();
         tasks.spawn(async move {
             if let Err(failure) = http::serve(listener, router, cancel).await {
                 error!(error = %chain(&failure), "HTTP has failed");

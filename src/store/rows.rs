@@ -116,6 +116,21 @@ pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uui
     .await?)
 }
 
+/// The enabled row of a directory user, unless the user has to be judged again.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_settled(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2 and not isdisabled
+           and not exists (select from rollcall.pending where environment = $1 and object_id = $2)",
+        environment,
+        id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// One row by its key.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
 mod by_hand;
+mod desk;
 mod edit;
 mod judge;
 mod kinds;
@@ -15,7 +16,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use edit::Ownership;
+pub use desk::Desk;
+pub use edit::{Ownership, ownership};
+pub(super) use look_up::Fresh;
 
 use super::case::View;
 use super::cycle::view;
@@ -41,7 +44,7 @@ pub struct Ask<'a> {
 }
 
 /// What became of the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It was made.
@@ -80,7 +83,7 @@ impl Effect {
 }
 
 /// The answer to a request that was not refused.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
     /// What became of the row.
     pub outcome: Effect,
@@ -92,7 +95,7 @@ pub struct Answer {
 }
 
 /// Why a request was refused. Nothing was written, except that a verdict may have disabled the row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The reason code.
     pub code: Code,
@@ -124,7 +127,10 @@ impl Refusal {
     /// The refusal as a problem document (RFC 9457).
     #[must_use]
     pub fn problem(&self) -> Value {
-        let checks = self.verdict.as_ref().map_or(&[][..], |verdict| verdict.checks());
+        let checks = self
+            .verdict
+            .as_ref()
+            .map_or(&[][..], |verdict| verdict.checks.as_slice());
         json!({
             "type": "about:blank",
             "title": self.code.sentence(),

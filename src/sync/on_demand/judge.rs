@@ -1,9 +1,11 @@
 //! One user, judged now: the evaluation of the cycle with another trigger, applied at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::desk::Admitted;
 use super::look_up::Fresh;
 use super::{Answer, Ask, Effect, Refusal, Ruled, reports_only};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
@@ -71,7 +73,23 @@ impl Engine {
     /// # Errors
     /// [`SyncError::Refused`] with the verdict, or when the database fails.
     pub async fn access(&self, ask: Ask<'_>, client: Client) -> Result<Answer, SyncError> {
-        self.judge_now(ask, Trigger::Access(client), &First::Nothing).await
+        let trigger = Trigger::Access(client);
+        let now = self.clock.now();
+        let freshness = self.settings.access_freshness;
+        if let Some(admitted) = self.desk.admitted(ask, trigger, now, freshness) {
+            let mut db = self.store.read().await?;
+            let row = rows::find_settled(&mut db, ask.environment, admitted.object_id).await?;
+            if let Some(row) = row.filter(|row| row.modifiedon == admitted.modifiedon) {
+                return Ok(Answer {
+                    outcome: Effect::Unchanged,
+                    user: Some(row),
+                    verdict: Some((*admitted.verdict).clone()),
+                });
+            }
+        }
+        self.desk
+            .share(ask, trigger, self.judge_now(ask, trigger, &First::Nothing))
+            .await
     }
 
     /// An administrator or a script adds a user; an existing one is synchronised.
@@ -79,7 +97,9 @@ impl Engine {
     /// # Errors
     /// As [`Self::access`].
     pub async fn add(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Answer, SyncError> {
-        self.judge_now(ask, trigger, &First::Nothing).await
+        self.desk
+            .share(ask, trigger, self.judge_now(ask, trigger, &First::Nothing))
+            .await
     }
 
     /// Synchronises an existing row now, which may disable it.
@@ -98,16 +118,47 @@ impl Engine {
     /// Looks somebody up, judges and applies.
     pub(super) async fn judge_now(&self, ask: Ask<'_>, trigger: Trigger, first: &First) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        let fresh = if environment.has_database {
-            self.look_up(ask.environment, ask.user).await?
-        } else {
-            Fresh::Nobody
-        };
+        let fresh = self.look_for(environment, ask, trigger).await?;
         let view = self.present_view(environment).await?;
         let judged = self
             .retry(|| self.try_judge(&view, ask, trigger, &fresh, first))
             .await??;
-        answer(trigger, judged, &fresh, *first != First::Nothing)
+        let answer = answer(trigger, judged, &fresh, *first != First::Nothing)?;
+        if let (
+            Answer {
+                outcome: Effect::Unchanged,
+                user: Some(row),
+                verdict: Some(verdict),
+            },
+            Trigger::Access(_),
+        ) = (&answer, trigger)
+            && let Some(object_id) = row.azureactivedirectoryobjectid
+        {
+            let admitted = Admitted {
+                object_id,
+                modifiedon: row.modifiedon,
+                verdict: Arc::new(verdict.clone()),
+            };
+            self.desk.remember_admitted(ask, trigger, self.clock.now(), admitted);
+        }
+        Ok(answer)
+    }
+
+    /// What the directory says: an access may do with what it said a moment ago, everything else asks.
+    async fn look_for(&self, environment: &Environment, ask: Ask<'_>, trigger: Trigger) -> Result<Fresh, SyncError> {
+        if !environment.has_database {
+            return Ok(Fresh::Nobody);
+        }
+        let Ask { environment, user, .. } = ask;
+        let now = self.clock.now();
+        if matches!(trigger, Trigger::Access(_))
+            && let Some(fresh) = self.desk.look(environment, user, now, self.settings.access_freshness)
+        {
+            return Ok(fresh);
+        }
+        let fresh = self.look_up(environment, user).await?;
+        self.desk.remember_look(environment, user, now, &fresh);
+        Ok(fresh)
     }
 
     async fn try_judge(

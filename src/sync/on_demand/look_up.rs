@@ -14,8 +14,8 @@ use crate::sync::pull::describe;
 use crate::sync::{Engine, SyncError};
 
 /// What the directory says of somebody right now.
-#[derive(Debug)]
-pub(super) enum Fresh {
+#[derive(Clone, Debug)]
+pub(in crate::sync) enum Fresh {
     /// The mirror knows this user as the directory does.
     User(Uuid),
     /// A row that no directory user belongs to.
@@ -28,7 +28,7 @@ pub(super) enum Fresh {
 
 impl Engine {
     /// Asks the directory for a user named by object id, user principal name or row id.
-    pub(super) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, SyncError> {
+    pub(in crate::sync) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, SyncError> {
         let graph = self.graph.for_someone_waiting();
         let by_row = match Uuid::parse_str(user) {
             Ok(id) => {
