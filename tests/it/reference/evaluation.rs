@@ -24,8 +24,6 @@ pub const SYNC: &str = "sync";
 pub struct Cycle<'a> {
     pub directory: &'a Directory,
     pub now: DateTime<Utc>,
-    /// Whether the run read deletedItems, which tells when somebody was deleted.
-    pub read_deleted_items: bool,
     pub viral: ViralCountsAs,
 }
 
@@ -211,7 +209,7 @@ fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Opt
     }
     match person.presence {
         Presence::Gone => return Gates::Refused("directory_deleted", "gate 8: directory user gone"),
-        Presence::SoftDeleted(_) => {
+        Presence::SoftDeleted => {
             return Gates::Refused("directory_soft_deleted", "gate 9: directory user soft-deleted");
         }
         Presence::Present => {}
@@ -433,6 +431,7 @@ fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, record:
         return false;
     }
     if record.row.onhold {
+        // Held by a person, disabled by the sync before that: the rules do not say that the reason becomes `on_hold`.
         record.because.push("4: a hold: no trigger enables it");
         return false;
     }
@@ -496,7 +495,7 @@ fn follow_fields(environment: &Environment, person: &Person, keeps_name: bool, r
 /// `azurestate` and `azuredeletedon`.
 fn follow_presence(cycle: &Cycle<'_>, person: &Person, keeps_name: bool, record: &mut Record) {
     let row = &mut record.row;
-    let deleted = match person.presence {
+    match person.presence {
         Presence::Present if keeps_name && row.azurestate != 0 => return,
         Presence::Present => {
             row.azurestate = 0;
@@ -504,21 +503,12 @@ fn follow_presence(cycle: &Cycle<'_>, person: &Person, keeps_name: bool, record:
             row.azuredeletedon = None;
             return;
         }
-        Presence::SoftDeleted(at) if cycle.read_deleted_items => {
-            row.azurestate = 1;
-            at
-        }
-        Presence::SoftDeleted(_) => {
-            row.azurestate = 1;
-            cycle.now
-        }
-        Presence::Gone => {
-            row.azurestate = 2;
-            cycle.now
-        }
-    };
-    // "the deletion time from deletedItems if read in that run, else the run's time, never rewritten"
-    row.azuredeletedon.get_or_insert(deleted);
+        Presence::SoftDeleted => row.azurestate = 1,
+        Presence::Gone => row.azurestate = 2,
+    }
+    // "the deletion time from deletedItems if read in that run, else the run's time, never rewritten". Where the row
+    // could not be written in that run, what it read still counts.
+    row.azuredeletedon.get_or_insert(person.deleted_at.unwrap_or(cycle.now));
 }
 
 /// Section 5: "`accessmode` and `setupuser` change only on rows that end the evaluation enabled."
