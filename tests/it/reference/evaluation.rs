@@ -71,6 +71,7 @@ enum Entitlement {
 }
 
 /// What a user's licences and roles are worth in an environment.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Means {
     full: bool,
     admin: bool,
