@@ -63,7 +63,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
                 let detail = text
                     .rsplit_once("query string: ")
                     .map_or(text.as_str(), |(_, detail)| detail);
-                let field = detail.split([':', '`']).nth(usize::from(detail.contains('`')));
+                let quoted = || detail.split('`').nth(1);
+                let path = detail.split(": ").next().filter(|path| !path.contains(' '));
+                let field = path.or_else(quoted);
                 Problem::bad_input(field.unwrap_or("query"), detail)
             })
     }
