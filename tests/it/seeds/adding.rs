@@ -2,13 +2,12 @@
 
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::rules::{Client, Trigger};
-use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{POWER_PLATFORM_ADMINISTRATOR, Profile, User};
 use uuid::Uuid;
 
 use super::{ENV, GROUP, access, add, ask, disabled, employee, stage};
 use crate::on_demand::said;
-use crate::world::{NO_LIMITS, World, guarded_environment, licensed, open_environment};
+use crate::world::{World, guarded_environment, licensed, open_environment};
 
 /// Each of three users asks in a way of their own: all are let in, or refused, alike.
 async fn asked_for(world: &World, environment: &str, users: [Uuid; 3]) -> [String; 3] {
@@ -64,7 +63,11 @@ async fn without_a_database_nobody_is_added_by_the_cycle_or_by_asking() {
 
 #[tokio::test]
 async fn a_tenant_wide_marketing_licence_lets_people_in_on_demand_only() {
-    let world = World::with(vec![open_environment(ENV)], SimulatorSettings::default(), NO_LIMITS).await;
+    let world = stage(vec![open_environment(ENV)]).await;
+    let mut skus = world.tenant().skus();
+    let (id, name) = ("a3a4fa10-5092-401a-af30-0462a95a7ac8", "DYN365_MARKETING_APP");
+    skus[0].plans.push((id.to_owned(), name.to_owned(), true));
+    world.tenant().set_skus(skus);
     let users = ["A", "B", "C"].map(|name| employee(&world, name, "None", Profile::Unlicensed));
     let report = world.sync_completely().await;
     assert_eq!(report.environments[0].skipped.get("on_demand_only"), Some(&3));

@@ -19,6 +19,13 @@ async fn give_mode(world: &World, user: Uuid, number: i16) -> String {
     said(&world.engine.edit(ask(ENV, &user.to_string()), &mode(number)).await)
 }
 
+/// Lets the service look applications up.
+fn allow_applications(world: &World) {
+    world.simulator.configure(|settings| {
+        settings.permissions.insert("Application.Read.All".to_owned());
+    });
+}
+
 #[tokio::test]
 async fn a_licensed_user_begins_in_read_write_and_the_mode_that_a_person_sets_stays() {
     let world = stage(vec![open_environment(ENV)]).await;
@@ -103,9 +110,7 @@ async fn application_users_are_enabled_from_the_start_and_take_none_of_the_slots
         ..open_environment(ENV)
     };
     let world = stage(vec![environment]).await;
-    world
-        .simulator
-        .configure(|settings| drop(settings.permissions.insert("Application.Read.All".to_owned())));
+    allow_applications(&world);
     let robot = licensed(world.tenant(), "Robot", "One");
     world.sync_completely().await;
     assert_eq!(give_mode(&world, robot, 4).await, "updated");
@@ -131,9 +136,7 @@ async fn application_users_are_enabled_from_the_start_and_take_none_of_the_slots
 #[tokio::test]
 async fn an_application_user_is_disabled_and_enabled_by_a_person_and_never_by_the_cycle() {
     let world = stage(vec![open_environment(ENV)]).await;
-    world
-        .simulator
-        .configure(|settings| drop(settings.permissions.insert("Application.Read.All".to_owned())));
+    allow_applications(&world);
     let (_, application) = world.tenant().add_service_principal("Connector");
     world.sync_completely().await;
     let made = world.engine.application(ask(ENV, "connector"), application).await;
@@ -245,6 +248,30 @@ async fn a_stub_and_a_user_of_the_same_name_never_make_two_rows() {
     let late = super::ask(ENV, "bob.builder@contoso.example");
     assert_eq!(said(&world.engine.stub(late, None).await), "upn_conflict");
     assert_eq!(disabled(&world, bob).await, None);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn nothing_but_a_data_import_makes_a_stub() {
+    let world = stage(vec![open_environment(ENV)]).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    let bob = licensed(world.tenant(), "Bob", "Builder");
+    assert_eq!(add(&world, bob, Trigger::AdminAdd).await, "created");
+    let user = ada.to_string();
+    let to_stub = Map::from_iter([("isstub".to_owned(), json!(true))]);
+    let refused = world.engine.edit(ask(ENV, &user), &to_stub).await;
+    assert_eq!(said(&refused), "field_not_editable");
+    let unknown = world
+        .engine
+        .add(ask(ENV, "old.carol@contoso.example"), Trigger::Api)
+        .await;
+    assert_eq!(said(&unknown), "user_not_found", "asking leaves no placeholder behind");
+    let stubs = "select count(*) from rollcall.system_user where isstub";
+    assert_eq!(world.number(stubs).await, 0);
+    let made = world.engine.stub(ask(ENV, "old.carol@contoso.example"), None).await;
+    assert_eq!(said(&made), "created");
+    assert_eq!(world.number(stubs).await, 1);
     world.end().await;
 }
 
