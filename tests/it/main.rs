@@ -18,5 +18,6 @@ mod on_demand;
 mod property;
 mod reference;
 mod scale;
+mod seeds;
 mod slots;
 mod world;
