@@ -45,6 +45,33 @@ pub fn print(explanation: &Explanation) {
         explanation.environment.name
     );
     println!("  {}\n", sentence(&explanation.verdict, explanation.row.is_some()));
+    print_facts(explanation);
+    print_checks(explanation);
+    println!("\nWhat each trigger would do:");
+    let rows: Vec<Vec<String>> = explanation
+        .triggers
+        .iter()
+        .map(|(trigger, verdict)| {
+            vec![
+                trigger.as_str().to_owned(),
+                verdict.outcome.as_str().to_owned(),
+                or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
+            ]
+        })
+        .collect();
+    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
+    if let Some(last) = explanation.history.first() {
+        println!(
+            "\nLast change: {} by {} at {}",
+            last.operation,
+            last.actor,
+            last.at.format("%Y-%m-%d %H:%M:%S UTC")
+        );
+    }
+}
+
+/// The row, what entitles the user, and what lies around the verdict.
+fn print_facts(explanation: &Explanation) {
     match &explanation.row {
         Some(row) => {
             let state = if row.isdisabled {
@@ -112,6 +139,10 @@ pub fn print(explanation: &Explanation) {
         "               next when something changes, else {}\n",
         time(explanation.next_evaluation)
     );
+}
+
+/// Every check, and what to do about those that failed.
+fn print_checks(explanation: &Explanation) {
     let rows: Vec<Vec<String>> = explanation
         .verdict
         .checks
@@ -134,27 +165,6 @@ pub fn print(explanation: &Explanation) {
         for remedy in remedies {
             println!("  {remedy}");
         }
-    }
-    println!("\nWhat each trigger would do:");
-    let rows: Vec<Vec<String>> = explanation
-        .triggers
-        .iter()
-        .map(|(trigger, verdict)| {
-            vec![
-                trigger.as_str().to_owned(),
-                verdict.outcome.as_str().to_owned(),
-                or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
-            ]
-        })
-        .collect();
-    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
-    if let Some(last) = explanation.history.first() {
-        println!(
-            "\nLast change: {} by {} at {}",
-            last.operation,
-            last.actor,
-            last.at.format("%Y-%m-%d %H:%M:%S UTC")
-        );
     }
 }
 

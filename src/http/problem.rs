@@ -21,11 +21,12 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 pub struct Problem {
     /// Always `about:blank`: `code` says which problem it is.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    #[schema(value_type = String)]
+    pub kind: AboutBlank,
     /// The HTTP status.
     pub status: u16,
     /// One sentence about the kind of problem.
-    pub title: String,
+    pub title: &'static str,
     /// One sentence about this one.
     pub detail: String,
     /// The reason code, or what kind of request it was that failed.
@@ -36,18 +37,29 @@ pub struct Problem {
     pub remedy: &'static str,
     /// The field that cannot be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub field: Option<Box<str>>,
     /// The checks of the verdict, where there was one.
     pub checks: Vec<ShownCheck>,
+}
+
+/// The type of every problem.
+#[derive(Clone, Copy, Debug)]
+pub struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
 }
 
 impl Problem {
     /// A problem that is no refusal by the rules.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, remedy: &'static str) -> Self {
         Self {
-            kind: "about:blank",
+            kind: AboutBlank,
             status: status.as_u16(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             detail: detail.into(),
             code,
             retryable: status == StatusCode::SERVICE_UNAVAILABLE,
@@ -60,7 +72,7 @@ impl Problem {
     /// Input that cannot be taken.
     pub fn bad_input(field: &str, detail: impl Into<String>) -> Self {
         Self {
-            field: Some(field.to_owned()),
+            field: Some(field.into()),
             ..Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "bad_input",
@@ -90,7 +102,7 @@ impl From<Refusal> for Problem {
             _ => StatusCode::CONFLICT,
         };
         Self {
-            title: code.sentence().to_owned(),
+            title: code.sentence(),
             retryable: code.retryable(),
             checks: verdict.map(|verdict| verdict.checks).unwrap_or_default(),
             ..Self::new(status, code.as_str(), detail, code.remedy())

@@ -109,6 +109,7 @@ pub struct Where {
 
 /// What came of a decision.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the command line")]
 pub struct Decided {
     /// The run.
     run: i64,

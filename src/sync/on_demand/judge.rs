@@ -88,7 +88,7 @@ impl Engine {
             }
         }
         self.desk
-            .share(ask, trigger, self.judge_now(ask, trigger, &First::Nothing))
+            .share(ask, trigger, Box::pin(self.judge_now(ask, trigger, &First::Nothing)))
             .await
     }
 
@@ -98,7 +98,7 @@ impl Engine {
     /// As [`Self::access`].
     pub async fn add(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Answer, SyncError> {
         self.desk
-            .share(ask, trigger, self.judge_now(ask, trigger, &First::Nothing))
+            .share(ask, trigger, Box::pin(self.judge_now(ask, trigger, &First::Nothing)))
             .await
     }
 
@@ -118,10 +118,11 @@ impl Engine {
     /// Looks somebody up, judges and applies.
     pub(super) async fn judge_now(&self, ask: Ask<'_>, trigger: Trigger, first: &First) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        let fresh = self.look_for(environment, ask, trigger).await?;
+        // Boxed: both are large, and everybody who awaits an answer would carry them.
+        let fresh = Box::pin(self.look_for(environment, ask, trigger)).await?;
         let view = self.present_view(environment).await?;
         let judged = self
-            .retry(|| self.try_judge(&view, ask, trigger, &fresh, first))
+            .retry(|| Box::pin(self.try_judge(&view, ask, trigger, &fresh, first)))
             .await??;
         let answer = answer(trigger, judged, &fresh, *first != First::Nothing)?;
         if let (
