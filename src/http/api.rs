@@ -144,6 +144,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 /// Lets a request through whose token is good; what it may do is each handler's to say.
 async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    if request.uri().to_string().contains("%00") {
+        return Problem::bad_input("address", "a text cannot hold NUL characters").into_response();
+    }
     let caller = match api.auth.authenticate(request.headers()).await {
         Ok(caller) => caller,
         Err(error) => return Problem::from(error).into_response(),

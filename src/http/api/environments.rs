@@ -85,7 +85,7 @@ pub async fn list(State(api): State<Api>, Reader(_): Reader) -> Result<Json<Page
 
 /// Shows one environment.
 #[utoipa::path(get, path = "/environments/{env}", tag = "environments",
-    params(("env" = String, Path, description = "The environment's name")), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = EnvironmentInfo),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -150,7 +150,7 @@ impl From<ExplainTrigger> for Trigger {
 
 /// Explains why somebody has access or has not. Writes no row.
 #[utoipa::path(get, path = "/environments/{env}/explain", tag = "environments",
-    params(("env" = String, Path, description = "The environment's name"), Explain), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Explain), responses(
     (status = 200, body = ShownExplanation),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -176,7 +176,7 @@ async fn decide(
 /// What a run shall do.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Wanted {
+pub struct WantedRun {
     /// The environments to judge; empty means all.
     environments: Vec<String>,
     /// New full rounds of every source, then everyone is judged.
@@ -195,14 +195,14 @@ pub struct Requested {
 }
 
 /// Asks the process that leads for a run. `GET /runs/{id}` tells what it did.
-#[utoipa::path(post, path = "/sync", tag = "runs", request_body = Wanted, responses(
+#[utoipa::path(post, path = "/sync", tag = "runs", request_body = WantedRun, responses(
     (status = 202, body = Requested),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn sync(
     State(api): State<Api>,
     Operator(_): Operator,
-    input::Json(wanted): input::Json<Wanted>,
+    input::Json(wanted): input::Json<WantedRun>,
 ) -> Result<(StatusCode, Json<Requested>), Problem> {
     let engine = api.engine();
     for name in &wanted.environments {

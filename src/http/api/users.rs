@@ -83,7 +83,7 @@ pub enum RowType {
 
 /// Lists rows.
 #[utoipa::path(get, path = "/environments/{env}/users", tag = "users",
-    params(("env" = String, Path, description = "The environment's name"), Listing), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
     (status = 200, body = Page<SystemUser>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -137,7 +137,7 @@ pub async fn list(
 
 /// Shows one row.
 #[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}", tag = "users",
-    params(("env" = String, Path), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
     responses(
     (status = 200, body = User),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -164,7 +164,7 @@ fn no_row(env: &str, user: &str) -> Problem {
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Object id or user principal name.
-    #[schema(min_length = 1)]
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     user: String,
     /// How the user wants to work; for `access` only.
     #[schema(inline)]
@@ -194,7 +194,7 @@ fn usable(user: &str) -> Result<(), Problem> {
 
 /// Adds a user, or synchronises one who is there; the rules decide.
 #[utoipa::path(post, path = "/environments/{env}/users", tag = "users", request_body = Wanted,
-    params(("env" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -215,7 +215,7 @@ pub async fn add(
 
 /// Somebody signs in: the row is made or enabled if the rules allow it.
 #[utoipa::path(post, path = "/environments/{env}/access", tag = "users", request_body = Wanted,
-    params(("env" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -240,7 +240,7 @@ pub async fn access(
 
 /// Changes columns of a row. Modes 1 and 4 and holds need the operator role.
 #[utoipa::path(patch, path = "/environments/{env}/users/{systemuserid}", tag = "users",
-    params(("env" = String, Path), ("systemuserid" = String, Path)),
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)),
     request_body(content = Object, description = "Column → new value; null clears. `onhold` takes `holdreason` beside it."),
     responses(
     (status = 200, body = Answer),
@@ -309,7 +309,7 @@ fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Pr
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     /// One sentence.
-    #[schema(min_length = 1)]
+    #[schema(max_length = 1000, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     reason: String,
 }
 
@@ -318,7 +318,7 @@ pub struct Reason {
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Object id or user principal name.
-    #[schema(min_length = 1)]
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     user: String,
 }
 
@@ -337,7 +337,7 @@ macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident $method:ident $path:literal $guard:ident;)*) => {$(
         $(#[$doc])*
         #[utoipa::path($method, path = $path, tag = "users",
-            params(("env" = String, Path), ("systemuserid" = String, Path)), responses(
+            params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
             (status = 200, body = Answer),
             (status = "default", body = Problem, content_type = "application/problem+json"),
         ))]
@@ -367,7 +367,7 @@ actions! {
 
 /// Disables a row until the hold is released, whatever the rules say.
 #[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
-    params(("env" = String, Path), ("systemuserid" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -387,7 +387,7 @@ pub async fn hold(
 
 /// Binds a stub to a directory user.
 #[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Target,
-    params(("env" = String, Path), ("systemuserid" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -408,7 +408,7 @@ pub async fn map(
 
 /// Lists the security roles of a row.
 #[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
-    params(("env" = String, Path), ("systemuserid" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Page<Holder>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -423,7 +423,7 @@ pub async fn roles(
 
 /// Gives a row a security role.
 #[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
-    params(("env" = String, Path), ("systemuserid" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -443,7 +443,7 @@ pub async fn grant(
 
 /// Takes a security role from a row.
 #[utoipa::path(delete, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
-    params(("env" = String, Path), ("systemuserid" = String, Path), NamedRole), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
