@@ -1,5 +1,7 @@
 //! Edge: HTTP. Health and metrics for whoever watches the daemon. It decides nothing.
 
+pub mod auth;
+
 use std::time::Duration;
 
 use axum::extract::State;
