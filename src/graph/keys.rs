@@ -171,8 +171,8 @@ impl Graph {
             return Err(protocol(endpoint::METADATA, "an empty issuer".to_owned()));
         }
         let place = publisher.own(endpoint::METADATA, &metadata.jwks_uri)?;
-        let published: RawKeys = publisher.fetch(endpoint::SIGNING_KEYS, &place, &patience).await?;
-        let keys = published.usable(&metadata.issuer, &publisher.tenant);
+        let listed: RawKeys = publisher.fetch(endpoint::SIGNING_KEYS, &place, &patience).await?;
+        let keys = listed.usable(&metadata.issuer, &publisher.tenant);
         if keys.is_empty() {
             return Err(protocol(endpoint::SIGNING_KEYS, "no key that can be used".to_owned()));
         }

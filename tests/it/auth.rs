@@ -1,7 +1,6 @@
 //! Callers of the API with access tokens that the simulated tenant signs: from its token service, through the Graph
 //! edge, to a caller.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::AUTHORIZATION;
@@ -9,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use rollcall::clock::Clock;
 use rollcall::graph::{Credential, Graph, GraphSettings, Secret};
 use rollcall::http::auth::{Auth, AuthError, Caller, CallerKind, Entra, Fault, KeySource, Role};
-use rollcall::simulator::{Canned, Effect, Fault as Trouble, RetryAfter, Settings, Simulator, When};
+use rollcall::simulator::{Effect, Fault as Trouble, RetryAfter, Settings, Simulator, When};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -113,7 +112,10 @@ async fn a_token_for_or_from_somebody_else_is_refused() {
     for (changes, fault) in [
         (json!({"aud": Uuid::new_v4()}), Fault::Audience),
         (json!({"tid": Uuid::new_v4()}), Fault::Tenant),
-        (json!({"iss": "https://login.microsoftonline.com/x/v2.0"}), Fault::Issuer),
+        (
+            json!({"iss": "https://login.microsoftonline.com/x/v2.0"}),
+            Fault::Issuer,
+        ),
         (json!({"exp": start().timestamp() - 61}), Fault::Expired),
         (json!({"nbf": start().timestamp() + 61}), Fault::NotYetValid),
     ] {
@@ -151,18 +153,15 @@ async fn while_the_tenant_publishes_nothing_usable_nobody_can_tell() {
     let troubles = [
         Trouble::once(
             When::path(METADATA),
-            Effect::Rewrite(Arc::new(move |page| page["jwks_uri"] = foreign.into())),
+            Effect::rewrite(move |page| page["jwks_uri"] = foreign.into()),
         ),
         Trouble::once(
             When::path(KEYS),
-            Effect::Rewrite(Arc::new(|page| page["keys"] = json!([{"kty": "EC"}, 7]))),
+            Effect::rewrite(|page| page["keys"] = json!([{"kty": "EC"}, 7])),
         ),
         Trouble::once(
             When::path(METADATA),
-            Effect::Answer(Canned {
-                retry_after: Some(RetryAfter::Seconds(3_600)),
-                ..Canned::status(503)
-            }),
+            Effect::unavailable(Some(RetryAfter::Seconds(3_600))),
         ),
     ];
     for trouble in troubles {
@@ -181,17 +180,21 @@ async fn keys_for_others_and_of_other_kinds_are_left_alone() {
     let consumers = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
     api.simulator.faults().push(Trouble::once(
         When::path(KEYS),
-        Effect::Rewrite(Arc::new(move |page| page["keys"][0]["issuer"] = consumers.into())),
+        Effect::rewrite(move |page| page["keys"][0]["issuer"] = consumers.into()),
     ));
     let refused = api.present(&token).await.unwrap_err();
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "the only key is for others");
+    assert_eq!(
+        refused.status(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the only key is for others"
+    );
     api.clock.advance(Duration::from_secs(10));
     api.simulator.faults().push(Trouble::once(
         When::path(KEYS),
-        Effect::Rewrite(Arc::new(|page| {
+        Effect::rewrite(|page| {
             let good = page["keys"][0].clone();
             page["keys"] = json!([null, {"kty": "oct", "kid": good["kid"], "k": "AAAA"}, good, {"kty": "RSA"}]);
-        })),
+        }),
     ));
     api.present(&token).await.unwrap();
 }
