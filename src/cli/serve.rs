@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::http::auth::Auth;
+use crate::config::{ApiRole, Config};
+use crate::http::auth::{Auth, Entra, KeySource, Role, StaticToken};
 use crate::http::health::{self, Watched};
 use crate::http::{self, api};
 use crate::store::Store;
@@ -88,7 +88,7 @@ pub async fn serve(
     let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
     let api = api::router(api::Api {
         configured: schedule.configured.clone(),
-        auth: Arc::new(Auth::default()),
+        auth: auth(&config)?,
     });
     let served = match open {
         // Health stays beside the API, for whoever balances its load.
@@ -139,6 +139,35 @@ pub async fn serve(
     store.close().await;
     info!("stopped");
     Ok(ExitCode::from(u8::from(crashed)))
+}
+
+/// Who may call the API: the static tokens, and the tenant's access tokens where an audience is configured.
+fn auth(config: &Config) -> CliResult<Auth> {
+    let role = |role: &ApiRole| match role {
+        ApiRole::Read => Role::Read,
+        ApiRole::Access => Role::Access,
+        ApiRole::Operate => Role::Operate,
+    };
+    let tokens = config.http.tokens.iter().map(|token| StaticToken {
+        name: token.name.clone(),
+        sha256: token.sha256,
+        roles: token.roles.iter().map(role).collect(),
+    });
+    let entra = match &config.http.audience {
+        Some(audience) => {
+            let graph = wire::graph(config, Clock::system(), CancellationToken::new())?.for_someone_waiting();
+            Some(Entra {
+                tenant: config.tenant.id,
+                audience: audience.clone(),
+                keys: KeySource::new(move || {
+                    let graph = graph.clone();
+                    async move { graph.signing_keys().await }
+                }),
+            })
+        }
+        None => None,
+    };
+    Ok(Auth::new(tokens.collect(), entra, Clock::system()))
 }
 
 async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {

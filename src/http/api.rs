@@ -38,7 +38,7 @@ pub struct Api {
     /// The engine as configured now.
     pub configured: watch::Receiver<Arc<Configured>>,
     /// Who may come in.
-    pub auth: Arc<Auth>,
+    pub auth: Auth,
 }
 
 impl std::fmt::Debug for Api {

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::auth::{Caller, Role};
+use super::auth::{AuthError, Caller, Fault, Role};
 use super::problem::Problem;
 
 /// A JSON body.
@@ -71,31 +71,43 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// A caller who may do what the handler does.
-macro_rules! callers {
-    ($($(#[$doc:meta])* $name:ident => $role:expr;)*) => {$(
-        $(#[$doc])*
-        pub struct $name(pub Caller);
-
-        impl<S: Send + Sync> FromRequestParts<S> for $name {
-            type Rejection = Problem;
-
-            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-                let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| {
-                    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "no token was checked", "Send a bearer token.")
-                })?;
-                caller.require($role)?;
-                Ok(Self(caller))
-            }
-        }
-    )*};
+/// The caller, who must have a role.
+fn caller(parts: &Parts, role: Role) -> Result<Caller, Problem> {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| AuthError::from(Fault::Missing))?;
+    caller.require(role)?;
+    Ok(caller)
 }
 
-callers! {
-    /// May read.
-    Reader => Role::Read;
-    /// May ask for access, add and edit users.
-    Requester => Role::Access;
-    /// May do everything.
-    Operator => Role::Operate;
+/// Somebody who may read.
+pub struct Reader;
+
+/// Somebody who may ask for access, add and edit users.
+pub struct Requester(pub Caller);
+
+/// Somebody who may do everything.
+pub struct Operator(pub Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Read).map(|_| Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Requester {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Access).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Operate).map(Self)
+    }
 }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::AuthError;
 use crate::domain::reason::Code;
 use crate::store::StoreError;
 use crate::sync::SyncError;
@@ -28,7 +29,8 @@ pub struct Problem {
     /// One sentence about the kind of problem.
     pub title: &'static str,
     /// One sentence about this one.
-    pub detail: String,
+    #[schema(value_type = String)]
+    pub detail: Box<str>,
     /// The reason code, or what kind of request it was that failed.
     pub code: &'static str,
     /// Whether the same request may succeed later without anybody changing anything.
@@ -41,6 +43,9 @@ pub struct Problem {
     pub field: Option<Box<str>>,
     /// The checks of the verdict, where there was one.
     pub checks: Vec<ShownCheck>,
+    /// What an answer to a caller who is not let in says beside.
+    #[serde(skip)]
+    pub challenge: Option<Box<HeaderValue>>,
 }
 
 /// The type of every problem.
@@ -55,7 +60,7 @@ impl Serialize for AboutBlank {
 
 impl Problem {
     /// A problem that is no refusal by the rules.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, remedy: &'static str) -> Self {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Box<str>>, remedy: &'static str) -> Self {
         Self {
             kind: AboutBlank,
             status: status.as_u16(),
@@ -66,11 +71,12 @@ impl Problem {
             remedy,
             field: None,
             checks: Vec::new(),
+            challenge: None,
         }
     }
 
     /// Input that cannot be taken.
-    pub fn bad_input(field: &str, detail: impl Into<String>) -> Self {
+    pub fn bad_input(field: &str, detail: impl Into<Box<str>>) -> Self {
         Self {
             field: Some(field.into()),
             ..Self::new(
@@ -90,6 +96,20 @@ impl Problem {
             format!("there is no {what}"),
             "Check the address; /api/v1/openapi.json lists what there is.",
         )
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let remedy = match error.status() {
+            StatusCode::UNAUTHORIZED => "Send `Authorization: Bearer …` with an access token or a static token.",
+            StatusCode::FORBIDDEN => "Give the caller the app role, or the static token the role, that is named.",
+            _ => "Try again in a moment; `rollcall check` says whether the tenant can be reached.",
+        };
+        Self {
+            challenge: error.challenge().map(Box::new),
+            ..Self::new(error.status(), error.code(), error.detail(), remedy)
+        }
     }
 }
 
@@ -162,7 +182,8 @@ impl From<StoreError> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        let challenge = self.challenge.take();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = super::log::Told(self.code);
         let mut response = (status, Json(self)).into_response();
@@ -171,6 +192,9 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, *challenge);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }

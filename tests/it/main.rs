@@ -5,6 +5,7 @@
 
 mod approval;
 mod architecture;
+mod auth;
 mod binary;
 mod cli;
 mod contract;

@@ -73,7 +73,7 @@ impl EnvironmentInfo {
     (status = 200, body = Page<EnvironmentInfo>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn list(State(api): State<Api>, Reader(_): Reader) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
+pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     let mut items = Vec::new();
@@ -91,7 +91,7 @@ pub async fn list(State(api): State<Api>, Reader(_): Reader) -> Result<Json<Page
 ))]
 pub async fn show(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Path(env): Path<String>,
 ) -> Result<Json<EnvironmentInfo>, Problem> {
     let engine = api.engine();
@@ -156,7 +156,7 @@ impl From<ExplainTrigger> for Trigger {
 ))]
 pub async fn explain(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Path(env): Path<String>,
     Params(asked): Params<Explain>,
 ) -> Result<Json<ShownExplanation>, Problem> {

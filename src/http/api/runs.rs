@@ -50,7 +50,7 @@ fn page<T>(mut items: Vec<T>, limit: i64, id: impl Fn(&T) -> i64) -> Page<T> {
 ))]
 pub async fn list(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Page<Run>>, Problem> {
     let limit = page_size(paging.limit)?;
@@ -76,11 +76,7 @@ pub struct RunDetails {
     (status = 200, body = RunDetails),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn show(
-    State(api): State<Api>,
-    Reader(_): Reader,
-    Path(id): Path<String>,
-) -> Result<Json<RunDetails>, Problem> {
+pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<String>) -> Result<Json<RunDetails>, Problem> {
     let id = number(&id)?;
     let engine = api.engine();
     let mut db = engine.store.read().await?;
@@ -249,7 +245,7 @@ pub struct Looking {
 ))]
 pub async fn findings(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Params(looking): Params<Looking>,
 ) -> Result<Json<Page<OpenFinding>>, Problem> {
     let limit = page_size(looking.limit)?;

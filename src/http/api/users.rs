@@ -89,7 +89,7 @@ pub enum RowType {
 ))]
 pub async fn list(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Path(env): Path<String>,
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<SystemUser>>, Problem> {
@@ -144,7 +144,7 @@ pub async fn list(
 ))]
 pub async fn show(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Path((env, user)): Path<(String, String)>,
 ) -> Result<Json<User>, Problem> {
     let engine = api.engine();
@@ -414,7 +414,7 @@ pub async fn map(
 ))]
 pub async fn roles(
     State(api): State<Api>,
-    Reader(_): Reader,
+    _: Reader,
     Path((env, user)): Path<(String, String)>,
 ) -> Result<Json<Page<Holder>>, Problem> {
     let holders = api.engine().role_holders(&env, Some(&user), None, i64::MAX).await?;
