@@ -39,7 +39,7 @@ pub struct Explanation {
 }
 
 /// A verdict as the API and the command line show it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ShownVerdict {
     environment: String,
     user: String,

@@ -4,17 +4,19 @@
 //! that the cycle makes; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
+mod add_many;
 mod by_hand;
 mod edit;
-mod judge;
+pub(super) mod judge;
 mod kinds;
-mod look_up;
+pub(super) mod look_up;
 mod roles;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub use add_many::MOST_AT_ONCE;
 pub use edit::Ownership;
 
 use super::case::View;
@@ -69,7 +71,7 @@ impl Effect {
         }
     }
 
-    const fn of(operation: Operation) -> Self {
+    pub(super) const fn of(operation: Operation) -> Self {
         match operation {
             Operation::Create => Self::Created,
             Operation::Enable => Self::Enabled,
@@ -80,7 +82,7 @@ impl Effect {
 }
 
 /// The answer to a request that was not refused.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Answer {
     /// What became of the row.
     pub outcome: Effect,
@@ -92,7 +94,7 @@ pub struct Answer {
 }
 
 /// Why a request was refused. Nothing was written, except that a verdict may have disabled the row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The reason code.
     pub code: Code,
@@ -171,7 +173,7 @@ impl Engine {
     }
 
     /// What is known of the environment's sources.
-    async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
+    pub(super) async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
         Ok(view(environment, &self.known().await?))
     }
 
@@ -207,7 +209,7 @@ fn no_row(environment: &str, user: &str) -> Refusal {
 }
 
 /// A value that cannot be taken.
-fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
+pub(super) fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
     SyncError::BadInput {
         field: field.to_owned(),
         problem: problem.into(),
