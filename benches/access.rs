@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ring::digest;
+use rollcall::clock::Clock;
 use rollcall::simulator::cluster::{Cluster, Options};
 use rollcall::simulator::{Settings, Simulator};
 use sqlx::{Connection, PgConnection};
@@ -78,13 +79,14 @@ impl Daemon {
             .env("ROLLCALL__SYNC__ACCESS_FRESHNESS", freshness)
             .spawn()?;
         let daemon = Self(child);
+        let clock = Clock::system();
         for _ in 0..600 {
             if let Ok(mut stream) = TcpStream::connect(ADDRESS).await
                 && exchange(&mut stream, &get("/health/ready"), &mut Vec::new()).await? == 200
             {
                 return Ok(daemon);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            clock.sleep(Duration::from_millis(100)).await;
         }
         Err("the daemon was not ready within a minute".into())
     }
@@ -105,7 +107,10 @@ impl Drop for Daemon {
 
 fn configuration(simulator: &Simulator, url: &str) -> String {
     let hash = digest::digest(&digest::SHA256, TOKEN.as_bytes());
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash
+        .as_ref()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     format!(
         "[tenant]\nid = \"{}\"\nclient_id = \"{}\"\ncredential = {{ kind = \"secret\", file = \"graph-secret\" }}\n\
          cloud = \"custom\"\nauthority = \"{root}\"\ngraph_root = \"{root}\"\n\n\
@@ -144,6 +149,12 @@ fn access(user: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small counts"
+)]
 /// Sends so many requests from all clients; prints and answers the requests per second.
 async fn load(name: &str, count: usize, requests: Vec<Vec<u8>>) -> Fallible<f64> {
     let requests = Arc::new(requests);

@@ -163,7 +163,10 @@ async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliRe
     let listen = free_address().await;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash
+        .as_ref()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let text = format!(
         "[tenant]\nid = \"{tenant}\"\nclient_id = \"{client}\"\n\
          credential = {{ kind = \"secret\", file = \"graph-secret\" }}\n\

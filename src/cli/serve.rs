@@ -21,6 +21,7 @@ use crate::http::health::{self, Watched};
 use crate::http::{self, api};
 use crate::store::Store;
 use crate::sync::cycle::chain;
+use crate::sync::import;
 use crate::sync::schedule::{Configured, Schedule};
 use crate::telemetry::metrics::Metrics;
 
@@ -102,6 +103,10 @@ pub async fn serve(
                 error!(error = %chain(&failure), "HTTP has failed");
             }
         });
+    }
+    for lane in 1..=import::LANES {
+        let worker = format!("{}#{lane}", schedule.holder);
+        tasks.spawn(import::work(worker, schedule.configured.clone()));
     }
     tasks.spawn(schedule.run());
     let clock = Clock::system();

@@ -1,6 +1,7 @@
 //! `/api/v1`: what interfaces.md, section 4 lists, described by the OpenAPI document that is made from these handlers.
 
 mod environments;
+mod jobs;
 mod runs;
 mod users;
 
@@ -100,7 +101,9 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::explain))
+        .routes(routes!(environments::candidates))
         .routes(routes!(users::list, users::add))
+        .routes(routes!(users::add_many))
         .routes(routes!(users::show, users::edit, users::delete))
         .routes(routes!(users::access))
         .routes(routes!(users::refresh))
@@ -110,6 +113,11 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(users::release))
         .routes(routes!(users::map))
         .routes(routes!(users::roles, users::grant, users::revoke))
+        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::items))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::requeue))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::approve))
@@ -177,4 +185,14 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
         Some(limit @ 1..=MOST_ITEMS) => Ok(limit),
         Some(_) => Err(Problem::bad_input("limit", format!("expected 1 to {MOST_ITEMS}"))),
     }
+}
+
+/// Cuts the item too many that tells whether there is another page.
+fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
+    let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
+    if has_more {
+        items.pop();
+    }
+    let next = items.last().filter(|_| has_more).map(|item| cursor(item).to_string());
+    Page { items, next }
 }

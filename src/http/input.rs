@@ -80,7 +80,7 @@ fn caller(parts: &Parts, role: Role) -> Result<Caller, Problem> {
 }
 
 /// Somebody who may read.
-pub struct Reader;
+pub struct Reader(pub Caller);
 
 /// Somebody who may ask for access, add and edit users.
 pub struct Requester(pub Caller);
@@ -92,7 +92,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        caller(parts, Role::Read).map(|_| Self)
+        caller(parts, Role::Read).map(Self)
     }
 }
 

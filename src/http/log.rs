@@ -16,7 +16,7 @@ use super::problem::Problem;
 const REQUEST_ID: &str = "x-request-id";
 
 /// The longest that a request may take; one look-up in the directory ends within ten seconds.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The code that a caller was told, for the log.
 #[derive(Clone, Copy, Debug)]

@@ -89,6 +89,7 @@ impl Problem {
     }
 
     /// Something that is asked for does not exist.
+    #[must_use]
     pub fn not_found(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -143,6 +144,7 @@ impl From<SyncError> for Problem {
                 let detail = format!("neither the directory nor the table has the user `{user}`");
                 Refusal::saying(Code::UserNotFound, detail).into()
             }
+            SyncError::UnknownJob(job) => Self::not_found(&format!("import job {job} that you may see")),
             SyncError::NothingHeld(run) => Self::new(
                 StatusCode::CONFLICT,
                 "nothing_held",

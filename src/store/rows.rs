@@ -84,6 +84,20 @@ pub async fn lock_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid])
     .await?)
 }
 
+/// Some rows by their keys.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and systemuserid = any($2)",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// The row of an application user that has not been deleted.
 ///
 /// # Errors

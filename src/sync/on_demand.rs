@@ -4,18 +4,20 @@
 //! that the cycle makes; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
+mod add_many;
 mod by_hand;
 mod desk;
 mod edit;
-mod judge;
+pub(super) mod judge;
 mod kinds;
-mod look_up;
+pub(super) mod look_up;
 mod roles;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub use add_many::MOST_AT_ONCE;
 pub use desk::Desk;
 pub use edit::{Ownership, ownership};
 pub(super) use look_up::Fresh;
@@ -72,7 +74,7 @@ impl Effect {
         }
     }
 
-    const fn of(operation: Operation) -> Self {
+    pub(super) const fn of(operation: Operation) -> Self {
         match operation {
             Operation::Create => Self::Created,
             Operation::Enable => Self::Enabled,
@@ -177,7 +179,7 @@ impl Engine {
     }
 
     /// What is known of the environment's sources.
-    async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
+    pub(super) async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
         Ok(view(environment, &self.known().await?))
     }
 
@@ -213,7 +215,7 @@ fn no_row(environment: &str, user: &str) -> Refusal {
 }
 
 /// A value that cannot be taken.
-fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
+pub(super) fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
     SyncError::BadInput {
         field: field.to_owned(),
         problem: problem.into(),

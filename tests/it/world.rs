@@ -262,7 +262,7 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         limits,
         hold_expiry: Duration::from_hours(72),
         full_interval: Duration::from_hours(24),
-        access_freshness: Duration::from_secs(60),
+        access_freshness: Duration::from_mins(1),
     }
 }
 

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Api, Page};
+use super::{Api, Page, page, page_size};
 use crate::domain::environment::Environment;
 use crate::http::input::{Params, Reader};
 use crate::http::problem::Problem;
 use crate::rules::Trigger;
+use crate::store::candidates::Candidate;
 use crate::store::{Connection, StoreResult, environments, quota};
 use crate::sync::explain::ShownExplanation;
 
@@ -164,4 +165,38 @@ pub async fn explain(
     let trigger = asked.trigger.unwrap_or_default().into();
     let explanation = engine.explain(&env, &asked.user, trigger).await?;
     Ok(Json(explanation.shown()))
+}
+
+/// Whom to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Searching {
+    /// Users whose name or user principal name contains this text.
+    text: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// Lists directory users who have no row in the environment.
+#[utoipa::path(get, path = "/environments/{env}/candidates", tag = "environments",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Searching), responses(
+    (status = 200, body = Page<Candidate>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn candidates(
+    State(api): State<Api>,
+    _: Reader,
+    Path(env): Path<String>,
+    Params(searching): Params<Searching>,
+) -> Result<Json<Page<Candidate>>, Problem> {
+    let limit = page_size(searching.limit)?;
+    let engine = api.engine();
+    let found = engine
+        .candidates(&env, searching.text.as_deref(), searching.cursor, limit + 1)
+        .await?;
+    Ok(Json(page(found, limit, |candidate| candidate.id)))
 }

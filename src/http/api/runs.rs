@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, page_size};
+use super::{Api, Page, page, page_size};
 use crate::http::input::{self, Operator, Params, Reader};
 use crate::http::problem::Problem;
 use crate::store::findings::{self, OpenFinding};
@@ -31,16 +31,6 @@ pub struct Paging {
     /// At most so many.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
-}
-
-/// Cuts the item too many that tells whether there is another page.
-fn page<T>(mut items: Vec<T>, limit: i64, id: impl Fn(&T) -> i64) -> Page<T> {
-    let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
-    if has_more {
-        items.pop();
-    }
-    let next = items.last().filter(|_| has_more).map(|item| id(item).to_string());
-    Page { items, next }
 }
 
 /// Lists runs, newest first.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Api, Page, page_size};
+use super::{Api, Page, page, page_size};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SystemUser, access_mode};
 use crate::http::input::{self, Operator, Params, Reader, Requester};
@@ -16,7 +16,7 @@ use crate::rules::{Client, Trigger};
 use crate::store::columns;
 use crate::store::roles::Holder;
 use crate::store::rows::{self, Filter};
-use crate::sync::on_demand::{Answer, Ask, Refusal};
+use crate::sync::on_demand::{Answer, Ask, MOST_AT_ONCE, Refusal};
 
 /// A row with the columns that customers have added beside ours.
 #[derive(Debug, Serialize, ToSchema)]
@@ -123,16 +123,8 @@ pub async fn list(
         limit: limit + 1,
     };
     let mut db = engine.store.read().await?;
-    let mut items = rows::list(&mut db, &env, &filter).await?;
-    let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
-    if has_more {
-        items.pop();
-    }
-    let next = items
-        .last()
-        .filter(|_| has_more)
-        .map(|row| row.systemuserid.to_string());
-    Ok(Json(Page { items, next }))
+    let items = rows::list(&mut db, &env, &filter).await?;
+    Ok(Json(page(items, limit, |row| row.systemuserid)))
 }
 
 /// Shows one row.
@@ -236,6 +228,67 @@ pub async fn access(
         actor: &caller.name,
     };
     Ok(Json(api.engine().access(ask, client).await?))
+}
+
+/// Many users at once.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedMany {
+    /// Object ids or user principal names, at most 1,000.
+    #[schema(min_items = 1, max_items = 1000)]
+    users: Vec<String>,
+}
+
+/// What became of one of many.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OneOfMany {
+    /// As it was named.
+    user: String,
+    /// What became of the row; null where it was refused.
+    answer: Option<Answer>,
+    /// Why it was refused.
+    problem: Option<Problem>,
+}
+
+/// Adds up to 1,000 users, with a result for each.
+#[utoipa::path(post, path = "/environments/{env}/users:batch", tag = "users", request_body = WantedMany,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Page<OneOfMany>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn add_many(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path(env): Path<String>,
+    input::Json(wanted): input::Json<WantedMany>,
+) -> Result<Json<Page<OneOfMany>>, Problem> {
+    if wanted.users.is_empty() || wanted.users.len() > MOST_AT_ONCE {
+        return Err(Problem::bad_input("users", "expected 1 to 1,000 users"));
+    }
+    for user in &wanted.users {
+        usable(user)?;
+    }
+    let engine = api.engine();
+    let results = engine
+        .add_many(&env, &wanted.users, &caller.name, Trigger::Api, None)
+        .await?;
+    let items = wanted
+        .users
+        .into_iter()
+        .zip(results)
+        .map(|(user, result)| match result {
+            Ok(answer) => OneOfMany {
+                user,
+                answer: Some(answer),
+                problem: None,
+            },
+            Err(refusal) => OneOfMany {
+                user,
+                answer: None,
+                problem: Some(refusal.into()),
+            },
+        });
+    Ok(Json(Page::whole(items.collect())))
 }
 
 /// Changes columns of a row. Modes 1 and 4 and holds need the operator role.

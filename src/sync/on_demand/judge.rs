@@ -60,11 +60,11 @@ impl Loaded {
 }
 
 /// What came of judging somebody.
-struct Judged {
-    verdict: Verdict,
-    shown: ShownVerdict,
-    effect: Effect,
-    row: Option<SystemUser>,
+pub(super) struct Judged {
+    pub verdict: Verdict,
+    pub shown: ShownVerdict,
+    pub effect: Effect,
+    pub row: Option<SystemUser>,
 }
 
 impl Engine {
@@ -266,7 +266,7 @@ impl Engine {
         }
         let is_open = is_held || effect.is_some() || plan.change.is_some();
         writes.extend(plan.change.map(|change| (target.row.clone(), change)));
-        self.write_decided(tx, environment, ask, writes, &given).await?;
+        self.write_decided(tx, environment, ask.actor, writes, &given).await?;
         // The cycle looks at them, too: it keeps the findings and whatever else only it does.
         let mut again: Vec<Uuid> = loaded.others.iter().map(|case| case.id).collect();
         again.extend(is_open.then_some(target.id));
@@ -294,7 +294,7 @@ impl Engine {
     }
 
     /// Whoever gives a name up moves with the one who takes it; everything else about them waits for the cycle.
-    fn moves(&self, view: &View<'_>, others: &[Case]) -> Vec<Write> {
+    pub(in crate::sync) fn moves(&self, view: &View<'_>, others: &[Case]) -> Vec<Write> {
         let planned = others.iter().filter_map(|case| {
             let verdict = case.judge(self, view, Trigger::Background, self.clock.now());
             let plan = case.plan(view.environment, &verdict, Removals::Collect, self.writer(SYNC_ACTOR));
@@ -305,7 +305,7 @@ impl Engine {
             .collect()
     }
 
-    fn writer<'a>(&self, actor: &'a str) -> Writer<'a> {
+    pub(in crate::sync) fn writer<'a>(&self, actor: &'a str) -> Writer<'a> {
         Writer {
             actor,
             now: self.clock.now(),
@@ -313,16 +313,17 @@ impl Engine {
         }
     }
 
-    async fn write_decided(
+    /// Writes what was decided: rows under the name of whoever asked, roles under the sync's.
+    pub(in crate::sync) async fn write_decided(
         &self,
         tx: &mut Transaction,
         environment: &Environment,
-        ask: Ask<'_>,
+        actor: &str,
         writes: Vec<Write>,
         changes: &[RoleChange],
     ) -> StoreResult<()> {
         let author = Author {
-            actor: ask.actor,
+            actor,
             run_id: None,
             by_rule: true,
             at: self.clock.now(),
@@ -346,7 +347,7 @@ impl Engine {
 }
 
 /// Somebody whom the directory does not know.
-fn unknown(id: Uuid) -> DirectoryUser {
+pub(in crate::sync) fn unknown(id: Uuid) -> DirectoryUser {
     DirectoryUser {
         id,
         state: DirectoryState::Gone,
@@ -356,7 +357,7 @@ fn unknown(id: Uuid) -> DirectoryUser {
 
 /// What the asker is told. What was done to the row before (a hold that ended, a stub that was bound) stands, whatever
 /// the verdict says of access.
-fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Result<Answer, SyncError> {
+pub(super) fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Ruled<Answer> {
     let Judged {
         verdict,
         shown,
@@ -384,6 +385,5 @@ fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Res
         code,
         detail,
         verdict: Some(Box::new(shown)),
-    }
-    .into())
+    })
 }
