@@ -15,6 +15,7 @@ mod dry_run;
 mod fields;
 mod first_sync;
 mod guard;
+mod import;
 mod on_demand;
 mod property;
 mod reference;

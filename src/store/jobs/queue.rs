@@ -199,8 +199,8 @@ pub async fn postpone(
 ) -> StoreResult<()> {
     let postponed = sqlx::query!(
         "update rollcall.import_job set
-             state = 'waiting', attempts = $3, next_attempt_at = $4, error = $5, claimed_by = null,
-             claim_expires_at = null
+             state = 'waiting', attempts = $3, error = $5, claimed_by = null, claim_expires_at = null,
+             next_attempt_at = case when cancelled_by is null then $4::timestamptz end
          where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,

@@ -1,0 +1,132 @@
+//! Imports (section 9 of the rules): who gets a row, what stays untouched, and how jobs live and end.
+
+mod crash;
+mod everybody;
+mod many;
+mod queue;
+mod selected;
+mod terminal;
+mod waits;
+
+use std::collections::BTreeMap;
+
+use rollcall::domain::environment::{Environment, Kind};
+use rollcall::simulator::tenant::{Profile, Tenant, User};
+use rollcall::store::jobs::Job;
+use rollcall::store::jobs::items::Item;
+use rollcall::sync::SyncError;
+use rollcall::sync::import::{ImportRequest, JobReport, Viewer};
+use uuid::Uuid;
+
+use crate::world::{World, licensed};
+
+const ENV: &str = "production";
+
+/// Who sees everything.
+const OPERATOR: Viewer<'static> = Viewer {
+    name: "root",
+    is_operator: true,
+};
+
+/// An environment in which the cycle makes no row, so that everybody is left to import.
+fn trial() -> Environment {
+    Environment::new(ENV, Kind::Trial)
+}
+
+/// An import of selected users.
+fn of(users: &[Uuid]) -> ImportRequest {
+    ImportRequest {
+        users: users.iter().map(Uuid::to_string).collect(),
+        ..ImportRequest::new(ENV, "USMF")
+    }
+}
+
+/// An import of everybody.
+fn of_everybody() -> ImportRequest {
+    ImportRequest {
+        all: true,
+        ..ImportRequest::new(ENV, "USMF")
+    }
+}
+
+async fn submit(world: &World, request: &ImportRequest) -> Job {
+    world.engine.submit_import(request, "helpdesk").await.unwrap()
+}
+
+/// Takes one job from the queue.
+async fn step(world: &World) -> Option<i64> {
+    world.engine.run_next_import("worker").await.unwrap()
+}
+
+/// Submits an import and carries it out.
+async fn import(world: &World, request: &ImportRequest) -> JobReport {
+    let job = submit(world, request).await;
+    assert_eq!(step(world).await, Some(job.id));
+    report(world, job.id).await
+}
+
+async fn report(world: &World, job: i64) -> JobReport {
+    world.engine.import_job(OPERATOR, job).await.unwrap()
+}
+
+async fn items(world: &World, job: i64) -> Vec<Item> {
+    world
+        .engine
+        .import_items(OPERATOR, job, None, None, i64::MAX)
+        .await
+        .unwrap()
+}
+
+/// The result of every user: the state, or the code of a refusal.
+async fn results(world: &World, job: i64) -> Vec<String> {
+    let items = items(world, job).await.into_iter();
+    items.map(|item| item.code.unwrap_or(item.state)).collect()
+}
+
+/// Outcome, created, already present, refused.
+fn summary(report: &JobReport) -> (&str, i32, i32, i32) {
+    let job = &report.job;
+    let outcome = job.outcome.as_deref().unwrap_or(&job.state);
+    (outcome, job.created, job.already_present, job.refused)
+}
+
+/// What an error says, shortly.
+fn said<T>(result: Result<T, SyncError>) -> String {
+    match result {
+        Ok(_) => "done".to_owned(),
+        Err(SyncError::BadInput { field, .. }) => field,
+        Err(SyncError::UnknownJob(_)) => "unknown job".to_owned(),
+        Err(SyncError::Refused(refusal)) => refusal.code.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Many licensed users.
+fn crowd(tenant: &Tenant, count: usize) -> Vec<Uuid> {
+    let first = tenant.population();
+    (first..first + count)
+        .map(|number| licensed(tenant, "Crowd", &format!("Member{number}")))
+        .collect()
+}
+
+/// Somebody without a licence.
+fn unlicensed(tenant: &Tenant, given: &str) -> Uuid {
+    let id = tenant.add_user(User::named(given, "Nobody"));
+    tenant.give_profile(id, Profile::Unlicensed);
+    id
+}
+
+/// How often each user's row was made, by the change log.
+async fn made(world: &World) -> BTreeMap<String, usize> {
+    let mut made = BTreeMap::new();
+    let lines = world
+        .strings(
+            "select fields #>> '{azureactivedirectoryobjectid,1}' from rollcall.system_user_change
+             where operation = 'create' and fields ? 'azureactivedirectoryobjectid'",
+        )
+        .await;
+    for id in lines {
+        *made.entry(id).or_default() += 1;
+    }
+    made
+}
