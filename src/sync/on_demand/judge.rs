@@ -61,6 +61,8 @@ impl Loaded {
 struct Judged {
     verdict: Verdict,
     shown: ShownVerdict,
+    /// What a refusal says in one sentence.
+    detail: String,
     effect: Effect,
     row: Option<SystemUser>,
 }
@@ -103,7 +105,9 @@ impl Engine {
         } else {
             Fresh::Nobody
         };
-        let view = self.present_view(environment).await?;
+        self.look_up_holders(ask.environment, &fresh).await?;
+        let mut view = self.present_view(environment).await?;
+        view.stale |= matches!(fresh, Fresh::UserWithoutRoles(_));
         let judged = self
             .retry(|| self.try_judge(&view, ask, trigger, &fresh, first))
             .await??;
@@ -124,7 +128,10 @@ impl Engine {
             (First::Nothing, _) => Ok(false),
             (_, Fresh::Unanswered(_, problem)) => Err(Refusal::saying(Code::DirectoryUnavailable, problem)),
             (First::Release(row), _) => self.end_hold(&mut tx, ask, *row).await?,
-            (First::Bind(stub), Fresh::User(id)) => self.bind_stub(&mut tx, ask, *stub, *id).await?,
+            (First::Bind(stub), Fresh::User(id) | Fresh::UserWithoutRoles(id)) => {
+                self.bind_stub(&mut tx, ask, *stub, *id).await?
+            }
+            (First::Bind(_), Fresh::Reserved) => Err(Refusal::new(Code::ReservedUser)),
             (First::Bind(_), _) => Err(Refusal::new(Code::UserNotFound)),
         };
         let is_prepared = match prepared {
@@ -134,6 +141,14 @@ impl Engine {
         let mut loaded = self.load_one(&mut tx, view, fresh).await?;
         let (verdict, changed) = self.decide_one(&mut tx, view, ask, trigger, &mut loaded).await?;
         let target = loaded.target;
+        if let (First::Bind(_), Some(code)) = (first, keeps_from_binding(&verdict)) {
+            return Ok(Err(Refusal::new(code)));
+        }
+        let detail = match verdict.code {
+            Some(Code::NonInteractiveCap) => self.cap_is_reached(&mut tx, view.environment).await?.detail,
+            Some(code) => verdict.asker_code().unwrap_or(code).sentence().to_owned(),
+            None => String::new(),
+        };
         let words = target.with_subject(self, view, self.clock.now(), |subject| {
             words(view.environment, subject, &verdict)
         });
@@ -151,6 +166,7 @@ impl Engine {
         Ok(Ok(Judged {
             verdict,
             shown,
+            detail,
             effect,
             row,
         }))
@@ -159,10 +175,17 @@ impl Engine {
     /// The case to judge, and those that have to move with it so that it can have its name.
     async fn load_one(&self, tx: &mut Transaction, view: &View<'_>, fresh: &Fresh) -> StoreResult<Loaded> {
         let (id, is_answered) = match fresh {
-            Fresh::User(id) => (*id, true),
+            Fresh::User(id) | Fresh::UserWithoutRoles(id) => (*id, true),
             Fresh::Unanswered(Some(id), _) => (*id, false),
             Fresh::Unanswered(None, _) => return Ok(Loaded::alone(Case::nobody(None))),
             Fresh::Nobody => return Ok(Loaded::alone(Case::nobody(Some(unknown(Uuid::nil()))))),
+            Fresh::Reserved => {
+                let user = DirectoryUser {
+                    user_principal_name: Some(SYNC_ACTOR.to_owned()),
+                    ..unknown(Uuid::nil())
+                };
+                return Ok(Loaded::alone(Case::nobody(Some(user))));
+            }
             Fresh::Row(row) => {
                 let mut case = Case::nobody(None);
                 case.row = rows::lock_by_ids(tx, &view.environment.name, &[*row]).await?.pop();
@@ -293,6 +316,17 @@ impl Engine {
     }
 }
 
+/// Why a stub is not bound to a user although it could be: somebody else has the name (rules.md, gate 7, which looks
+/// at users without a row, as this one was), the name is the system's, or the directory's answer is incomplete.
+fn keeps_from_binding(verdict: &Verdict) -> Option<Code> {
+    let failed = |code: Code| verdict.checks.iter().any(|check| check.code == Some(code));
+    if verdict.follow {
+        failed(Code::UpnConflict).then_some(Code::UpnConflict)
+    } else {
+        verdict.asker_code()
+    }
+}
+
 /// Somebody whom the directory does not know.
 fn unknown(id: Uuid) -> DirectoryUser {
     DirectoryUser {
@@ -308,6 +342,7 @@ fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Res
     let Judged {
         verdict,
         shown,
+        detail,
         effect,
         row,
     } = judged;
@@ -326,7 +361,7 @@ fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Res
     };
     let detail = match fresh {
         Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => problem.clone(),
-        _ => code.sentence().to_owned(),
+        _ => detail,
     };
     Err(Refusal {
         code,

@@ -9,7 +9,7 @@ use crate::domain::feed::{AdminRole, LookedUp, PrincipalKind, RoleAssignment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::rules::AdminRoles;
-use crate::store::{StoreError, StoreResult, checkpoints, groups, mirror, pending, rows};
+use crate::store::{Connection, StoreError, StoreResult, checkpoints, groups, mirror, pending, rows};
 use crate::sync::pull::describe;
 use crate::sync::{Engine, SyncError};
 
@@ -18,57 +18,45 @@ use crate::sync::{Engine, SyncError};
 pub(super) enum Fresh {
     /// The mirror knows this user as the directory does.
     User(Uuid),
+    /// The same, but the administrator roles could not be read: what was read last counts, and nobody loses access
+    /// for want of a licence or a group.
+    UserWithoutRoles(Uuid),
     /// A row that no directory user belongs to.
     Row(Uuid),
+    /// A name that belongs to the system and has no row.
+    Reserved,
     /// Neither the directory nor the table knows anybody of that name.
     Nobody,
     /// The directory gave no answer: the user, if known from elsewhere, and what went wrong.
     Unanswered(Option<Uuid>, String),
 }
 
+/// How many holders of names are asked about for one request: more than ever pass a name on in a row.
+const MOST_HOLDERS: usize = 4;
+
 impl Engine {
     /// Asks the directory for a user named by object id, user principal name or row id.
     pub(super) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, SyncError> {
         let graph = self.graph.for_someone_waiting();
-        let by_row = match Uuid::parse_str(user) {
-            Ok(id) => {
-                let mut db = self.store.read().await?;
-                rows::find_by_id(&mut db, environment, id).await?
-            }
-            Err(_) => None,
-        };
-        if let Some(row) = by_row {
-            return match row.azureactivedirectoryobjectid.filter(|_| row.applicationid.is_none()) {
-                Some(id) => self.ask(&graph, id).await,
-                None => Ok(Fresh::Row(row.systemuserid)),
-            };
-        }
         if let Ok(id) = Uuid::parse_str(user) {
-            return self.ask(&graph, id).await;
+            // A row by its own id, or an application user by any of its ids: the directory's users know nothing of it.
+            return match self.find_row(environment, user).await? {
+                Some(row) if row.applicationid.is_some() => Ok(Fresh::Row(row.systemuserid)),
+                Some(row) => match row.azureactivedirectoryobjectid {
+                    Some(id) => self.ask(&graph, id).await,
+                    None => Ok(Fresh::Row(row.systemuserid)),
+                },
+                None => self.ask(&graph, id).await,
+            };
         }
         if is_reserved(&upn_key(user)) {
             let row = self.find_row(environment, user).await?;
-            return Ok(row.map_or(Fresh::Nobody, |row| Fresh::Row(row.systemuserid)));
+            return Ok(row.map_or(Fresh::Reserved, |row| Fresh::Row(row.systemuserid)));
         }
         match self.fetch(&graph, user).await? {
-            Ok((
-                LookedUp {
-                    user: Some(found),
-                    groups,
-                },
-                roles,
-            )) => {
-                let id = found.id;
-                self.take_in(
-                    id,
-                    Some(LookedUp {
-                        user: Some(found),
-                        groups,
-                    }),
-                    roles,
-                )
-                .await?;
-                Ok(Fresh::User(id))
+            Ok((found, roles)) if found.user.is_some() => {
+                let id = found.user.as_ref().map_or(Uuid::nil(), |user| user.id);
+                self.take_in(id, found, roles).await
             }
             // The name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.
             Ok(_) => match self.find_user(environment, user).await? {
@@ -82,6 +70,37 @@ impl Engine {
         }
     }
 
+    /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
+    /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
+    pub(super) async fn look_up_holders(&self, environment: &str, fresh: &Fresh) -> Result<(), SyncError> {
+        let (Fresh::User(mut id) | Fresh::UserWithoutRoles(mut id)) = *fresh else {
+            return Ok(());
+        };
+        let graph = self.graph.for_someone_waiting();
+        let mut asked = BTreeSet::from([id]);
+        while asked.len() <= MOST_HOLDERS {
+            let (holder, keeps_it) = {
+                let mut db = self.store.read().await?;
+                let Some(key) = mirrored_name(&mut db, id).await? else {
+                    return Ok(());
+                };
+                let row = rows::find_by_upn_key(&mut db, environment, &key).await?;
+                let Some(holder) = row.and_then(|row| row.azureactivedirectoryobjectid) else {
+                    return Ok(());
+                };
+                (holder, mirrored_name(&mut db, holder).await?.as_ref() == Some(&key))
+            };
+            if !asked.insert(holder) {
+                return Ok(());
+            }
+            if keeps_it {
+                self.ask(&graph, holder).await?;
+            }
+            id = holder;
+        }
+        Ok(())
+    }
+
     /// Asks for a user by object id.
     async fn ask(&self, graph: &Graph, id: Uuid) -> Result<Fresh, SyncError> {
         let (found, roles) = match self.fetch(graph, &id.to_string()).await? {
@@ -89,8 +108,7 @@ impl Engine {
             Err(problem) => return Ok(Fresh::Unanswered(Some(id), problem)),
         };
         if found.user.is_some() {
-            self.take_in(id, Some(found), roles).await?;
-            return Ok(Fresh::User(id));
+            return self.take_in(id, found, roles).await;
         }
         let known = {
             let mut db = self.store.read().await?;
@@ -138,6 +156,14 @@ impl Engine {
         let roles = asked.roles.and_then(Result::ok);
         Ok(match asked.users.into_iter().next() {
             Some(Ok(found)) => Ok((found, roles)),
+            // The directory does not take such a text for a name, so it is nobody's.
+            Some(Err(GraphError::BadRequest { status: 400, .. })) if Uuid::parse_str(user).is_err() => {
+                let nobody = LookedUp {
+                    user: None,
+                    groups: Vec::new(),
+                };
+                Ok((nobody, roles))
+            }
             Some(Err(error)) => Err(describe(&error)),
             None => Err("the directory did not answer".to_owned()),
         })
@@ -147,15 +173,15 @@ impl Engine {
     async fn take_in(
         &self,
         id: Uuid,
-        found: Option<LookedUp>,
+        found: LookedUp,
         roles: Option<Vec<(AdminRole, RoleAssignment)>>,
-    ) -> Result<(), SyncError> {
-        let Some(LookedUp {
+    ) -> Result<Fresh, SyncError> {
+        let LookedUp {
             user: Some(patch),
             groups,
-        }) = found
+        } = found
         else {
-            return Ok(());
+            return Ok(Fresh::User(id));
         };
         let known = self.known().await?;
         let read: BTreeSet<Uuid> = known
@@ -186,7 +212,11 @@ impl Engine {
             tx.commit().await?;
             Ok(())
         };
-        Ok(self.retry(&write).await?)
+        self.retry(&write).await?;
+        Ok(match roles {
+            Some(_) => Fresh::User(id),
+            None => Fresh::UserWithoutRoles(id),
+        })
     }
 
     async fn write_gone(&self, user: DirectoryUser) -> StoreResult<()> {
@@ -197,6 +227,14 @@ impl Engine {
         tx.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
+}
+
+/// The name of a user who is there, by the mirror.
+async fn mirrored_name(db: &mut Connection, id: Uuid) -> StoreResult<Option<String>> {
+    let user = mirror::read_users(db, &[id]).await?.remove(&id);
+    Ok(user
+        .filter(|user| user.state == DirectoryState::Present)
+        .and_then(|user| user.upn_key()))
 }
 
 /// The roles a user holds, directly or through a role-assignable group, which cannot be nested.
