@@ -145,6 +145,21 @@ pub async fn settle_returned(db: &mut PgConnection, user: Uuid, read: &[Uuid], j
     Ok(lost.rows_affected() + won.rows_affected() > 0)
 }
 
+/// Of which of some groups a user is a direct member.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn memberships(db: &mut PgConnection, user: Uuid, among: &[Uuid]) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select group_id from rollcall.directory_group_member
+         where object_id = $1 and group_id = any($2) and is_member order by group_id",
+        user,
+        among
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
 ///

@@ -112,6 +112,17 @@ pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<Hash
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
+/// Keeps others from writing a user until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_user(db: &mut PgConnection, id: Uuid) -> StoreResult<()> {
+    sqlx::query!("select id from rollcall.directory_user where id = $1 for update", id)
+        .fetch_optional(db)
+        .await?;
+    Ok(())
+}
+
 /// The ids of the next users after `after`, in key order.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod judge;
 mod kinds;
 mod look_up;
 mod roles;
+mod take_in;
 
 use serde::Serialize;
 use serde_json::{Value, json};

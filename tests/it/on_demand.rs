@@ -9,6 +9,7 @@ mod deletion;
 mod directory;
 mod environments;
 mod held;
+mod meanwhile;
 mod names;
 mod outcomes;
 mod ownership;

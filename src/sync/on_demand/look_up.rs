@@ -1,15 +1,16 @@
-//! Fresh directory data for one user: asked for, then written into the mirror, so that the next cycle agrees.
+//! Fresh directory data for one user: asked for, then written into the mirror (`take_in`), so that the next cycle
+//! agrees.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
-use crate::domain::feed::{AdminRole, LookedUp, PrincipalKind, RoleAssignment};
+use super::take_in::{Said, Snapshot};
+use crate::domain::directory_user::{DirectoryState, upn_key};
+use crate::domain::feed::{AdminRole, LookedUp, RoleAssignment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
-use crate::rules::AdminRoles;
-use crate::store::{Connection, StoreError, StoreResult, checkpoints, groups, mirror, pending, rows};
+use crate::store::{Connection, StoreResult, mirror, rows};
 use crate::sync::pull::describe;
 use crate::sync::{Engine, SyncError};
 
@@ -34,6 +35,9 @@ pub(super) enum Fresh {
 /// How many holders of names are asked about for one request: more than ever pass a name on in a row.
 const MOST_HOLDERS: usize = 4;
 
+/// How often the directory is asked about one user while a cycle hears of the same user.
+const MOST_QUESTIONS: u32 = 3;
+
 impl Engine {
     /// Asks the directory for a user named by object id, user principal name or row id.
     pub(super) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, SyncError> {
@@ -53,10 +57,28 @@ impl Engine {
             let row = self.find_row(environment, user).await?;
             return Ok(row.map_or(Fresh::Reserved, |row| Fresh::Row(row.systemuserid)));
         }
+        let known = {
+            let mut db = self.store.read().await?;
+            mirror::find_by_upn(&mut db, &upn_key(user)).await?
+        };
+        let before = match known {
+            Some(id) => self.snapshot(id).await?,
+            None => Snapshot::default(),
+        };
         match self.fetch(&graph, user).await? {
-            Ok((found, roles)) if found.user.is_some() => {
-                let id = found.user.as_ref().map_or(Uuid::nil(), |user| user.id);
-                self.take_in(id, found, roles).await
+            Ok((
+                LookedUp {
+                    user: Some(found),
+                    groups,
+                },
+                roles,
+            )) => {
+                let id = found.id;
+                let said = Said { groups, roles };
+                match self.take_in(&before, found, said).await? {
+                    Some(fresh) => Ok(fresh),
+                    None => self.ask(&graph, id).await,
+                }
             }
             // The name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.
             Ok(_) => match self.find_user(environment, user).await? {
@@ -101,45 +123,39 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for a user by object id.
+    /// Asks for a user by object id, again where a cycle has heard of the user meanwhile: what was asked first may be
+    /// older than that, and would be told to nobody again.
     async fn ask(&self, graph: &Graph, id: Uuid) -> Result<Fresh, SyncError> {
+        for _ in 0..MOST_QUESTIONS {
+            let before = self.snapshot(id).await?;
+            if let Some(fresh) = self.try_ask(graph, id, &before).await? {
+                return Ok(fresh);
+            }
+        }
+        // The cycle hears of this user faster than anybody can ask: what it heard is fresh.
+        Ok(Fresh::User(id))
+    }
+
+    /// None where the mirror has moved on while the directory was asked.
+    async fn try_ask(&self, graph: &Graph, id: Uuid, before: &Snapshot) -> Result<Option<Fresh>, SyncError> {
         let (found, roles) = match self.fetch(graph, &id.to_string()).await? {
             Ok(found) => found,
-            Err(problem) => return Ok(Fresh::Unanswered(Some(id), problem)),
+            Err(problem) => return Ok(Some(Fresh::Unanswered(Some(id), problem))),
         };
-        if found.user.is_some() {
-            return self.take_in(id, found, roles).await;
+        if let Some(user) = found.user {
+            let said = Said {
+                groups: found.groups,
+                roles,
+            };
+            return self.take_in(before, user, said).await;
         }
-        let known = {
-            let mut db = self.store.read().await?;
-            mirror::read_users(&mut db, &[id]).await?.remove(&id)
-        };
         // Not found: deleted, and perhaps still to be restored; only a second answer says which.
         let deleted = match graph.deleted_user(id).await {
             Ok(deleted) => deleted,
             Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
-            Err(error) => return Ok(Fresh::Unanswered(Some(id), describe(&error))),
+            Err(error) => return Ok(Some(Fresh::Unanswered(Some(id), describe(&error)))),
         };
-        let state = if deleted.is_some() {
-            DirectoryState::SoftDeleted
-        } else {
-            DirectoryState::Gone
-        };
-        if known.is_none() && deleted.is_none() {
-            return Ok(Fresh::User(id));
-        }
-        let known = known.unwrap_or_default();
-        if known.id != id || known.state != state {
-            let deleted_at = deleted.and_then(|user| user.deleted_at).or(known.deleted_at);
-            let now = DirectoryUser {
-                id,
-                state,
-                deleted_at,
-                ..known
-            };
-            self.retry(|| self.write_gone(now.clone())).await?;
-        }
-        Ok(Fresh::User(id))
+        self.take_out(id, before, deleted).await
     }
 
     /// The directory's answer, with the administrator roles where they could be read; or what went wrong.
@@ -168,65 +184,6 @@ impl Engine {
             None => Err("the directory did not answer".to_owned()),
         })
     }
-
-    /// Writes what the directory said into the mirror and marks whom it concerns.
-    async fn take_in(
-        &self,
-        id: Uuid,
-        found: LookedUp,
-        roles: Option<Vec<(AdminRole, RoleAssignment)>>,
-    ) -> Result<Fresh, SyncError> {
-        let LookedUp {
-            user: Some(patch),
-            groups,
-        } = found
-        else {
-            return Ok(Fresh::User(id));
-        };
-        let known = self.known().await?;
-        let read: BTreeSet<Uuid> = known
-            .nested
-            .iter()
-            .flat_map(|(root, nested)| nested.iter().chain([root]))
-            .copied()
-            .collect();
-        let read: Vec<Uuid> = read.into_iter().collect();
-        let joined: Vec<Uuid> = groups.iter().copied().filter(|group| read.contains(group)).collect();
-        let write = async || -> StoreResult<()> {
-            let mut tx = self.begin(None).await?;
-            let before = mirror::read_users(&mut tx, &[id]).await?.remove(&id);
-            let mut user = before.clone().unwrap_or_default();
-            user.absorb(patch.clone(), true);
-            let mut changed = before.as_ref() != Some(&user);
-            // Stamped with the round that may be under way, so that its end does not take the user for gone.
-            let round = checkpoints::read(&mut tx, "users").await?.round;
-            mirror::write_users(&mut tx, std::slice::from_ref(&user), round).await?;
-            changed |= groups::settle_returned(&mut tx, id, &read, &joined).await?;
-            if let Some(roles) = &roles {
-                let holds = admin_roles(id, &groups, roles);
-                changed |= groups::set_roles_of(&mut tx, id, holds).await?;
-            }
-            if changed {
-                pending::mark(&mut tx, &self.settings.names(), &[id]).await?;
-            }
-            tx.commit().await?;
-            Ok(())
-        };
-        self.retry(&write).await?;
-        Ok(match roles {
-            Some(_) => Fresh::User(id),
-            None => Fresh::UserWithoutRoles(id),
-        })
-    }
-
-    async fn write_gone(&self, user: DirectoryUser) -> StoreResult<()> {
-        let mut tx = self.begin(None).await?;
-        let round = checkpoints::read(&mut tx, "users").await?.round;
-        mirror::write_users(&mut tx, std::slice::from_ref(&user), round).await?;
-        pending::mark(&mut tx, &self.settings.names(), &[user.id]).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(())
-    }
 }
 
 /// The name of a user who is there, by the mirror.
@@ -235,17 +192,4 @@ async fn mirrored_name(db: &mut Connection, id: Uuid) -> StoreResult<Option<Stri
     Ok(user
         .filter(|user| user.state == DirectoryState::Present)
         .and_then(|user| user.upn_key()))
-}
-
-/// The roles a user holds, directly or through a role-assignable group, which cannot be nested.
-fn admin_roles(id: Uuid, groups: &[Uuid], assignments: &[(AdminRole, RoleAssignment)]) -> AdminRoles {
-    let mut holds = AdminRoles::default();
-    for (role, assignment) in assignments.iter().filter(|(_, assignment)| assignment.tenant_wide) {
-        let principal = assignment.principal;
-        let through_group = principal.kind == PrincipalKind::Group && groups.contains(&principal.id);
-        if principal.id == id || through_group {
-            holds.insert(*role);
-        }
-    }
-    holds
 }
