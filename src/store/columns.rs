@@ -126,16 +126,17 @@ pub async fn write(
     .await;
     match written {
         Ok(_) => Ok(Ok(())),
-        // Class 22: a value of another type; class 23: a constraint of the customer's.
-        Err(sqlx::Error::Database(error))
-            if error
-                .code()
-                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")) =>
-        {
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| is_about_the_value(&code)) => {
             Ok(Err(error.message().to_owned()))
         }
         Err(error) => Err(StoreError::from(error)),
     }
+}
+
+/// Whether the database refuses the value rather than the request: class 22, a value of another type; class 23, a
+/// constraint of the customer's; P0001, a trigger of the customer's; 428C9, a column that the database computes.
+fn is_about_the_value(code: &str) -> bool {
+    code.starts_with("22") || code.starts_with("23") || code == "P0001" || code == "428C9"
 }
 
 /// Notes who changed a row last.

@@ -161,6 +161,27 @@ pub async fn settle_members(
     Ok(news)
 }
 
+/// Of which of some groups some users are direct members: user and group.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn memberships(db: &mut PgConnection, users: &[Uuid], among: &[Uuid]) -> StoreResult<Vec<(Uuid, Uuid)>> {
+    Ok(sqlx::query!(
+        r#"select object_id as "object_id!", group_id as "group_id!"
+           from unnest($1::uuid[]) as wanted (id) cross join unnest($2::uuid[]) as within (id)
+           cross join lateral (
+               select object_id, group_id from rollcall.directory_group_member
+               where group_id = within.id and object_id = wanted.id and is_member limit 1) as found"#,
+        users,
+        among
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.object_id, row.group_id))
+    .collect())
+}
+
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
 ///

@@ -112,6 +112,20 @@ pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<Hash
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
+/// Keeps others from writing some users until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+    sqlx::query!(
+        "select id from rollcall.directory_user where id = any($1) order by id for update",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
 /// The ids of the next users after `after`, in key order.
 ///
 /// # Errors

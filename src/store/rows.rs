@@ -98,6 +98,27 @@ pub async fn find_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid])
     .await?)
 }
 
+/// Rows by any of their ids: their own, their object id, or their application id where they have not been deleted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_any_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and systemuserid in (
+             select systemuserid from rollcall.system_user where environment = $1 and systemuserid = any($2)
+             union
+             select systemuserid from rollcall.system_user
+             where environment = $1 and azureactivedirectoryobjectid = any($2)
+             union
+             select systemuserid from rollcall.system_user
+             where environment = $1 and applicationid = any($2) and deletedstate = 0)",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// The row of an application user that has not been deleted.
 ///
 /// # Errors

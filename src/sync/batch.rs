@@ -12,7 +12,7 @@ use super::case::{Case, View, blocked_names, held_name};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
-use crate::plan::{Change, Operation, Removals, RoleChange, RolePlan, RowPlan, Writer};
+use crate::plan::{Change, Finding, Operation, Removals, RoleChange, RolePlan, RowPlan, Writer};
 use crate::rules::{Outcome, Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::findings::Seen;
@@ -144,7 +144,7 @@ impl Engine {
         let freed = match scope {
             // What a dry run has freed is not free in the database: for this transaction there is as much more.
             Scope::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
-            _ if cases.iter().any(Case::is_enabled_administrator) => 0,
+            _ if cases.iter().any(Case::is_administrator) => 0,
             _ => return Ok(Scarce::default()),
         };
         let cap = environment.non_interactive_cap.saturating_add(freed);
@@ -193,13 +193,20 @@ impl Engine {
                 now: run.now,
                 new_id: Uuid::now_v7(),
             };
-            let plan = case.plan(view.environment, &verdict, handling, writer);
+            let mut plan = case.plan(view.environment, &verdict, handling, writer);
             let roles = case.plan_roles(view.environment, &plan);
             if verdict.outcome == Outcome::Enable && case.wants_slot() {
                 scarce.slots -= 1;
             }
             scarce.administrators -= i64::from(case.stops_being_administrator(&plan, &roles));
-            draft.add(case, &verdict, plan, roles, is_late);
+            let lacks_administrator = scarce.administrators == 0 && case.is_lost_administrator(&plan);
+            if lacks_administrator {
+                plan.findings.push(Finding {
+                    code: Code::LastSystemAdministrator,
+                    detail: Code::LastSystemAdministrator.sentence().to_owned(),
+                });
+            }
+            draft.add(case, &verdict, plan, roles, is_late || lacks_administrator);
         }
         draft
     }
@@ -218,7 +225,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan, is_late: bool) {
+    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan, waits: bool) {
         self.seen.extend(plan.findings.iter().map(|finding| Seen {
             object_id: Some(case.id),
             code: finding.code.as_str().to_owned(),
@@ -237,7 +244,7 @@ impl Draft {
             });
         }
         self.judged.roles.extend(roles.changes);
-        if verdict.undecided || roles.keeps_last_administrator || is_late {
+        if verdict.undecided || roles.keeps_last_administrator || waits {
             self.undecided.push(case.id);
         } else {
             self.settled.push(case.id);

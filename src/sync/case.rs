@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Engine;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::reason::Code;
 use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::{SystemUser, is_reserved};
 use crate::plan::roles::is_administrator;
@@ -79,6 +80,25 @@ impl Case {
     /// An enabled System Administrator: the environment must keep one.
     pub(super) fn is_enabled_administrator(&self) -> bool {
         self.row.as_ref().is_some_and(|row| !row.isdisabled) && is_administrator(&self.assignments)
+    }
+
+    /// A System Administrator, enabled or not.
+    pub(super) fn is_administrator(&self) -> bool {
+        self.row.is_some() && is_administrator(&self.assignments)
+    }
+
+    /// A System Administrator whom the directory has taken away: if nobody else is one, somebody has to look at that
+    /// until there is one again.
+    pub(super) fn is_lost_administrator(&self, plan: &RowPlan) -> bool {
+        let row = plan.change.as_ref().map(|change| &change.after).or(self.row.as_ref());
+        let by_directory = |row: &SystemUser| {
+            let reason = row.disabledreason.as_deref().and_then(Code::parse);
+            matches!(
+                reason,
+                Some(Code::DirectoryDeleted | Code::DirectorySoftDeleted | Code::DirectoryAccountDisabled)
+            )
+        };
+        self.is_administrator() && row.is_some_and(|row| row.isdisabled && row.deletedstate == 0 && by_directory(row))
     }
 
     /// What becomes of the row.
@@ -205,7 +225,7 @@ impl Engine {
         view: &View<'_>,
         cases: &[Case],
     ) -> StoreResult<i64> {
-        if !cases.iter().any(Case::is_enabled_administrator) {
+        if !cases.iter().any(Case::is_administrator) {
             return Ok(0);
         }
         roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await

@@ -231,8 +231,12 @@ impl Engine {
         let name = &environment.name;
         let (id, directory) = match self.look_up(name, user).await? {
             Fresh::User(id) => (Some(id), "fresh".to_owned()),
+            Fresh::UserWithoutRoles(id) => (
+                Some(id),
+                "fresh, but administrator roles as of the last cycle".to_owned(),
+            ),
             Fresh::Row(row) => return self.explain_row(environment, user, row, trigger).await,
-            Fresh::Nobody => (None, String::new()),
+            Fresh::Nobody | Fresh::Reserved => (None, String::new()),
             Fresh::Unanswered(id, problem) => (id, format!("as of the last cycle: {problem}")),
         };
         let Some(id) = id else {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::batch::{Scarce, Write};
 use super::case::{Case, View, blocked_names};
 use super::import::ledger::Ledger;
-use super::on_demand::judge::unknown;
+use super::on_demand::judge::{reserved, unknown};
 use super::on_demand::look_up::Fresh;
 use super::on_demand::{Effect, Refusal};
 use super::{Engine, SyncError};
@@ -156,7 +156,7 @@ impl Engine {
         let mut answered: BTreeMap<Uuid, bool> = BTreeMap::new();
         for target in targets {
             match &target.fresh {
-                Fresh::User(id) => answered.entry(*id).or_insert(true),
+                Fresh::User(id) | Fresh::UserWithoutRoles(id) => answered.entry(*id).or_insert(true),
                 Fresh::Unanswered(Some(id), _) => answered.entry(*id).or_insert(false),
                 _ => continue,
             };
@@ -201,17 +201,19 @@ impl Engine {
         let mut decided = Vec::with_capacity(targets.len());
         for target in targets {
             let decision = match &target.fresh {
-                Fresh::User(id) | Fresh::Unanswered(Some(id), _) => match (present.get(id), judged.get_mut(id)) {
-                    (Some(row), _) => Decision::Present(*row),
-                    (None, Some(judgement)) => {
-                        let decision = decision(wish.trigger, judgement.clone());
-                        // Whoever is named twice is found as the first time has left it.
-                        judgement.effect = None;
-                        decision
+                Fresh::User(id) | Fresh::UserWithoutRoles(id) | Fresh::Unanswered(Some(id), _) => {
+                    match (present.get(id), judged.get_mut(id)) {
+                        (Some(row), _) => Decision::Present(*row),
+                        (None, Some(judgement)) => {
+                            let decision = decision(wish.trigger, judgement.clone());
+                            // Whoever is named twice is found as the first time has left it.
+                            judgement.effect = None;
+                            decision
+                        }
+                        (None, None) => return Err(StoreError::Conflict),
                     }
-                    (None, None) => return Err(StoreError::Conflict),
-                },
-                Fresh::Row(_) | Fresh::Nobody | Fresh::Unanswered(None, _) => {
+                }
+                Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody | Fresh::Unanswered(None, _) => {
                     let case = lone.remove(&target.at).ok_or(StoreError::Conflict)?;
                     let verdict = case.judge(self, view, wish.trigger, now);
                     let row = case.row.as_ref().map(|row| row.systemuserid);
@@ -342,6 +344,7 @@ impl Engine {
                 Some(case)
             }
             Fresh::Nobody => Some(Case::nobody(Some(unknown(Uuid::nil())))),
+            Fresh::Reserved => Some(Case::nobody(Some(reserved()))),
             Fresh::Unanswered(None, _) => Some(Case::nobody(None)),
             _ => None,
         };

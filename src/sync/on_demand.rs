@@ -12,6 +12,7 @@ pub(super) mod judge;
 mod kinds;
 pub(super) mod look_up;
 mod roles;
+mod take_in;
 
 use serde::Serialize;
 use serde_json::{Value, json};

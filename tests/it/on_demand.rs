@@ -1,15 +1,36 @@
-//! What is asked for between cycles (sections 4, 6 and 9 of the rules): add, access, refresh, and what a person
-//! decides about a row.
+//! What is asked for between cycles (sections 4, 6, 8 and 9 of the rules): add, access, refresh, and what a person
+//! decides about a row. Each test goes through the engine, and ends with a cycle that has nothing to add.
+
+mod administrators;
+mod applications;
+mod by_hand;
+mod columns;
+mod deletion;
+mod directory;
+mod environments;
+mod held;
+mod meanwhile;
+mod names;
+mod outcomes;
+mod ownership;
+mod processes;
+mod roles;
+mod slots;
+mod stubs;
 
 use rollcall::domain::environment::Environment;
+use rollcall::domain::system_user::SystemUser;
 use rollcall::rules::{Client, Trigger};
-use rollcall::simulator::tenant::{Profile, User};
+use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, User};
 use rollcall::sync::SyncError;
-use rollcall::sync::on_demand::{Answer, Ask, Effect};
+use rollcall::sync::on_demand::{Answer, Ask, Refusal};
+use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use crate::world::{World, guarded_environment, licensed, open_environment};
+use crate::guard::without_marketing;
+use crate::world::{World, licensed, open_environment};
 
-const ENV: &str = "production";
+pub const ENV: &str = "production";
 
 /// A request of the help desk.
 pub fn ask(user: &str) -> Ask<'_> {
@@ -30,138 +51,119 @@ pub fn said(result: &Result<Answer, SyncError>) -> String {
     }
 }
 
-#[tokio::test]
-async fn a_user_is_added_before_the_cycle_comes_by_and_the_cycle_agrees() {
-    let world = World::new(vec![open_environment(ENV)]).await;
-    world.sync_completely().await;
-    let ada = licensed(world.tenant(), "Ada", "Lovelace");
-    let answer = world
-        .engine
-        .add(ask(&ada.to_string()), Trigger::AdminAdd)
-        .await
-        .unwrap();
-    assert_eq!(answer.outcome, Effect::Created);
-    let row = answer.user.unwrap();
-    assert_eq!(
-        (row.firstname.as_deref(), row.createdby.as_str()),
-        (Some("Ada"), "helpdesk")
-    );
-    let again = world
-        .engine
-        .add(ask(&ada.to_string()), Trigger::AdminAdd)
-        .await
-        .unwrap();
-    assert_eq!(again.outcome, Effect::Unchanged);
-    let by_name = world
-        .engine
-        .access(ask(row.domainname.as_deref().unwrap()), Client::Interactive)
-        .await;
-    assert_eq!(said(&by_name), "unchanged");
-    world.assert_settled().await;
-    world.end().await;
+/// The refusal that a request met.
+pub fn refusal(result: Result<Answer, SyncError>) -> Refusal {
+    match result {
+        Err(SyncError::Refused(refusal)) => *refusal,
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
 }
 
-#[tokio::test]
-async fn whoever_is_refused_is_told_why_and_nothing_is_written() {
-    let world = World::new(vec![open_environment(ENV)]).await;
-    world.sync_completely().await;
-    let bob = world.tenant().add_user(User::named("Bob", "Builder"));
-    world.tenant().give_profile(bob, Profile::Unlicensed);
-    let refused = world.engine.access(ask(&bob.to_string()), Client::Interactive).await;
-    assert_eq!(said(&refused), "unlicensed");
-    let nobody = world.engine.add(ask("nobody@contoso.example"), Trigger::Api).await;
-    assert_eq!(said(&nobody), "user_not_found");
-    let nobody = world
-        .engine
-        .add(ask(&uuid::Uuid::from_u128(0x6060).to_string()), Trigger::Api)
-        .await;
-    assert_eq!(said(&nobody), "user_not_found");
-    let reserved = world.engine.add(ask("crmoln@microsoft.com"), Trigger::Api).await;
-    assert_eq!(said(&reserved), "reserved_user");
-    assert!(world.rows(ENV).await.is_empty());
-    world.end().await;
+/// A stage with one open environment and no Marketing licence, so that nobody is entitled by accident.
+pub async fn stage() -> World {
+    stage_of(open_environment(ENV)).await
 }
 
-#[tokio::test]
-async fn a_hold_outlasts_everything_until_it_is_released() {
-    let world = World::new(vec![open_environment(ENV)]).await;
-    let ada = licensed(world.tenant(), "Ada", "Lovelace");
-    world.sync_completely().await;
-    let user = ada.to_string();
-    assert_eq!(
-        said(&world.engine.hold(ask(&user), "under investigation").await),
-        "disabled"
-    );
-    let row = world.row(ENV, ada).await.unwrap();
-    assert_eq!(row.disabledreason.as_deref(), Some("on_hold"));
-    assert_eq!(row.disabled_by.as_deref(), Some("helpdesk"));
-    world.assert_settled().await;
-    assert_eq!(
-        said(&world.engine.access(ask(&user), Client::Interactive).await),
-        "on_hold"
-    );
-    assert_eq!(said(&world.engine.enable(ask(&user)).await), "on_hold");
-    assert_eq!(said(&world.engine.release(ask(&user)).await), "enabled");
-    assert_eq!(said(&world.engine.release(ask(&user)).await), "unchanged");
-    world.assert_settled().await;
-    world.end().await;
-}
-
-#[tokio::test]
-async fn a_stub_is_bound_and_keeps_its_id_and_its_role() {
-    let environment = Environment {
-        roles: vec!["Basic User".to_owned(), "Salesperson".to_owned()],
-        ..open_environment(ENV)
-    };
+/// The same around another environment.
+pub async fn stage_of(environment: Environment) -> World {
     let world = World::new(vec![environment]).await;
-    world.sync_completely().await;
-    let stub = world
-        .engine
-        .stub(ask("old.ada@contoso.example"), None)
-        .await
-        .unwrap()
-        .user
-        .unwrap();
-    assert!(stub.isdisabled && stub.isstub);
-    let ada = licensed(world.tenant(), "Ada", "Lovelace");
-    let bound = world
-        .engine
-        .map(ask("old.ada@contoso.example"), &ada.to_string())
-        .await
-        .unwrap();
-    assert_eq!(bound.outcome, Effect::Enabled);
-    let row = bound.user.unwrap();
-    assert_eq!(row.systemuserid, stub.systemuserid);
-    assert_eq!(row.firstname.as_deref(), Some("Ada"));
-    let held = world
-        .engine
-        .role_holders(ENV, Some(&ada.to_string()), None, 10)
-        .await
-        .unwrap();
-    assert_eq!(
-        (held[0].role.as_str(), held[0].provenance.as_str()),
-        ("Salesperson", "import")
-    );
-    world.assert_settled().await;
-    world.end().await;
+    without_marketing(world.tenant());
+    world
 }
 
-#[tokio::test]
-async fn membership_is_asked_for_at_the_moment_of_the_request() {
-    let group = uuid::Uuid::from_u128(0x6060);
-    let world = World::new(vec![guarded_environment(ENV, group)]).await;
-    world.tenant().create_group_with_id(group, "Sales");
+/// A stage with one licensed user who has a row.
+pub async fn one_user() -> (World, Uuid) {
+    let world = stage().await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     world.sync_completely().await;
-    let user = ada.to_string();
-    assert_eq!(
-        said(&world.engine.add(ask(&user), Trigger::AdminAdd).await),
-        "not_in_security_group"
-    );
-    world.tenant().add_member(group, ada);
-    assert_eq!(said(&world.engine.add(ask(&user), Trigger::AdminAdd).await), "created");
-    world.tenant().remove_member(group, ada);
-    assert_eq!(said(&world.engine.refresh(ask(&user)).await), "disabled");
-    world.assert_settled().await;
-    world.end().await;
+    (world, ada)
+}
+
+/// Every way to ask.
+pub const WAYS: [&str; 6] = ["access", "access by a program", "api", "admin_add", "import", "refresh"];
+
+/// Asks for a user in one of these ways.
+pub async fn ask_by(world: &World, way: &str, user: impl ToString) -> Result<Answer, SyncError> {
+    let user = user.to_string();
+    let (engine, ask) = (&world.engine, ask(&user));
+    match way {
+        "access" => engine.access(ask, Client::Interactive).await,
+        "access by a program" => engine.access(ask, Client::Api).await,
+        "api" => engine.add(ask, Trigger::Api).await,
+        "admin_add" => engine.add(ask, Trigger::AdminAdd).await,
+        "import" => engine.add(ask, Trigger::Import).await,
+        "refresh" => engine.refresh(ask).await,
+        "disable" => engine.disable(ask).await,
+        "enable" => engine.enable(ask).await,
+        "hold" => engine.hold(ask, "under investigation").await,
+        "release" => engine.release(ask).await,
+        "delete" => engine.delete(ask).await,
+        "stub" => engine.stub(ask, None).await,
+        way => panic!("nobody can {way}"),
+    }
+}
+
+/// What comes of that, as a word.
+pub async fn word(world: &World, way: &str, user: impl ToString) -> String {
+    said(&ask_by(world, way, user).await)
+}
+
+/// Sets columns of a row by hand.
+pub async fn edit(world: &World, user: impl ToString, values: Value) -> Result<Answer, SyncError> {
+    let Value::Object(values) = values else {
+        panic!("an object of columns is expected");
+    };
+    let values: Map<String, Value> = values;
+    world.engine.edit(ask(&user.to_string()), &values).await
+}
+
+/// The row of a user who has one.
+pub async fn row(world: &World, user: Uuid) -> SystemUser {
+    world.row(ENV, user).await.unwrap()
+}
+
+/// `none`, `enabled`, or why and by whom it is disabled.
+pub async fn state(world: &World, user: Uuid) -> String {
+    world
+        .row(ENV, user)
+        .await
+        .map_or("none".to_owned(), |row| state_of(&row))
+}
+
+pub fn state_of(row: &SystemUser) -> String {
+    if row.isdisabled {
+        let reason = row.disabledreason.as_deref().unwrap_or("?");
+        format!("{reason} by {}", row.disabled_by.as_deref().unwrap_or("?"))
+    } else {
+        "enabled".to_owned()
+    }
+}
+
+/// Gives a user what makes for one line of the outcome table.
+pub fn entitle(world: &World, user: Uuid, entitlement: &str) {
+    let (profile, is_admin) = match entitlement {
+        "full" => (Profile::E5PowerApps, false),
+        "admin" => (Profile::Unlicensed, true),
+        "on_demand_only" => (Profile::E3, false),
+        "none" => (Profile::Unlicensed, false),
+        other => panic!("{other} is no entitlement"),
+    };
+    world.tenant().give_profile(user, profile);
+    if is_admin {
+        world.tenant().assign_role(GLOBAL_ADMINISTRATOR, user, "/");
+    }
+}
+
+/// A user with an entitlement.
+pub fn person(world: &World, given: &str, family: &str, entitlement: &str) -> Uuid {
+    let id = world.tenant().add_user(User::named(given, family));
+    entitle(world, id, entitlement);
+    id
+}
+
+/// How many disables the guard counts.
+pub async fn counted_disables(world: &World) -> i64 {
+    world
+        .number("select count(*) from rollcall.system_user_change where by_rule and operation = 'disable'")
+        .await
 }

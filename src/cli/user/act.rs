@@ -195,20 +195,24 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
     Ok(())
 }
 
-/// `column=value` as JSON: text columns take texts, everything else what it looks like.
+/// `column=value` as JSON. The database reads a text as whatever the column holds, so that "1.10" stays what was typed;
+/// only the access mode is a number here, and what looks like an array or an object may be one.
 fn values(set: &[String]) -> CliResult<Map<String, Value>> {
     let mut values = Map::new();
     for pair in set {
         let Some((column, value)) = pair.split_once('=') else {
             return Err(CliError::Usage(format!("`{pair}` is no edit; expected COLUMN=VALUE")));
         };
-        let is_text = column == "company" || column.parse::<Field>().is_ok();
+        let is_own_text = column == "company" || column.parse::<Field>().is_ok();
+        let may_be_json = column == "accessmode" || (!is_own_text && value.starts_with(['{', '[']));
         let value = match value {
             "" => Value::Null,
-            text if is_text => json!(text),
-            text => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+            text if may_be_json => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+            text => json!(text),
         };
-        values.insert(column.to_owned(), value);
+        if values.insert(column.to_owned(), value).is_some() {
+            return Err(CliError::Usage(format!("`{column}` is set twice")));
+        }
     }
     Ok(values)
 }

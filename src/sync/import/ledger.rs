@@ -64,7 +64,7 @@ impl Ledger<'_> {
 
 fn object_id(fresh: &Fresh) -> Option<Uuid> {
     match fresh {
-        Fresh::User(id) | Fresh::Unanswered(Some(id), _) => Some(*id),
+        Fresh::User(id) | Fresh::UserWithoutRoles(id) | Fresh::Unanswered(Some(id), _) => Some(*id),
         _ => None,
     }
 }

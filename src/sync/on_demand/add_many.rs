@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::judge::{Judged, answer};
 use super::look_up::{Answers, Fresh};
 use super::{Answer, Effect, Refusal, bad_input};
+use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::rules::Trigger;
 use crate::rules::explain::words;
@@ -53,7 +54,9 @@ impl Engine {
                 outage: None,
             }
         };
-        let view = self.present_view(environment).await?;
+        let mut view = self.present_view(environment).await?;
+        let lacks_roles = |fresh: &Fresh| matches!(fresh, Fresh::UserWithoutRoles(_));
+        view.stale |= answers.fresh.iter().any(lacks_roles);
         let wish = Wish {
             trigger,
             actor,
@@ -126,6 +129,7 @@ impl Engine {
             shown: ShownVerdict::new(view.environment, user, &judgement.verdict, &words),
             effect: judgement.effect.unwrap_or(Effect::Unchanged),
             row: judgement.row.and_then(|row| found.get(&row).cloned()),
+            detail: judgement.verdict.asker_code().map_or("", Code::sentence).to_owned(),
             verdict: judgement.verdict,
         };
         answer(trigger, judged, fresh, false)

@@ -45,15 +45,13 @@ impl Engine {
     /// # Errors
     /// As [`Self::disable`].
     pub async fn enable(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
-        let Some(row) = self
-            .find_row(self.environment(ask.environment)?.name.as_str(), ask.user)
-            .await?
-        else {
-            return Err(no_row(ask.environment, ask.user).into());
-        };
-        if row.applicationid.is_some() && row.deletedstate == 0 {
+        let row = self.row_to_judge(ask).await?;
+        if row.applicationid.is_some() {
             return self
                 .by_hand(ask, Operation::Edit, &|row| {
+                    if row.onhold {
+                        return Err(Refusal::new(Code::OnHold));
+                    }
                     row.enable();
                     Ok(())
                 })
@@ -93,12 +91,25 @@ impl Engine {
     /// # Errors
     /// As [`Self::disable`]; a verdict that does not let the user back in is no error, the hold is over.
     pub async fn release(&self, ask: Ask<'_>) -> Result<Answer, SyncError> {
-        let Some(row) = self
-            .find_row(self.environment(ask.environment)?.name.as_str(), ask.user)
-            .await?
-        else {
-            return Err(no_row(ask.environment, ask.user).into());
-        };
+        let row = self.row_to_judge(ask).await?;
+        if row.applicationid.is_some() || row.isstub {
+            // Another program can put a hold on them. Nobody judges them, so they stay as a person left them.
+            return self
+                .by_hand(ask, Operation::Edit, &|row| {
+                    if row.onhold {
+                        let reason = if row.isstub {
+                            Code::StubUser
+                        } else {
+                            Code::DisabledByHand
+                        };
+                        row.onhold = false;
+                        row.holdreason = None;
+                        row.disable(ask.actor, reason);
+                    }
+                    Ok(())
+                })
+                .await;
+        }
         if !row.onhold {
             return Ok(Answer {
                 outcome: Effect::Unchanged,
@@ -136,6 +147,20 @@ impl Engine {
         .await
     }
 
+    /// The row that a request names, where it can be judged at all.
+    async fn row_to_judge(&self, ask: Ask<'_>) -> Result<SystemUser, SyncError> {
+        let environment = self.environment(ask.environment)?;
+        if !environment.has_database {
+            return Err(Refusal::new(Code::NoDatabase).into());
+        }
+        match self.find_row(&environment.name, ask.user).await? {
+            None => Err(no_row(ask.environment, ask.user).into()),
+            Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser).into()),
+            Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted).into()),
+            Some(row) => Ok(row),
+        }
+    }
+
     /// One change by a person, in one transaction.
     pub(super) async fn by_hand(
         &self,
@@ -157,25 +182,42 @@ impl Engine {
         change: &ByHand<'_>,
     ) -> StoreResult<Ruled<Answer>> {
         let mut tx = self.begin(None).await?;
-        let before = match self.lock_row(&mut tx, environment, ask).await? {
+        let changed = self
+            .change_by_hand(&mut tx, environment, ask, operation, change)
+            .await?;
+        if changed.is_ok() {
+            tx.commit().await?;
+        }
+        Ok(changed)
+    }
+
+    /// One change by a person, within a transaction.
+    pub(super) async fn change_by_hand(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        ask: Ask<'_>,
+        operation: Operation,
+        change: &ByHand<'_>,
+    ) -> StoreResult<Ruled<Answer>> {
+        let before = match self.lock_row(&mut *tx, environment, ask).await? {
             Ok(row) => row,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let id = before.systemuserid;
         let mut after = before.clone();
         if let Err(refusal) = change(&mut after) {
             return Ok(Err(refusal));
         }
-        if let Err(refusal) = self.allow(&mut tx, environment, &before, &after).await? {
+        if let Err(refusal) = self.allow(&mut *tx, environment, &before, &after).await? {
             return Ok(Err(refusal));
         }
         let effect = self
-            .write_by_hand(&mut tx, environment, ask, before, after, operation)
+            .write_by_hand(&mut *tx, environment, ask, before, after, operation)
             .await?;
-        let row = find_row(&mut tx, &environment.name, ask.user).await?;
-        tx.commit().await?;
         Ok(Ok(Answer {
             outcome: effect,
-            user: row,
+            user: rows::find_by_id(tx, &environment.name, id).await?,
             verdict: None,
         }))
     }
@@ -316,6 +358,9 @@ impl Engine {
         let Some(before) = rows::lock_by_ids(&mut *tx, &environment.name, &[row]).await?.pop() else {
             return Ok(Err(no_row(ask.environment, ask.user)));
         };
+        if before.deletedstate != 0 {
+            return Ok(Err(Refusal::new(Code::RowDeleted)));
+        }
         if !before.onhold {
             return Ok(Ok(false));
         }

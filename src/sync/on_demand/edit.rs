@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::by_hand::set_mode;
 use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row, text_of};
@@ -11,7 +12,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
 use crate::plan::{Operation, is_address};
 use crate::store::changes::Author;
-use crate::store::{StoreResult, changes, columns};
+use crate::store::{StoreResult, Transaction, changes, columns, rows};
 use crate::sync::{Engine, SyncError};
 
 /// The longest name of a company, in Unicode code points.
@@ -54,19 +55,38 @@ impl Engine {
             }
         }
         self.check_custom(&custom).await?;
-        let mut answer = self
-            .by_hand(ask, Operation::Edit, &|row| {
-                edits.iter().try_for_each(|edit| make(environment, edit, row))
-            })
-            .await?;
-        if !custom.is_empty() {
-            let changed = self.retry(|| self.try_edit_custom(environment, ask, &custom)).await??;
-            if changed && answer.outcome == Effect::Unchanged {
-                answer.outcome = Effect::Updated;
+        self.retry(|| self.try_edit(environment, ask, &edits, &custom)).await?
+    }
+
+    /// All of an edit or nothing of it.
+    async fn try_edit(
+        &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+        edits: &[Edit],
+        custom: &[(String, Value)],
+    ) -> StoreResult<Result<Answer, SyncError>> {
+        let mut tx = self.begin(None).await?;
+        let change = |row: &mut SystemUser| edits.iter().try_for_each(|edit| make(environment, edit, row));
+        let mut answer = match self
+            .change_by_hand(&mut tx, environment, ask, Operation::Edit, &change)
+            .await?
+        {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        if let Some(row) = answer.user.as_ref().map(|row| row.systemuserid)
+            && !custom.is_empty()
+        {
+            match self.edit_custom(&mut tx, environment, ask, row, custom).await? {
+                Err(error) => return Ok(Err(error)),
+                Ok(true) if answer.outcome == Effect::Unchanged => answer.outcome = Effect::Updated,
+                Ok(_) => {}
             }
-            answer.user = self.find_row(ask.environment, ask.user).await?;
+            answer.user = rows::find_by_id(&mut tx, &environment.name, row).await?;
         }
-        Ok(answer)
+        tx.commit().await?;
+        Ok(Ok(answer))
     }
 
     /// Custom columns must exist; those of the program are not custom.
@@ -91,24 +111,22 @@ impl Engine {
         Ok(())
     }
 
-    async fn try_edit_custom(
+    /// Writes columns that customers have added, of a row that is locked. Answers whether any changed.
+    async fn edit_custom(
         &self,
+        tx: &mut Transaction,
         environment: &Environment,
         ask: Ask<'_>,
+        row: Uuid,
         custom: &[(String, Value)],
     ) -> StoreResult<Result<bool, SyncError>> {
-        let mut tx = self.begin(None).await?;
-        let row = match self.lock_row(&mut tx, environment, ask).await? {
-            Ok(row) => row.systemuserid,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
         let mut fields = Map::new();
         for (column, value) in custom {
-            let old = columns::read(&mut tx, &environment.name, row, column).await?;
-            if let Err(problem) = columns::write(&mut tx, &environment.name, row, column, value).await? {
+            let old = columns::read(&mut *tx, &environment.name, row, column).await?;
+            if let Err(problem) = columns::write(&mut *tx, &environment.name, row, column, value).await? {
                 return Ok(Err(bad_input(column, problem)));
             }
-            let new = columns::read(&mut tx, &environment.name, row, column).await?;
+            let new = columns::read(&mut *tx, &environment.name, row, column).await?;
             if old != new {
                 fields.insert(column.clone(), json!([old, new]));
             }
@@ -121,10 +139,9 @@ impl Engine {
         };
         let is_changed = !fields.is_empty();
         if is_changed {
-            columns::touch(&mut tx, &environment.name, row, author).await?;
-            changes::record_edit(&mut tx, &environment.name, row, fields, author).await?;
+            columns::touch(&mut *tx, &environment.name, row, author).await?;
+            changes::record_edit(tx, &environment.name, row, fields, author).await?;
         }
-        tx.commit().await?;
         Ok(Ok(is_changed))
     }
 

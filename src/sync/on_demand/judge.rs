@@ -63,6 +63,8 @@ impl Loaded {
 pub(super) struct Judged {
     pub verdict: Verdict,
     pub shown: ShownVerdict,
+    /// What a refusal says in one sentence.
+    pub detail: String,
     pub effect: Effect,
     pub row: Option<SystemUser>,
 }
@@ -120,7 +122,8 @@ impl Engine {
         let environment = self.environment(ask.environment)?;
         // Boxed: both are large, and everybody who awaits an answer would carry them.
         let fresh = Box::pin(self.look_for(environment, ask, trigger)).await?;
-        let view = self.present_view(environment).await?;
+        let mut view = self.present_view(environment).await?;
+        view.stale |= matches!(fresh, Fresh::UserWithoutRoles(_));
         let judged = self
             .retry(|| Box::pin(self.try_judge(&view, ask, trigger, &fresh, first)))
             .await??;
@@ -158,6 +161,7 @@ impl Engine {
             return Ok(fresh);
         }
         let fresh = self.look_up(environment, user).await?;
+        self.look_up_holders(environment, &fresh).await?;
         self.desk.remember_look(environment, user, now, &fresh);
         Ok(fresh)
     }
@@ -176,7 +180,10 @@ impl Engine {
             (First::Nothing, _) => Ok(false),
             (_, Fresh::Unanswered(_, problem)) => Err(Refusal::saying(Code::DirectoryUnavailable, problem)),
             (First::Release(row), _) => self.end_hold(&mut tx, ask, *row).await?,
-            (First::Bind(stub), Fresh::User(id)) => self.bind_stub(&mut tx, ask, *stub, *id).await?,
+            (First::Bind(stub), Fresh::User(id) | Fresh::UserWithoutRoles(id)) => {
+                self.bind_stub(&mut tx, ask, *stub, *id).await?
+            }
+            (First::Bind(_), Fresh::Reserved) => Err(Refusal::new(Code::ReservedUser)),
             (First::Bind(_), _) => Err(Refusal::new(Code::UserNotFound)),
         };
         let is_prepared = match prepared {
@@ -186,6 +193,14 @@ impl Engine {
         let mut loaded = self.load_one(&mut tx, view, fresh).await?;
         let (verdict, changed) = self.decide_one(&mut tx, view, ask, trigger, &mut loaded).await?;
         let target = loaded.target;
+        if let (First::Bind(_), Some(code)) = (first, keeps_from_binding(&verdict)) {
+            return Ok(Err(Refusal::new(code)));
+        }
+        let detail = match verdict.code {
+            Some(Code::NonInteractiveCap) => self.cap_is_reached(&mut tx, view.environment).await?.detail,
+            Some(code) => verdict.asker_code().unwrap_or(code).sentence().to_owned(),
+            None => String::new(),
+        };
         let words = target.with_subject(self, view, self.clock.now(), |subject| {
             words(view.environment, subject, &verdict)
         });
@@ -203,6 +218,7 @@ impl Engine {
         Ok(Ok(Judged {
             verdict,
             shown,
+            detail,
             effect,
             row,
         }))
@@ -211,10 +227,11 @@ impl Engine {
     /// The case to judge, and those that have to move with it so that it can have its name.
     async fn load_one(&self, tx: &mut Transaction, view: &View<'_>, fresh: &Fresh) -> StoreResult<Loaded> {
         let (id, is_answered) = match fresh {
-            Fresh::User(id) => (*id, true),
+            Fresh::User(id) | Fresh::UserWithoutRoles(id) => (*id, true),
             Fresh::Unanswered(Some(id), _) => (*id, false),
             Fresh::Unanswered(None, _) => return Ok(Loaded::alone(Case::nobody(None))),
             Fresh::Nobody => return Ok(Loaded::alone(Case::nobody(Some(unknown(Uuid::nil()))))),
+            Fresh::Reserved => return Ok(Loaded::alone(Case::nobody(Some(reserved())))),
             Fresh::Row(row) => {
                 let mut case = Case::nobody(None);
                 case.row = rows::lock_by_ids(tx, &view.environment.name, &[*row]).await?.pop();
@@ -346,6 +363,25 @@ impl Engine {
     }
 }
 
+/// Why a stub is not bound to a user although it could be: somebody else has the name (rules.md, gate 7, which looks
+/// at users without a row, as this one was), the name is the system's, or the directory's answer is incomplete.
+fn keeps_from_binding(verdict: &Verdict) -> Option<Code> {
+    let failed = |code: Code| verdict.checks.iter().any(|check| check.code == Some(code));
+    if verdict.follow {
+        failed(Code::UpnConflict).then_some(Code::UpnConflict)
+    } else {
+        verdict.asker_code()
+    }
+}
+
+/// Somebody of a name that belongs to the system.
+pub(in crate::sync) fn reserved() -> DirectoryUser {
+    DirectoryUser {
+        user_principal_name: Some(SYNC_ACTOR.to_owned()),
+        ..unknown(Uuid::nil())
+    }
+}
+
 /// Somebody whom the directory does not know.
 pub(in crate::sync) fn unknown(id: Uuid) -> DirectoryUser {
     DirectoryUser {
@@ -361,6 +397,7 @@ pub(super) fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: b
     let Judged {
         verdict,
         shown,
+        detail,
         effect,
         row,
     } = judged;
@@ -379,7 +416,7 @@ pub(super) fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: b
     };
     let detail = match fresh {
         Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => problem.clone(),
-        _ => code.sentence().to_owned(),
+        _ => detail,
     };
     Err(Refusal {
         code,

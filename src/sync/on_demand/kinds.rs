@@ -88,6 +88,9 @@ impl Engine {
     /// the database fails. A verdict that does not let the user in is no error: the row is bound.
     pub async fn map(&self, ask: Ask<'_>, user: &str) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
+        if !environment.has_database {
+            return Err(Refusal::new(Code::NoDatabase).into());
+        }
         let Some(stub) = self.find_row(&environment.name, ask.user).await? else {
             return Err(no_row(ask.environment, ask.user).into());
         };

@@ -1,17 +1,18 @@
-//! Fresh directory data for some users: asked for together, then written into the mirror, so that the next cycle
-//! agrees. One user is many of which there is one.
+//! Fresh directory data for one user or many: asked for, then written into the mirror (`take_in`), so that the next
+//! cycle agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream;
 use uuid::Uuid;
 
-use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
-use crate::domain::feed::{AdminRole, LookedUp, PrincipalKind, RoleAssignment, UserPatch};
+use super::take_in::{Said, Snapshot};
+use crate::domain::directory_user::{DirectoryState, upn_key};
+use crate::domain::feed::{AdminRole, LookedUp, RoleAssignment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
-use crate::rules::AdminRoles;
-use crate::store::{StoreResult, checkpoints, groups, mirror, pending, rows};
+use crate::store::{Connection, StoreResult, mirror, rows};
 use crate::sync::pull::describe;
 use crate::sync::{Engine, SyncError};
 
@@ -21,13 +22,24 @@ const ASKED_TOGETHER: usize = 20;
 /// How many users who were not found are looked for among the deleted ones at once.
 const DELETED_TOGETHER: usize = 8;
 
+/// How many holders of names are asked about for one request: more than ever pass a name on in a row.
+const MOST_HOLDERS: usize = 4;
+
+/// How often the directory is asked about one user while a cycle hears of the same user.
+const MOST_QUESTIONS: u32 = 3;
+
 /// What the directory says of somebody right now.
 #[derive(Clone, Debug)]
 pub(in crate::sync) enum Fresh {
     /// The mirror knows this user as the directory does.
     User(Uuid),
+    /// The same, but the administrator roles could not be read: what was read last counts, and nobody loses access
+    /// for want of a licence or a group.
+    UserWithoutRoles(Uuid),
     /// A row that no directory user belongs to.
     Row(Uuid),
+    /// A name that belongs to the system and has no row.
+    Reserved,
     /// Neither the directory nor the table knows anybody of that name.
     Nobody,
     /// The directory gave no answer: the user, if known from elsewhere, and what went wrong.
@@ -79,12 +91,29 @@ impl Sought {
 struct Search<'a> {
     graph: &'a Graph,
     sought: Vec<Sought>,
-    /// The groups whose members the mirror follows.
-    read: Vec<Uuid>,
+    /// What the mirror knew before the directory was asked.
+    before: BTreeMap<Uuid, Snapshot>,
     /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
     roles_asked: bool,
     roles: Option<Vec<(AdminRole, RoleAssignment)>>,
     outage: Option<String>,
+}
+
+impl Search<'_> {
+    /// Nobody else is asked for: the directory is away.
+    fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
+        for (at, _) in open {
+            self.sought[*at] = self.sought[*at].not_found(Some(problem.to_owned()));
+        }
+    }
+
+    fn found(&self, id: Uuid) -> Fresh {
+        if self.roles.is_some() {
+            Fresh::User(id)
+        } else {
+            Fresh::UserWithoutRoles(id)
+        }
+    }
 }
 
 impl Engine {
@@ -106,7 +135,7 @@ impl Engine {
         let mut search = Search {
             graph,
             sought: self.resolve(environment, users).await?,
-            read: self.followed_groups().await?,
+            before: BTreeMap::new(),
             roles_asked: false,
             roles: None,
             outage: None,
@@ -117,6 +146,8 @@ impl Engine {
         self.ask_for_deleted(&mut search).await?;
         let settled = |sought| match sought {
             Sought::Settled(fresh) => fresh,
+            // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
+            Sought::Id(id) => Fresh::User(id),
             _ => Fresh::Nobody,
         };
         Ok(Answers {
@@ -128,17 +159,26 @@ impl Engine {
     /// What the texts name, as far as the table knows.
     async fn resolve(&self, environment: &str, users: &[String]) -> Result<Vec<Sought>, SyncError> {
         let ids: Vec<Uuid> = users.iter().filter_map(|user| Uuid::parse_str(user).ok()).collect();
-        let mut by_row = BTreeMap::new();
+        let mut by_id = BTreeMap::new();
         if !ids.is_empty() {
             let mut db = self.store.read().await?;
-            for row in rows::find_by_ids(&mut db, environment, &ids).await? {
-                by_row.insert(row.systemuserid, row);
+            for row in rows::find_by_any_ids(&mut db, environment, &ids).await? {
+                let own = [
+                    Some(row.systemuserid),
+                    row.azureactivedirectoryobjectid,
+                    row.applicationid,
+                ];
+                for id in own.into_iter().flatten() {
+                    by_id.insert(id, row.clone());
+                }
             }
         }
         let mut sought = Vec::with_capacity(users.len());
         for user in users {
             sought.push(match Uuid::parse_str(user) {
-                Ok(id) => match by_row.get(&id) {
+                // A row by its own id, or an application user by any of its ids: the directory's users know nothing
+                // of it.
+                Ok(id) => match by_id.get(&id) {
                     None => Sought::Id(id),
                     Some(row) => match row.azureactivedirectoryobjectid.filter(|_| row.applicationid.is_none()) {
                         Some(id) => Sought::Id(id),
@@ -149,7 +189,7 @@ impl Engine {
                 Err(_) if user.contains('\0') => Sought::Settled(Fresh::Nobody),
                 Err(_) if is_reserved(&upn_key(user)) => {
                     let row = self.find_row(environment, user).await?;
-                    Sought::Settled(row.map_or(Fresh::Nobody, |row| Fresh::Row(row.systemuserid)))
+                    Sought::Settled(row.map_or(Fresh::Reserved, |row| Fresh::Row(row.systemuserid)))
                 }
                 Err(_) => Sought::Name(user.clone()),
             });
@@ -157,65 +197,88 @@ impl Engine {
         Ok(sought)
     }
 
-    /// The groups whose members the mirror follows for some environment.
-    async fn followed_groups(&self) -> Result<Vec<Uuid>, SyncError> {
-        let known = self.known().await?;
-        let groups = known.nested.iter();
-        let groups: BTreeSet<Uuid> = groups
-            .flat_map(|(root, nested)| nested.iter().chain([root]))
-            .copied()
-            .collect();
-        Ok(groups.into_iter().collect())
+    /// Asks for whoever is still to be found, and takes in who is; again for whomever a cycle has heard of meanwhile:
+    /// what was asked first may be older than that, and would be told to nobody again.
+    async fn ask(&self, search: &mut Search<'_>) -> Result<(), SyncError> {
+        for _ in 0..MOST_QUESTIONS {
+            let open = search.sought.iter().enumerate();
+            let open: Vec<(usize, String)> = open.filter_map(|(at, sought)| Some((at, sought.key()?))).collect();
+            if open.is_empty() {
+                break;
+            }
+            for chunk in open.chunks(ASKED_TOGETHER) {
+                self.ask_together(search, chunk).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Asks for whoever is still to be found, and takes in who is.
-    async fn ask(&self, search: &mut Search<'_>) -> Result<(), SyncError> {
-        let open = search.sought.iter().enumerate();
-        let open: Vec<(usize, String)> = open.filter_map(|(at, sought)| Some((at, sought.key()?))).collect();
-        for chunk in open.chunks(ASKED_TOGETHER) {
-            if let Some(problem) = &search.outage {
-                for (at, _) in chunk {
-                    search.sought[*at] = search.sought[*at].not_found(Some(problem.clone()));
-                }
-                continue;
-            }
-            let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            let answers = match search.graph.look_up(&keys, !search.roles_asked).await {
-                Ok(asked) => {
-                    if let Some(roles) = asked.roles {
-                        search.roles_asked = true;
-                        search.roles = roles.ok();
-                    }
-                    asked.users
-                }
-                Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
-                Err(error) => {
-                    let problem = describe(&error);
-                    for (at, _) in chunk {
-                        search.sought[*at] = search.sought[*at].not_found(Some(problem.clone()));
-                    }
-                    search.outage = Some(problem);
-                    continue;
-                }
-            };
-            let mut found = BTreeMap::new();
-            for ((at, _), answer) in chunk.iter().zip(answers) {
-                search.sought[*at] = match answer {
-                    Ok(LookedUp {
-                        user: Some(user),
-                        groups,
-                    }) => {
-                        let id = user.id;
-                        found.insert(id, (user, groups));
-                        Sought::Settled(Fresh::User(id))
-                    }
-                    Ok(_) => search.sought[*at].not_found(None),
-                    Err(error) => search.sought[*at].not_found(Some(describe(&error))),
-                };
-            }
-            self.retry(|| self.take_in(&found, &search.read, search.roles.as_deref()))
-                .await?;
+    async fn ask_together(&self, search: &mut Search<'_>, open: &[(usize, String)]) -> Result<(), SyncError> {
+        if let Some(problem) = search.outage.clone() {
+            search.give_up(open, &problem);
+            return Ok(());
         }
+        self.remember(search, open).await?;
+        let keys: Vec<String> = open.iter().map(|(_, key)| key.clone()).collect();
+        let answers = match search.graph.look_up(&keys, !search.roles_asked).await {
+            Ok(asked) => {
+                if let Some(roles) = asked.roles {
+                    search.roles_asked = true;
+                    search.roles = roles.ok();
+                }
+                asked.users
+            }
+            Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
+            Err(error) => {
+                let problem = describe(&error);
+                search.give_up(open, &problem);
+                search.outage = Some(problem);
+                return Ok(());
+            }
+        };
+        let mut found = BTreeMap::new();
+        for ((at, key), answer) in open.iter().zip(answers) {
+            search.sought[*at] = match answer {
+                Ok(LookedUp {
+                    user: Some(user),
+                    groups,
+                }) => {
+                    let id = user.id;
+                    found.insert(id, Said { user, groups });
+                    Sought::Settled(search.found(id))
+                }
+                Ok(_) => search.sought[*at].not_found(None),
+                // The directory does not take such a text for a name, so it is nobody's.
+                Err(GraphError::BadRequest { status: 400, .. }) if Uuid::parse_str(key).is_err() => {
+                    search.sought[*at].not_found(None)
+                }
+                Err(error) => search.sought[*at].not_found(Some(describe(&error))),
+            };
+        }
+        let moved = self.take_in(&found, &search.before, search.roles.as_deref()).await?;
+        for (at, _) in open {
+            if let Sought::Settled(Fresh::User(id) | Fresh::UserWithoutRoles(id)) = search.sought[*at]
+                && moved.contains(&id)
+            {
+                search.sought[*at] = Sought::Id(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what the mirror knows of whoever is asked for next.
+    async fn remember(&self, search: &mut Search<'_>, open: &[(usize, String)]) -> Result<(), SyncError> {
+        let mut ids = Vec::new();
+        let mut db = self.store.read().await?;
+        for (at, _) in open {
+            match &search.sought[*at] {
+                Sought::Id(id) => ids.push(*id),
+                Sought::Name(name) => ids.extend(mirror::find_by_upn(&mut db, &upn_key(name)).await?),
+                _ => {}
+            }
+        }
+        drop(db);
+        search.before.extend(self.snapshots(&ids).await?);
         Ok(())
     }
 
@@ -249,118 +312,57 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<Uuid> = missing.iter().map(|(_, id)| *id).collect();
-        let mut known = {
-            let mut db = self.store.read().await?;
-            mirror::read_users(&mut db, &ids).await?
-        };
-        let questions: Vec<_> = ids.iter().map(|id| search.graph.deleted_user(*id)).collect();
+        let questions: Vec<_> = missing.iter().map(|(_, id)| search.graph.deleted_user(*id)).collect();
         let answers: Vec<_> = stream::iter(questions).buffered(DELETED_TOGETHER).collect().await;
         let mut gone = BTreeMap::new();
         for ((at, id), answer) in missing.into_iter().zip(answers) {
-            search.sought[at] = Sought::Settled(Fresh::User(id));
-            let deleted = match answer {
-                Ok(deleted) => deleted,
-                Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
-                Err(error) => {
-                    search.sought[at] = Sought::Settled(Fresh::Unanswered(Some(id), describe(&error)));
-                    continue;
+            search.sought[at] = match answer {
+                Ok(deleted) => {
+                    gone.insert(id, deleted);
+                    Sought::Settled(Fresh::User(id))
                 }
+                Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
+                Err(error) => Sought::Settled(Fresh::Unanswered(Some(id), describe(&error))),
             };
-            let state = match deleted {
-                Some(_) => DirectoryState::SoftDeleted,
-                None => DirectoryState::Gone,
-            };
-            let known = known.remove(&id);
-            if deleted.is_none() && known.is_none() || known.as_ref().is_some_and(|known| known.state == state) {
-                continue;
-            }
-            let known = known.unwrap_or_default();
-            let deleted_at = deleted.and_then(|user| user.deleted_at).or(known.deleted_at);
-            let now = DirectoryUser {
-                id,
-                state,
-                deleted_at,
-                ..known
-            };
-            gone.insert(id, now);
         }
-        let gone: Vec<DirectoryUser> = gone.into_values().collect();
-        Ok(self.retry(|| self.write_gone(&gone)).await?)
+        self.take_out(&gone, &search.before).await
     }
 
-    /// Writes what the directory said of some users into the mirror and marks whom it concerns.
-    async fn take_in(
-        &self,
-        found: &BTreeMap<Uuid, (UserPatch, Vec<Uuid>)>,
-        read: &[Uuid],
-        roles: Option<&[(AdminRole, RoleAssignment)]>,
-    ) -> StoreResult<()> {
-        if found.is_empty() {
+    /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
+    /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
+    pub(super) async fn look_up_holders(&self, environment: &str, fresh: &Fresh) -> Result<(), SyncError> {
+        let (Fresh::User(mut id) | Fresh::UserWithoutRoles(mut id)) = *fresh else {
             return Ok(());
-        }
-        let ids: Vec<Uuid> = found.keys().copied().collect();
-        let mut tx = self.begin(None).await?;
-        let mut before = mirror::read_users(&mut tx, &ids).await?;
-        let mut changed = BTreeSet::new();
-        let mut users = Vec::with_capacity(found.len());
-        for (id, (patch, _)) in found {
-            let known = before.remove(id);
-            let mut user = known.clone().unwrap_or_default();
-            user.absorb(patch.clone(), true);
-            if known.as_ref() != Some(&user) {
-                changed.insert(*id);
+        };
+        let mut asked = BTreeSet::from([id]);
+        while asked.len() <= MOST_HOLDERS {
+            let (holder, keeps_it) = {
+                let mut db = self.store.read().await?;
+                let Some(key) = mirrored_name(&mut db, id).await? else {
+                    return Ok(());
+                };
+                let row = rows::find_by_upn_key(&mut db, environment, &key).await?;
+                let Some(holder) = row.and_then(|row| row.azureactivedirectoryobjectid) else {
+                    return Ok(());
+                };
+                (holder, mirrored_name(&mut db, holder).await?.as_ref() == Some(&key))
+            };
+            if !asked.insert(holder) {
+                return Ok(());
             }
-            users.push(user);
+            if keeps_it {
+                self.look_up(environment, &holder.to_string()).await?;
+            }
+            id = holder;
         }
-        // Stamped with the round that may be under way, so that its end does not take the users for gone.
-        let round = checkpoints::read(&mut tx, "users").await?.round;
-        mirror::write_users(&mut tx, &users, round).await?;
-        let joined: Vec<(Uuid, Uuid)> = found
-            .iter()
-            .flat_map(|(id, (_, groups))| groups.iter().map(|group| (*id, *group)))
-            .filter(|(_, group)| read.contains(group))
-            .collect();
-        changed.extend(groups::settle_members(&mut tx, &ids, read, &joined).await?);
-        if let Some(roles) = roles {
-            let held: Vec<(Uuid, AdminRoles)> = found
-                .iter()
-                .map(|(id, (_, groups))| (*id, admin_roles(*id, groups, roles)))
-                .collect();
-            changed.extend(groups::set_roles_of(&mut tx, &held).await?);
-        }
-        let changed: Vec<Uuid> = changed.into_iter().collect();
-        pending::mark(&mut tx, &self.settings.names(), &changed).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    async fn write_gone(&self, users: &[DirectoryUser]) -> StoreResult<()> {
-        if users.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
-        let mut tx = self.begin(None).await?;
-        let round = checkpoints::read(&mut tx, "users").await?.round;
-        mirror::write_users(&mut tx, users, round).await?;
-        pending::mark(&mut tx, &self.settings.names(), &ids).await?;
-        tx.commit().await?;
         Ok(())
     }
 }
 
-/// The roles a user holds, directly or through a role-assignable group, which cannot be nested.
-fn admin_roles(id: Uuid, groups: &[Uuid], assignments: &[(AdminRole, RoleAssignment)]) -> AdminRoles {
-    let mut holds = AdminRoles::default();
-    for (role, assignment) in assignments.iter().filter(|(_, assignment)| assignment.tenant_wide) {
-        let principal = assignment.principal;
-        let through_group = principal.kind == PrincipalKind::Group && groups.contains(&principal.id);
-        if principal.id == id || through_group {
-            holds.insert(*role);
-        }
-    }
-    holds
+/// The name of a user who is there, by the mirror.
+async fn mirrored_name(db: &mut Connection, id: Uuid) -> StoreResult<Option<String>> {
+    let user = mirror::read_users(db, &[id]).await?.remove(&id);
+    Ok(user
+        .filter(|user| user.state == DirectoryState::Present)
+        .and_then(|user| user.upn_key()))
 }
