@@ -1,0 +1,376 @@
+//! What every endpoint answers when all is well, and when what is asked for does not exist.
+
+use reqwest::Method;
+use rollcall::domain::environment::Environment;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{ENV, OPERATOR, Stage, sent};
+use crate::world::{World, licensed, open_environment};
+
+/// A stage with one row.
+async fn with_ada(environment: Environment) -> (Stage, Uuid) {
+    let world = World::new(vec![environment]).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    (Stage::around(world).await, ada)
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn environments_say_what_they_are_and_how_many_rows_they_have() {
+    let (stage, _) = with_ada(open_environment(ENV)).await;
+    let listed = stage.get("environments").await.items();
+    let shown = stage.get("environments/production").await.good();
+    assert_eq!(listed, [shown.clone()]);
+    assert_eq!((&shown["name"], &shown["kind"]), (&json!(ENV), &json!("production")));
+    assert_eq!((&shown["enabled"], &shown["disabled"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&shown["non_interactive_cap"], &shown["non_interactive_users"]),
+        (&json!(7), &json!(0))
+    );
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_row_is_found_by_any_of_its_names_and_looks_the_same_everywhere() {
+    let (stage, ada) = with_ada(open_environment(ENV)).await;
+    stage
+        .world
+        .execute("alter table rollcall.system_user add favourite_colour text")
+        .await;
+    let row = stage.get(&format!("environments/production/users/{ada}")).await.good();
+    assert_eq!(row["favourite_colour"], Value::Null, "{row}");
+    let id = row["systemuserid"].as_str().unwrap();
+    for name in [id, row["domainname"].as_str().unwrap(), &id.to_uppercase()] {
+        let same = stage.get(&format!("environments/production/users/{name}")).await.good();
+        assert_eq!(same, row, "{name}");
+    }
+    let listed = stage.get("environments/production/users?type=regular").await.items();
+    assert_eq!(listed.len(), 1);
+    for key in keys(&listed[0]) {
+        assert_eq!(listed[0][key], row[key], "{key}");
+    }
+    let accessed = stage.access(ada).await.good();
+    assert_eq!(keys(&accessed), ["outcome", "user", "verdict"]);
+    assert_eq!(
+        (&accessed["outcome"], &accessed["user"]),
+        (&json!("unchanged"), &listed[0])
+    );
+    let verdict = &accessed["verdict"];
+    let mut shape = keys(verdict);
+    shape.sort_unstable();
+    assert_eq!(
+        shape,
+        [
+            "accessmode",
+            "checks",
+            "code",
+            "entitlement",
+            "environment",
+            "outcome",
+            "trigger",
+            "user"
+        ]
+    );
+    for check in verdict["checks"].as_array().unwrap() {
+        let mut shape = keys(check);
+        shape.sort_unstable();
+        assert_eq!(shape, ["code", "detail", "gate", "remedy", "status"]);
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn every_action_on_a_row_answers_what_became_of_it() {
+    let environment = Environment {
+        roles: vec!["Basic User".to_owned(), "Salesperson".to_owned()],
+        ..open_environment(ENV)
+    };
+    let (stage, ada) = with_ada(environment).await;
+    let user = format!("environments/production/users/{ada}");
+    let outcome = |answer: super::Answered| answer.good()["outcome"].as_str().unwrap().to_owned();
+    assert_eq!(outcome(stage.act(&format!("{user}/refresh")).await), "unchanged");
+    assert_eq!(outcome(stage.act(&format!("{user}/disable")).await), "disabled");
+    assert_eq!(outcome(stage.act(&format!("{user}/enable")).await), "enabled");
+    let reason = json!({"reason": "leave of absence"});
+    assert_eq!(outcome(stage.post(&format!("{user}/hold"), &reason).await), "disabled");
+    let held = stage.get(&user).await.good();
+    assert_eq!(
+        (&held["onhold"], &held["holdreason"]),
+        (&json!(true), &json!("leave of absence"))
+    );
+    let refused = stage.access(ada).await;
+    assert_eq!(refused.problem(), (409, "on_hold"));
+    assert_eq!(outcome(stage.act(&format!("{user}/release")).await), "enabled");
+    assert_eq!(
+        outcome(stage.patch(&user, &json!({"jobtitle": "Countess"})).await),
+        "updated"
+    );
+    assert_eq!(
+        outcome(stage.patch(&user, &json!({"jobtitle": "Countess"})).await),
+        "unchanged"
+    );
+    let roles = format!("{user}/roles");
+    let wanted = json!({"role": "Salesperson"});
+    assert_eq!(outcome(stage.post(&roles, &wanted).await), "updated");
+    let held = stage.get(&roles).await.items();
+    assert!(held.iter().any(|holder| holder["role"] == "Salesperson"), "{held:?}");
+    let taken = sent(stage.request(Method::DELETE, &format!("{roles}?role=Salesperson"), Some(OPERATOR))).await;
+    assert_eq!(outcome(taken), "updated");
+    let absent = stage.post(&roles, &json!({"role": "Wizard"})).await;
+    assert_eq!(absent.problem(), (409, "role_not_found"));
+    let kept = sent(stage.request(Method::DELETE, &user, Some(OPERATOR))).await;
+    assert_eq!(kept.problem(), (409, "not_deletable"));
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_stub_is_bound_and_a_stub_is_deleted() {
+    let stage = Stage::new().await;
+    let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
+    for name in ["old.ada@contoso.example", "nobody@contoso.example"] {
+        stage
+            .world
+            .engine
+            .stub(crate::on_demand::ask(name), None)
+            .await
+            .unwrap();
+    }
+    let listed = stage.get("environments/production/users?type=stub").await.items();
+    assert_eq!(listed.len(), 2);
+    let target = json!({"user": ada.to_string()});
+    let bound = stage
+        .post("environments/production/users/old.ada@contoso.example/map", &target)
+        .await
+        .good();
+    assert_eq!(bound["outcome"], "enabled");
+    let again = stage
+        .post("environments/production/users/nobody@contoso.example/map", &target)
+        .await;
+    assert_eq!(again.problem(), (409, "already_mapped"));
+    let path = "environments/production/users/nobody@contoso.example";
+    sent(stage.request(Method::DELETE, path, Some(OPERATOR))).await.good();
+    assert_eq!(stage.get(path).await.good()["deletedstate"], 1);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_404_and_says_which() {
+    let (stage, ada) = with_ada(open_environment(ENV)).await;
+    let unknown = Uuid::from_u128(0x6060);
+    let wanted = json!({"user": ada.to_string()});
+    for (method, path, body, code) in [
+        (
+            Method::GET,
+            "environments/mars".to_owned(),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            "environments/mars/users".to_owned(),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            "environments/mars/users".to_owned(),
+            Some(&wanted),
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            "environments/mars/access".to_owned(),
+            Some(&wanted),
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            "environments/mars/candidates".to_owned(),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/mars/users/{ada}"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/mars/users/{ada}/roles"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/mars/explain?user={ada}"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            "environments/mars/imports".to_owned(),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/mars/users/{ada}/refresh"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/mars/users/{ada}/disable"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/mars/users/{ada}/enable"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/mars/users/{ada}/release"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::DELETE,
+            format!("environments/mars/users/{ada}"),
+            None,
+            "environment_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/production/users/{unknown}"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::GET,
+            "environments/production/users/nobody@x.example".to_owned(),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/production/users/{unknown}/roles"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::GET,
+            format!("environments/production/explain?user={unknown}"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/production/users/{unknown}/refresh"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/production/users/{unknown}/disable"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/production/users/{unknown}/enable"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::POST,
+            format!("environments/production/users/{unknown}/release"),
+            None,
+            "user_not_found",
+        ),
+        (
+            Method::DELETE,
+            format!("environments/production/users/{unknown}"),
+            None,
+            "user_not_found",
+        ),
+        (Method::GET, "runs/4711".to_owned(), None, "not_found"),
+        (Method::POST, "runs/4711/approve".to_owned(), None, "not_found"),
+        (Method::POST, "runs/4711/reject".to_owned(), None, "not_found"),
+        (Method::GET, "imports/4711".to_owned(), None, "not_found"),
+        (Method::GET, "imports/4711/items".to_owned(), None, "not_found"),
+        (Method::POST, "imports/4711/cancel".to_owned(), None, "not_found"),
+        (Method::POST, "imports/4711/requeue".to_owned(), None, "not_found"),
+        (
+            Method::GET,
+            "findings?environment=mars".to_owned(),
+            None,
+            "environment_not_found",
+        ),
+        (Method::GET, "nothing/here".to_owned(), None, "not_found"),
+        (Method::GET, "environments/".to_owned(), None, "not_found"),
+        (Method::GET, String::new(), None, "not_found"),
+    ] {
+        let answer = match body {
+            Some(body) => stage.send(method.clone(), &path, body, OPERATOR).await,
+            None => sent(stage.request(method.clone(), &path, Some(OPERATOR))).await,
+        };
+        assert_eq!(answer.problem(), (404, code), "{method} {path}: {}", answer.body);
+    }
+    let elsewhere = json!({"user": unknown.to_string()});
+    for path in ["users", "access"] {
+        let answer = stage.post(&format!("environments/production/{path}"), &elsewhere).await;
+        assert_eq!(answer.problem(), (404, "user_not_found"));
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_method_that_means_nothing_is_405_and_says_which_do() {
+    let stage = Stage::new().await;
+    for (method, path) in [
+        (Method::DELETE, "environments"),
+        (Method::PUT, "environments/production/users"),
+        (Method::GET, "environments/production/access"),
+        (Method::GET, "sync"),
+        (Method::PATCH, "runs/1"),
+        (Method::POST, "openapi.json"),
+    ] {
+        let answer = sent(stage.request(method.clone(), path, Some(OPERATOR))).await;
+        assert_eq!(answer.problem(), (405, "method_not_allowed"), "{method} {path}");
+        assert!(!answer.header("allow").is_empty(), "{method} {path}: {answer:?}");
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_carries_the_requests_id_or_one_of_its_own() {
+    let stage = Stage::new().await;
+    let ask = |id: &'static str| {
+        let request = stage.request(Method::GET, "environments", Some(OPERATOR));
+        sent(request.header("x-request-id", id))
+    };
+    assert_eq!(
+        ask("ticket-4711.a:b_c").await.header("x-request-id"),
+        "ticket-4711.a:b_c"
+    );
+    for unfit in ["two words", "", "x\u{e9}", &"x".repeat(65)] {
+        let request = stage
+            .request(Method::GET, "nothing", None)
+            .header("x-request-id", unfit);
+        let made = sent(request).await;
+        assert_eq!(made.problem().0, 401, "the problem's own check wants an id");
+    }
+    let first = stage.get("environments").await;
+    let second = stage.get("environments").await;
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    stage.end().await;
+}
