@@ -52,7 +52,8 @@ impl Desk {
 
     /// Remembers what the directory said.
     pub(super) fn remember_look(&self, environment: &str, user: &str, at: DateTime<Utc>, fresh: &Fresh) {
-        if !matches!(fresh, Fresh::Unanswered(..)) {
+        // Whatever is not the whole answer is asked for again.
+        if !matches!(fresh, Fresh::Unanswered(..) | Fresh::UserWithoutRoles(_)) {
             remember(&self.looks, look_key(environment, user), at, fresh.clone());
         }
     }
