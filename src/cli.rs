@@ -2,6 +2,7 @@
 //!
 //! A command builds the edges it needs from the configuration, calls the engine and prints. It decides nothing.
 
+mod candidates;
 mod check;
 mod config;
 #[cfg(feature = "simulator")]
@@ -9,6 +10,8 @@ mod demo;
 mod error;
 mod explain;
 mod findings;
+mod import;
+mod job;
 mod output;
 mod role;
 mod rules;
@@ -78,6 +81,13 @@ enum Command {
     /// Looks at security roles, gives and takes them.
     #[command(subcommand)]
     Role(role::Command),
+    /// Imports directory users who have no row yet.
+    Import(import::Arguments),
+    /// Looks at import jobs, cancels them, and runs what is left of them again.
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Lists directory users who have no row in an environment.
+    Candidates(candidates::Arguments),
     /// Sync history; approval of removals that the guard holds.
     #[command(subcommand)]
     Runs(runs::Command),
@@ -151,6 +161,9 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Explain(arguments) => explain::run(context, arguments).await,
         Command::User(command) => user::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
+        Command::Import(arguments) => import::run(context, arguments).await,
+        Command::Job(command) => job::run(context, command).await,
+        Command::Candidates(arguments) => candidates::run(context, &arguments).await,
         Command::Runs(command) => runs::run(context, command).await,
         Command::Findings(arguments) => findings::run(context, arguments).await,
         Command::Rules => Ok(rules::run(context)),

@@ -7,4 +7,5 @@ pub mod field;
 pub mod licence;
 pub mod reason;
 pub mod role;
+pub mod signing_keys;
 pub mod system_user;

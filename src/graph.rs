@@ -5,8 +5,9 @@
 //! nothing about users, and never writes to the directory.
 //!
 //! Where to look next: `client` sends and judges, `attempt` says what one failure means, `batch` sends several reads in
-//! one request, `look_up` asks about users on demand, `auth` obtains tokens, `wire` decodes, `link` guards where the
-//! token may travel, `fault` sorts refusals, `retry` waits, `error` lists what can go wrong.
+//! one request, `look_up` asks about users on demand, `auth` obtains tokens, `keys` reads what the tokens of others are
+//! checked by, `wire` decodes, `link` guards where the token may travel, `fault` sorts refusals, `retry` waits, `error`
+//! lists what can go wrong.
 
 mod attempt;
 mod auth;
@@ -16,6 +17,7 @@ mod endpoint;
 mod error;
 mod fault;
 mod http;
+mod keys;
 mod link;
 mod look_up;
 mod remedy;
@@ -35,6 +37,7 @@ use crate::domain::feed::{
     AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku,
     UserChange, UserPatch,
 };
+use crate::domain::signing_keys::SigningKeys;
 use wire::relation::{
     RawDeletedItem, RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawServicePrincipal, RawSku,
 };
@@ -69,6 +72,16 @@ impl Graph {
     /// [`GraphError::Token`] with number and remedy, [`GraphError::Unavailable`], [`GraphError::Cancelled`].
     pub async fn check_token(&self) -> Result<DateTime<Utc>, GraphError> {
         self.renew_token().await
+    }
+
+    /// What the access tokens of this tenant are checked by, as it publishes it for everybody. No token is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::ForeignLink`] where the metadata sends us to another host for the keys, [`GraphError::Protocol`]
+    /// where no key can be used; never [`GraphError::NotFound`] for missing metadata, since the keys have a known place.
+    pub async fn signing_keys(&self) -> Result<SigningKeys, GraphError> {
+        self.fetch_signing_keys().await
     }
 
     /// One page of the user feed; `None` begins a full round.

@@ -1,48 +1,19 @@
-//! Edge: HTTP. Health and metrics for whoever watches the daemon. It decides nothing.
+//! Edge: HTTP. Health and metrics for whoever watches the daemon, the API for whoever works with it. It decides
+//! nothing: handlers read the request, call the engine and write the answer.
+//!
+//! `health` is open; `api` wants a token (`auth`) for everything but its own description. Whatever goes wrong is told
+//! as a [`problem::Problem`].
 
-use std::time::Duration;
+pub mod api;
+pub mod auth;
+pub mod health;
+mod input;
+mod log;
+pub mod problem;
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-use crate::clock::Clock;
-use crate::store::{Store, StoreResult, runs};
-
-/// Longest wait of a readiness check for the database.
-const READY_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What the handlers look at.
-#[derive(Clone)]
-pub struct Watched {
-    /// The database.
-    pub store: Store,
-    /// The time.
-    pub clock: Clock,
-    /// The metrics.
-    pub metrics: PrometheusHandle,
-}
-
-impl std::fmt::Debug for Watched {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watched").finish_non_exhaustive()
-    }
-}
-
-/// `/health/live`, `/health/ready` and `/metrics`.
-pub fn health(watched: Watched) -> Router {
-    Router::new()
-        .route("/health/live", get(async || Json(json!({ "status": "alive" }))))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(render_metrics))
-        .with_state(watched)
-}
 
 /// Serves until the token is cancelled; requests in flight are finished.
 ///
@@ -52,51 +23,4 @@ pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationTo
     axum::serve(listener, router)
         .with_graceful_shutdown(cancel.cancelled_owned())
         .await
-}
-
-async fn render_metrics(State(watched): State<Watched>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, watched.metrics.render()).into_response()
-}
-
-/// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
-/// is told, but does not count: staleness is an alert, not a reason to take a replica out.
-async fn ready(State(watched): State<Watched>) -> Response {
-    let answer = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
-    let (database, missing, last_success) = match answer {
-        Ok(Ok((missing, last))) => (true, Some(missing), last),
-        Ok(Err(_)) | Err(_) => (false, None, None),
-    };
-    let age = last_success.map(|at| (watched.clock.now() - at).num_seconds());
-    let mut lacking = Vec::new();
-    if !database {
-        lacking.push("the database does not answer".to_owned());
-    }
-    if let Some(missing) = missing.filter(|missing| *missing > 0) {
-        lacking.push(format!("{missing} database migration(s) are not applied"));
-    }
-    if database && last_success.is_none() {
-        lacking.push("no cycle has succeeded yet".to_owned());
-    }
-    let status = if lacking.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let body = json!({
-        "status": if lacking.is_empty() { "ready" } else { "not_ready" },
-        "missing": lacking,
-        "last_success": last_success,
-        "last_success_age_seconds": age,
-    });
-    (status, Json(body)).into_response()
-}
-
-async fn look(watched: &Watched) -> StoreResult<(usize, Option<chrono::DateTime<chrono::Utc>>)> {
-    let missing = watched.store.missing_migrations().await?;
-    if missing > 0 {
-        return Ok((missing, None));
-    }
-    let mut db = watched.store.read().await?;
-    Ok((0, runs::last_success(&mut db).await?))
 }

@@ -18,6 +18,7 @@ mod marker;
 mod round;
 mod router;
 mod serve;
+mod signing;
 pub mod tenant;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ring::hmac;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,6 +44,7 @@ use self::identity::Tokens;
 pub use self::identity::{Certificate, Federation, TokenFault};
 use self::journal::Journal;
 pub use self::journal::Seen;
+use self::signing::Signing;
 pub use self::tenant::Tenant;
 use self::tenant::TokenDeath;
 use self::wire::{Answer, Ask};
@@ -142,6 +145,7 @@ struct Shared {
     faults: Faults,
     journal: Journal,
     tokens: Tokens,
+    signing: Signing,
     key: hmac::Key,
     cache: Mutex<Cache>,
 }
@@ -216,6 +220,7 @@ impl Simulator {
             faults: Faults::default(),
             journal: Journal::default(),
             tokens: Tokens::default(),
+            signing: Signing::default(),
             key,
             cache: Mutex::default(),
         });
@@ -297,6 +302,28 @@ impl Simulator {
     /// Makes every access token given out so far answer 401.
     pub fn revoke_access_tokens(&self) {
         self.shared.tokens.revoke_all();
+    }
+
+    /// An access token for an application of the tenant, as its token service would sign it at this moment: for the
+    /// application itself, without any role, in version 2. `claims` is an object of what is to be different; a null
+    /// leaves a claim out.
+    ///
+    /// # Errors
+    ///
+    /// When the built-in key cannot be used.
+    pub fn issue_access_token(&self, claims: &Value) -> io::Result<String> {
+        self.shared.signing.sign(&signing::claims(&self.shared, claims))
+    }
+
+    /// Signs access tokens with another key from now on. The old one stays published until
+    /// [`Simulator::withdraw_old_signing_keys`].
+    pub fn rotate_signing_key(&self) {
+        self.shared.signing.rotate();
+    }
+
+    /// Publishes no key but the one that signs.
+    pub fn withdraw_old_signing_keys(&self) {
+        self.shared.signing.withdraw_old();
     }
 
     /// The last requests, oldest first.

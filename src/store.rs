@@ -3,6 +3,7 @@
 //! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
 //! inside one. Writes are set-based: one statement per batch, never one per user.
 
+pub mod candidates;
 pub mod changes;
 pub mod checkpoints;
 pub mod columns;
@@ -10,6 +11,7 @@ pub mod environments;
 mod error;
 pub mod findings;
 pub mod groups;
+pub mod jobs;
 pub mod lease;
 pub mod mirror;
 pub mod pending;

@@ -9,7 +9,9 @@ mod case;
 pub mod cycle;
 pub mod explain;
 pub mod gauges;
+pub mod import;
 mod judge;
+mod many;
 pub mod on_demand;
 pub mod pull;
 mod removals;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub hold_expiry: Duration,
     /// How often everyone is judged anew.
     pub full_interval: Duration,
+    /// How old the directory data may be that an access is judged by.
+    pub access_freshness: Duration,
 }
 
 impl Settings {
@@ -73,6 +77,8 @@ pub struct Engine {
     pub settings: Arc<Settings>,
     /// Ends every wait.
     pub cancel: CancellationToken,
+    /// What is remembered between requests.
+    pub desk: Arc<on_demand::Desk>,
 }
 
 /// Why a run ended without a report.
@@ -90,6 +96,9 @@ pub enum SyncError {
     /// A user was named that neither the mirror nor the table has.
     #[error("find the user `{0}`")]
     UnknownUser(String),
+    /// A job was named that does not exist, or that the asker may not see.
+    #[error("find the import job {0}")]
+    UnknownJob(i64),
     /// The rules refuse what was asked for.
     #[error("do what was asked: {}", .0.detail)]
     Refused(Box<on_demand::Refusal>),

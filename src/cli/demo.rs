@@ -129,6 +129,10 @@ async fn keep_serving(
     println!("  curl http://{}/health/ready", config.http.listen);
     println!("  curl http://{}/metrics", config.http.listen);
     println!(
+        "  curl -H 'Authorization: Bearer {}' http://{}/api/v1/environments",
+        file.token, config.http.listen
+    );
+    println!(
         "  rollcall --config {} user list --environment production",
         file.path.display()
     );
@@ -148,6 +152,8 @@ async fn keep_serving(
 /// The configuration of the demo, on disk, so that other commands can use it too.
 struct ConfigFile {
     path: PathBuf,
+    /// A token for the API, made anew for every demo.
+    token: String,
 }
 
 async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliResult<ConfigFile> {
@@ -155,11 +161,18 @@ async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliRe
     let path = directory.join("rollcall.toml");
     let secret = directory.join("graph-secret");
     let listen = free_address().await;
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    let hash = hash
+        .as_ref()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let text = format!(
         "[tenant]\nid = \"{tenant}\"\nclient_id = \"{client}\"\n\
          credential = {{ kind = \"secret\", file = \"graph-secret\" }}\n\
          cloud = \"custom\"\nauthority = \"{root}\"\ngraph_root = \"{root}\"\n\n\
-         [database]\nurl = \"{url}\"\n\n[sync]\ninterval = \"30s\"\n\n[http]\nlisten = \"{listen}\"\n\n\
+         [database]\nurl = \"{url}\"\n\n[sync]\ninterval = \"30s\"\n\n[http]\nlisten = \"{listen}\"\n\
+         [[http.token]]\nname = \"demo\"\nsha256 = \"{hash}\"\nroles = [\"Rollcall.Operate\"]\n\n\
          [[environment]]\nname = \"{production}\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
          [[environment]]\nname = \"{sandbox}\"\nkind = \"sandbox\"\nsecurity_group = \"{SMALL_GROUP}\"\n\
          fields = {{ fullname = \"always\" }}\n",
@@ -184,7 +197,7 @@ async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliRe
         Ok(())
     };
     write().map_err(|error| CliError::Other(format!("could not write {}: {error}", directory.display())))?;
-    Ok(ConfigFile { path })
+    Ok(ConfigFile { path, token })
 }
 
 /// The usual address, or another one where that is taken.

@@ -114,6 +114,9 @@ impl From<SyncError> for CliError {
             )),
             SyncError::Refused(refusal) => Self::Refused(refusal),
             SyncError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
+            SyncError::UnknownJob(job) => Self::Usage(format!(
+                "there is no import job {job}; `rollcall job list` shows which there are"
+            )),
             SyncError::UnknownUser(user) => Self::refused(
                 Code::UserNotFound,
                 format!("neither the directory nor the table has the user `{user}`"),

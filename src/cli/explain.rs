@@ -45,6 +45,33 @@ pub fn print(explanation: &Explanation) {
         explanation.environment.name
     );
     println!("  {}\n", sentence(&explanation.verdict, explanation.row.is_some()));
+    print_facts(explanation);
+    print_checks(explanation);
+    println!("\nWhat each trigger would do:");
+    let rows: Vec<Vec<String>> = explanation
+        .triggers
+        .iter()
+        .map(|(trigger, verdict)| {
+            vec![
+                trigger.as_str().to_owned(),
+                verdict.outcome.as_str().to_owned(),
+                or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
+            ]
+        })
+        .collect();
+    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
+    if let Some(last) = explanation.history.first() {
+        println!(
+            "\nLast change: {} by {} at {}",
+            last.operation,
+            last.actor,
+            last.at.format("%Y-%m-%d %H:%M:%S UTC")
+        );
+    }
+}
+
+/// The row, what entitles the user, and what lies around the verdict.
+fn print_facts(explanation: &Explanation) {
     match &explanation.row {
         Some(row) => {
             let state = if row.isdisabled {
@@ -61,6 +88,18 @@ pub fn print(explanation: &Explanation) {
                 row.systemuserid,
                 mode_name(row.accessmode)
             );
+            if let Some(reason) = explanation.hold() {
+                println!("  on hold      {reason}");
+            }
+            let roles = explanation.roles.join(", ");
+            println!(
+                "  roles        {}",
+                if roles.is_empty() {
+                    "none: can sign in, but use no data"
+                } else {
+                    &roles
+                }
+            );
             if !row.customer_owned.is_empty() {
                 println!(
                     "  edited       {} (the sync leaves these alone)",
@@ -72,7 +111,38 @@ pub fn print(explanation: &Explanation) {
     }
     println!("  entitlement  {}", explanation.verdict.entitlement.as_str());
     println!("  plan         {}", or_dash(explanation.plan.as_deref()));
-    println!("  access mode  {}\n", mode_name(explanation.verdict.accessmode));
+    if let Some(exemption) = &explanation.exemption {
+        println!("  exemption    {exemption}");
+    }
+    println!(
+        "  access mode  {} ({})",
+        mode_name(explanation.verdict.accessmode),
+        explanation.accessmode_reason
+    );
+    let (taken, cap) = explanation.non_interactive;
+    println!("  cap          {taken} of {cap} non-interactive users are enabled");
+    if !explanation.nested_through.is_empty() {
+        let groups: Vec<String> = explanation.nested_through.iter().map(uuid::Uuid::to_string).collect();
+        println!(
+            "  nested       in the security group only through {}",
+            groups.join(", ")
+        );
+    }
+    if explanation.directory != "fresh" && !explanation.directory.is_empty() {
+        println!("  directory    {}", explanation.directory);
+    }
+    let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
+        at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+    };
+    println!("  judged       last {}", time(explanation.last_evaluation));
+    println!(
+        "               next when something changes, else {}\n",
+        time(explanation.next_evaluation)
+    );
+}
+
+/// Every check, and what to do about those that failed.
+fn print_checks(explanation: &Explanation) {
     let rows: Vec<Vec<String>> = explanation
         .verdict
         .checks
@@ -95,27 +165,6 @@ pub fn print(explanation: &Explanation) {
         for remedy in remedies {
             println!("  {remedy}");
         }
-    }
-    println!("\nWhat each trigger would do:");
-    let rows: Vec<Vec<String>> = explanation
-        .triggers
-        .iter()
-        .map(|(trigger, verdict)| {
-            vec![
-                trigger.as_str().to_owned(),
-                verdict.outcome.as_str().to_owned(),
-                or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
-            ]
-        })
-        .collect();
-    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
-    if let Some(last) = explanation.history.first() {
-        println!(
-            "\nLast change: {} by {} at {}",
-            last.operation,
-            last.actor,
-            last.at.format("%Y-%m-%d %H:%M:%S UTC")
-        );
     }
 }
 

@@ -23,7 +23,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let config = context.load(true)?;
     let store = context.open_store(&config).await?;
     let mut db = store.read().await?;
-    let open = findings::list_open(&mut db, arguments.environment.as_deref(), arguments.limit).await?;
+    let open = findings::list_open(&mut db, arguments.environment.as_deref(), None, arguments.limit).await?;
     if context.output == Output::Json {
         print_json(&json!({ "items": open, "next": null }));
         return Ok(ExitCode::SUCCESS);

@@ -41,7 +41,7 @@ fn document() -> Value {
                 "note": Some(rule.note).filter(|note| !note.is_empty()), "codes": rule.codes,
             });
             for (column, _) in COLUMNS {
-                let of_column = cells.iter().filter(|cell| cell.column() == column);
+                let of_column = cells.iter().copied().filter(|cell| cell.column() == column);
                 gate[column] = of_column.map(cell_json).collect();
             }
             gate
@@ -55,7 +55,7 @@ fn document() -> Value {
         .iter()
         .flat_map(|one| of_entitlement(*one).into_iter().map(move |cell| (one, cell)))
         .map(|(one, cell)| {
-            let mut value = cell_json(&cell);
+            let mut value = cell_json(cell);
             value["entitlement"] = one.as_str().into();
             value["trigger"] = cell.column().into();
             value
@@ -72,7 +72,7 @@ fn document() -> Value {
     json!({ "gates": gates, "entitlements": entitlements, "outcomes": outcomes, "codes": codes })
 }
 
-fn cell_json(cell: &Cell) -> Value {
+fn cell_json(cell: Cell) -> Value {
     let ends_enabled = cell.outcome.ends_enabled();
     json!({
         "row": cell.row.as_str(), "outcome": cell.outcome.as_str(), "code": cell.code,

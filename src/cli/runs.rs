@@ -58,7 +58,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 
 async fn list(context: &Context, store: &Store, limit: i64) -> CliResult<()> {
     let mut db = store.read().await?;
-    let found = runs::list(&mut db, limit).await?;
+    let found = runs::list(&mut db, None, limit).await?;
     if context.output == Output::Json {
         print_json(&json!({ "items": found, "next": null }));
         return Ok(());

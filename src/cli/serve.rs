@@ -15,10 +15,13 @@ use tracing::{error, info, warn};
 use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::http::{self, Watched};
+use crate::config::{ApiRole, Config};
+use crate::http::auth::{Auth, Entra, KeySource, Role, StaticToken};
+use crate::http::health::{self, Watched};
+use crate::http::{self, api};
 use crate::store::Store;
 use crate::sync::cycle::chain;
+use crate::sync::import;
 use crate::sync::schedule::{Configured, Schedule};
 use crate::telemetry::metrics::Metrics;
 
@@ -72,23 +75,38 @@ pub async fn serve(
         clock: Clock::system(),
         metrics: metrics.clone(),
     };
-    let mut listeners = vec![bind(config.http.listen, "http.listen").await?];
-    if let Some(address) = config.http.metrics_listen {
-        listeners.push(bind(address, "http.metrics_listen").await?);
-    }
+    let listener = bind(config.http.listen, "http.listen").await?;
+    let open = match config.http.metrics_listen {
+        Some(address) => Some(bind(address, "http.metrics_listen").await?),
+        None => None,
+    };
     let (sender, configured) = watch::channel(Arc::new(configure(&config, store.clone(), cancel.clone())?));
     let schedule = Schedule {
         holder: wire::holder(),
         configured,
     };
     let mut tasks = tokio::task::JoinSet::new();
-    for listener in listeners {
-        let (router, cancel) = (http::health(watched.clone()), cancel.clone());
+    let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
+    let api = api::router(api::Api {
+        configured: schedule.configured.clone(),
+        auth: auth(&config)?,
+    });
+    let served = match open {
+        // Health stays beside the API, for whoever balances its load.
+        Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
+        None => vec![(listener, api.merge(health).merge(measured))],
+    };
+    for (listener, router) in served {
+        let cancel = cancel.clone();
         tasks.spawn(async move {
             if let Err(failure) = http::serve(listener, router, cancel).await {
                 error!(error = %chain(&failure), "HTTP has failed");
             }
         });
+    }
+    for lane in 1..=import::LANES {
+        let worker = format!("{}#{lane}", schedule.holder);
+        tasks.spawn(import::work(worker, schedule.configured.clone()));
     }
     tasks.spawn(schedule.run());
     let clock = Clock::system();
@@ -126,6 +144,35 @@ pub async fn serve(
     store.close().await;
     info!("stopped");
     Ok(ExitCode::from(u8::from(crashed)))
+}
+
+/// Who may call the API: the static tokens, and the tenant's access tokens where an audience is configured.
+fn auth(config: &Config) -> CliResult<Auth> {
+    let role = |role: &ApiRole| match role {
+        ApiRole::Read => Role::Read,
+        ApiRole::Access => Role::Access,
+        ApiRole::Operate => Role::Operate,
+    };
+    let tokens = config.http.tokens.iter().map(|token| StaticToken {
+        name: token.name.clone(),
+        sha256: token.sha256,
+        roles: token.roles.iter().map(role).collect(),
+    });
+    let entra = match &config.http.audience {
+        Some(audience) => {
+            let graph = wire::graph(config, Clock::system(), CancellationToken::new())?.for_someone_waiting();
+            Some(Entra {
+                tenant: config.tenant.id,
+                audience: audience.clone(),
+                keys: KeySource::new(move || {
+                    let graph = graph.clone();
+                    async move { graph.signing_keys().await }
+                }),
+            })
+        }
+        None => None,
+    };
+    Ok(Auth::new(tokens.collect(), entra, Clock::system()))
 }
 
 async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {

@@ -80,7 +80,7 @@ async fn list(context: &Context, engine: &Engine, arguments: List) -> CliResult<
         && Code::parse(reason).is_none()
     {
         return Err(CliError::Usage(format!(
-            "`{reason}` is no reason code; they are listed in the README"
+            "`{reason}` is no reason code; `rollcall rules` lists them"
         )));
     }
     let filter = Filter {

@@ -90,6 +90,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         },
         hold_expiry: config.guard.hold_expiry,
         full_interval: config.sync.full_interval,
+        access_freshness: config.sync.access_freshness,
     }
 }
 
@@ -137,6 +138,7 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
         clock,
         settings: Arc::new(settings(config)),
         cancel,
+        desk: Arc::default(),
     })
 }
 

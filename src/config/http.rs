@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Issue;
 use super::value::{FromText, Parsed, hex};
+use crate::domain::system_user::SYNC_ACTOR;
 
 /// Section `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +187,17 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
             return Err(Issue::new(
                 &path("name"),
                 "empty; expected the name of whoever holds the token",
+            ));
+        }
+        // These are actors of their own in the change log.
+        let is_taken = raw.name == SYNC_ACTOR || raw.name.starts_with("app:") || raw.name.starts_with("user:");
+        if is_taken || raw.name.contains(char::is_control) {
+            return Err(Issue::new(
+                &path("name"),
+                format!(
+                    "`{}` cannot be a token's name: \"{SYNC_ACTOR}\", \"app:…\" and \"user:…\" are actors of their own",
+                    raw.name.escape_default()
+                ),
             ));
         }
         if !names.insert(raw.name.clone()) {

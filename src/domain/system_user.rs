@@ -62,7 +62,7 @@ pub fn is_reserved(upn_key: &str) -> bool {
 }
 
 /// A row, with the columns that other programs read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are Dataverse's")]
 pub struct SystemUser {
     /// The environment's name.

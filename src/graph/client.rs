@@ -19,6 +19,7 @@ use super::endpoint::{self, Endpoint};
 use super::error::GraphError;
 use super::fault::Carries;
 use super::http::{Connection, Http};
+use super::keys::Publisher;
 use super::link::{Root, Target};
 use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     http: Http,
     pub tokens: Tokens,
     pub root: Root,
+    pub publisher: Publisher,
 }
 
 /// One read, whatever its attempts.
@@ -90,8 +92,14 @@ impl Graph {
         let http = Http::new(settings)?;
         let root = Root::new(settings.graph_root.clone());
         let tokens = Tokens::new(settings, &root, http.clone())?;
+        let publisher = Publisher::new(settings, &http);
         Ok(Self {
-            shared: Arc::new(Shared { http, tokens, root }),
+            shared: Arc::new(Shared {
+                http,
+                tokens,
+                root,
+                publisher,
+            }),
             patience: Patience::new(settings, clock, cancel),
             priority: Priority::Low,
         })
@@ -430,7 +438,7 @@ pub(super) fn protocol(endpoint: Endpoint, what: String) -> GraphError {
     }
 }
 
-fn too_late(endpoint: Endpoint) -> GraphError {
+pub(super) fn too_late(endpoint: Endpoint) -> GraphError {
     GraphError::Unavailable {
         endpoint: endpoint.template,
         reason: "no time is left".to_owned(),

@@ -15,6 +15,10 @@ const fn endpoint(template: &'static str, permission: &'static str) -> Endpoint 
 }
 
 pub(super) const TOKEN: Endpoint = endpoint("token", "");
+/// What a tenant publishes about itself, for everybody.
+pub(super) const METADATA: Endpoint = endpoint("openid-configuration", "");
+/// The keys behind its tokens, for everybody too.
+pub(super) const SIGNING_KEYS: Endpoint = endpoint("discovery/keys", "");
 pub(super) const USERS_DELTA: Endpoint = endpoint("users/delta", "User.Read.All");
 pub(super) const USERS: Endpoint = endpoint("users", "User.Read.All");
 pub(super) const USER: Endpoint = endpoint("users/{id}", "User.Read.All");

@@ -102,6 +102,14 @@ impl Http {
         })
     }
 
+    /// The same clients, reading less.
+    pub fn limited(&self, limit: usize) -> Self {
+        Self {
+            limit: limit.min(self.limit),
+            ..self.clone()
+        }
+    }
+
     /// Sends one request and reads the whole answer.
     pub async fn exchange(&self, request: Request, connection: Connection) -> Result<Answer, Broken> {
         let client = match connection {

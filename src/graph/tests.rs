@@ -9,6 +9,7 @@ mod on_demand;
 mod refusals;
 mod retries;
 mod server;
+mod signing_keys;
 mod tokens;
 mod without_batches;
 

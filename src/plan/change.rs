@@ -105,6 +105,22 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Gives a row that is being made its default company. A row that exists keeps the one it has.
+    #[must_use]
+    pub fn with_company(mut self, company: Option<&str>) -> Self {
+        if let (Operation::Create, Some(company)) = (self.operation, company) {
+            self.after.company = Some(company.to_owned());
+            self.fields.push(FieldChange {
+                column: "company",
+                old: Value::Null,
+                new: Value::String(company.to_owned()),
+            });
+        }
+        self
+    }
+}
+
 /// Lists the columns in which two rows differ; bookkeeping columns (`modifiedon` and the like) do not count.
 fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChange> {
     let mut changes = Vec::new();

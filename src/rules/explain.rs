@@ -4,7 +4,8 @@ use super::gate::Gate;
 use super::subject::{Answer, GroupRelation, Subject};
 use super::verdict::{Check, Entitlement, Status, Verdict};
 use crate::domain::directory_user::DirectoryState;
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, Kind};
+use crate::domain::system_user::{ORIGIN_SYNC, access_mode};
 
 /// What is said of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,43 @@ pub fn words(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict
         }
     };
     verdict.checks.iter().map(word).collect()
+}
+
+/// What lets a user through although a rule would not: the exemption from the licence or the group.
+#[must_use]
+pub fn exemption(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict) -> Option<String> {
+    let mut exemptions = Vec::new();
+    if environment.security_group.is_some()
+        && subject.roles.escapes_group()
+        && !matches!(subject.relation, GroupRelation::Member)
+    {
+        exemptions.push("Global and Power Platform administrators need not be in the security group");
+    }
+    match verdict.entitlement {
+        Entitlement::Admin => exemptions.push("administrators need no licence"),
+        Entitlement::NonInteractive => exemptions.push("non-interactive users need no licence"),
+        Entitlement::OnDemandOnly if subject.licences.full.is_none() => {
+            exemptions.push("what the user or the environment has counts on demand");
+        }
+        Entitlement::Full | Entitlement::OnDemandOnly | Entitlement::None => {}
+    }
+    (!exemptions.is_empty()).then(|| exemptions.join("; "))
+}
+
+/// Why the row has, or would have, its access mode.
+#[must_use]
+pub fn accessmode_reason(environment: &Environment, subject: &Subject<'_>) -> String {
+    let text = match subject.row {
+        Some(row) if row.applicationid.is_some() => "application users are always non-interactive",
+        Some(row) if row.accessmode_origin != ORIGIN_SYNC => "set by a person: the sync leaves it alone",
+        Some(row) if row.accessmode > access_mode::ADMINISTRATIVE => "modes 2 to 5 are not the sync's to change",
+        _ if environment.kind == Kind::Teams && subject.roles.escapes_group() => {
+            "Global and Power Platform administrators are Read-Write in a Teams environment"
+        }
+        _ if subject.roles.any() && subject.licences.full.is_none() => "an administrator without a full licence",
+        _ => "the usual mode",
+    };
+    text.to_owned()
 }
 
 fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: Check) -> String {

@@ -1,6 +1,8 @@
 //! The rules as tables, for people and documents: what happens at each gate and under each entitlement. Nothing here
 //! is typed by hand: every cell is what the judge says of an example.
 
+use std::fmt::Write;
+
 use super::gate::Rule;
 use super::situation::{PLAN, Situation, USER};
 use super::{Entitlement, Outcome, Trigger, Verdict};
@@ -115,7 +117,7 @@ impl Cell {
     pub fn words(&self) -> String {
         let mut words = self.outcome.as_str().to_owned();
         if self.outcome.ends_enabled() {
-            words += &format!(", mode {}", self.accessmode);
+            let _ = write!(words, ", mode {}", self.accessmode);
             if self.setupuser {
                 words += ", setupuser";
             }

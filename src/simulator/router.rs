@@ -10,7 +10,7 @@ use super::faults::Effect;
 use super::groups::{self, Reach};
 use super::serve;
 use super::wire::{Answer, Ask, Outcome};
-use super::{Shared, users};
+use super::{Shared, signing, users};
 
 /// Where the managed identity of a virtual machine is asked for a token.
 pub(super) const MANAGED_IDENTITY: &str = "/metadata/identity/oauth2/token";
@@ -21,6 +21,8 @@ pub(super) fn endpoint(path: &str) -> &'static str {
         return match path {
             MANAGED_IDENTITY => MANAGED_IDENTITY,
             path if path.ends_with("/oauth2/v2.0/token") => "/oauth2/v2.0/token",
+            path if path.ends_with(signing::METADATA) => signing::METADATA,
+            path if path.ends_with(signing::KEYS) => signing::KEYS,
             _ => "other",
         };
     };

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::faults::{Canned, Effect, RetryAfter};
 use super::journal::{Seen, without_tokens};
 use super::wire::{Answer, Ask};
-use super::{Shared, identity, router};
+use super::{Shared, identity, router, signing};
 use crate::clock::Clock;
 
 /// The largest request body taken: Graph's own limit for a batch is of this order.
@@ -91,6 +91,12 @@ fn real(shared: &Shared, ask: &Ask, effect: Option<&Effect>) -> Answer {
     }
     if let Some(tenant) = ask.path.strip_suffix("/oauth2/v2.0/token") {
         return identity::token(shared, ask, tenant.trim_start_matches('/'), fault);
+    }
+    if let Some(tenant) = ask.path.strip_suffix(signing::METADATA) {
+        return signing::metadata(shared, ask, tenant.trim_start_matches('/'));
+    }
+    if let Some(tenant) = ask.path.strip_suffix(signing::KEYS) {
+        return signing::keys(shared, ask, tenant.trim_start_matches('/'));
     }
     if ask.path.starts_with("/v1.0/") {
         return router::graph(shared, ask);

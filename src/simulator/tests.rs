@@ -6,6 +6,7 @@ mod mirror;
 mod on_demand;
 mod refusals;
 mod rounds;
+mod signing;
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Columns of `rollcall.system_user` one by one: who owns them, and those that customers have added.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -65,6 +65,27 @@ pub async fn custom(db: &mut PgConnection) -> StoreResult<Vec<String>> {
     )
     .fetch_all(db)
     .await?)
+}
+
+/// The columns of a row that customers have added.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read_custom(db: &mut PgConnection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
+    let own: Vec<String> = OWN.map(str::to_owned).to_vec();
+    let custom = sqlx::query_scalar!(
+        r#"select to_jsonb(s) - $3::text[] as "custom!" from rollcall.system_user s
+           where environment = $1 and systemuserid = $2"#,
+        environment,
+        row,
+        &own
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(match custom {
+        Some(Value::Object(custom)) => custom,
+        _ => Map::new(),
+    })
 }
 
 /// The value of a column that a customer has added.

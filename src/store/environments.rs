@@ -90,6 +90,19 @@ pub async fn count_rows(db: &mut PgConnection, name: &str) -> StoreResult<(i64, 
     Ok((counts.enabled, counts.bound - counts.enabled))
 }
 
+/// When everyone in an environment was last judged.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn judged_at(db: &mut PgConnection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
+    Ok(
+        sqlx::query_scalar!("select judged_at from rollcall.environment where name = $1", name)
+            .fetch_optional(db)
+            .await?
+            .flatten(),
+    )
+}
+
 /// Asks for everyone to be judged anew, in all environments or some.
 ///
 /// # Errors

@@ -135,8 +135,10 @@ pub async fn wake_waiting(db: &mut PgConnection, environment: &str, freed: &[Str
 }
 
 /// An open finding.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct OpenFinding {
+    /// Its number.
+    pub id: i64,
     /// The code.
     pub code: String,
     /// The environment; none where it is about the tenant.
@@ -149,16 +151,22 @@ pub struct OpenFinding {
     pub opened_at: DateTime<Utc>,
 }
 
-/// Lists open findings, oldest first.
+/// Lists open findings behind a number, oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list_open(db: &mut PgConnection, environment: Option<&str>, limit: i64) -> StoreResult<Vec<OpenFinding>> {
+pub async fn list_open(
+    db: &mut PgConnection,
+    environment: Option<&str>,
+    after: Option<i64>,
+    limit: i64,
+) -> StoreResult<Vec<OpenFinding>> {
     Ok(sqlx::query_as!(
         OpenFinding,
-        "select code, environment, azureactivedirectoryobjectid, detail, opened_at from rollcall.finding
-         where closed_at is null and ($1::text is null or environment = $1) order by id limit $2",
+        "select id, code, environment, azureactivedirectoryobjectid, detail, opened_at from rollcall.finding
+         where closed_at is null and ($1::text is null or environment = $1) and id > $2 order by id limit $3",
         environment,
+        after.unwrap_or(0),
         limit
     )
     .fetch_all(db)

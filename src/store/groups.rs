@@ -115,49 +115,66 @@ pub async fn followed(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
         .collect())
 }
 
-/// Takes in the groups of a user who came back: of the groups `read`, those and no others. Returns whether this is
-/// news.
+/// Takes in the groups of some users, as pairs of user and group: of the groups `read`, those and no others. Returns
+/// the users for whom this is news.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle_returned(db: &mut PgConnection, user: Uuid, read: &[Uuid], joined: &[Uuid]) -> StoreResult<bool> {
-    sqlx::query!("delete from rollcall.directory_returned where object_id = $1", user)
-        .execute(&mut *db)
-        .await?;
-    let lost = sqlx::query!(
-        "update rollcall.directory_group_member set is_member = false
-         where object_id = $1 and group_id = any($2) and group_id <> all($3) and is_member",
-        user,
-        read,
-        joined
+pub async fn settle_members(
+    db: &mut PgConnection,
+    users: &[Uuid],
+    read: &[Uuid],
+    joined: &[(Uuid, Uuid)],
+) -> StoreResult<Vec<Uuid>> {
+    sqlx::query!(
+        "delete from rollcall.directory_returned where object_id = any($1)",
+        users
     )
     .execute(&mut *db)
     .await?;
-    let won = sqlx::query!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
-         select distinct id, $1::uuid, true from unnest($2::uuid[]) as g (id)
-         on conflict (group_id, object_id) do update set is_member = true where not m.is_member",
-        user,
-        joined
+    let (joiners, joined): (Vec<Uuid>, Vec<Uuid>) = joined.iter().copied().unzip();
+    let mut news = sqlx::query_scalar!(
+        "update rollcall.directory_group_member m set is_member = false
+         where object_id = any($1) and group_id = any($2) and is_member and not exists (
+             select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
+             where j.object_id = m.object_id and j.group_id = m.group_id)
+         returning object_id",
+        users,
+        read,
+        &joiners,
+        &joined
     )
-    .execute(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(lost.rows_affected() + won.rows_affected() > 0)
+    let won = sqlx::query_scalar!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
+         select distinct group_id, object_id, true from unnest($1::uuid[], $2::uuid[]) as j (object_id, group_id)
+         order by 1, 2
+         on conflict (group_id, object_id) do update set is_member = true where not m.is_member
+         returning object_id",
+        &joiners,
+        &joined
+    )
+    .fetch_all(db)
+    .await?;
+    news.extend(won);
+    Ok(news)
 }
 
-/// Of which of some groups a user is a direct member.
+/// Of which of some groups some users are direct members: user and group.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn memberships(db: &mut PgConnection, user: Uuid, among: &[Uuid]) -> StoreResult<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        "select group_id from rollcall.directory_group_member
-         where object_id = $1 and group_id = any($2) and is_member order by group_id",
-        user,
+pub async fn memberships(db: &mut PgConnection, users: &[Uuid], among: &[Uuid]) -> StoreResult<Vec<(Uuid, Uuid)>> {
+    let found = sqlx::query!(
+        "select object_id, group_id from rollcall.directory_group_member
+         where object_id = any($1) and group_id = any($2) and is_member order by object_id, group_id",
+        users,
         among
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(found.into_iter().map(|row| (row.object_id, row.group_id)).collect())
 }
 
 /// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
@@ -248,32 +265,39 @@ pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Ve
     .await?)
 }
 
-/// Takes in the administrator roles of one user; returns whether this is news.
+/// Takes in the administrator roles of some users; returns those for whom this is news.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_roles_of(db: &mut PgConnection, user: Uuid, roles: AdminRoles) -> StoreResult<bool> {
-    let changed = if roles.any() {
-        sqlx::query!(
-            "insert into rollcall.directory_role_member as r values ($1, $2, $3, $4)
-             on conflict (object_id) do update set
-                 global = excluded.global, power_platform = excluded.power_platform,
-                 dynamics_365 = excluded.dynamics_365
-             where (r.global, r.power_platform, r.dynamics_365)
-                 <> (excluded.global, excluded.power_platform, excluded.dynamics_365)",
-            user,
-            roles.global,
-            roles.power_platform,
-            roles.dynamics_365
-        )
-        .execute(db)
-        .await?
-    } else {
-        sqlx::query!("delete from rollcall.directory_role_member where object_id = $1", user)
-            .execute(db)
-            .await?
-    };
-    Ok(changed.rows_affected() > 0)
+pub async fn set_roles_of(db: &mut PgConnection, users: &[(Uuid, AdminRoles)]) -> StoreResult<Vec<Uuid>> {
+    let (holders, others): (Vec<_>, Vec<_>) = users.iter().partition(|(_, roles)| roles.any());
+    let others: Vec<Uuid> = others.into_iter().map(|(id, _)| id).collect();
+    let mut news = sqlx::query_scalar!(
+        "delete from rollcall.directory_role_member where object_id = any($1) returning object_id",
+        &others
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let set = sqlx::query_scalar!(
+        "insert into rollcall.directory_role_member as r
+         select * from unnest($1::uuid[], $2::boolean[], $3::boolean[], $4::boolean[])
+         on conflict (object_id) do update set
+             global = excluded.global, power_platform = excluded.power_platform, dynamics_365 = excluded.dynamics_365
+         where (r.global, r.power_platform, r.dynamics_365)
+             <> (excluded.global, excluded.power_platform, excluded.dynamics_365)
+         returning object_id",
+        &holders.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        &holders.iter().map(|(_, roles)| roles.global).collect::<Vec<_>>(),
+        &holders
+            .iter()
+            .map(|(_, roles)| roles.power_platform)
+            .collect::<Vec<_>>(),
+        &holders.iter().map(|(_, roles)| roles.dynamics_365).collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    news.extend(set);
+    Ok(news)
 }
 
 /// Replaces the holders of administrator roles; returns the ids for which something changed.

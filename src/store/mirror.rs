@@ -112,15 +112,31 @@ pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<Hash
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
-/// Keeps others from writing a user until the transaction ends.
+/// Keeps others from writing some users until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_user(db: &mut PgConnection, id: Uuid) -> StoreResult<()> {
-    sqlx::query!("select id from rollcall.directory_user where id = $1 for update", id)
-        .fetch_optional(db)
-        .await?;
+pub async fn lock_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+    sqlx::query!(
+        "select id from rollcall.directory_user where id = any($1) order by id for update",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
     Ok(())
+}
+
+/// Everybody who has one of some user principal names, lower-cased.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_upns(db: &mut PgConnection, upn_keys: &[String]) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select id from rollcall.directory_user where upn_key = any($1)",
+        upn_keys
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// The ids of the next users after `after`, in key order.

@@ -218,7 +218,7 @@ pub async fn states(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> 
 }
 
 /// One held set.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct HeldSet {
     /// The environment.
     pub environment: String,
@@ -257,7 +257,7 @@ pub async fn sets(db: &mut PgConnection, run_id: Option<i64>) -> StoreResult<Vec
 }
 
 /// One row of a held set.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct HeldRow {
     /// The environment.
     pub environment: String,

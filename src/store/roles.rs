@@ -138,7 +138,7 @@ fn names(changes: &[&RoleChange]) -> Vec<String> {
 }
 
 /// One assignment as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Holder {
     /// The row.
     pub systemuserid: Uuid,

@@ -84,6 +84,37 @@ pub async fn lock_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid])
     .await?)
 }
 
+/// Some rows by their keys.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and systemuserid = any($2)",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Rows that some ids name otherwise than as a directory user's: by the row's key, and application users by their
+/// application's ids.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_beside_users(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user
+         where environment = $1 and (systemuserid = any($2) or (applicationid = any($2) and deletedstate = 0)
+               or (azureactivedirectoryobjectid = any($2) and applicationid is not null))",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// The row of an application user that has not been deleted.
 ///
 /// # Errors
@@ -109,6 +140,21 @@ pub async fn find_by_application_id(
 pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2",
+        environment,
+        id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The enabled row of a directory user, unless the user has to be judged again.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_settled(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+    Ok(select_rows!(
+        "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2 and not isdisabled
+           and not exists (select from rollcall.pending where environment = $1 and object_id = $2)",
         environment,
         id
     )

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::StoreResult;
 
 /// One run.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Run {
     /// Its number.
     pub id: i64,
@@ -24,6 +24,7 @@ pub struct Run {
     /// `complete`, `incomplete`, `held` or `failed`; none while it runs.
     pub outcome: Option<String>,
     /// What it did, by environment.
+    #[schema(value_type = Object)]
     pub counts: Value,
     /// What stood in its way, a sentence each.
     pub problems: Vec<String>,
@@ -95,13 +96,13 @@ pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
     )
 }
 
-/// The latest runs, newest first.
+/// Runs, newest first, those before a number only.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &mut PgConnection, limit: i64) -> StoreResult<Vec<Run>> {
+pub async fn list(db: &mut PgConnection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run order by id desc limit $1", limit)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
             .fetch_all(db)
             .await?,
     )

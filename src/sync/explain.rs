@@ -1,19 +1,22 @@
 //! Why a user has access or has not: the daemon's own judgement, shown instead of applied.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::case::{Case, View};
 use super::cycle::view;
+use super::on_demand::{Fresh, Ownership, ownership};
 use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::feed::PrincipalKind;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
-use crate::rules::explain::{Words, words};
+use crate::rules::explain::{Words, accessmode_reason, exemption, words};
 use crate::rules::{Trigger, Verdict};
 use crate::store::changes::ChangeLine;
-use crate::store::{changes, mirror, rows};
+use crate::store::{StoreError, StoreResult, Transaction, changes, environments, mirror, quota, rows, runs};
 
 /// Everything `explain` shows.
 #[derive(Debug)]
@@ -36,31 +39,70 @@ pub struct Explanation {
     pub plan: Option<String>,
     /// The last lines of the row's history.
     pub history: Vec<ChangeLine>,
+    /// `fresh`, or why the mirror had to do.
+    pub directory: String,
+    /// What lets the user through although a rule would not.
+    pub exemption: Option<String>,
+    /// Why that access mode.
+    pub accessmode_reason: String,
+    /// The row's security roles with their provenance.
+    pub roles: Vec<String>,
+    /// Enabled non-interactive users, and how many there may be.
+    pub non_interactive: (i64, i64),
+    /// The nested groups through which the user is in the security group.
+    pub nested_through: Vec<Uuid>,
+    /// When the environment was last judged.
+    pub last_evaluation: Option<DateTime<Utc>>,
+    /// When the user is judged next at the latest.
+    pub next_evaluation: Option<DateTime<Utc>>,
 }
 
 /// A verdict as the API and the command line show it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ShownVerdict {
-    environment: String,
-    user: String,
-    trigger: &'static str,
-    outcome: &'static str,
-    code: Option<&'static str>,
-    entitlement: &'static str,
-    accessmode: i16,
-    checks: Vec<Value>,
+    /// The environment.
+    pub environment: String,
+    /// The user as it was named.
+    pub user: String,
+    /// What caused the evaluation.
+    pub trigger: &'static str,
+    /// `create`, `enable`, `keep`, `disable`, `leave`, `skip`, `refuse`.
+    pub outcome: &'static str,
+    /// The primary reason, as whoever asks is told.
+    pub code: Option<&'static str>,
+    /// `full`, `admin`, `non_interactive`, `on_demand_only`, `none`.
+    pub entitlement: &'static str,
+    /// The access mode that the row has or would have.
+    pub accessmode: i16,
+    /// Every check, in the order of the gates.
+    pub checks: Vec<ShownCheck>,
+}
+
+/// One check of a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ShownCheck {
+    /// Which gate.
+    pub gate: &'static str,
+    /// `pass`, `fail`, `not_applicable`, `unknown`.
+    pub status: &'static str,
+    /// Why, as a reason code.
+    pub code: Option<&'static str>,
+    /// What was found.
+    pub detail: String,
+    /// What to do, where it failed.
+    pub remedy: Option<&'static str>,
 }
 
 impl ShownVerdict {
     /// A verdict with its checks in words.
     #[must_use]
     pub fn new(environment: &Environment, user: &str, verdict: &Verdict, words: &[Words]) -> Self {
-        let checks = verdict.checks.iter().zip(words).map(|(check, words)| {
-            json!({
-                "gate": check.gate.as_str(), "status": check.status.as_str(),
-                "code": check.code.map(Code::as_str),
-                "detail": words.detail, "remedy": words.remedy,
-            })
+        let checks = verdict.checks.iter().zip(words).map(|(check, words)| ShownCheck {
+            gate: check.gate.as_str(),
+            status: check.status.as_str(),
+            code: check.code.map(Code::as_str),
+            detail: words.detail.clone(),
+            remedy: words.remedy,
         });
         Self {
             environment: environment.name.clone(),
@@ -73,19 +115,91 @@ impl ShownVerdict {
             checks: checks.collect(),
         }
     }
+}
 
-    /// The checks.
-    #[must_use]
-    pub fn checks(&self) -> &[Value] {
-        &self.checks
-    }
+/// The whole diagnostic: the verdict, and what lies around it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ShownExplanation {
+    #[serde(flatten)]
+    verdict: ShownVerdict,
+    /// `fresh` where the directory was asked just now, else why the mirror had to do.
+    directory: String,
+    /// The row, if there is one.
+    row: Option<SystemUser>,
+    /// The plan that decided, by name.
+    plan: Option<String>,
+    /// What lets the user through although a rule would not.
+    exemption: Option<String>,
+    /// Why that access mode.
+    accessmode_reason: String,
+    /// The row's security roles; without one a user can sign in and use no data.
+    roles: Vec<String>,
+    /// Enabled non-interactive users, and how many there may be.
+    non_interactive: (i64, i64),
+    /// Why the row is on hold, if it is.
+    hold: Option<String>,
+    /// Who owns each column.
+    ownership: Vec<Ownership>,
+    /// The nested groups through which the user is in the security group.
+    nested_through: Vec<Uuid>,
+    /// What every trigger would do.
+    triggers: Vec<ShownTrigger>,
+    /// When the environment was last judged.
+    last_evaluation: Option<DateTime<Utc>>,
+    /// When the user is judged next at the latest.
+    next_evaluation: Option<DateTime<Utc>>,
+}
+
+/// What one trigger would do.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ShownTrigger {
+    /// The trigger.
+    trigger: &'static str,
+    /// What it would do.
+    outcome: &'static str,
+    /// Why.
+    code: Option<&'static str>,
 }
 
 impl Explanation {
-    /// The verdict in its public shape.
+    /// The explanation in its public shape.
     #[must_use]
-    pub fn shown(&self) -> ShownVerdict {
-        ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words)
+    pub fn shown(&self) -> ShownExplanation {
+        let triggers = self.triggers.iter().map(|(trigger, verdict)| ShownTrigger {
+            trigger: trigger.as_str(),
+            outcome: verdict.outcome.as_str(),
+            code: verdict.asker_code().map(Code::as_str),
+        });
+        ShownExplanation {
+            verdict: ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words),
+            directory: self.directory.clone(),
+            row: self.row.clone(),
+            plan: self.plan.clone(),
+            exemption: self.exemption.clone(),
+            accessmode_reason: self.accessmode_reason.clone(),
+            roles: self.roles.clone(),
+            non_interactive: self.non_interactive,
+            hold: self.hold(),
+            ownership: self.ownership(),
+            nested_through: self.nested_through.clone(),
+            triggers: triggers.collect(),
+            last_evaluation: self.last_evaluation,
+            next_evaluation: self.next_evaluation,
+        }
+    }
+
+    /// Why the row is on hold, if it is.
+    #[must_use]
+    pub fn hold(&self) -> Option<String> {
+        let row = self.row.as_ref().filter(|row| row.onhold)?;
+        Some(row.holdreason.clone().unwrap_or_default())
+    }
+
+    /// Who owns each column.
+    #[must_use]
+    pub fn ownership(&self) -> Vec<Ownership> {
+        let row = self.row.as_ref();
+        row.map_or_else(Vec::new, |row| ownership(&self.environment, row))
     }
 }
 
@@ -107,57 +221,149 @@ impl Engine {
         Ok(row.and_then(|row| row.azureactivedirectoryobjectid))
     }
 
-    /// Judges a user from the mirror without changing anything.
+    /// Judges a user and shows it instead of doing it. The directory is asked as for an access; where it does not
+    /// answer, the mirror has to do, and the explanation says so. No row is written.
     ///
     /// # Errors
     /// [`SyncError::UnknownUser`], [`SyncError::UnknownEnvironment`], or when the database fails.
     pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, SyncError> {
         let environment = self.environment(environment)?;
         let name = &environment.name;
-        let Some(id) = self.find_user(name, user).await? else {
+        let (id, directory) = match self.look_up(name, user).await? {
+            Fresh::User(id) => (Some(id), "fresh".to_owned()),
+            Fresh::UserWithoutRoles(id) => (
+                Some(id),
+                "fresh, but for the administrator roles, which could not be read".to_owned(),
+            ),
+            Fresh::Row(row) => return self.explain_row(environment, user, row, trigger).await,
+            Fresh::Nobody | Fresh::Reserved => (None, String::new()),
+            Fresh::Unanswered(id, problem) => (id, format!("as of the last cycle: {problem}")),
+        };
+        let Some(id) = id else {
             return Err(SyncError::UnknownUser(user.to_owned()));
         };
-        let known = self.known().await?;
-        let view = view(environment, &known);
+        let view = view(environment, &self.known().await?);
         let mut tx = self.begin(None).await?;
         let case = self.look_at(&mut tx, &view, id).await?;
-        let directory_user = case.user.clone();
-        let row = case.row.clone();
-        if directory_user.is_none() && row.is_none() {
+        if case.user.is_none() && case.row.is_none() {
             return Err(SyncError::UnknownUser(user.to_owned()));
         }
-        let history = match &row {
-            Some(row) => changes::history(&mut tx, name, row.systemuserid, 5).await?,
+        let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
+        tx.rollback().await.map_err(StoreError::from)?;
+        let nested_through = self.nested_through(environment, id).await;
+        Ok(Explanation {
+            directory,
+            nested_through,
+            ..explanation
+        })
+    }
+
+    /// Explains a row that no directory user belongs to.
+    async fn explain_row(
+        &self,
+        environment: &Environment,
+        user: &str,
+        row: Uuid,
+        trigger: Trigger,
+    ) -> Result<Explanation, SyncError> {
+        let view = view(environment, &self.known().await?);
+        let mut tx = self.begin(None).await?;
+        let mut case = Case::nobody(None);
+        case.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
+        let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
+        tx.rollback().await.map_err(StoreError::from)?;
+        Ok(explanation)
+    }
+
+    async fn put_together(
+        &self,
+        tx: &mut Transaction,
+        view: &View<'_>,
+        case: Case,
+        user: &str,
+        trigger: Trigger,
+    ) -> StoreResult<Explanation> {
+        let environment = view.environment;
+        let name = &environment.name;
+        let now = self.clock.now();
+        let history = match &case.row {
+            Some(row) => changes::history(&mut *tx, name, row.systemuserid, 5).await?,
             None => Vec::new(),
         };
-        tx.rollback().await.map_err(crate::store::StoreError::from)?;
-        let now = self.clock.now();
-        let verdict = case.judge(self, &view, trigger, now);
-        let words = case.with_subject(self, &view, now, |subject| words(environment, subject, &verdict));
+        let verdict = case.judge(self, view, trigger, now);
+        let (words, exemption, accessmode_reason) = case.with_subject(self, view, now, |subject| {
+            (
+                words(environment, subject, &verdict),
+                exemption(environment, subject, &verdict),
+                accessmode_reason(environment, subject),
+            )
+        });
         let triggers = Trigger::ALL
             .into_iter()
-            .map(|trigger| (trigger, case.judge(self, &view, trigger, now)))
+            .map(|trigger| (trigger, case.judge(self, view, trigger, now)))
             .collect();
-        let plans = directory_user
-            .as_ref()
-            .map_or(&[][..], |user| user.usable_plans.as_slice());
+        let plans = case.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
         let licences = self.settings.catalogue.judge(plans, self.settings.viral_counts_as);
         let plan = licences.full.or(licences.free_m365).map(|plan| {
-            self.settings
-                .catalogue
-                .name(plan)
-                .map_or_else(|| plan.to_string(), |name| format!("{name} ({plan})"))
+            let known = self.settings.catalogue.name(plan);
+            known.map_or_else(|| plan.to_string(), |name| format!("{name} ({plan})"))
         });
+        let cap = i64::from(environment.non_interactive_cap);
+        let free = quota::free_slots(&mut *tx, name, environment.non_interactive_cap).await?;
+        let judged_at = environments::judged_at(&mut *tx, name).await?;
+        let full_interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
+        let due = case.row.as_ref().and_then(|row| row.due_at);
+        let reconcile = judged_at.and_then(|at| at.checked_add_signed(full_interval));
+        let held = case.assignments.iter().filter(|held| !held.revoked);
+        let roles = held.map(|held| format!("{} ({})", held.role, held.provenance.as_str()));
         Ok(Explanation {
             environment: environment.clone(),
             user: user.to_owned(),
-            directory_user,
-            row,
             verdict,
             words,
             triggers,
             plan,
             history,
+            directory: String::new(),
+            exemption,
+            accessmode_reason,
+            roles: roles.collect(),
+            non_interactive: (cap - free, cap),
+            nested_through: Vec::new(),
+            last_evaluation: runs::last_success(&mut *tx).await?,
+            next_evaluation: due.into_iter().chain(reconcile).min(),
+            directory_user: case.user,
+            row: case.row,
         })
+    }
+
+    /// The groups through which a user is in the security group where nested groups do not count, and therefore are not
+    /// read: asked for now. Nothing where it cannot be found out.
+    async fn nested_through(&self, environment: &Environment, id: Uuid) -> Vec<Uuid> {
+        let Some(root) = environment
+            .security_group
+            .filter(|_| environment.group_nesting == GroupNesting::Ignore)
+        else {
+            return Vec::new();
+        };
+        let graph = self.graph.for_someone_waiting();
+        let Ok(of_user) = graph.user_member_of(id).await else {
+            return Vec::new();
+        };
+        let of_user: Vec<Uuid> = of_user.into_iter().map(|group| group.id).collect();
+        if of_user.contains(&root) {
+            return Vec::new();
+        }
+        let Ok(page) = graph.group_members(root, None).await else {
+            return Vec::new();
+        };
+        let inner = page
+            .items
+            .into_iter()
+            .filter(|member| member.kind == PrincipalKind::Group);
+        inner
+            .map(|group| group.id)
+            .filter(|group| of_user.contains(group))
+            .collect()
     }
 }

@@ -4,11 +4,13 @@
 //! that the cycle makes; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
+mod add_many;
 mod by_hand;
+mod desk;
 mod edit;
-mod judge;
+pub(super) mod judge;
 mod kinds;
-mod look_up;
+pub(super) mod look_up;
 mod roles;
 mod take_in;
 
@@ -16,7 +18,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use edit::Ownership;
+pub use add_many::MOST_AT_ONCE;
+pub use desk::Desk;
+pub use edit::{Ownership, ownership};
+pub(super) use look_up::Fresh;
 
 use super::case::View;
 use super::cycle::view;
@@ -42,7 +47,7 @@ pub struct Ask<'a> {
 }
 
 /// What became of the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It was made.
@@ -70,7 +75,7 @@ impl Effect {
         }
     }
 
-    const fn of(operation: Operation) -> Self {
+    pub(super) const fn of(operation: Operation) -> Self {
         match operation {
             Operation::Create => Self::Created,
             Operation::Enable => Self::Enabled,
@@ -81,7 +86,7 @@ impl Effect {
 }
 
 /// The answer to a request that was not refused.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
     /// What became of the row.
     pub outcome: Effect,
@@ -93,7 +98,7 @@ pub struct Answer {
 }
 
 /// Why a request was refused. Nothing was written, except that a verdict may have disabled the row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The reason code.
     pub code: Code,
@@ -125,7 +130,10 @@ impl Refusal {
     /// The refusal as a problem document (RFC 9457).
     #[must_use]
     pub fn problem(&self) -> Value {
-        let checks = self.verdict.as_ref().map_or(&[][..], |verdict| verdict.checks());
+        let checks = self
+            .verdict
+            .as_ref()
+            .map_or(&[][..], |verdict| verdict.checks.as_slice());
         json!({
             "type": "about:blank",
             "title": self.code.sentence(),
@@ -172,7 +180,7 @@ impl Engine {
     }
 
     /// What is known of the environment's sources.
-    async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
+    pub(super) async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
         Ok(view(environment, &self.known().await?))
     }
 
@@ -208,7 +216,7 @@ fn no_row(environment: &str, user: &str) -> Refusal {
 }
 
 /// A value that cannot be taken.
-fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
+pub(super) fn bad_input(field: &str, problem: impl Into<String>) -> SyncError {
     SyncError::BadInput {
         field: field.to_owned(),
         problem: problem.into(),

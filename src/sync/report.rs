@@ -36,7 +36,7 @@ impl Outcome {
 }
 
 /// What happened in one environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// The environment.
     pub environment: String,

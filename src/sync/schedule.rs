@@ -241,7 +241,8 @@ fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
     now + chrono::Duration::from_std(interval.mul_f64(factor)).unwrap_or(chrono::Duration::MAX)
 }
 
-async fn pause(engine: &Engine, duration: Duration) {
+/// Waits, but not beyond the stop.
+pub(super) async fn pause(engine: &Engine, duration: Duration) {
     tokio::select! {
         () = engine.clock.sleep(duration) => {}
         () = engine.cancel.cancelled() => {}

@@ -89,6 +89,16 @@ impl Metrics {
         gauge!("rollcall_guard_held").set(whole(count));
     }
 
+    /// An import job is over. There are few categories, because whoever submits cannot make more.
+    pub fn import_job(self, outcome: &'static str, category: &str, critical: bool) {
+        let critical = if critical { "true" } else { "false" };
+        counter!(
+            "rollcall_import_jobs_total",
+            "outcome" => outcome, "category" => category.to_owned(), "critical" => critical
+        )
+        .increment(1);
+    }
+
     /// How old a delta token is.
     pub fn delta_token_age(self, resource: &'static str, age: TimeDelta) {
         gauge!("rollcall_delta_token_age_seconds", "resource" => resource).set(whole(age.num_seconds()));

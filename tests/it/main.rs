@@ -5,6 +5,7 @@
 
 mod approval;
 mod architecture;
+mod auth;
 mod binary;
 mod cli;
 mod contract;
@@ -18,5 +19,6 @@ mod on_demand;
 mod property;
 mod reference;
 mod scale;
+mod seeds;
 mod slots;
 mod world;

@@ -18,6 +18,8 @@ mod roles;
 mod slots;
 mod stubs;
 
+use std::time::Duration;
+
 use rollcall::domain::environment::Environment;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::rules::{Client, Trigger};
@@ -66,9 +68,15 @@ pub async fn stage() -> World {
 
 /// The same around another environment.
 pub async fn stage_of(environment: Environment) -> World {
-    let world = World::new(vec![environment]).await;
+    let mut world = World::new(vec![environment]).await;
     without_marketing(world.tenant());
+    ask_always(&mut world);
     world
+}
+
+/// From here on every access asks the directory, however short a time ago it was asked last.
+pub fn ask_always(world: &mut World) {
+    world.configure(|settings| settings.access_freshness = Duration::ZERO);
 }
 
 /// A stage with one licensed user who has a row.

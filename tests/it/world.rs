@@ -87,6 +87,7 @@ impl World {
             clock: clock.clone(),
             settings: Arc::new(settings),
             cancel: CancellationToken::new(),
+            desk: Arc::default(),
         };
         let Attempt::Leading(lease) = schedule::try_lead(&engine, "test", false).await.unwrap() else {
             panic!("nobody else leads");
@@ -261,6 +262,7 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         limits,
         hold_expiry: Duration::from_hours(72),
         full_interval: Duration::from_hours(24),
+        access_freshness: Duration::from_mins(1),
     }
 }
 

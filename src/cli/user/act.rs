@@ -7,19 +7,31 @@ use uuid::Uuid;
 
 use super::One;
 use crate::cli::error::CliResult;
+use crate::cli::import::lines;
 use crate::cli::output::{mode_name, or_dash, print_json, table};
 use crate::cli::{CliError, Context, Output, wire};
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
 use crate::rules::{Client, Trigger};
 use crate::sync::Engine;
-use crate::sync::on_demand::{Answer, Ask, Ownership};
+use crate::sync::on_demand::{Answer, Ask, MOST_AT_ONCE, Ownership, Refusal};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Adds a user, or synchronises one who is there; the rules decide.
-    #[command(after_help = "Example:\n  rollcall user add ada@contoso.example --environment production")]
-    Add(One),
+    /// Adds users, or synchronises those who are there; the rules decide about each.
+    #[command(
+        after_help = "Examples:\n  rollcall user add ada@contoso.example --environment production\n  rollcall user add --file users.txt --environment production"
+    )]
+    Add {
+        /// Users, by object id, user principal name or the row's id.
+        users: Vec<String>,
+        /// A file with one user a line.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The environment.
+        #[arg(long, value_name = "NAME")]
+        environment: String,
+    },
     /// Does what a sign-in does: makes or enables the row if the rules allow it.
     Access {
         #[command(flatten)]
@@ -119,7 +131,14 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
         actor: &actor,
     };
     let answer = match command {
-        Command::Add(one) => engine.add(ask(&one.environment, &one.user), Trigger::AdminAdd).await?,
+        Command::Add {
+            users,
+            file,
+            environment,
+        } => match names(users, file)?.as_slice() {
+            [user] => engine.add(ask(&environment, user), Trigger::AdminAdd).await?,
+            users => return add_many(context, engine, &actor, &environment, users).await,
+        },
         Command::Access { one, client } => {
             let client = if client == "api" {
                 Client::Api
@@ -201,21 +220,75 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
 /// The names given, and those in a file.
 fn names(mut users: Vec<String>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
     if let Some(file) = file {
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| CliError::Usage(format!("could not read {}: {error}", file.display())))?;
-        users.extend(
-            text.lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .map(str::to_owned),
-        );
+        users.extend(lines(&file)?);
     }
     if users.is_empty() {
         return Err(CliError::Usage(
-            "name at least one user principal name, or a --file of them".to_owned(),
+            "name at least one user, or a --file of them".to_owned(),
         ));
     }
     Ok(users)
+}
+
+/// Adds users together; one who is refused does not keep the others from being added.
+async fn add_many(
+    context: &Context,
+    engine: &Engine,
+    actor: &str,
+    environment: &str,
+    users: &[String],
+) -> CliResult<()> {
+    let mut told = Told::default();
+    for users in users.chunks(MOST_AT_ONCE) {
+        let results = engine
+            .add_many(environment, users, actor, Trigger::AdminAdd, None)
+            .await?;
+        for (user, result) in users.iter().zip(results) {
+            told.add(user, result.map_err(Box::new));
+        }
+    }
+    told.print(context)
+}
+
+/// What became of many users, for people and programs.
+#[derive(Default)]
+struct Told {
+    rows: Vec<Vec<String>>,
+    items: Vec<Value>,
+    refused: Option<Box<Refusal>>,
+}
+
+impl Told {
+    fn add(&mut self, user: &str, result: Result<Answer, Box<Refusal>>) {
+        match result {
+            Ok(answer) => {
+                let id = answer.user.as_ref().map(|row| row.systemuserid.to_string());
+                let outcome = answer.outcome.as_str().to_owned();
+                self.rows.push(vec![user.to_owned(), outcome, or_dash(id.as_deref())]);
+                self.items
+                    .push(json!({ "user": user, "outcome": answer.outcome, "row": answer.user }));
+            }
+            Err(refusal) => {
+                let outcome = format!("refused ({})", refusal.code);
+                self.rows.push(vec![user.to_owned(), outcome, "-".to_owned()]);
+                self.items.push(
+                    json!({ "user": user, "outcome": "refused", "code": refusal.code, "detail": refusal.detail }),
+                );
+                self.refused.get_or_insert(refusal);
+            }
+        }
+    }
+
+    fn print(self, context: &Context) -> CliResult<()> {
+        match context.output {
+            Output::Json => print_json(&json!({ "items": self.items, "next": null })),
+            Output::Table => print!("{}", table(&["USER", "OUTCOME", "SYSTEMUSERID"], &self.rows)),
+        }
+        match self.refused {
+            Some(refusal) => Err(CliError::AlreadyShown(refusal.code)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Makes stubs one by one; one that is refused does not keep the others from being made.
@@ -227,9 +300,7 @@ async fn stubs(
     users: Vec<String>,
     company: Option<&str>,
 ) -> CliResult<()> {
-    let mut items = Vec::new();
-    let mut rows = Vec::new();
-    let mut refused = None;
+    let mut told = Told::default();
     for user in &users {
         let ask = Ask {
             environment,
@@ -237,37 +308,13 @@ async fn stubs(
             actor,
         };
         match engine.stub(ask, company).await.map_err(CliError::from) {
-            Ok(answer) => {
-                let id = answer.user.as_ref().map(|row| row.systemuserid.to_string());
-                rows.push(vec![
-                    user.clone(),
-                    answer.outcome.as_str().to_owned(),
-                    or_dash(id.as_deref()),
-                ]);
-                items.push(json!({ "user": user, "outcome": answer.outcome, "row": answer.user }));
-            }
-            Err(CliError::Refused(refusal)) => {
-                rows.push(vec![
-                    user.clone(),
-                    format!("refused ({})", refusal.code),
-                    "-".to_owned(),
-                ]);
-                items.push(json!({ "user": user, "outcome": "refused", "code": refusal.code }));
-                refused.get_or_insert(refusal);
-            }
+            Ok(answer) => told.add(user, Ok(answer)),
+            Err(CliError::Refused(refusal)) if users.len() == 1 => return Err(CliError::Refused(refusal)),
+            Err(CliError::Refused(refusal)) => told.add(user, Err(refusal)),
             Err(error) => return Err(error),
         }
     }
-    if users.len() == 1
-        && let Some(refusal) = refused
-    {
-        return Err(CliError::Refused(refusal));
-    }
-    match context.output {
-        Output::Json => print_json(&json!({ "items": items, "next": null })),
-        Output::Table => print!("{}", table(&["USER", "OUTCOME", "SYSTEMUSERID"], &rows)),
-    }
-    refused.map_or(Ok(()), |refusal| Err(CliError::AlreadyShown(refusal.code)))
+    told.print(context)
 }
 
 fn print(context: &Context, answer: &Answer) {

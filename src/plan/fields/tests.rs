@@ -134,7 +134,7 @@ const COLUMNS: [Line; 12] = [
                 format!("{}@x.example", &text[10..])
             } else {
                 text
-            })
+            });
         },
         Some("ada@contoso.example"),
         TooLong::KeptAndFound,

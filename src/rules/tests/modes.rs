@@ -37,7 +37,7 @@ fn section_5_access_mode_of_whoever_is_entitled() {
         (
             "admin with pay as you go and marketing",
             |stage| {
-                (stage.roles, stage.environment.pay_as_you_go, stage.tenant_marketing) = (POWER_PLATFORM, true, true)
+                (stage.roles, stage.environment.pay_as_you_go, stage.tenant_marketing) = (POWER_PLATFORM, true, true);
             },
             (1, true),
         ),

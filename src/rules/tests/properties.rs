@@ -1,4 +1,4 @@
-//! What holds for every user in every environment; `crate::plan` draws from the same situations.
+//! What holds for every user in every environment; the properties of plans draw from the same situations.
 
 use std::sync::LazyLock;
 
@@ -50,21 +50,22 @@ fn any_environment() -> impl Strategy<Value = Environment> {
         )
 }
 
+/// Mostly somebody whom the first ten gates let through, so that the others are put to the test.
 fn any_user() -> impl Strategy<Value = Option<DirectoryUser>> {
     let user = (
-        prop::sample::select(vec![
-            DirectoryState::Present,
-            DirectoryState::Present,
-            DirectoryState::Present,
-            DirectoryState::SoftDeleted,
-            DirectoryState::Gone,
-        ]),
-        prop::sample::select(vec![Some(true), Some(true), Some(true), Some(false), None]),
+        prop_oneof![
+            6 => Just(DirectoryState::Present),
+            1 => Just(DirectoryState::SoftDeleted),
+            1 => Just(DirectoryState::Gone),
+        ],
+        prop_oneof![8 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)],
         prop::bool::weighted(0.1),
-        prop::option::weighted(
-            0.9,
-            prop::sample::select(vec!["ada@contoso.example", "", "crmoln@microsoft.com"]),
-        ),
+        prop_oneof![
+            16 => Just(Some("ada@contoso.example")),
+            1 => Just(Some("crmoln@microsoft.com")),
+            1 => Just(Some("")),
+            1 => Just(None),
+        ],
     );
     prop::option::weighted(
         0.95,
@@ -80,8 +81,12 @@ fn any_user() -> impl Strategy<Value = Option<DirectoryUser>> {
 }
 
 fn any_row() -> impl Strategy<Value = Option<SystemUser>> {
-    (
+    let state = prop_oneof![
         prop::sample::select(&STATES[..]),
+        prop::sample::select(vec!["none", "enabled", "by_sync", "by_hand"]),
+    ];
+    (
+        state,
         -1..6_i16,
         any::<(bool, bool, bool)>(),
         0..3_i16,

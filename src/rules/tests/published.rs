@@ -15,8 +15,8 @@ use crate::rules::{Gate, Outcome, RULES};
 fn every_gate_has_a_line_and_the_lines_have_the_order_of_the_checks() {
     let gates: Vec<Gate> = RULES.iter().map(|rule| rule.gate).collect();
     assert!(gates.is_sorted());
-    let named: BTreeSet<Gate> = gates.into_iter().collect();
-    assert_eq!(named, Gate::ALL.iter().copied().collect());
+    let with_a_line: BTreeSet<Gate> = gates.into_iter().collect();
+    assert_eq!(with_a_line, Gate::ALL.iter().copied().collect());
     let names: BTreeSet<&str> = Gate::ALL.iter().map(|gate| gate.as_str()).collect();
     assert_eq!(names.len(), Gate::ALL.len());
     for rule in RULES {

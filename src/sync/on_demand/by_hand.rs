@@ -16,6 +16,9 @@ use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, 
 use crate::sync::batch::write_changes;
 use crate::sync::{Engine, SyncError};
 
+/// The longest reason of a hold, in Unicode code points.
+const REASON_CHARACTERS: usize = 1000;
+
 /// What a person changes about a row; the row has been locked and is no placeholder.
 pub(super) type ByHand<'a> = dyn Fn(&mut SystemUser) -> Ruled<()> + Send + Sync + 'a;
 
@@ -64,8 +67,9 @@ impl Engine {
     /// # Errors
     /// As [`Self::disable`].
     pub async fn hold(&self, ask: Ask<'_>, reason: &str) -> Result<Answer, SyncError> {
-        if reason.trim().is_empty() {
-            return Err(super::bad_input("reason", "a hold needs a reason"));
+        if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
+            let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
+            return Err(super::bad_input("reason", expected));
         }
         self.by_hand(ask, Operation::Edit, &|row| {
             if row.isstub {

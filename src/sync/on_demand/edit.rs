@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::by_hand::set_mode;
-use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, find_row, no_row, text_of};
+use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row, text_of};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
@@ -19,7 +19,7 @@ use crate::sync::{Engine, SyncError};
 const COMPANY_CHARACTERS: usize = 256;
 
 /// Who owns one column of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Ownership {
     /// The column.
     pub field: String,
@@ -151,35 +151,9 @@ impl Engine {
     /// [`SyncError::Refused`] when there is no such row, or when the database fails.
     pub async fn ownership(&self, ask: Ask<'_>) -> Result<Vec<Ownership>, SyncError> {
         let environment = self.environment(ask.environment)?;
-        let mut db = self.store.read().await?;
-        let row = find_row(&mut db, &environment.name, ask.user).await?;
+        let row = self.find_row(&environment.name, ask.user).await?;
         let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
-        let mut owners: Vec<Ownership> = Field::ALL
-            .into_iter()
-            .map(|field| {
-                let policy = environment.policies.of(field);
-                let owner = match policy {
-                    Policy::UntilEdited if row.owned_by_customer(field) => "customer",
-                    Policy::Always | Policy::UntilEdited => "sync",
-                    Policy::OnCreate | Policy::Never => "nobody",
-                };
-                Ownership {
-                    field: field.column().to_owned(),
-                    policy: policy.as_str(),
-                    owner,
-                }
-            })
-            .collect();
-        owners.push(Ownership {
-            field: "accessmode".to_owned(),
-            policy: Policy::UntilEdited.as_str(),
-            owner: if row.accessmode_origin == ORIGIN_SYNC {
-                "sync"
-            } else {
-                "customer"
-            },
-        });
-        Ok(owners)
+        Ok(ownership(environment, &row))
     }
 
     /// Hands columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
@@ -216,6 +190,37 @@ impl Engine {
         })
         .await
     }
+}
+
+/// Who owns each column of a row.
+#[must_use]
+pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> {
+    let mut owners: Vec<Ownership> = Field::ALL
+        .into_iter()
+        .map(|field| {
+            let policy = environment.policies.of(field);
+            let owner = match policy {
+                Policy::UntilEdited if row.owned_by_customer(field) => "customer",
+                Policy::Always | Policy::UntilEdited => "sync",
+                Policy::OnCreate | Policy::Never => "nobody",
+            };
+            Ownership {
+                field: field.column().to_owned(),
+                policy: policy.as_str(),
+                owner,
+            }
+        })
+        .collect();
+    owners.push(Ownership {
+        field: "accessmode".to_owned(),
+        policy: Policy::UntilEdited.as_str(),
+        owner: if row.accessmode_origin == ORIGIN_SYNC {
+            "sync"
+        } else {
+            "customer"
+        },
+    });
+    owners
 }
 
 /// What a column and its new value ask for; `None` where the column is none of those that can be edited by name.

@@ -1,9 +1,11 @@
 //! One user, judged now: the evaluation of the cycle with another trigger, applied at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::desk::Admitted;
 use super::look_up::Fresh;
 use super::{Answer, Ask, Effect, Refusal, Ruled, reports_only};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
@@ -58,13 +60,13 @@ impl Loaded {
 }
 
 /// What came of judging somebody.
-struct Judged {
-    verdict: Verdict,
-    shown: ShownVerdict,
-    /// What a refusal says in one sentence.
-    detail: String,
-    effect: Effect,
-    row: Option<SystemUser>,
+pub(super) struct Judged {
+    pub verdict: Verdict,
+    pub shown: ShownVerdict,
+    /// What a refusal says, where that is more than the code's sentence.
+    pub detail: Option<String>,
+    pub effect: Effect,
+    pub row: Option<SystemUser>,
 }
 
 impl Engine {
@@ -73,7 +75,23 @@ impl Engine {
     /// # Errors
     /// [`SyncError::Refused`] with the verdict, or when the database fails.
     pub async fn access(&self, ask: Ask<'_>, client: Client) -> Result<Answer, SyncError> {
-        self.judge_now(ask, Trigger::Access(client), &First::Nothing).await
+        let trigger = Trigger::Access(client);
+        let now = self.clock.now();
+        let freshness = self.settings.access_freshness;
+        if let Some(admitted) = self.desk.admitted(ask, trigger, now, freshness) {
+            let mut db = self.store.read().await?;
+            let row = rows::find_settled(&mut db, ask.environment, admitted.object_id).await?;
+            if let Some(row) = row.filter(|row| row.modifiedon == admitted.modifiedon) {
+                return Ok(Answer {
+                    outcome: Effect::Unchanged,
+                    user: Some(row),
+                    verdict: Some((*admitted.verdict).clone()),
+                });
+            }
+        }
+        self.desk
+            .share(ask, trigger, Box::pin(self.judge_now(ask, trigger, &First::Nothing)))
+            .await
     }
 
     /// An administrator or a script adds a user; an existing one is synchronised.
@@ -81,7 +99,9 @@ impl Engine {
     /// # Errors
     /// As [`Self::access`].
     pub async fn add(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Answer, SyncError> {
-        self.judge_now(ask, trigger, &First::Nothing).await
+        self.desk
+            .share(ask, trigger, Box::pin(self.judge_now(ask, trigger, &First::Nothing)))
+            .await
     }
 
     /// Synchronises an existing row now, which may disable it.
@@ -100,18 +120,50 @@ impl Engine {
     /// Looks somebody up, judges and applies.
     pub(super) async fn judge_now(&self, ask: Ask<'_>, trigger: Trigger, first: &First) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        let fresh = if environment.has_database {
-            self.look_up(ask.environment, ask.user).await?
-        } else {
-            Fresh::Nobody
-        };
-        self.look_up_holders(ask.environment, &fresh).await?;
+        // Boxed: both are large, and everybody who awaits an answer would carry them.
+        let fresh = Box::pin(self.look_for(environment, ask, trigger)).await?;
         let mut view = self.present_view(environment).await?;
         view.stale |= matches!(fresh, Fresh::UserWithoutRoles(_));
         let judged = self
-            .retry(|| self.try_judge(&view, ask, trigger, &fresh, first))
+            .retry(|| Box::pin(self.try_judge(&view, ask, trigger, &fresh, first)))
             .await??;
-        answer(trigger, judged, &fresh, *first != First::Nothing)
+        let answer = answer(trigger, judged, &fresh, *first != First::Nothing)?;
+        if let (
+            Answer {
+                outcome: Effect::Unchanged,
+                user: Some(row),
+                verdict: Some(verdict),
+            },
+            Trigger::Access(_),
+        ) = (&answer, trigger)
+            && let Some(object_id) = row.azureactivedirectoryobjectid
+        {
+            let admitted = Admitted {
+                object_id,
+                modifiedon: row.modifiedon,
+                verdict: Arc::new(verdict.clone()),
+            };
+            self.desk.remember_admitted(ask, trigger, self.clock.now(), admitted);
+        }
+        Ok(answer)
+    }
+
+    /// What the directory says: an access may do with what it said a moment ago, everything else asks.
+    async fn look_for(&self, environment: &Environment, ask: Ask<'_>, trigger: Trigger) -> Result<Fresh, SyncError> {
+        if !environment.has_database {
+            return Ok(Fresh::Nobody);
+        }
+        let Ask { environment, user, .. } = ask;
+        let now = self.clock.now();
+        if matches!(trigger, Trigger::Access(_))
+            && let Some(fresh) = self.desk.look(environment, user, now, self.settings.access_freshness)
+        {
+            return Ok(fresh);
+        }
+        let fresh = self.look_up(environment, user).await?;
+        Box::pin(self.look_up_holders(environment, &fresh)).await?;
+        self.desk.remember_look(environment, user, now, &fresh);
+        Ok(fresh)
     }
 
     async fn try_judge(
@@ -145,9 +197,8 @@ impl Engine {
             return Ok(Err(Refusal::new(code)));
         }
         let detail = match verdict.code {
-            Some(Code::NonInteractiveCap) => self.cap_is_reached(&mut tx, view.environment).await?.detail,
-            Some(code) => verdict.asker_code().unwrap_or(code).sentence().to_owned(),
-            None => String::new(),
+            Some(Code::NonInteractiveCap) => Some(self.cap_is_reached(&mut tx, view.environment).await?.detail),
+            _ => None,
         };
         let words = target.with_subject(self, view, self.clock.now(), |subject| {
             words(view.environment, subject, &verdict)
@@ -179,13 +230,7 @@ impl Engine {
             Fresh::Unanswered(Some(id), _) => (*id, false),
             Fresh::Unanswered(None, _) => return Ok(Loaded::alone(Case::nobody(None))),
             Fresh::Nobody => return Ok(Loaded::alone(Case::nobody(Some(unknown(Uuid::nil()))))),
-            Fresh::Reserved => {
-                let user = DirectoryUser {
-                    user_principal_name: Some(SYNC_ACTOR.to_owned()),
-                    ..unknown(Uuid::nil())
-                };
-                return Ok(Loaded::alone(Case::nobody(Some(user))));
-            }
+            Fresh::Reserved => return Ok(Loaded::alone(Case::nobody(Some(reserved())))),
             Fresh::Row(row) => {
                 let mut case = Case::nobody(None);
                 case.row = rows::lock_by_ids(tx, &view.environment.name, &[*row]).await?.pop();
@@ -237,7 +282,7 @@ impl Engine {
         }
         let is_open = is_held || effect.is_some() || plan.change.is_some();
         writes.extend(plan.change.map(|change| (target.row.clone(), change)));
-        self.write_decided(tx, environment, ask, writes, &given).await?;
+        self.write_decided(tx, environment, ask.actor, writes, &given).await?;
         // The cycle looks at them, too: it keeps the findings and whatever else only it does.
         let mut again: Vec<Uuid> = loaded.others.iter().map(|case| case.id).collect();
         again.extend(is_open.then_some(target.id));
@@ -265,7 +310,7 @@ impl Engine {
     }
 
     /// Whoever gives a name up moves with the one who takes it; everything else about them waits for the cycle.
-    fn moves(&self, view: &View<'_>, others: &[Case]) -> Vec<Write> {
+    pub(in crate::sync) fn moves(&self, view: &View<'_>, others: &[Case]) -> Vec<Write> {
         let planned = others.iter().filter_map(|case| {
             let verdict = case.judge(self, view, Trigger::Background, self.clock.now());
             let plan = case.plan(view.environment, &verdict, Removals::Collect, self.writer(SYNC_ACTOR));
@@ -276,7 +321,7 @@ impl Engine {
             .collect()
     }
 
-    fn writer<'a>(&self, actor: &'a str) -> Writer<'a> {
+    pub(in crate::sync) fn writer<'a>(&self, actor: &'a str) -> Writer<'a> {
         Writer {
             actor,
             now: self.clock.now(),
@@ -284,16 +329,17 @@ impl Engine {
         }
     }
 
-    async fn write_decided(
+    /// Writes what was decided: rows under the name of whoever asked, roles under the sync's.
+    pub(in crate::sync) async fn write_decided(
         &self,
         tx: &mut Transaction,
         environment: &Environment,
-        ask: Ask<'_>,
+        actor: &str,
         writes: Vec<Write>,
         changes: &[RoleChange],
     ) -> StoreResult<()> {
         let author = Author {
-            actor: ask.actor,
+            actor,
             run_id: None,
             by_rule: true,
             at: self.clock.now(),
@@ -328,7 +374,7 @@ fn keeps_from_binding(verdict: &Verdict) -> Option<Code> {
 }
 
 /// Somebody whom the directory does not know.
-fn unknown(id: Uuid) -> DirectoryUser {
+pub(in crate::sync) fn unknown(id: Uuid) -> DirectoryUser {
     DirectoryUser {
         id,
         state: DirectoryState::Gone,
@@ -336,9 +382,17 @@ fn unknown(id: Uuid) -> DirectoryUser {
     }
 }
 
+/// Somebody whose name is the system's.
+pub(in crate::sync) fn reserved() -> DirectoryUser {
+    DirectoryUser {
+        user_principal_name: Some(SYNC_ACTOR.to_owned()),
+        ..unknown(Uuid::nil())
+    }
+}
+
 /// What the asker is told. What was done to the row before (a hold that ended, a stub that was bound) stands, whatever
 /// the verdict says of access.
-fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Result<Answer, SyncError> {
+pub(super) fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Ruled<Answer> {
     let Judged {
         verdict,
         shown,
@@ -361,12 +415,11 @@ fn answer(trigger: Trigger, judged: Judged, fresh: &Fresh, is_done: bool) -> Res
     };
     let detail = match fresh {
         Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => problem.clone(),
-        _ => detail,
+        _ => detail.unwrap_or_else(|| code.sentence().to_owned()),
     };
     Err(Refusal {
         code,
         detail,
         verdict: Some(Box::new(shown)),
-    }
-    .into())
+    })
 }

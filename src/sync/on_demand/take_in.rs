@@ -1,150 +1,137 @@
-//! What the directory said of one user, written into the mirror; unless the mirror has moved on meanwhile.
+//! What the directory said of some users, written into the mirror; unless the mirror has moved on meanwhile.
 //!
-//! A cycle may hear of the user between question and answer, and its feed tells everything once. Whatever was asked
+//! A cycle may hear of a user between question and answer, and its feed tells everything once. Whatever was asked
 //! before that must not be written after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::look_up::Fresh;
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{AdminRole, DeletedUser, PrincipalKind, RoleAssignment, UserPatch};
+use crate::domain::directory_user::DirectoryUser;
+use crate::domain::feed::{AdminRole, PrincipalKind, RoleAssignment, UserPatch};
 use crate::rules::AdminRoles;
-use crate::store::{Connection, StoreResult, checkpoints, groups, mirror, pending, subjects};
-use crate::sync::{Engine, SyncError};
+use crate::store::{Connection, StoreResult, Transaction, checkpoints, groups, mirror, pending, subjects};
+use crate::sync::Engine;
 
 /// What the mirror knows of a user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Snapshot {
-    user: Option<DirectoryUser>,
+    pub user: Option<DirectoryUser>,
     /// Those of the groups that count.
     groups: Vec<Uuid>,
     roles: AdminRoles,
 }
 
-/// What the directory said beside the user itself.
-#[derive(Debug)]
-pub(super) struct Said {
-    /// Direct memberships.
-    pub groups: Vec<Uuid>,
+/// What the mirror knows of some users.
+pub(super) type Snapshots = BTreeMap<Uuid, Snapshot>;
+
+/// What the directory said.
+pub(super) struct Said<'a> {
+    /// The users, with their direct memberships.
+    pub found: &'a BTreeMap<Uuid, (UserPatch, Vec<Uuid>)>,
     /// Who holds administrator roles, where that could be read.
-    pub roles: Option<Vec<(AdminRole, RoleAssignment)>>,
+    pub roles: Option<&'a [(AdminRole, RoleAssignment)]>,
 }
 
 impl Engine {
-    /// What the mirror knows of a user now.
-    pub(super) async fn snapshot(&self, id: Uuid) -> Result<Snapshot, SyncError> {
-        let counted = self.counted_groups().await?;
-        let mut db = self.store.read().await?;
-        Ok(snapshot(&mut db, id, &counted).await?)
-    }
-
-    /// The groups that any environment looks at.
-    async fn counted_groups(&self) -> Result<Vec<Uuid>, SyncError> {
-        let known = self.known().await?;
-        let counted: BTreeSet<Uuid> = known
-            .nested
-            .iter()
-            .flat_map(|(root, nested)| nested.iter().chain([root]))
-            .copied()
-            .collect();
-        Ok(counted.into_iter().collect())
-    }
-
-    /// Writes what the directory said of a user who is there and marks whom it concerns. None where the mirror is no
-    /// longer what it was before the question.
+    /// Writes what the directory said of some users and marks whom it concerns. Answers those of whom the mirror is no
+    /// longer what it was before the question: nothing is written of them.
     pub(super) async fn take_in(
         &self,
-        before: &Snapshot,
-        patch: UserPatch,
-        said: Said,
-    ) -> Result<Option<Fresh>, SyncError> {
-        let id = patch.id;
-        let counted = self.counted_groups().await?;
-        let joined: Vec<Uuid> = said
-            .groups
-            .iter()
-            .copied()
-            .filter(|group| counted.contains(group))
-            .collect();
-        let write = async || -> StoreResult<bool> {
-            let mut tx = self.begin(None).await?;
-            mirror::lock_user(&mut tx, id).await?;
-            if snapshot(&mut tx, id, &counted).await? != *before {
-                return Ok(false);
-            }
-            let mut user = before.user.clone().unwrap_or_default();
+        before: &Snapshots,
+        read: &[Uuid],
+        said: &Said<'_>,
+    ) -> StoreResult<BTreeSet<Uuid>> {
+        let all: Vec<Uuid> = said.found.keys().copied().collect();
+        if all.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut tx = self.begin(None).await?;
+        let overtaken = overtaken(&mut tx, before, read, &all).await?;
+        let ids: Vec<Uuid> = all.into_iter().filter(|id| !overtaken.contains(id)).collect();
+        let told = || said.found.iter().filter(|(id, _)| !overtaken.contains(id));
+        let mut changed = BTreeSet::new();
+        let mut users = Vec::with_capacity(ids.len());
+        for (id, (patch, _)) in told() {
+            let known = before.get(id).and_then(|known| known.user.as_ref());
+            let mut user = known.cloned().unwrap_or_default();
             user.absorb(patch.clone(), true);
-            let mut changed = before.user.as_ref() != Some(&user);
-            // Stamped with the round that may be under way, so that its end does not take the user for gone.
-            let round = checkpoints::read(&mut tx, "users").await?.round;
-            mirror::write_users(&mut tx, std::slice::from_ref(&user), round).await?;
-            changed |= groups::settle_returned(&mut tx, id, &counted, &joined).await?;
-            if let Some(roles) = &said.roles {
-                let holds = admin_roles(id, &said.groups, roles);
-                changed |= groups::set_roles_of(&mut tx, id, holds).await?;
+            if known != Some(&user) {
+                changed.insert(*id);
             }
-            if changed {
-                pending::mark(&mut tx, &self.settings.names(), &[id]).await?;
-            }
-            tx.commit().await?;
-            Ok(true)
-        };
-        let is_written = self.retry(&write).await?;
-        Ok(is_written.then(|| match said.roles {
-            Some(_) => Fresh::User(id),
-            None => Fresh::UserWithoutRoles(id),
-        }))
+            users.push(user);
+        }
+        // Stamped with the round that may be under way, so that its end does not take the users for gone.
+        let round = checkpoints::read(&mut tx, "users").await?.round;
+        mirror::write_users(&mut tx, &users, round).await?;
+        let joined: Vec<(Uuid, Uuid)> = told()
+            .flat_map(|(id, (_, groups))| groups.iter().map(|group| (*id, *group)))
+            .filter(|(_, group)| read.contains(group))
+            .collect();
+        changed.extend(groups::settle_members(&mut tx, &ids, read, &joined).await?);
+        if let Some(roles) = said.roles {
+            let held: Vec<(Uuid, AdminRoles)> = told()
+                .map(|(id, (_, groups))| (*id, admin_roles(*id, groups, roles)))
+                .collect();
+            changed.extend(groups::set_roles_of(&mut tx, &held).await?);
+        }
+        let changed: Vec<Uuid> = changed.into_iter().collect();
+        pending::mark(&mut tx, &self.settings.names(), &changed).await?;
+        tx.commit().await?;
+        Ok(overtaken)
     }
 
-    /// Writes that the directory does not have a user any more. None as for [`Self::take_in`].
+    /// Writes that the directory does not have some users any more. Answers as [`Self::take_in`].
     pub(super) async fn take_out(
         &self,
-        id: Uuid,
-        before: &Snapshot,
-        deleted: Option<DeletedUser>,
-    ) -> Result<Option<Fresh>, SyncError> {
-        let state = if deleted.is_some() {
-            DirectoryState::SoftDeleted
-        } else {
-            DirectoryState::Gone
-        };
-        let is_known = before.user.as_ref().is_some_and(|user| user.state == state);
-        if is_known || (before.user.is_none() && deleted.is_none()) {
-            return Ok(Some(Fresh::User(id)));
+        before: &Snapshots,
+        read: &[Uuid],
+        gone: &[DirectoryUser],
+    ) -> StoreResult<BTreeSet<Uuid>> {
+        if gone.is_empty() {
+            return Ok(BTreeSet::new());
         }
-        let known = before.user.clone().unwrap_or_default();
-        let user = DirectoryUser {
-            id,
-            state,
-            deleted_at: deleted.and_then(|user| user.deleted_at).or(known.deleted_at),
-            ..known
-        };
-        let counted = self.counted_groups().await?;
-        let write = async || -> StoreResult<bool> {
-            let mut tx = self.begin(None).await?;
-            mirror::lock_user(&mut tx, id).await?;
-            if snapshot(&mut tx, id, &counted).await? != *before {
-                return Ok(false);
-            }
-            let round = checkpoints::read(&mut tx, "users").await?.round;
-            mirror::write_users(&mut tx, std::slice::from_ref(&user), round).await?;
-            pending::mark(&mut tx, &self.settings.names(), &[id]).await?;
-            tx.commit().await?;
-            Ok(true)
-        };
-        Ok(self.retry(&write).await?.then_some(Fresh::User(id)))
+        let all: Vec<Uuid> = gone.iter().map(|user| user.id).collect();
+        let mut tx = self.begin(None).await?;
+        let overtaken = overtaken(&mut tx, before, read, &all).await?;
+        let is_told = |user: &&DirectoryUser| !overtaken.contains(&user.id);
+        let users: Vec<DirectoryUser> = gone.iter().filter(is_told).cloned().collect();
+        let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
+        let round = checkpoints::read(&mut tx, "users").await?.round;
+        mirror::write_users(&mut tx, &users, round).await?;
+        pending::mark(&mut tx, &self.settings.names(), &ids).await?;
+        tx.commit().await?;
+        Ok(overtaken)
     }
 }
 
-async fn snapshot(db: &mut Connection, id: Uuid, counted: &[Uuid]) -> StoreResult<Snapshot> {
-    let standing = subjects::read(&mut *db, &[id], None, &[], false).await?.remove(&id);
-    Ok(Snapshot {
-        user: mirror::read_users(&mut *db, &[id]).await?.remove(&id),
-        groups: groups::memberships(db, id, counted).await?,
-        roles: standing.map(|standing| standing.roles).unwrap_or_default(),
-    })
+/// Keeps others from writing these users, and answers of whom the mirror has moved on.
+async fn overtaken(
+    tx: &mut Transaction,
+    before: &Snapshots,
+    read: &[Uuid],
+    ids: &[Uuid],
+) -> StoreResult<BTreeSet<Uuid>> {
+    mirror::lock_users(&mut *tx, ids).await?;
+    let now = snapshots(&mut *tx, ids, read).await?;
+    let nothing = Snapshot::default();
+    let is_overtaken = |id: &Uuid| now.get(id).unwrap_or(&nothing) != before.get(id).unwrap_or(&nothing);
+    Ok(ids.iter().copied().filter(is_overtaken).collect())
+}
+
+/// What the mirror knows of some users; `read` are the groups that it follows.
+pub(super) async fn snapshots(db: &mut Connection, ids: &[Uuid], read: &[Uuid]) -> StoreResult<Snapshots> {
+    let mut snapshots: Snapshots = BTreeMap::new();
+    for (id, user) in mirror::read_users(&mut *db, ids).await? {
+        snapshots.entry(id).or_default().user = Some(user);
+    }
+    for (id, standing) in subjects::read(&mut *db, ids, None, &[], false).await? {
+        snapshots.entry(id).or_default().roles = standing.roles;
+    }
+    for (id, group) in groups::memberships(&mut *db, ids, read).await? {
+        snapshots.entry(id).or_default().groups.push(group);
+    }
+    Ok(snapshots)
 }
 
 /// The roles a user holds, directly or through a role-assignable group, which cannot be nested.

@@ -43,21 +43,20 @@ impl Engine {
                     // Gone again, which the users' feed tells too: what is known stands.
                     Err(GraphError::NotFound { .. }) => {
                         let mut tx = self.begin(lease).await?;
-                        groups::settle_returned(&mut tx, *user, &[], &[]).await?;
+                        groups::settle_members(&mut tx, &[*user], &[], &[]).await?;
                         tx.commit().await.map_err(StoreError::from)?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let joined: Vec<Uuid> = member_of
+                let joined: Vec<(Uuid, Uuid)> = member_of
                     .iter()
-                    .map(|group| group.id)
-                    .filter(|id| read.contains(id))
+                    .filter(|group| read.contains(&group.id))
+                    .map(|group| (*user, group.id))
                     .collect();
                 let mut tx = self.begin(lease).await?;
-                if groups::settle_returned(&mut tx, *user, &read, &joined).await? {
-                    pending::mark(&mut tx, &self.settings.names(), &[*user]).await?;
-                }
+                let news = groups::settle_members(&mut tx, &[*user], &read, &joined).await?;
+                pending::mark(&mut tx, &self.settings.names(), &news).await?;
                 tx.commit().await.map_err(StoreError::from)?;
             }
         }

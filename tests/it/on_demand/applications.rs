@@ -16,7 +16,8 @@ async fn stage() -> World {
     let mut simulator = SimulatorSettings::default();
     simulator.permissions.insert("Application.Read.All".to_owned());
     let environments = vec![guarded_environment(ENV, GROUP), open_environment("sandbox")];
-    let world = World::with(environments, simulator, NO_LIMITS).await;
+    let mut world = World::with(environments, simulator, NO_LIMITS).await;
+    super::ask_always(&mut world);
     world.tenant().create_group_with_id(GROUP, "Sales");
     world.sync_completely().await;
     world

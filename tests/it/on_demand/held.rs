@@ -1,16 +1,23 @@
 //! On demand and the guard (section 11 of the rules): what a person has to decide, nobody decides by asking.
 
+use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::sync::approval::Decision;
 use uuid::Uuid;
 
-use super::{ENV, counted_disables, row, state, word};
+use super::{ENV, ask_always, counted_disables, row, state, word};
 use crate::guard::{allow, block, crowd, decide, limits, open_sets, sync_held, without_marketing};
 use crate::world::{World, licensed, open_environment};
 
+async fn crowd_of(size: usize, limits: Limits) -> (World, Vec<Uuid>) {
+    let (mut world, users) = crowd(size, limits).await;
+    ask_always(&mut world);
+    (world, users)
+}
+
 #[tokio::test]
 async fn a_row_in_a_held_set_is_not_disabled_on_demand() {
-    let (world, users) = crowd(6, limits(2, 100.0)).await;
+    let (world, users) = crowd_of(6, limits(2, 100.0)).await;
     block(&world, &users[..4]);
     sync_held(&world, 4).await;
     for way in ["access", "api", "admin_add"] {
@@ -29,7 +36,7 @@ async fn a_row_in_a_held_set_is_not_disabled_on_demand() {
 
 #[tokio::test]
 async fn a_held_row_follows_the_directory_in_everything_else() {
-    let (world, users) = crowd(6, limits(2, 100.0)).await;
+    let (world, users) = crowd_of(6, limits(2, 100.0)).await;
     block(&world, &users[..4]);
     sync_held(&world, 4).await;
     world.tenant().soft_delete(users[1]);
@@ -42,7 +49,7 @@ async fn a_held_row_follows_the_directory_in_everything_else() {
 
 #[tokio::test]
 async fn a_rejected_row_is_not_disabled_on_demand_either() {
-    let (world, users) = crowd(6, limits(2, 100.0)).await;
+    let (world, users) = crowd_of(6, limits(2, 100.0)).await;
     block(&world, &users[..4]);
     let held = sync_held(&world, 4).await;
     decide(&world, held.run, Decision::Reject).await.unwrap();
@@ -56,7 +63,7 @@ async fn a_rejected_row_is_not_disabled_on_demand_either() {
 
 #[tokio::test]
 async fn whoever_qualifies_again_leaves_the_held_set_by_the_next_cycle() {
-    let (world, users) = crowd(6, limits(2, 100.0)).await;
+    let (world, users) = crowd_of(6, limits(2, 100.0)).await;
     block(&world, &users[..4]);
     sync_held(&world, 4).await;
     allow(&world, &users[..1]);
@@ -68,7 +75,7 @@ async fn whoever_qualifies_again_leaves_the_held_set_by_the_next_cycle() {
 
 #[tokio::test]
 async fn a_person_who_disables_takes_the_row_out_of_the_held_set() {
-    let (world, users) = crowd(6, limits(2, 100.0)).await;
+    let (world, users) = crowd_of(6, limits(2, 100.0)).await;
     block(&world, &users[..4]);
     sync_held(&world, 4).await;
     assert_eq!(word(&world, "disable", users[0]).await, "disabled");
@@ -79,12 +86,13 @@ async fn a_person_who_disables_takes_the_row_out_of_the_held_set() {
 
 #[tokio::test]
 async fn disables_on_demand_use_up_what_the_guard_lets_through() {
-    let world = World::with(
+    let mut world = World::with(
         vec![open_environment(ENV)],
         SimulatorSettings::default(),
         limits(3, 100.0),
     )
     .await;
+    ask_always(&mut world);
     without_marketing(world.tenant());
     let users: Vec<Uuid> = (0..8)
         .map(|number| licensed(world.tenant(), "User", &number.to_string()))

@@ -181,9 +181,8 @@ async fn whoever_is_on_hold_stays_so_whichever_way_it_is_asked() {
     crowd.entitle();
     crowd
         .ask(|entitlement, way| match (entitlement, way) {
-            (_, "import") => ("unchanged", "on_hold by helpdesk"),
+            (_, "import") | ("full", "refresh") => ("unchanged", "on_hold by helpdesk"),
             ("none", _) => ("unlicensed", "on_hold by helpdesk"),
-            ("full", "refresh") => ("unchanged", "on_hold by helpdesk"),
             // That there is no paid plan any more.
             (_, "refresh") => ("updated", "on_hold by helpdesk"),
             _ => ("on_hold", "on_hold by helpdesk"),
@@ -200,10 +199,9 @@ async fn an_enabled_row_stays_unless_nothing_entitles_it_any_more() {
     crowd.entitle();
     crowd
         .ask(|entitlement, way| match (entitlement, way) {
-            (_, "import") => ("unchanged", "enabled"),
+            (_, "import") | ("full", _) => ("unchanged", "enabled"),
             ("none", "refresh") => ("disabled", "unlicensed by sync"),
             ("none", _) => ("unlicensed", "unlicensed by sync"),
-            ("full", _) => ("unchanged", "enabled"),
             // The mode of an administrator, or that there is no paid plan any more.
             _ => ("updated", "enabled"),
         })

@@ -128,11 +128,11 @@ impl<'a> Changes<'a> {
         // Newcomers are where much happens, too.
         let at = self.dice.random_range(0..self.people.len().min(150));
         self.people.insert(at, id);
-        self.story.note(id, format!("{how} with {profile:?}"));
+        self.story.note(id, &format!("{how} with {profile:?}"));
         for group in GROUPS {
             if self.dice.random_ratio(1, 3) {
                 self.tenant.add_member(group, id);
-                self.story.note(id, format!("joined {group}"));
+                self.story.note(id, &format!("joined {group}"));
             }
         }
         id
@@ -157,11 +157,11 @@ impl<'a> Changes<'a> {
                 }
                 user.plans.push(AssignedPlan::new(Uuid::from_u128(7), "Enabled"));
             });
-            self.story.note(id, format!("all plans are {status}"));
+            self.story.note(id, &format!("all plans are {status}"));
         } else {
             let profile = *Profile::ALL.choose(self.dice)?;
             self.tenant.give_profile(id, profile);
-            self.story.note(id, format!("was given {profile:?}"));
+            self.story.note(id, &format!("was given {profile:?}"));
         }
         Some(())
     }
@@ -170,7 +170,7 @@ impl<'a> Changes<'a> {
         let id = self.a_live_user()?;
         let to = *[Some(true), Some(true), Some(true), Some(false), Some(false), None].choose(self.dice)?;
         self.tenant.update_user(id, |user| user.account_enabled = to);
-        self.story.note(id, format!("accountEnabled is {to:?}"));
+        self.story.note(id, &format!("accountEnabled is {to:?}"));
         Some(())
     }
 
@@ -180,13 +180,13 @@ impl<'a> Changes<'a> {
             let name = self.name_of(id);
             self.count_name(name.as_ref(), -1);
             self.tenant.purge(id);
-            self.story.note(id, "was deleted for good".to_owned());
+            self.story.note(id, "was deleted for good");
         } else {
             let id = self.a_live_user()?;
             let name = self.name_of(id);
             self.count_name(name.as_ref(), -1);
             self.tenant.soft_delete(id);
-            self.story.note(id, "was deleted".to_owned());
+            self.story.note(id, "was deleted");
         }
         Some(())
     }
@@ -196,7 +196,7 @@ impl<'a> Changes<'a> {
         self.tenant.restore(id);
         let name = self.name_of(id);
         self.count_name(name.as_ref(), 1);
-        self.story.note(id, "was restored".to_owned());
+        self.story.note(id, "was restored");
         Some(())
     }
 
@@ -204,7 +204,7 @@ impl<'a> Changes<'a> {
         let old = self.name_of(id);
         self.count_name(old.as_ref(), -1);
         self.count_name(to.as_ref(), 1);
-        self.story.note(id, format!("was renamed to {to:?}"));
+        self.story.note(id, &format!("was renamed to {to:?}"));
         self.tenant.update_user(id, |user| user.user_principal_name = to);
     }
 
@@ -220,9 +220,9 @@ impl<'a> Changes<'a> {
                 if one != other {
                     self.tenant.swap_upns(one, other);
                     self.story
-                        .note(one, format!("swapped {first} for {second} with {other}"));
+                        .note(one, &format!("swapped {first} for {second} with {other}"));
                     self.story
-                        .note(other, format!("swapped {second} for {first} with {one}"));
+                        .note(other, &format!("swapped {second} for {first} with {one}"));
                 }
             }
             // A chain: the first takes the name of the second, who takes a new one.
@@ -247,7 +247,7 @@ impl<'a> Changes<'a> {
                 heir.user_principal_name = Some(name.to_uppercase());
                 let heir = self.add(heir, &format!("was hired with the name of {old}"));
                 self.story
-                    .note(old, format!("was deleted and left the name {name} to {heir}"));
+                    .note(old, &format!("was deleted and left the name {name} to {heir}"));
             }
             9..11 => {
                 let name = self.stub_names.choose(self.dice)?.clone();
@@ -297,7 +297,7 @@ impl<'a> Changes<'a> {
             2 => ("displayName", |user, value| user.display_name = value),
             3 => ("jobTitle", |user, value| user.job_title = value),
             4 => ("businessPhones", |user, value| {
-                user.business_phones = value.into_iter().collect()
+                user.business_phones = value.into_iter().collect();
             }),
             5 => ("mobilePhone", |user, value| user.mobile_phone = value),
             6 => ("streetAddress", |user, value| user.street_address = value),
@@ -309,7 +309,7 @@ impl<'a> Changes<'a> {
         };
         let value = if what == "mail" { mail } else { value };
         let told: Option<String> = value.as_ref().map(|value| value.chars().take(40).collect());
-        self.story.note(id, format!("{what} is {told:?}"));
+        self.story.note(id, &format!("{what} is {told:?}"));
         self.tenant.update_user(id, |user| change(user, value));
         Some(())
     }
@@ -326,7 +326,7 @@ impl<'a> Changes<'a> {
                 .remove_owner(group, id)
                 .then_some("ceased to be an owner of"),
         }?;
-        self.story.note(id, format!("{what} {group}"));
+        self.story.note(id, &format!("{what} {group}"));
         Some(())
     }
 
@@ -335,7 +335,7 @@ impl<'a> Changes<'a> {
         if outer != inner {
             let joined = self.tenant.add_member(outer, inner) || !self.tenant.remove_member(outer, inner);
             self.story
-                .note_in_general(format!("group {inner} in {outer}: {joined}"));
+                .note_in_general(&format!("group {inner} in {outer}: {joined}"));
         }
         Some(())
     }
@@ -348,7 +348,7 @@ impl<'a> Changes<'a> {
                 Hold::Eligible => self.tenant.end_eligibility(held.role, held.principal),
                 _ => self.tenant.unassign_role(held.role, held.principal),
             };
-            self.story.note(held.principal, format!("lost role {}", held.role));
+            self.story.note(held.principal, &format!("lost role {}", held.role));
             return Some(());
         }
         let id = self.a_live_user()?;
@@ -374,7 +374,7 @@ impl<'a> Changes<'a> {
                     .find(|held| self.tenant.members(held.principal).is_some())?;
                 let (group, role) = (group.principal, group.role);
                 let joined = self.tenant.add_member(group, id) || !self.tenant.remove_member(group, id);
-                self.story.note(id, format!("in the group with role {role}: {joined}"));
+                self.story.note(id, &format!("in the group with role {role}: {joined}"));
                 return Some(());
             }
             _ => {
@@ -382,7 +382,7 @@ impl<'a> Changes<'a> {
                 "has"
             }
         };
-        self.story.note(id, format!("{what} role {role}"));
+        self.story.note(id, &format!("{what} role {role}"));
         Some(())
     }
 
@@ -408,7 +408,8 @@ impl<'a> Changes<'a> {
             plans: vec![(MARKETING.to_owned(), "DYN365_BUSINESS_Marketing".to_owned(), true)],
         });
         self.tenant.set_skus(skus);
-        self.story.note_in_general(format!("the Marketing licence is {status}"));
+        self.story
+            .note_in_general(&format!("the Marketing licence is {status}"));
         Some(())
     }
 }

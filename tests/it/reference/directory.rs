@@ -16,7 +16,7 @@ use super::licences::{self, Worth};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     Present,
-    SoftDeleted(DateTime<Utc>),
+    SoftDeleted,
     Gone,
 }
 
@@ -25,6 +25,8 @@ pub enum Presence {
 pub struct Person {
     pub id: Uuid,
     pub presence: Presence,
+    /// When the user was deleted, if a run read deletedItems to learn of the deletion. Otherwise nobody tells.
+    pub deleted_at: Option<DateTime<Utc>>,
     /// None: the application may not read it.
     pub enabled: Option<bool>,
     pub is_agent: bool,
@@ -57,6 +59,8 @@ pub struct Roles {
 pub struct Group {
     pub members: HashSet<Uuid>,
     pub owners: HashSet<Uuid>,
+    /// The members of the groups within it, however deep.
+    pub nested: HashSet<Uuid>,
 }
 
 /// Everything that was seen of the tenant.
@@ -70,9 +74,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Looks at the tenant as it is now.
-    pub fn look(&mut self, tenant: &Tenant) {
-        for id in (0..tenant.population()).filter_map(|position| tenant.user_id_at(position)) {
+    /// Looks at the tenant as it is now: at these users, and at everything else; with or without deletedItems.
+    pub fn look(&mut self, tenant: &Tenant, people: &[Uuid], reads_deleted_items: bool) {
+        for id in people.iter().copied() {
             match tenant.standing(id) {
                 Some(Standing::Live) => {
                     let user = tenant.user(id).unwrap();
@@ -80,8 +84,11 @@ impl Directory {
                 }
                 Some(Standing::SoftDeleted(at)) => {
                     if let Some(person) = self.people.get_mut(&id) {
-                        // Graph tells times in whole seconds.
-                        person.presence = Presence::SoftDeleted(at.trunc_subsecs(0));
+                        if person.is_present() && reads_deleted_items {
+                            // Graph tells times in whole seconds.
+                            person.deleted_at = Some(at.trunc_subsecs(0));
+                        }
+                        person.presence = Presence::SoftDeleted;
                     }
                 }
                 Some(Standing::Purged) | None => {
@@ -96,8 +103,13 @@ impl Directory {
             let group = Group {
                 members: tenant.members(id).unwrap().into_iter().collect(),
                 owners: tenant.owners(id).unwrap().into_iter().collect(),
+                nested: HashSet::new(),
             };
             self.groups.insert(id, group);
+        }
+        let nested: HashMap<Uuid, HashSet<Uuid>> = self.groups.keys().map(|id| (*id, self.nested_in(*id))).collect();
+        for (id, group) in &mut self.groups {
+            group.nested.clone_from(&nested[id]);
         }
         self.look_at_roles(tenant);
         self.marketing = tenant.skus().iter().any(|sku| {
@@ -142,25 +154,25 @@ impl Directory {
         self.groups.get(&group).is_some_and(|group| group.owners.contains(&id))
     }
 
-    /// Whether the user is in a group within the group, however deep.
     pub fn is_nested_member(&self, group: Uuid, id: Uuid) -> bool {
+        self.groups.get(&group).is_some_and(|group| group.nested.contains(&id))
+    }
+
+    fn nested_in(&self, group: Uuid) -> HashSet<Uuid> {
         let mut seen = HashSet::from([group]);
         let mut next = vec![group];
+        let mut nested = HashSet::new();
         while let Some(at) = next.pop() {
-            for within in self.groups[&at]
-                .members
-                .iter()
-                .filter(|id| self.groups.contains_key(id))
-            {
-                if seen.insert(*within) {
-                    if self.is_member(*within, id) {
-                        return true;
-                    }
+            for within in &self.groups[&at].members {
+                if let Some(group) = self.groups.get(within)
+                    && seen.insert(*within)
+                {
+                    nested.extend(group.members.iter().copied());
                     next.push(*within);
                 }
             }
         }
-        false
+        nested
     }
 }
 
@@ -175,6 +187,7 @@ impl Person {
         Self {
             id: user.id,
             presence: Presence::Present,
+            deleted_at: None,
             enabled: user.account_enabled,
             is_agent: user.is_agent,
             upn: storable(user.user_principal_name),

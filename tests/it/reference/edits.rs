@@ -91,7 +91,7 @@ impl Editor<'_> {
             quoted(&self.environment.name),
             record.row.systemuserid
         );
-        self.story.note(*id, format!("SQL: {statement}"));
+        self.story.note(*id, &format!("SQL: {statement}"));
         self.execute(statement).await;
         let before = record.row.clone();
         for set in &sets {
@@ -152,7 +152,7 @@ impl Editor<'_> {
         row.azureactivedirectoryobjectid = Some(person.id);
         row.issyncwithdirectory = true;
         self.story
-            .note(person.id, format!("SQL: row inserted in {}", self.environment.name));
+            .note(person.id, &format!("SQL: row inserted in {}", self.environment.name));
         self.insert(&mut row).await;
         let record = Record {
             row,
@@ -236,7 +236,7 @@ fn choose_edit(row: &Row, slot_is_free: bool, dice: &mut StdRng) -> Vec<Set> {
         13..15 => vec![Set::Hold(true)],
         15 => vec![Set::Hold(false)],
         16 => vec![Set::HandBack(
-            *["internalemailaddress", "jobtitle"].choose(dice).unwrap(),
+            ["internalemailaddress", "jobtitle"].choose(dice).unwrap(),
         )],
         17 if row.azurestate == 2 => vec![Set::Deleted],
         _ => {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use rollcall::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
+use rollcall::domain::environment::{Environment, GroupNesting, Kind};
 use rollcall::domain::field::{Field, Policy};
 use rollcall::domain::licence::ViralCountsAs;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use super::directory::{Directory, Person, Presence};
 use super::fields::{Wanted, wanted};
 use super::licences::Worth;
 use super::names::{Goal, Stand, blocked};
+use super::outcome::{enable, judge_row, set_access_mode};
 use super::table::{FED, Row};
 
 /// The actor that the sync writes as.
@@ -24,8 +25,6 @@ pub const SYNC: &str = "sync";
 pub struct Cycle<'a> {
     pub directory: &'a Directory,
     pub now: DateTime<Utc>,
-    /// Whether the run read deletedItems, which tells when somebody was deleted.
-    pub read_deleted_items: bool,
     pub viral: ViralCountsAs,
 }
 
@@ -51,7 +50,7 @@ pub struct Reference {
 }
 
 /// Section 2, for one user.
-enum Gates {
+pub enum Gates {
     /// Gates 1 to 6: nothing about the row follows.
     LeftAlone(&'static str),
     /// Gate 11: "existing row left"; "'Left' in gate 11 means state and mode; fields and azurestate follow."
@@ -64,7 +63,7 @@ enum Gates {
 
 /// Section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entitlement {
+pub enum Entitlement {
     NonInteractive,
     Full,
     Admin,
@@ -73,13 +72,14 @@ enum Entitlement {
 }
 
 /// What a user's licences and roles are worth in an environment.
-struct Means {
-    full: bool,
-    admin: bool,
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Means {
+    pub full: bool,
+    pub admin: bool,
     /// Global or Power Platform administrator.
-    tenant_admin: bool,
-    entitlement: Entitlement,
-    app_pass_alone: bool,
+    pub tenant_admin: bool,
+    pub entitlement: Entitlement,
+    pub app_pass_alone: bool,
 }
 
 impl Reference {
@@ -185,7 +185,7 @@ impl Reference {
 }
 
 /// Section 2, in its order, for the background.
-fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>) -> Gates {
+pub fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>) -> Gates {
     let is_reserved = person.upn.as_ref().is_some_and(|upn| {
         let reserved = ["crmoln@microsoft.com", "crmoln2@microsoft.com", "system", "integration"];
         reserved.contains(&upn.to_lowercase().as_str())
@@ -211,7 +211,7 @@ fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Opt
     }
     match person.presence {
         Presence::Gone => return Gates::Refused("directory_deleted", "gate 8: directory user gone"),
-        Presence::SoftDeleted(_) => {
+        Presence::SoftDeleted => {
             return Gates::Refused("directory_soft_deleted", "gate 9: directory user soft-deleted");
         }
         Presence::Present => {}
@@ -263,7 +263,7 @@ fn security_group(environment: &Environment, cycle: &Cycle<'_>, person: &Person)
 }
 
 /// Section 3: "the first that fits".
-fn means(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>, gates: &Gates) -> Means {
+pub fn means(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row: Option<&Row>, gates: &Gates) -> Means {
     let viral = person.plans.contains(&Worth::Viral);
     let full = person.plans.contains(&Worth::Full) || (viral && cycle.viral == ViralCountsAs::Full);
     let free = person.plans.contains(&Worth::FreeM365) || (viral && cycle.viral == ViralCountsAs::FreeM365);
@@ -342,220 +342,6 @@ fn new_record(environment: &Environment, cycle: &Cycle<'_>, person: &Person, key
         app_pass_alone: false,
         grace_ends: None,
         because: vec!["4: no row, background: full or admin: create"],
-    }
-}
-
-/// Judges an existing row; true if it is to be enabled as soon as a non-interactive slot is free.
-fn judge_row(
-    environment: &Environment,
-    cycle: &Cycle<'_>,
-    person: &Person,
-    keeps_name: bool,
-    record: &mut Record,
-) -> bool {
-    let gates = gates(environment, cycle, person, Some(&record.row));
-    if let Gates::LeftAlone(why) = gates {
-        record.because.push(why);
-        return false;
-    }
-    let means = means(environment, cycle, person, Some(&record.row), &gates);
-    let was_live = record.row.azurestate == 0;
-    follow_fields(environment, person, keeps_name, record);
-    // "kept up to date on disabled rows too" (section 7)
-    record.row.islicensed = means.full;
-    follow_presence(cycle, person, keeps_name, record);
-    let alone = record.app_pass_alone;
-    record.app_pass_alone = match means.entitlement {
-        Entitlement::None => alone,
-        _ => means.app_pass_alone,
-    };
-    if means.entitlement != Entitlement::None {
-        record.grace_ends = None;
-    }
-    if person.is_present() && keeps_name && !was_live {
-        // "A restored user whose UPN was reused stays disabled with azurestate 1 until the conflict ends."
-        set_reason(&mut record.row, "upn_conflict");
-        record
-            .because
-            .push("2: a restored user whose UPN was reused stays disabled with azurestate 1");
-        return false;
-    }
-    match gates {
-        Gates::LeftAlone(_) => false,
-        Gates::StateLeft(why) => {
-            record.because.push(why);
-            if means.entitlement == Entitlement::None {
-                is_in_grace(environment, cycle, record);
-            }
-            false
-        }
-        Gates::Refused(reason, why) => {
-            record.because.push(why);
-            disable(record, reason);
-            false
-        }
-        Gates::Passed { why, .. } => {
-            record.because.push(why);
-            conclude(environment, cycle, &means, record)
-        }
-    }
-}
-
-/// Section 4 for a row whose user passes every gate.
-fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, record: &mut Record) -> bool {
-    if !record.row.isdisabled {
-        if means.entitlement != Entitlement::None {
-            record.because.push("4: enabled row: keep");
-            set_access_mode(environment, means, &mut record.row);
-        } else if !record.app_pass_alone {
-            record.because.push("4: none, enabled row: disable `unlicensed`");
-            disable(record, "unlicensed");
-        } else if is_in_grace(environment, cycle, record) {
-            record
-                .because
-                .push("4: app pass gone: stay enabled until the grace has run out");
-            set_access_mode(environment, means, &mut record.row);
-        } else {
-            record
-                .because
-                .push("4: app pass gone and the grace over: disabled `app_pass_exhausted`");
-            disable(record, "app_pass_exhausted");
-        }
-        return false;
-    }
-    record.grace_ends = None;
-    if means.entitlement == Entitlement::None {
-        // "then are disabled `app_pass_exhausted`, and keep that reason while only the licence fails"
-        if record.row.disabledreason.as_deref() != Some("app_pass_exhausted") {
-            set_reason(&mut record.row, "unlicensed");
-        }
-        record.because.push("4: none, disabled row, background: leave");
-        return false;
-    }
-    if record.row.onhold {
-        record.because.push("4: a hold: no trigger enables it");
-        return false;
-    }
-    if record.row.disabled_by.as_deref() != Some(SYNC) {
-        record
-            .because
-            .push("4: a row disabled by hand is left alone by background");
-        return false;
-    }
-    match means.entitlement {
-        Entitlement::OnDemandOnly => {
-            set_reason(&mut record.row, "on_demand_only");
-            record.because.push("4: now entitled on demand only → `on_demand_only`");
-            false
-        }
-        Entitlement::NonInteractive => true,
-        _ => {
-            enable(&mut record.row);
-            set_access_mode(environment, means, &mut record.row);
-            record
-                .because
-                .push("4: full or admin, disabled row, background: enable if the sync disabled it");
-            false
-        }
-    }
-}
-
-/// Whether the grace of an app pass that is gone still lasts. It begins when a run first finds it gone.
-fn is_in_grace(environment: &Environment, cycle: &Cycle<'_>, record: &mut Record) -> bool {
-    if !record.app_pass_alone || record.row.isdisabled || environment.app_pass_lapse == AppPassLapse::Keep {
-        // "`app_pass_lapse = "keep"` leaves them until another entitlement has decided."
-        return true;
-    }
-    let grace = chrono::Duration::from_std(environment.app_pass_grace).unwrap();
-    cycle.now < *record.grace_ends.get_or_insert(cycle.now + grace)
-}
-
-/// "Fields are synced on every row whose directory user is present, enabled or disabled; a row whose directory user is
-/// soft-deleted or gone keeps its last values." (section 7)
-fn follow_fields(environment: &Environment, person: &Person, keeps_name: bool, record: &mut Record) {
-    if !person.is_present() {
-        return;
-    }
-    for column in FED {
-        let owned = record.row.customer_owned.iter().any(|owned| owned == column);
-        let writes = match policy(environment, column) {
-            Policy::Always => true,
-            // "written when the row is created, never by sync after"
-            Policy::OnCreate | Policy::Never => false,
-            // "sync follows the directory until anyone but the sync changes the column ... then never again"
-            Policy::UntilEdited => !owned,
-        };
-        // Gate 7: "the row keeps its old `domainname` ... the other fields proceed"
-        let stays = column == "domainname" && keeps_name;
-        if let (true, false, Wanted::Value(value)) = (writes, stays, wanted(person, column)) {
-            *record.row.text(column) = value;
-        }
-    }
-}
-
-/// `azurestate` and `azuredeletedon`.
-fn follow_presence(cycle: &Cycle<'_>, person: &Person, keeps_name: bool, record: &mut Record) {
-    let row = &mut record.row;
-    let deleted = match person.presence {
-        Presence::Present if keeps_name && row.azurestate != 0 => return,
-        Presence::Present => {
-            row.azurestate = 0;
-            // "null again on restore"
-            row.azuredeletedon = None;
-            return;
-        }
-        Presence::SoftDeleted(at) if cycle.read_deleted_items => {
-            row.azurestate = 1;
-            at
-        }
-        Presence::SoftDeleted(_) => {
-            row.azurestate = 1;
-            cycle.now
-        }
-        Presence::Gone => {
-            row.azurestate = 2;
-            cycle.now
-        }
-    };
-    // "the deletion time from deletedItems if read in that run, else the run's time, never rewritten"
-    row.azuredeletedon.get_or_insert(deleted);
-}
-
-/// Section 5: "`accessmode` and `setupuser` change only on rows that end the evaluation enabled."
-fn set_access_mode(environment: &Environment, means: &Means, row: &mut Row) {
-    // "Read in this order: set by a person, or 2–5; Global or Power Platform admin in `teams` (0, setupuser false);
-    // unlicensed admin (1, setupuser true); else 0 (setupuser false)."
-    if row.accessmode_origin == "customer" || row.accessmode >= 2 {
-        return;
-    }
-    let in_teams = environment.kind == Kind::Teams && means.tenant_admin;
-    let is_administrative = means.admin && !means.full && !in_teams;
-    row.accessmode = i16::from(is_administrative);
-    row.setupuser = is_administrative;
-}
-
-fn enable(row: &mut Row) {
-    row.isdisabled = false;
-    row.disabledreason = None;
-    row.disabled_by = None;
-}
-
-fn disable(record: &mut Record, reason: &str) {
-    if record.row.isdisabled {
-        set_reason(&mut record.row, reason);
-    } else {
-        record.row.isdisabled = true;
-        record.row.disabledreason = Some(reason.to_owned());
-        record.row.disabled_by = Some(SYNC.to_owned());
-    }
-    record.grace_ends = None;
-}
-
-/// "`disabledreason` of a row that the sync disabled follows the present primary reason ... A row disabled by hand
-/// keeps its reason." (section 4)
-fn set_reason(row: &mut Row, reason: &str) {
-    if row.isdisabled && row.disabled_by.as_deref() == Some(SYNC) {
-        row.disabledreason = Some(reason.to_owned());
     }
 }
 

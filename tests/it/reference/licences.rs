@@ -2,6 +2,9 @@
 //!
 //! Copied from the rules by hand, never from the product's catalogue. A plan that is not here is worth nothing.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// What a usable plan is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Worth {
@@ -131,10 +134,10 @@ const PLANS: &[(&str, &str, Worth)] = &[
 /// The plan that makes a tenant's SKU a Marketing licence.
 pub const MARKETING: &str = "393a0c96-9ba1-4af0-8975-fa2f853a25ac";
 
+static BY_ID: LazyLock<HashMap<&str, Worth>> =
+    LazyLock::new(|| PLANS.iter().map(|(id, _, worth)| (*id, *worth)).collect());
+
 /// What the plan with this id is worth.
 pub fn worth(plan: &str) -> Option<Worth> {
-    PLANS
-        .iter()
-        .find(|(id, ..)| id.eq_ignore_ascii_case(plan))
-        .map(|(.., worth)| *worth)
+    BY_ID.get(plan).copied()
 }

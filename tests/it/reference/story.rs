@@ -18,12 +18,12 @@ impl Story {
         self.cycle = cycle;
     }
 
-    pub fn note(&mut self, id: Uuid, what: String) {
+    pub fn note(&mut self, id: Uuid, what: &str) {
         let line = format!("before cycle {}: {what}", self.cycle);
         self.of.entry(id).or_default().push(line);
     }
 
-    pub fn note_in_general(&mut self, what: String) {
+    pub fn note_in_general(&mut self, what: &str) {
         self.general.push(format!("before cycle {}: {what}", self.cycle));
     }
 

@@ -26,6 +26,7 @@ pub const FED: [&str; 13] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Serialize, sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are Dataverse's")]
 pub struct Row {
     pub systemuserid: Uuid,
     pub azureactivedirectoryobjectid: Option<Uuid>,

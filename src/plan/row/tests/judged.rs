@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Operation, Removals, RowPlan, Verdict, Writer, plan_row};
+use super::{Code, Operation, Removals, RowPlan, Verdict, Writer, plan_row};
 use crate::domain::system_user::SystemUser;
 use crate::rules::situation::Situation;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
@@ -126,6 +126,31 @@ proptest! {
         let stage = after(&stage, Trigger::Access(Client::Api));
         if stage.judge(Trigger::Access(Client::Api)).outcome == Outcome::Keep {
             prop_assert_eq!(stage.judge(Trigger::Background).outcome, Outcome::Keep, "create narrowly, keep widely");
+        }
+    }
+
+    /// What is in doubt, stands in an asker's way or is a person's business is no reason of the sync's.
+    #[test]
+    fn the_sync_writes_reasons_of_the_row_only(stage in any_stage()) {
+        let reasons = [
+            Code::UpnConflict,
+            Code::DirectoryDeleted,
+            Code::DirectorySoftDeleted,
+            Code::DirectoryAccountDisabled,
+            Code::NotInSecurityGroup,
+            Code::Unlicensed,
+            Code::OnDemandOnly,
+            Code::AppPassExhausted,
+            Code::NonInteractiveCap,
+        ];
+        for trigger in TRIGGERS {
+            let before = stage.row.as_ref().and_then(|row| row.disabledreason.clone());
+            let Some(change) = plan(&stage, trigger, Removals::Apply).1.change else { continue };
+            if let Some(reason) = change.after.disabledreason.filter(|reason| Some(reason) != before.as_ref()) {
+                let known = Code::parse(&reason).is_some_and(|code| reasons.contains(&code));
+                prop_assert!(known, "{} by {:?}", reason, trigger);
+                prop_assert_eq!(change.after.disabled_by.as_deref(), Some("sync"));
+            }
         }
     }
 

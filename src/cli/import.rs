@@ -1,0 +1,168 @@
+//! `rollcall import`: submits a job, and waits for it unless it is to run in the background.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::error::{CliResult, exit};
+use super::{CliError, Context, job, wire};
+use crate::store::jobs::Job;
+use crate::sync::import::{ImportRequest, JobReport, Viewer};
+use crate::sync::{Engine, SyncError};
+
+/// How often progress is shown on a terminal.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  rollcall import --environment production --company USMF --user ada@contoso.example --user bob@contoso.example
+  rollcall import --environment production --company USMF --file users.txt --batch-group onboarding
+  rollcall import --environment production --company USMF --all --background --critical
+  rollcall import --environment production --company USMF --all --schedule '0 2 * * 1-5'
+
+Users who have a row already are reported and not changed. Exit codes: 0 everybody has a row, or the job is in the
+background; 6 some users were refused; 1 the job failed or was cancelled.")]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct Arguments {
+    /// The environment.
+    #[arg(long, value_name = "NAME")]
+    environment: String,
+    /// The default company of every user who gets a row.
+    #[arg(long)]
+    company: String,
+    /// A user to import, by object id or user principal name; may be repeated.
+    #[arg(long = "user", value_name = "USER", num_args = 1.., conflicts_with = "all")]
+    users: Vec<String>,
+    /// A file with one user a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    file: Option<PathBuf>,
+    /// Everybody in the directory who has no row and whom the rules let in.
+    #[arg(long, required_unless_present_any = ["users", "file"])]
+    all: bool,
+    /// Do not wait: a daemon does it.
+    #[arg(long)]
+    background: bool,
+    /// A queue: jobs of one group run one after another.
+    #[arg(long, value_name = "GROUP")]
+    batch_group: Option<String>,
+    /// Only its owner and operators see the job.
+    #[arg(long)]
+    private: bool,
+    /// The job is never purged, and its failure is an alert.
+    #[arg(long)]
+    critical: bool,
+    /// A label for the job's metrics.
+    #[arg(long, value_name = "CATEGORY", default_value = "undefined")]
+    category: String,
+    /// What the job is for.
+    #[arg(long)]
+    description: Option<String>,
+    /// Run it again and again, at the times that this cron expression of five fields gives, in UTC.
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<String>,
+    /// How often in a row it is tried again when the directory is unavailable.
+    #[arg(long, value_name = "N", default_value_t = crate::sync::import::DEFAULT_RETRIES,
+        value_parser = clap::value_parser!(u8).range(0..=5))]
+    max_retries: u8,
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
+    let mut users = arguments.users;
+    if let Some(file) = &arguments.file {
+        users.extend(lines(file)?);
+    }
+    let request = ImportRequest {
+        environment: arguments.environment,
+        company: arguments.company,
+        users,
+        all: arguments.all,
+        background: arguments.background,
+        batch_group: arguments.batch_group,
+        private: arguments.private,
+        critical: arguments.critical,
+        monitoring_category: Some(arguments.category),
+        description: arguments.description,
+        schedule: arguments.schedule,
+        max_retries: Some(arguments.max_retries),
+    };
+    let config = context.load(true)?;
+    let store = context.open_store(&config).await?;
+    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let actor = wire::operator();
+    let submitted = engine.submit_import(&request, &actor).await?;
+    let viewer = Viewer {
+        name: &actor,
+        is_operator: true,
+    };
+    if !submitted.background {
+        wait_for(&engine, &submitted).await?;
+    }
+    let report = engine.import_job(viewer, submitted.id).await?;
+    engine.store.close().await;
+    job::print_report(context, &report);
+    Ok(exit_code(&report))
+}
+
+/// Users, one a line.
+pub fn lines(file: &Path) -> CliResult<Vec<String>> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| CliError::Usage(format!("could not read {}: {error}", file.display())))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
+}
+
+async fn wait_for(engine: &Engine, submitted: &Job) -> CliResult<()> {
+    let progress = std::io::stderr()
+        .is_terminal()
+        .then(|| show_progress(engine, submitted.id));
+    let result = engine.finish_import(submitted.id, &wire::holder()).await;
+    if progress.is_some() {
+        drop(progress);
+        eprint!("\r\x1b[K");
+    }
+    match result {
+        Ok(_) => Ok(()),
+        Err(SyncError::Cancelled) => {
+            let id = submitted.id;
+            let text = format!(
+                "stopped waiting; job {id} goes on as soon as a daemon takes it: see `rollcall job show {id}`, \
+                 stop it with `rollcall job cancel {id}`"
+            );
+            Err(CliError::Other(text))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Shows how many users are done, until it is dropped.
+fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
+    let engine = engine.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let viewer = Viewer {
+            name: "",
+            is_operator: true,
+        };
+        loop {
+            if let Ok(JobReport { job, .. }) = engine.import_job(viewer, id).await {
+                let note = match &job.error {
+                    Some(error) if job.state == "waiting" => format!(", waiting: {error}"),
+                    _ => String::new(),
+                };
+                eprint!("\r\x1b[KJob {id}: {}/{}{note}", job.done(), job.total);
+                let _ = std::io::stderr().flush();
+            }
+            engine.clock.sleep(PROGRESS).await;
+        }
+    }))
+}
+
+fn exit_code(report: &JobReport) -> ExitCode {
+    match report.job.outcome.as_deref() {
+        Some("failed" | "cancelled") => ExitCode::from(1),
+        Some("ended_with_refusals") => ExitCode::from(exit::REFUSED),
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,265 @@
+//! `rollcall job`: import jobs.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::error::CliResult;
+use super::output::{or_dash, print_json, table};
+use super::{Context, Output, wire};
+use crate::store::jobs::Job;
+use crate::store::jobs::items::Item;
+use crate::sync::Engine;
+use crate::sync::import::{JobFilter, JobReport, Viewer};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists jobs, newest first.
+    #[command(after_help = "Example:\n  rollcall job list --environment production --state failed")]
+    List {
+        /// One environment only.
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+        /// One state only.
+        #[arg(long, value_parser = ["waiting", "running", "ended", "failed", "cancelled"])]
+        state: Option<String>,
+        /// At most so many; 0 means all.
+        #[arg(long, default_value_t = 20)]
+        limit: i64,
+    },
+    /// Shows a job with what it has come to.
+    #[command(
+        after_help = "Examples:\n  rollcall job show 7\n  rollcall job show 7 --items --state refused --output json"
+    )]
+    Show {
+        /// The job's number.
+        job: i64,
+        /// What became of each user, too.
+        #[arg(long)]
+        items: bool,
+        /// Users with this result only.
+        #[arg(long, requires = "items", value_parser = ["waiting", "created", "already_present", "refused"])]
+        state: Option<String>,
+        /// At most so many users; 0 means all.
+        #[arg(long, requires = "items", default_value_t = 1000)]
+        limit: i64,
+    },
+    /// Stops a job after the batch in hand; whoever has a row keeps it.
+    Cancel {
+        /// The job's number.
+        job: i64,
+    },
+    /// Runs what is left of a job that is over: refused users are judged again.
+    Requeue {
+        /// The job's number.
+        job: i64,
+    },
+}
+
+pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
+    let config = context.load(true)?;
+    let store = context.open_store(&config).await?;
+    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let name = wire::operator();
+    // Whoever has the configuration and the database is an operator.
+    let viewer = Viewer {
+        name: &name,
+        is_operator: true,
+    };
+    match command {
+        Command::List {
+            environment,
+            state,
+            limit,
+        } => {
+            let filter = JobFilter {
+                environment,
+                state,
+                before: None,
+                limit: all_if_none(limit),
+            };
+            print_list(context, &engine.import_jobs(viewer, &filter).await?);
+        }
+        Command::Show {
+            job,
+            items,
+            state,
+            limit,
+        } => {
+            let report = engine.import_job(viewer, job).await?;
+            if items {
+                let found = engine
+                    .import_items(viewer, job, state.as_deref(), None, all_if_none(limit))
+                    .await?;
+                print_items(context, &report, &found);
+            } else {
+                print_report(context, &report);
+            }
+        }
+        Command::Cancel { job } => {
+            let job = engine.cancel_import(viewer, job).await?;
+            tell(context, &engine, viewer, &job).await?;
+        }
+        Command::Requeue { job } => {
+            let job = engine.requeue_import(viewer, job).await?;
+            tell(context, &engine, viewer, &job).await?;
+        }
+    }
+    engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn all_if_none(limit: i64) -> i64 {
+    if limit <= 0 { i64::MAX } else { limit }
+}
+
+async fn tell(context: &Context, engine: &Engine, viewer: Viewer<'_>, job: &Job) -> CliResult<()> {
+    if context.output == Output::Json {
+        print_json(&engine.import_job(viewer, job.id).await?);
+    } else if job.state == "running" {
+        println!("Job {} stops after the batch in hand.", job.id);
+    } else {
+        println!("Job {} is {}.", job.id, state_of(job));
+    }
+    Ok(())
+}
+
+fn print_list(context: &Context, jobs: &[Job]) {
+    if context.output == Output::Json {
+        print_json(&json!({ "items": jobs, "next": null }));
+        return;
+    }
+    let rows: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|job| {
+            let mut row = vec![
+                job.id.to_string(),
+                time(job.submitted_at),
+                job.submitted_by.clone(),
+                job.environment.clone(),
+                job.company.clone(),
+                if job.all { "everybody" } else { "selected" }.to_owned(),
+                or_dash(job.batch_group.as_deref()),
+                state_of(job),
+            ];
+            row.extend([job.total, job.created, job.already_present, job.refused].map(|count| count.to_string()));
+            row
+        })
+        .collect();
+    let heading = [
+        "JOB",
+        "SUBMITTED (UTC)",
+        "BY",
+        "ENVIRONMENT",
+        "COMPANY",
+        "USERS",
+        "GROUP",
+        "STATE",
+        "TOTAL",
+        "CREATED",
+        "PRESENT",
+        "REFUSED",
+    ];
+    print!("{}", table(&heading, &rows));
+}
+
+/// State and outcome in one or two words.
+fn state_of(job: &Job) -> String {
+    match (job.state.as_str(), job.outcome.as_deref()) {
+        ("waiting", _) if job.schedule.is_some() => "scheduled".to_owned(),
+        ("ended", Some(outcome)) => outcome.replace('_', " "),
+        ("running", _) if job.cancelled_by.is_some() => "stopping".to_owned(),
+        (state, _) => state.to_owned(),
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Prints a job with what it has come to.
+pub fn print_report(context: &Context, report: &JobReport) {
+    if context.output == Output::Json {
+        print_json(report);
+        return;
+    }
+    let job = &report.job;
+    println!("Import job {}: {}", job.id, state_of(job));
+    let who = if job.all {
+        "everybody without a row".to_owned()
+    } else {
+        format!("{} selected users", job.total)
+    };
+    println!("  imports      {who} into {}, company {}", job.environment, job.company);
+    println!("  submitted    {} UTC by {}", time(job.submitted_at), job.submitted_by);
+    let mut options: Vec<String> = Vec::new();
+    options.extend(job.background.then(|| "background".to_owned()));
+    options.extend(job.private.then(|| "private".to_owned()));
+    options.extend(job.critical.then(|| "critical".to_owned()));
+    options.extend(job.batch_group.as_ref().map(|group| format!("group {group}")));
+    options.push(format!("category {}", job.monitoring_category));
+    options.extend(job.scheduled_by.map(|by| format!("a run of job {by}")));
+    println!("  options      {}", options.join(", "));
+    let line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            println!("  {name:<12} {value}");
+        }
+    };
+    line("description", job.description.clone());
+    line("schedule", job.schedule.as_ref().map(|cron| format!("{cron} (UTC)")));
+    line("next run", job.next_run_at.map(|at| format!("{} UTC", time(at))));
+    line("started", job.started_at.map(|at| format!("{} UTC", time(at))));
+    line("ended", job.ended_at.map(|at| format!("{} UTC", time(at))));
+    line("tries again", job.next_attempt_at.map(|at| format!("{} UTC", time(at))));
+    line("problem", job.error.clone());
+    if job.schedule.is_some() {
+        return;
+    }
+    let counts = [job.total, job.created, job.already_present, job.refused].map(|count| count.to_string());
+    print!(
+        "\n{}",
+        table(&["TOTAL", "CREATED", "ALREADY PRESENT", "REFUSED"], &[counts.to_vec()])
+    );
+    if !report.refused_by_code.is_empty() {
+        let refused = report.refused_by_code.iter();
+        let rows: Vec<Vec<String>> = refused
+            .map(|one| vec![one.code.clone(), one.count.to_string()])
+            .collect();
+        print!("\n{}", table(&["REFUSED BECAUSE", "USERS"], &rows));
+        println!(
+            "\nWho was refused: rollcall job show {id} --items --state refused\nTo judge them again: rollcall job requeue {id}",
+            id = job.id
+        );
+    }
+    if let Some(step) = &report.next_step {
+        println!(
+            "\n{} of the users created have no security role and cannot use data yet.\n{step}",
+            report.created_without_role
+        );
+    }
+}
+
+fn print_items(context: &Context, report: &JobReport, items: &[Item]) {
+    if context.output == Output::Json {
+        print_json(&json!({ "job": report, "items": items, "next": null }));
+        return;
+    }
+    print_report(context, report);
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            vec![
+                item.given.clone(),
+                item.state.clone(),
+                or_dash(item.code.as_deref()),
+                or_dash(item.systemuserid.map(|id| id.to_string()).as_deref()),
+                or_dash(item.detail.as_deref()),
+            ]
+        })
+        .collect();
+    print!(
+        "\n{}",
+        table(&["USER", "RESULT", "CODE", "SYSTEMUSERID", "DETAIL"], &rows)
+    );
+}

@@ -1,0 +1,259 @@
+//! The published half of the token service: who it says it is, and the keys behind its tokens.
+//!
+//! Both are there for everybody, so no token is sent. The metadata says where the keys are, and is believed only as far
+//! as the authority's own host: else whoever could change it would send our requests anywhere.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::{Method, Request, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::attempt::{Attempt, Failure};
+use super::client::{Graph, protocol, too_late};
+use super::endpoint::{self, Endpoint};
+use super::error::GraphError;
+use super::fault::Carries;
+use super::http::{Connection, Http};
+use super::retry::{Patience, Repetitions};
+use super::settings::GraphSettings;
+use super::wire;
+use crate::domain::signing_keys::{SigningKey, SigningKeys};
+
+/// The largest answer that is read. The metadata is about 2 KiB, a list of eight keys with their certificates 16 KiB.
+const LARGEST: usize = 1 << 20;
+/// The moduli that RS256 is checked with, in bytes: 2048 to 8192 bits.
+const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
+/// The longest exponent, in bytes; everybody uses three.
+const LONGEST_EXPONENT: usize = 4;
+/// What stands for the tenant in the issuer of a key that several tenants share.
+const TENANT_PLACEHOLDER: &str = "{tenantid}";
+
+/// Where the tenant publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    http: Http,
+    authority: Url,
+    tenant: String,
+}
+
+impl Publisher {
+    pub fn new(settings: &GraphSettings, http: &Http) -> Self {
+        Self {
+            http: http.limited(LARGEST),
+            authority: settings.authority.clone(),
+            tenant: settings.tenant_id.clone(),
+        }
+    }
+
+    /// A place below the tenant, without a slash at either end.
+    fn at(&self, rest: &str) -> String {
+        format!(
+            "{}/{}/{rest}",
+            self.authority.origin().ascii_serialization(),
+            self.tenant
+        )
+    }
+
+    /// Takes a URL only where it leads to the authority itself.
+    fn own(&self, endpoint: Endpoint, text: &str) -> Result<Url, GraphError> {
+        let url = Url::parse(text).map_err(|_| protocol(endpoint, "jwks_uri is no URL".to_owned()))?;
+        let own = url.origin() == self.authority.origin() && url.username().is_empty() && url.password().is_none();
+        if own {
+            Ok(url)
+        } else {
+            Err(GraphError::ForeignLink {
+                endpoint: endpoint.template,
+                host: url.host_str().unwrap_or("(none)").to_owned(),
+            })
+        }
+    }
+
+    /// Who issues the tokens of version 1, which the metadata of version 2 does not tell. Azure Government shares the
+    /// issuer of the worldwide cloud.
+    pub fn first_issuer(&self) -> String {
+        let root = match self.authority.host_str() {
+            Some("login.microsoftonline.com" | "login.microsoftonline.us") => "https://sts.windows.net".to_owned(),
+            Some("login.chinacloudapi.cn" | "login.partner.microsoftonline.cn") => {
+                "https://sts.chinacloudapi.cn".to_owned()
+            }
+            _ => self.authority.origin().ascii_serialization(),
+        };
+        format!("{root}/{}/", self.tenant)
+    }
+
+    /// Gets a public document, patiently.
+    async fn fetch<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        patience: &Patience,
+    ) -> Result<T, GraphError> {
+        let mut repetitions = Repetitions::default();
+        let mut connection = Connection::Pooled;
+        loop {
+            if patience.left().is_some_and(|left| left.is_zero()) {
+                return Err(too_late(endpoint));
+            }
+            match self.attempt(endpoint, url, connection, patience).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Again {
+                    again,
+                    connection: next,
+                }) => {
+                    connection = next;
+                    patience.pause(&mut repetitions, again).await?;
+                }
+                // Nothing was asked for that could be forbidden.
+                Err(Failure::TokenRefused) => return Err(refused(endpoint, 401, "no code")),
+                Err(Failure::Final(GraphError::Forbidden { code, .. })) => return Err(refused(endpoint, 403, &code)),
+                Err(Failure::Final(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        connection: Connection,
+        patience: &Patience,
+    ) -> Result<T, Failure> {
+        let attempt = Attempt {
+            endpoint,
+            client_request_id: Uuid::new_v4(),
+            started: Instant::now(),
+        };
+        let mut request = Request::new(Method::GET, url.clone());
+        *request.timeout_mut() = patience.request_timeout();
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = match patience
+            .unless_cancelled(self.http.exchange(request, connection))
+            .await
+            .map_err(Failure::Final)?
+        {
+            Ok(answer) => answer,
+            Err(broken) => return Err(attempt.broken(broken, patience)),
+        };
+        let status = answer.status.as_u16().to_string();
+        patience
+            .metrics
+            .graph_request(endpoint.template, &status, attempt.started.elapsed());
+        if answer.status != StatusCode::OK {
+            return Err(attempt.refused(Carries::Nothing, &answer, patience));
+        }
+        wire::decode_with_path(&answer.body).map_err(|undecodable| attempt.undecodable(undecodable, &answer))
+    }
+}
+
+impl Graph {
+    pub(super) async fn fetch_signing_keys(&self) -> Result<SigningKeys, GraphError> {
+        let (publisher, patience) = (&self.shared.publisher, self.patience.begun());
+        let place = publisher.at("v2.0/.well-known/openid-configuration");
+        let place = publisher.own(endpoint::METADATA, &place)?;
+        let metadata = match publisher.fetch(endpoint::METADATA, &place, &patience).await {
+            Err(GraphError::NotFound { .. }) => RawMetadata {
+                issuer: publisher.at("v2.0"),
+                jwks_uri: publisher.at("discovery/v2.0/keys"),
+            },
+            metadata => metadata?,
+        };
+        if metadata.issuer.is_empty() {
+            return Err(protocol(endpoint::METADATA, "an empty issuer".to_owned()));
+        }
+        let place = publisher.own(endpoint::METADATA, &metadata.jwks_uri)?;
+        let listed: RawKeys = publisher.fetch(endpoint::SIGNING_KEYS, &place, &patience).await?;
+        let keys = listed.usable(&metadata.issuer, &publisher.tenant);
+        if keys.is_empty() {
+            return Err(protocol(endpoint::SIGNING_KEYS, "no key that can be used".to_owned()));
+        }
+        let issuers = vec![metadata.issuer, publisher.first_issuer()];
+        Ok(SigningKeys { issuers, keys })
+    }
+}
+
+fn refused(endpoint: Endpoint, status: u16, code: &str) -> GraphError {
+    GraphError::BadRequest {
+        endpoint: endpoint.template,
+        status,
+        code: code.to_owned(),
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMetadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+/// A JWKS. Its entries are read one by one, so that one of another kind does not hide the others.
+#[derive(Deserialize)]
+struct RawKeys {
+    keys: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawKey {
+    kty: String,
+    kid: String,
+    n: String,
+    e: String,
+    #[serde(default, rename = "use")]
+    purpose: Option<String>,
+    #[serde(default)]
+    alg: Option<String>,
+    /// Entra's own: whose tokens the key may sign.
+    #[serde(default)]
+    issuer: Option<String>,
+}
+
+impl RawKeys {
+    /// The keys that may sign tokens of this issuer. Of two with the same id the first counts.
+    fn usable(self, issuer: &str, tenant: &str) -> Vec<SigningKey> {
+        let mut known = BTreeSet::new();
+        self.keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_value::<RawKey>(key).ok())
+            .filter(|key| key.serves(issuer, tenant))
+            .filter_map(RawKey::finish)
+            .filter(|key| known.insert(key.kid.clone()))
+            .collect()
+    }
+}
+
+impl RawKey {
+    /// A key that names another issuer signs for others: the authority lists keys of consumer accounts, too.
+    fn serves(&self, issuer: &str, tenant: &str) -> bool {
+        let ours = |named: &str| named.replace(TENANT_PLACEHOLDER, tenant) == issuer;
+        self.kty == "RSA"
+            && self.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
+            && self.alg.as_deref().is_none_or(|alg| alg == "RS256")
+            && self.issuer.as_deref().is_none_or(ours)
+    }
+
+    fn finish(self) -> Option<SigningKey> {
+        let (modulus, exponent) = (number(&self.n)?, number(&self.e)?);
+        let usable = !self.kid.is_empty() && MODULUS.contains(&modulus.len()) && exponent.len() <= LONGEST_EXPONENT;
+        usable.then_some(SigningKey {
+            kid: self.kid,
+            modulus,
+            exponent,
+        })
+    }
+}
+
+/// A big-endian number, without the leading zeros that some publishers leave; nothing for zero.
+fn number(text: &str) -> Option<Vec<u8>> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
+    let first = bytes.iter().position(|byte| *byte != 0)?;
+    Some(bytes[first..].to_vec())
+}

@@ -1,0 +1,198 @@
+//! `/api/v1`: what interfaces.md, section 4 lists, described by the OpenAPI document that is made from these handlers.
+
+mod environments;
+mod jobs;
+mod runs;
+mod users;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Auth;
+use super::log;
+use super::problem::Problem;
+use crate::sync::Engine;
+use crate::sync::schedule::Configured;
+
+/// The largest body taken: a thousand users by their longest names fit.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// At most so many items on a page, and so many where nothing is said.
+const MOST_ITEMS: i64 = 1000;
+const USUAL_ITEMS: i64 = 100;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// The engine as configured now.
+    pub configured: watch::Receiver<Arc<Configured>>,
+    /// Who may come in.
+    pub auth: Auth,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    fn engine(&self) -> Engine {
+        self.configured.borrow().engine.clone()
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; null on the last.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that fits one page.
+    fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "rollcall",
+        description = "Keeps a table of SystemUsers true to a Microsoft Entra ID directory."
+    ),
+    servers((url = "/api/v1")),
+    security(("bearer" = [])),
+    modifiers(&Bearer)
+)]
+struct Document;
+
+/// Every call wants a token.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An Entra access token for our application id, or a static token."));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme.build()));
+    }
+}
+
+/// The handlers with their description.
+fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::show))
+        .routes(routes!(environments::explain))
+        .routes(routes!(environments::candidates))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::add_many))
+        .routes(routes!(users::show, users::edit, users::delete))
+        .routes(routes!(users::access))
+        .routes(routes!(users::refresh))
+        .routes(routes!(users::disable))
+        .routes(routes!(users::enable))
+        .routes(routes!(users::hold))
+        .routes(routes!(users::release))
+        .routes(routes!(users::map))
+        .routes(routes!(users::roles, users::grant, users::revoke))
+        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::items))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::requeue))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::approve))
+        .routes(routes!(runs::reject))
+        .routes(routes!(runs::sync))
+        .routes(routes!(runs::findings))
+        .split_for_parts()
+}
+
+/// `/api/v1`.
+pub fn router(api: Api) -> Router {
+    let (handlers, document) = described();
+    let document = Arc::new(document);
+    let guarded = handlers
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate));
+    let api = Router::new()
+        .route("/openapi.json", get(async move || Json(document)))
+        .merge(guarded)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn(log::observe))
+        .with_state(api);
+    Router::new().nest("/api/v1", api)
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
+/// Lets a request through whose token is good; what it may do is each handler's to say.
+async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    if request.uri().to_string().contains("%00") {
+        return Problem::bad_input("address", "a text cannot hold NUL characters").into_response();
+    }
+    let caller = match api.auth.authenticate(request.headers()).await {
+        Ok(caller) => caller,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    log::note_caller(&mut response, &caller);
+    response
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    Problem::not_found(&format!("such address as {}", uri.path()))
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} means nothing here"),
+        "/api/v1/openapi.json says which methods there are.",
+    )
+}
+
+/// How many items a caller wants on a page.
+fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
+    match limit {
+        None => Ok(USUAL_ITEMS),
+        Some(limit @ 1..=MOST_ITEMS) => Ok(limit),
+        Some(_) => Err(Problem::bad_input("limit", format!("expected 1 to {MOST_ITEMS}"))),
+    }
+}
+
+/// Cuts the item too many that tells whether there is another page.
+fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
+    let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
+    if has_more {
+        items.pop();
+    }
+    let next = items.last().filter(|_| has_more).map(|item| cursor(item).to_string());
+    Page { items, next }
+}

@@ -1,0 +1,202 @@
+//! Environments: what they are, who could be in them, and why somebody is or is not.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Api, Page, page, page_size};
+use crate::domain::environment::Environment;
+use crate::http::input::{Params, Reader};
+use crate::http::problem::Problem;
+use crate::rules::Trigger;
+use crate::store::candidates::Candidate;
+use crate::store::{Connection, StoreResult, environments, quota};
+use crate::sync::explain::ShownExplanation;
+
+/// One environment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EnvironmentInfo {
+    /// Its name.
+    name: String,
+    /// `production`, `sandbox`, `default`, `trial`, `developer`, `teams`.
+    kind: &'static str,
+    /// Without a database nobody gets a row.
+    has_database: bool,
+    /// The group whose members may have access.
+    security_group: Option<Uuid>,
+    /// `ignore`, `on_demand`, `full`.
+    group_nesting: &'static str,
+    /// The creator of a developer environment.
+    creator: Option<Uuid>,
+    /// App passes.
+    app_pass_capacity: u32,
+    /// Whether pay-as-you-go is on.
+    pay_as_you_go: bool,
+    /// How many non-interactive users may be enabled.
+    non_interactive_cap: u32,
+    /// How many are.
+    non_interactive_users: i64,
+    /// The security roles there are.
+    roles: Vec<String>,
+    /// Enabled rows of directory users.
+    enabled: i64,
+    /// Disabled ones.
+    disabled: i64,
+}
+
+impl EnvironmentInfo {
+    async fn of(db: &mut Connection, environment: &Environment) -> StoreResult<Self> {
+        let (enabled, disabled) = environments::count_rows(&mut *db, &environment.name).await?;
+        let cap = environment.non_interactive_cap;
+        let free = quota::free_slots(db, &environment.name, cap).await?;
+        Ok(Self {
+            name: environment.name.clone(),
+            kind: environment.kind.as_str(),
+            has_database: environment.has_database,
+            security_group: environment.security_group,
+            group_nesting: environment.group_nesting.as_str(),
+            creator: environment.creator,
+            app_pass_capacity: environment.app_pass_capacity,
+            pay_as_you_go: environment.pay_as_you_go,
+            non_interactive_cap: cap,
+            non_interactive_users: i64::from(cap) - free,
+            roles: environment.roles.clone(),
+            enabled,
+            disabled,
+        })
+    }
+}
+
+/// Lists the environments.
+#[utoipa::path(get, path = "/environments", tag = "environments", responses(
+    (status = 200, body = Page<EnvironmentInfo>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
+    let engine = api.engine();
+    let mut db = engine.store.read().await?;
+    let mut items = Vec::new();
+    for (environment, _) in &engine.settings.environments {
+        items.push(EnvironmentInfo::of(&mut db, environment).await?);
+    }
+    Ok(Json(Page::whole(items)))
+}
+
+/// Shows one environment.
+#[utoipa::path(get, path = "/environments/{env}", tag = "environments",
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = EnvironmentInfo),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(api): State<Api>,
+    _: Reader,
+    Path(env): Path<String>,
+) -> Result<Json<EnvironmentInfo>, Problem> {
+    let engine = api.engine();
+    let environment = engine.environment(&env)?;
+    let mut db = engine.store.read().await?;
+    Ok(Json(EnvironmentInfo::of(&mut db, environment).await?))
+}
+
+/// Whom to explain, and for which trigger.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Explain {
+    /// Object id, user principal name or row id.
+    #[param(min_length = 1)]
+    user: String,
+    /// `background`, `access`, `api`, `admin_add`, `import`, `refresh` or `diagnostics`.
+    #[param(inline)]
+    trigger: Option<ExplainTrigger>,
+}
+
+/// What would cause the evaluation.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExplainTrigger {
+    /// The cycle.
+    Background,
+    /// A sign-in.
+    Access,
+    /// A script.
+    Api,
+    /// An administrator.
+    AdminAdd,
+    /// An import job.
+    Import,
+    /// A refresh.
+    Refresh,
+    /// Explanation only.
+    #[default]
+    Diagnostics,
+}
+
+impl From<ExplainTrigger> for Trigger {
+    fn from(trigger: ExplainTrigger) -> Self {
+        match trigger {
+            ExplainTrigger::Background => Self::Background,
+            ExplainTrigger::Access => Self::Access(crate::rules::Client::Interactive),
+            ExplainTrigger::Api => Self::Api,
+            ExplainTrigger::AdminAdd => Self::AdminAdd,
+            ExplainTrigger::Import => Self::Import,
+            ExplainTrigger::Refresh => Self::Refresh,
+            ExplainTrigger::Diagnostics => Self::Diagnostics,
+        }
+    }
+}
+
+/// Explains why somebody has access or has not. Writes no row.
+#[utoipa::path(get, path = "/environments/{env}/explain", tag = "environments",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Explain), responses(
+    (status = 200, body = ShownExplanation),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn explain(
+    State(api): State<Api>,
+    _: Reader,
+    Path(env): Path<String>,
+    Params(asked): Params<Explain>,
+) -> Result<Json<ShownExplanation>, Problem> {
+    let engine = api.engine();
+    let trigger = asked.trigger.unwrap_or_default().into();
+    let explanation = engine.explain(&env, &asked.user, trigger).await?;
+    Ok(Json(explanation.shown()))
+}
+
+/// Whom to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Searching {
+    /// Users whose name or user principal name contains this text.
+    text: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// Lists directory users who have no row in the environment.
+#[utoipa::path(get, path = "/environments/{env}/candidates", tag = "environments",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Searching), responses(
+    (status = 200, body = Page<Candidate>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn candidates(
+    State(api): State<Api>,
+    _: Reader,
+    Path(env): Path<String>,
+    Params(searching): Params<Searching>,
+) -> Result<Json<Page<Candidate>>, Problem> {
+    let limit = page_size(searching.limit)?;
+    let engine = api.engine();
+    let found = engine
+        .candidates(&env, searching.text.as_deref(), searching.cursor, limit + 1)
+        .await?;
+    Ok(Json(page(found, limit, |candidate| candidate.id)))
+}

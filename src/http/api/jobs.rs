@@ -1,0 +1,264 @@
+//! Import jobs.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Api, Page, page, page_size};
+use crate::http::auth::{Caller, Role};
+use crate::http::input::{self, Operator, Params, Reader};
+use crate::http::problem::Problem;
+use crate::store::jobs::Job;
+use crate::store::jobs::items::Item;
+use crate::sync::import::{ImportRequest, JobFilter, JobReport, Viewer};
+
+/// Whoever submits a job that is not for the background waits so long for its end, and is told how far it is then.
+const AT_ONCE_ENDS_WITHIN: u32 = 100;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// An import.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct Import {
+    /// The default company of every row that is made.
+    #[schema(required, min_length = 1, max_length = 256)]
+    company: String,
+    /// Selected users, by object id or user principal name. Not together with `all`.
+    users: Vec<String>,
+    /// Everybody in the directory who has no row and whom the rules let in.
+    all: bool,
+    /// Answer at once instead of waiting for the end.
+    background: bool,
+    /// The queue: jobs of one group run one after another.
+    batch_group: Option<String>,
+    /// Only its owner and operators see, cancel or requeue it.
+    private: bool,
+    /// It is never purged, and its failure is an alert.
+    critical: bool,
+    /// The label of its metrics.
+    monitoring_category: Option<String>,
+    /// What its owner says of it.
+    description: Option<String>,
+    /// Cron, in UTC: a run at each due time.
+    schedule: Option<String>,
+    /// How often it is tried again in a row when the directory is unavailable.
+    #[schema(minimum = 0, maximum = 5)]
+    max_retries: Option<u8>,
+}
+
+fn viewer(caller: &Caller) -> Viewer<'_> {
+    Viewer {
+        name: &caller.name,
+        is_operator: caller.may(Role::Operate),
+    }
+}
+
+/// Submits an import. One that is not for the background is answered when it is over, or after twenty seconds.
+#[utoipa::path(post, path = "/environments/{env}/imports", tag = "imports", request_body = Import,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 201, body = JobReport),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn submit(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(env): Path<String>,
+    input::Json(import): input::Json<Import>,
+) -> Result<Response, Problem> {
+    let engine = api.engine();
+    engine.environment(&env)?;
+    let is_awaited = !import.background && import.schedule.is_none();
+    let request = ImportRequest {
+        environment: env,
+        company: import.company,
+        users: import.users,
+        all: import.all,
+        background: import.background,
+        batch_group: import.batch_group,
+        private: import.private,
+        critical: import.critical,
+        monitoring_category: import.monitoring_category,
+        description: import.description,
+        schedule: import.schedule,
+        max_retries: import.max_retries,
+    };
+    let id = engine.submit_import(&request, &caller.name).await?.id;
+    let mut report = engine.import_job(viewer(&caller), id).await?;
+    for _ in 0..AT_ONCE_ENDS_WITHIN {
+        if !is_awaited || report.job.is_over() {
+            break;
+        }
+        engine.clock.sleep(LOOK_AGAIN).await;
+        report = engine.import_job(viewer(&caller), id).await?;
+    }
+    let place = [(header::LOCATION, format!("/api/v1/imports/{id}"))];
+    Ok((StatusCode::CREATED, place, Json(report)).into_response())
+}
+
+/// Which jobs to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// One state only.
+    #[param(inline)]
+    state: Option<JobState>,
+    /// `next` of the page before.
+    cursor: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// States of jobs.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// In the queue.
+    Waiting,
+    /// A worker has it.
+    Running,
+    /// Over, with a result for every user.
+    Ended,
+    /// Over, without.
+    Failed,
+    /// Stopped.
+    Cancelled,
+}
+
+/// Lists the import jobs of an environment, newest first.
+#[utoipa::path(get, path = "/environments/{env}/imports", tag = "imports",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
+    (status = 200, body = Page<Job>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(api): State<Api>,
+    Reader(caller): Reader,
+    Path(env): Path<String>,
+    Params(listing): Params<Listing>,
+) -> Result<Json<Page<Job>>, Problem> {
+    let engine = api.engine();
+    engine.environment(&env)?;
+    let limit = page_size(listing.limit)?;
+    let state = listing.state.map(|state| match state {
+        JobState::Waiting => "waiting",
+        JobState::Running => "running",
+        JobState::Ended => "ended",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    });
+    let filter = JobFilter {
+        environment: Some(env),
+        state: state.map(str::to_owned),
+        before: listing.cursor,
+        limit: limit + 1,
+    };
+    let items = engine.import_jobs(viewer(&caller), &filter).await?;
+    Ok(Json(page(items, limit, |job| job.id)))
+}
+
+fn number(job: &str) -> Result<i64, Problem> {
+    job.parse().map_err(|_| Problem::bad_input("job", "expected a number"))
+}
+
+/// Shows a job with its report.
+#[utoipa::path(get, path = "/imports/{job}", tag = "imports", params(("job" = i64, Path)), responses(
+    (status = 200, body = JobReport),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(api): State<Api>,
+    Reader(caller): Reader,
+    Path(job): Path<String>,
+) -> Result<Json<JobReport>, Problem> {
+    Ok(Json(api.engine().import_job(viewer(&caller), number(&job)?).await?))
+}
+
+/// Which results to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ItemListing {
+    /// One state only.
+    #[param(inline)]
+    state: Option<ItemState>,
+    /// `next` of the page before.
+    cursor: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// Results by user.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemState {
+    /// Not judged yet.
+    Waiting,
+    /// Has a row now.
+    Created,
+    /// Had one.
+    AlreadyPresent,
+    /// The rules refuse it.
+    Refused,
+}
+
+/// Lists what became of each user of a job.
+#[utoipa::path(get, path = "/imports/{job}/items", tag = "imports",
+    params(("job" = i64, Path), ItemListing), responses(
+    (status = 200, body = Page<Item>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn items(
+    State(api): State<Api>,
+    Reader(caller): Reader,
+    Path(job): Path<String>,
+    Params(listing): Params<ItemListing>,
+) -> Result<Json<Page<Item>>, Problem> {
+    let limit = page_size(listing.limit)?;
+    let state = listing.state.map(|state| match state {
+        ItemState::Waiting => "waiting",
+        ItemState::Created => "created",
+        ItemState::AlreadyPresent => "already_present",
+        ItemState::Refused => "refused",
+    });
+    let engine = api.engine();
+    let job = number(&job)?;
+    let items = engine
+        .import_items(viewer(&caller), job, state, listing.cursor, limit + 1)
+        .await?;
+    Ok(Json(page(items, limit, |item| item.position)))
+}
+
+/// Stops a job after the batch in hand; who has a row keeps it.
+#[utoipa::path(post, path = "/imports/{job}/cancel", tag = "imports", params(("job" = i64, Path)), responses(
+    (status = 200, body = Job),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn cancel(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, Problem> {
+    Ok(Json(api.engine().cancel_import(viewer(&caller), number(&job)?).await?))
+}
+
+/// Puts a job that is over back into its queue: what is done stays done.
+#[utoipa::path(post, path = "/imports/{job}/requeue", tag = "imports", params(("job" = i64, Path)), responses(
+    (status = 200, body = Job),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn requeue(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(job): Path<String>,
+) -> Result<Json<Job>, Problem> {
+    Ok(Json(api.engine().requeue_import(viewer(&caller), number(&job)?).await?))
+}

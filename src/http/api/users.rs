@@ -1,0 +1,515 @@
+//! SystemUsers: lists, single rows, and everything that is done to them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Api, Page, page, page_size};
+use crate::domain::reason::Code;
+use crate::domain::system_user::{SystemUser, access_mode};
+use crate::http::input::{self, Operator, Params, Reader, Requester};
+use crate::http::problem::Problem;
+use crate::rules::{Client, Trigger};
+use crate::store::columns;
+use crate::store::roles::Holder;
+use crate::store::rows::{self, Filter};
+use crate::sync::on_demand::{Answer, Ask, MOST_AT_ONCE, Refusal};
+
+/// A row with the columns that customers have added beside ours.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct User {
+    #[serde(flatten)]
+    row: SystemUser,
+    /// Columns that customers have added, under their own names.
+    #[serde(flatten)]
+    #[schema(value_type = Object, additional_properties)]
+    custom: Map<String, Value>,
+}
+
+/// Which rows to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Listing {
+    /// `enabled` or `disabled` rows only.
+    #[param(inline)]
+    state: Option<RowState>,
+    /// One access mode only.
+    #[param(minimum = 0, maximum = 5)]
+    mode: Option<i16>,
+    /// One type of row only.
+    #[serde(rename = "type")]
+    #[param(inline)]
+    kind: Option<RowType>,
+    /// Rows disabled for this reason code only.
+    reason: Option<String>,
+    /// Rows whose name, full name or e-mail contains this text.
+    text: Option<String>,
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<Uuid>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// States to filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RowState {
+    /// May sign in.
+    Enabled,
+    /// May not.
+    Disabled,
+}
+
+/// Types to filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RowType {
+    /// Directory users.
+    Regular,
+    /// Applications.
+    Application,
+    /// Directory users that programs use.
+    NonInteractive,
+    /// Placeholders of a data import.
+    Stub,
+    /// The two placeholders of every environment.
+    Reserved,
+}
+
+/// Lists rows.
+#[utoipa::path(get, path = "/environments/{env}/users", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
+    (status = 200, body = Page<SystemUser>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(api): State<Api>,
+    _: Reader,
+    Path(env): Path<String>,
+    Params(listing): Params<Listing>,
+) -> Result<Json<Page<SystemUser>>, Problem> {
+    let engine = api.engine();
+    engine.environment(&env)?;
+    let limit = page_size(listing.limit)?;
+    if listing.mode.is_some_and(|mode| !(0..=5).contains(&mode)) {
+        return Err(Problem::bad_input("mode", "expected 0 to 5"));
+    }
+    if listing
+        .reason
+        .as_deref()
+        .is_some_and(|reason| Code::parse(reason).is_none())
+    {
+        return Err(Problem::bad_input("reason", "no reason code"));
+    }
+    let kind = listing.kind.map(|kind| match kind {
+        RowType::Regular => "regular",
+        RowType::Application => "application",
+        RowType::NonInteractive => "non_interactive",
+        RowType::Stub => "stub",
+        RowType::Reserved => "reserved",
+    });
+    let filter = Filter {
+        disabled: listing.state.map(|state| state == RowState::Disabled),
+        accessmode: listing.mode,
+        reason: listing.reason,
+        kind: kind.map(str::to_owned),
+        text: listing.text,
+        after: listing.cursor,
+        limit: limit + 1,
+    };
+    let mut db = engine.store.read().await?;
+    let items = rows::list(&mut db, &env, &filter).await?;
+    Ok(Json(page(items, limit, |row| row.systemuserid)))
+}
+
+/// Shows one row.
+#[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
+    responses(
+    (status = 200, body = User),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(
+    State(api): State<Api>,
+    _: Reader,
+    Path((env, user)): Path<(String, String)>,
+) -> Result<Json<User>, Problem> {
+    let engine = api.engine();
+    engine.environment(&env)?;
+    let row = engine.find_row(&env, &user).await?.ok_or_else(|| no_row(&env, &user))?;
+    let mut db = engine.store.read().await?;
+    let custom = columns::read_custom(&mut db, &env, row.systemuserid).await?;
+    Ok(Json(User { row, custom }))
+}
+
+fn no_row(env: &str, user: &str) -> Problem {
+    Refusal::saying(Code::UserNotFound, format!("{env} has no row for `{user}`")).into()
+}
+
+/// Whom a request is about.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: String,
+    /// How the user wants to work; for `access` only.
+    #[schema(inline)]
+    client: Option<WantedClient>,
+}
+
+/// How a user wants to work.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedClient {
+    /// The web interface.
+    #[default]
+    Interactive,
+    /// A program.
+    Api,
+}
+
+fn usable(user: &str) -> Result<(), Problem> {
+    if user.trim().is_empty() || user.contains('\0') || user.chars().count() > 1024 {
+        return Err(Problem::bad_input(
+            "user",
+            "expected an object id or a user principal name",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds a user, or synchronises one who is there; the rules decide.
+#[utoipa::path(post, path = "/environments/{env}/users", tag = "users", request_body = Wanted,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn add(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path(env): Path<String>,
+    input::Json(wanted): input::Json<Wanted>,
+) -> Result<Json<Answer>, Problem> {
+    usable(&wanted.user)?;
+    let ask = Ask {
+        environment: &env,
+        user: &wanted.user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().add(ask, Trigger::Api).await?))
+}
+
+/// Somebody signs in: the row is made or enabled if the rules allow it.
+#[utoipa::path(post, path = "/environments/{env}/access", tag = "users", request_body = Wanted,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn access(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path(env): Path<String>,
+    input::Json(wanted): input::Json<Wanted>,
+) -> Result<Json<Answer>, Problem> {
+    usable(&wanted.user)?;
+    let client = match wanted.client.unwrap_or_default() {
+        WantedClient::Interactive => Client::Interactive,
+        WantedClient::Api => Client::Api,
+    };
+    let ask = Ask {
+        environment: &env,
+        user: &wanted.user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().access(ask, client).await?))
+}
+
+/// Many users at once.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedMany {
+    /// Object ids or user principal names, at most 1,000.
+    #[schema(min_items = 1, max_items = 1000)]
+    users: Vec<String>,
+}
+
+/// What became of one of many.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OneOfMany {
+    /// As it was named.
+    user: String,
+    /// What became of the row; null where it was refused.
+    answer: Option<Answer>,
+    /// Why it was refused.
+    problem: Option<Problem>,
+}
+
+/// Adds up to 1,000 users, with a result for each.
+#[utoipa::path(post, path = "/environments/{env}/users:batch", tag = "users", request_body = WantedMany,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Page<OneOfMany>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn add_many(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path(env): Path<String>,
+    input::Json(wanted): input::Json<WantedMany>,
+) -> Result<Json<Page<OneOfMany>>, Problem> {
+    if wanted.users.is_empty() || wanted.users.len() > MOST_AT_ONCE {
+        return Err(Problem::bad_input("users", "expected 1 to 1,000 users"));
+    }
+    for user in &wanted.users {
+        usable(user)?;
+    }
+    let engine = api.engine();
+    let results = engine
+        .add_many(&env, &wanted.users, &caller.name, Trigger::Api, None)
+        .await?;
+    let items = wanted
+        .users
+        .into_iter()
+        .zip(results)
+        .map(|(user, result)| match result {
+            Ok(answer) => OneOfMany {
+                user,
+                answer: Some(answer),
+                problem: None,
+            },
+            Err(refusal) => OneOfMany {
+                user,
+                answer: None,
+                problem: Some(refusal.into()),
+            },
+        });
+    Ok(Json(Page::whole(items.collect())))
+}
+
+/// Changes columns of a row. Modes 1 and 4 and holds need the operator role.
+#[utoipa::path(patch, path = "/environments/{env}/users/{systemuserid}", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)),
+    request_body(content = Object, description = "Column → new value; null clears. `onhold` takes `holdreason` beside it."),
+    responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn edit(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path((env, user)): Path<(String, String)>,
+    input::Json(mut values): input::Json<Map<String, Value>>,
+) -> Result<Json<Answer>, Problem> {
+    if values.is_empty() {
+        return Err(Problem::bad_input("body", "expected at least one column"));
+    }
+    let mode = values.get("accessmode").and_then(Value::as_i64);
+    let is_guarded = [access_mode::ADMINISTRATIVE, access_mode::NON_INTERACTIVE]
+        .into_iter()
+        .any(|guarded| mode == Some(i64::from(guarded)));
+    if is_guarded || values.contains_key("onhold") {
+        caller.require(crate::http::auth::Role::Operate)?;
+    }
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    let engine = api.engine();
+    let hold = hold_of(&mut values)?;
+    let mut answer = None;
+    if !values.is_empty() {
+        answer = Some(engine.edit(ask, &values).await?);
+    }
+    match hold {
+        Some(Some(reason)) => answer = Some(engine.hold(ask, &reason).await?),
+        Some(None) => answer = Some(engine.release(ask).await?),
+        None => {}
+    }
+    answer
+        .map(Json)
+        .ok_or_else(|| Problem::bad_input("body", "expected at least one column"))
+}
+
+/// A hold within an edit: its reason, or its end.
+#[expect(clippy::option_option, reason = "no hold, a hold, the end of one")]
+fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Problem> {
+    let reason = match values.remove("holdreason") {
+        Some(Value::String(reason)) => Some(reason),
+        Some(Value::Null) | None => None,
+        Some(_) => return Err(Problem::bad_input("holdreason", "expected a text")),
+    };
+    match (values.remove("onhold"), reason) {
+        (Some(Value::Bool(true)), Some(reason)) => Ok(Some(Some(reason))),
+        (Some(Value::Bool(true)), None) => Err(Problem::bad_input("holdreason", "a hold needs a reason")),
+        (Some(Value::Bool(false)), None) => Ok(Some(None)),
+        (Some(Value::Bool(false)) | None, Some(_)) => Err(Problem::bad_input(
+            "holdreason",
+            "there is no hold to give a reason for",
+        )),
+        (Some(_), _) => Err(Problem::bad_input("onhold", "expected true or false")),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// One sentence.
+    #[schema(max_length = 1000, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    reason: String,
+}
+
+/// The directory user to bind a stub to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: String,
+}
+
+/// A role by name.
+#[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct NamedRole {
+    /// The role's name.
+    #[schema(min_length = 1)]
+    role: String,
+}
+
+/// Handlers that differ only in what they call.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident $method:ident $path:literal $guard:ident;)*) => {$(
+        $(#[$doc])*
+        #[utoipa::path($method, path = $path, tag = "users",
+            params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+            (status = 200, body = Answer),
+            (status = "default", body = Problem, content_type = "application/problem+json"),
+        ))]
+        pub async fn $name(
+            State(api): State<Api>,
+            $guard(caller): $guard,
+            Path((env, user)): Path<(String, String)>,
+        ) -> Result<Json<Answer>, Problem> {
+            let ask = Ask { environment: &env, user: &user, actor: &caller.name };
+            Ok(Json(api.engine().$name(ask).await?))
+        }
+    )*};
+}
+
+actions! {
+    /// Synchronises a row now, which may disable it.
+    refresh post "/environments/{env}/users/{systemuserid}/refresh" Requester;
+    /// Disables a row by hand.
+    disable post "/environments/{env}/users/{systemuserid}/disable" Operator;
+    /// Enables a row, if the rules allow it.
+    enable post "/environments/{env}/users/{systemuserid}/enable" Operator;
+    /// Ends a hold and judges the user anew.
+    release post "/environments/{env}/users/{systemuserid}/release" Operator;
+    /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
+    delete delete "/environments/{env}/users/{systemuserid}" Operator;
+}
+
+/// Disables a row until the hold is released, whatever the rules say.
+#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn hold(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    input::Json(Reason { reason }): input::Json<Reason>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().hold(ask, &reason).await?))
+}
+
+/// Binds a stub to a directory user.
+#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Target,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn map(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, stub)): Path<(String, String)>,
+    input::Json(target): input::Json<Target>,
+) -> Result<Json<Answer>, Problem> {
+    usable(&target.user)?;
+    let ask = Ask {
+        environment: &env,
+        user: &stub,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().map(ask, &target.user).await?))
+}
+
+/// Lists the security roles of a row.
+#[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Page<Holder>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn roles(
+    State(api): State<Api>,
+    _: Reader,
+    Path((env, user)): Path<(String, String)>,
+) -> Result<Json<Page<Holder>>, Problem> {
+    let holders = api.engine().role_holders(&env, Some(&user), None, i64::MAX).await?;
+    Ok(Json(Page::whole(holders)))
+}
+
+/// Gives a row a security role.
+#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn grant(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    input::Json(NamedRole { role }): input::Json<NamedRole>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().grant(ask, &role).await?))
+}
+
+/// Takes a security role from a row.
+#[utoipa::path(delete, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn revoke(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    Params(NamedRole { role }): Params<NamedRole>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().revoke(ask, &role).await?))
+}

@@ -1,0 +1,202 @@
+//! Who calls the API, and what they may do.
+//!
+//! A caller presents one bearer token: a static one of the configuration, known here by its SHA-256 alone, or an access
+//! token of our tenant for our application, checked against the keys the tenant publishes. What role an operation needs
+//! is the API's business. Never repeats a token or what it claims, neither in an error nor in a log, and never asks the
+//! machine for the time.
+//!
+//! Where to look next: `bearer` reads the header, `access_token` checks what Entra signed, `rs256` is the only algorithm,
+//! `keys` keeps the tenant's keys, `error` says what can go wrong.
+
+mod access_token;
+mod bearer;
+mod error;
+mod keys;
+mod rs256;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use access_token::AccessTokens;
+
+pub use error::{AuthError, Fault};
+pub use keys::KeySource;
+
+/// What a caller may do. Entra knows them as app roles of our application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Read everything.
+    Read,
+    /// Ask for access on behalf of somebody who signs in.
+    Access,
+    /// Change users, decide on held runs, start jobs. Implies the others.
+    Operate,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Access, Self::Operate];
+
+    /// The name in the configuration and in access tokens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "Rollcall.Read",
+            Self::Access => "Rollcall.Access",
+            Self::Operate => "Rollcall.Operate",
+        }
+    }
+
+    /// The role of that name. Other applications may define others.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A static token of the configuration. The token itself is not known here.
+#[derive(Clone)]
+pub struct StaticToken {
+    /// Who holds it; the actor in the change log.
+    pub name: String,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+}
+
+/// Whose access tokens are accepted, and for whom they must be made.
+#[derive(Clone, Debug)]
+pub struct Entra {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The application id that tokens must be made for; `api://` before it is accepted too.
+    pub audience: String,
+    /// Fetches the keys that the tenant publishes.
+    pub keys: KeySource,
+}
+
+/// Who calls, as far as it was proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The actor in the change log: the name of a static token, `app:` and the application's id, or `user:` and the
+    /// user's object id. Names nobody, so it may be logged.
+    pub name: String,
+    /// What kind of caller it is.
+    pub kind: CallerKind,
+    /// What it was given, at least one.
+    pub roles: BTreeSet<Role>,
+}
+
+/// Kinds of callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerKind {
+    /// The holder of a static token.
+    StaticToken,
+    /// An application that acts for itself.
+    Application,
+    /// A person, through some application.
+    User,
+}
+
+impl Caller {
+    /// Whether the caller has the role, or [`Role::Operate`], which implies every other.
+    #[must_use]
+    pub fn may(&self, role: Role) -> bool {
+        self.roles.contains(&role) || self.roles.contains(&Role::Operate)
+    }
+
+    /// Refuses a caller without the role.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Forbidden`], which names caller and role.
+    pub fn require(&self, role: Role) -> Result<(), AuthError> {
+        if self.may(role) {
+            return Ok(());
+        }
+        Err(AuthError::Forbidden {
+            caller: self.name.clone(),
+            role,
+        })
+    }
+}
+
+/// Finds out who calls. Cheap to clone; clones share the tenant's keys.
+#[derive(Clone)]
+pub struct Auth(Arc<Accepted>);
+
+struct Accepted {
+    tokens: Vec<StaticToken>,
+    access_tokens: Option<AccessTokens>,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// Accepts these static tokens and, with `entra`, access tokens of its tenant. Fetches nothing yet. With neither,
+    /// nobody is let in.
+    #[must_use]
+    pub fn new(tokens: Vec<StaticToken>, entra: Option<Entra>, clock: Clock) -> Self {
+        Self(Arc::new(Accepted {
+            tokens,
+            access_tokens: entra.map(|entra| AccessTokens::new(entra, clock)),
+        }))
+    }
+
+    /// Who sent a request with these headers. Must run on a tokio runtime: keys are fetched in a task of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unauthenticated`] for no token or a bad one, [`AuthError::NoRole`] for a good one that may do
+    /// nothing here, [`AuthError::KeysUnavailable`] where it cannot be told.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        let token = bearer::read(headers)?;
+        let caller = match (self.holder(token), &self.0.access_tokens) {
+            (Some(holder), _) => holder,
+            (None, Some(access_tokens)) => access_tokens.check(token).await?,
+            (None, None) if self.0.tokens.is_empty() => return Err(Fault::NothingAccepted.into()),
+            (None, None) => return Err(Fault::Unknown.into()),
+        };
+        if caller.roles.is_empty() {
+            return Err(AuthError::NoRole { caller: caller.name });
+        }
+        Ok(caller)
+    }
+
+    /// Who holds a static token. Compares with all of them and looks at every byte, so that the time it takes tells
+    /// nothing about them.
+    fn holder(&self, token: &str) -> Option<Caller> {
+        let presented = digest(&SHA256, token.as_bytes());
+        let mut holder = None;
+        for known in &self.0.tokens {
+            if bool::from(known.sha256.as_slice().ct_eq(presented.as_ref())) {
+                holder = Some(known);
+            }
+        }
+        holder.map(|known| Caller {
+            name: known.name.clone(),
+            kind: CallerKind::StaticToken,
+            roles: known.roles.clone(),
+        })
+    }
+}

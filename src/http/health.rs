@@ -1,0 +1,94 @@
+//! `/health/live`, `/health/ready` and `/metrics`: open to everybody who can reach the address.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::store::{Store, StoreResult, runs};
+
+/// Longest wait of a readiness check for the database.
+const READY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the handlers look at.
+#[derive(Clone)]
+pub struct Watched {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The metrics.
+    pub metrics: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
+/// `/health/live` and `/health/ready`.
+pub fn health(watched: Watched) -> Router {
+    Router::new()
+        .route("/health/live", get(async || Json(json!({ "status": "alive" }))))
+        .route("/health/ready", get(ready))
+        .with_state(watched)
+}
+
+/// `/metrics`.
+pub fn metrics(watched: Watched) -> Router {
+    Router::new().route("/metrics", get(render_metrics)).with_state(watched)
+}
+
+async fn render_metrics(State(watched): State<Watched>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, watched.metrics.render()).into_response()
+}
+
+/// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
+/// is told, but does not count: staleness is an alert, not a reason to take a replica out.
+async fn ready(State(watched): State<Watched>) -> Response {
+    let answer = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
+    let (database, missing, last_success) = match answer {
+        Ok(Ok((missing, last))) => (true, Some(missing), last),
+        Ok(Err(_)) | Err(_) => (false, None, None),
+    };
+    let age = last_success.map(|at| (watched.clock.now() - at).num_seconds());
+    let mut lacking = Vec::new();
+    if !database {
+        lacking.push("the database does not answer".to_owned());
+    }
+    if let Some(missing) = missing.filter(|missing| *missing > 0) {
+        lacking.push(format!("{missing} database migration(s) are not applied"));
+    }
+    if database && last_success.is_none() {
+        lacking.push("no cycle has succeeded yet".to_owned());
+    }
+    let status = if lacking.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = json!({
+        "status": if lacking.is_empty() { "ready" } else { "not_ready" },
+        "missing": lacking,
+        "last_success": last_success,
+        "last_success_age_seconds": age,
+    });
+    (status, Json(body)).into_response()
+}
+
+async fn look(watched: &Watched) -> StoreResult<(usize, Option<chrono::DateTime<chrono::Utc>>)> {
+    let missing = watched.store.missing_migrations().await?;
+    if missing > 0 {
+        return Ok((missing, None));
+    }
+    let mut db = watched.store.read().await?;
+    Ok((0, runs::last_success(&mut db).await?))
+}

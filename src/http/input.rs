@@ -1,0 +1,113 @@
+//! What a request carries: its body, its parameters and its caller, each refused with a problem that names the field.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{Request, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::auth::{AuthError, Caller, Fault, Role};
+use super::problem::Problem;
+
+/// A JSON body.
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let is_json = kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case("application/json")
+        });
+        if !is_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_json",
+                "the body is not said to be JSON",
+                "Send the body with `Content-Type: application/json`.",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            Problem::new(
+                rejection.status(),
+                "bad_body",
+                "the body could not be read, or is too long",
+                "Send at most 1 MiB.",
+            )
+        })?;
+        let mut decoder = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut decoder).map_err(|error| {
+            let path = error.path().to_string();
+            Problem::bad_input(if path == "." { "body" } else { &path }, error.into_inner().to_string())
+        })?;
+        decoder
+            .end()
+            .map_err(|_| Problem::bad_input("body", "there is more than one JSON document"))?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters behind the question mark.
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Query::<T>::try_from_uri(&parts.uri)
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| {
+                let text = rejection.body_text();
+                let detail = text
+                    .rsplit_once("query string: ")
+                    .map_or(text.as_str(), |(_, detail)| detail);
+                let quoted = || detail.split('`').nth(1);
+                let path = detail.split(": ").next().filter(|path| !path.contains(' '));
+                let field = path.or_else(quoted);
+                Problem::bad_input(field.unwrap_or("query"), detail)
+            })
+    }
+}
+
+/// The caller, who must have a role.
+fn caller(parts: &Parts, role: Role) -> Result<Caller, Problem> {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| AuthError::from(Fault::Missing))?;
+    caller.require(role)?;
+    Ok(caller)
+}
+
+/// Somebody who may read.
+pub struct Reader(pub Caller);
+
+/// Somebody who may ask for access, add and edit users.
+pub struct Requester(pub Caller);
+
+/// Somebody who may do everything.
+pub struct Operator(pub Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Read).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Requester {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Access).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        caller(parts, Role::Operate).map(Self)
+    }
+}

@@ -1,0 +1,206 @@
+//! Problem documents (RFC 9457): the one shape of everything that goes wrong.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::auth::AuthError;
+use crate::domain::reason::Code;
+use crate::store::StoreError;
+use crate::sync::SyncError;
+use crate::sync::cycle::chain;
+use crate::sync::explain::ShownCheck;
+use crate::sync::on_demand::Refusal;
+
+/// Whoever is told that something is unavailable may try again after so many seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// What went wrong, and what to do.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: `code` says which problem it is.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    pub kind: AboutBlank,
+    /// The HTTP status.
+    pub status: u16,
+    /// One sentence about the kind of problem.
+    pub title: &'static str,
+    /// One sentence about this one.
+    #[schema(value_type = String)]
+    pub detail: Box<str>,
+    /// The reason code, or what kind of request it was that failed.
+    pub code: &'static str,
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub retryable: bool,
+    /// What to do.
+    pub remedy: &'static str,
+    /// The field that cannot be taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub field: Option<Box<str>>,
+    /// The checks of the verdict, where there was one.
+    pub checks: Vec<ShownCheck>,
+    /// What an answer to a caller who is not let in says beside.
+    #[serde(skip)]
+    pub challenge: Option<Box<HeaderValue>>,
+}
+
+/// The type of every problem.
+#[derive(Clone, Copy, Debug)]
+pub struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
+}
+
+impl Problem {
+    /// A problem that is no refusal by the rules.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Box<str>>, remedy: &'static str) -> Self {
+        Self {
+            kind: AboutBlank,
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            detail: detail.into(),
+            code,
+            retryable: status == StatusCode::SERVICE_UNAVAILABLE,
+            remedy,
+            field: None,
+            checks: Vec::new(),
+            challenge: None,
+        }
+    }
+
+    /// Input that cannot be taken.
+    pub fn bad_input(field: &str, detail: impl Into<Box<str>>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "bad_input",
+                detail,
+                "Correct the field that is named.",
+            )
+        }
+    }
+
+    /// Something that is asked for does not exist.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no {what}"),
+            "Check the address; /api/v1/openapi.json lists what there is.",
+        )
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let remedy = match error.status() {
+            StatusCode::UNAUTHORIZED => "Send `Authorization: Bearer …` with an access token or a static token.",
+            StatusCode::FORBIDDEN => "Give the caller the app role, or the static token the role, that is named.",
+            _ => "Try again in a moment; `rollcall check` says whether the tenant can be reached.",
+        };
+        Self {
+            challenge: error.challenge().map(Box::new),
+            ..Self::new(error.status(), error.code(), error.detail(), remedy)
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, detail, verdict } = refusal;
+        let status = match code {
+            Code::UserNotFound => StatusCode::NOT_FOUND,
+            Code::DirectoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        Self {
+            title: code.sentence(),
+            retryable: code.retryable(),
+            checks: verdict.map(|verdict| verdict.checks).unwrap_or_default(),
+            ..Self::new(status, code.as_str(), detail, code.remedy())
+        }
+    }
+}
+
+impl From<SyncError> for Problem {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Refused(refusal) => (*refusal).into(),
+            SyncError::BadInput { field, problem } => Self::bad_input(&field, problem),
+            SyncError::UnknownEnvironment(name) => Self {
+                code: "environment_not_found",
+                ..Self::not_found(&format!("environment `{name}`"))
+            },
+            SyncError::UnknownUser(user) => {
+                let detail = format!("neither the directory nor the table has the user `{user}`");
+                Refusal::saying(Code::UserNotFound, detail).into()
+            }
+            SyncError::UnknownJob(job) => Self::not_found(&format!("import job {job} that you may see")),
+            SyncError::NothingHeld(run) => Self::new(
+                StatusCode::CONFLICT,
+                "nothing_held",
+                format!("run {run} holds nothing that could be decided there"),
+                "GET /api/v1/runs shows which runs hold removals.",
+            ),
+            SyncError::Cancelled => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopping",
+                "the daemon is stopping",
+                "Try again in a moment.",
+            ),
+            SyncError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(error = %chain(&error), "a request failed");
+        if matches!(error, StoreError::Unavailable(_) | StoreError::Conflict) {
+            Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_unavailable",
+                "the database does not answer",
+                "Try again; /health/ready says when it is back.",
+            )
+        } else {
+            Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the request failed unexpectedly",
+                "The daemon's log says why, under the request's id.",
+            )
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let challenge = self.challenge.take();
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = super::log::Told(self.code);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, *challenge);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response.extensions_mut().insert(code);
+        response
+    }
+}

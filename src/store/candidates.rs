@@ -1,0 +1,105 @@
+//! Directory users who have no row in an environment: whom an import can be about.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+
+/// A directory user without a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Candidate {
+    /// The object id.
+    pub id: Uuid,
+    /// `userPrincipalName`.
+    pub user_principal_name: Option<String>,
+    /// `displayName`.
+    pub display_name: Option<String>,
+    /// `mail`.
+    pub mail: Option<String>,
+    /// Whether sign-in is allowed, where that is known.
+    pub account_enabled: Option<bool>,
+    /// An AI agent's account.
+    pub is_agent: bool,
+}
+
+/// Users who are present and have no row, after a key; with a text, those whose name or user principal name contains it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    db: &mut PgConnection,
+    environment: &str,
+    text: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> StoreResult<Vec<Candidate>> {
+    Ok(sqlx::query_as!(
+        Candidate,
+        "select id, user_principal_name, display_name, mail, account_enabled, is_agent from rollcall.directory_user u
+         where state = 0 and id > $3 and not exists (
+                   select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
+           and ($2::text is null or strpos(lower(concat_ws(' ', display_name, user_principal_name)), lower($2)) > 0)
+         order by id limit $4",
+        environment,
+        text,
+        after.unwrap_or(Uuid::nil()),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The next users whom an import of everybody is about, after a key. AI agents are not: they get a row when somebody
+/// names them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next(db: &mut PgConnection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select id from rollcall.directory_user u
+         where state = 0 and not is_agent and id > $2 and not exists (
+                   select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
+         order by id limit $3",
+        environment,
+        after.unwrap_or(Uuid::nil()),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// How many users an import of everybody is about.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.directory_user u
+           where state = 0 and not is_agent and not exists (
+               select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)"#,
+        environment
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Which of some directory users have a row, and its id. None is locked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn with_row(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
+    Ok(sqlx::query!(
+        r#"select azureactivedirectoryobjectid as "id!", systemuserid from rollcall.system_user
+           where environment = $1 and azureactivedirectoryobjectid = any($2)"#,
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.id, row.systemuserid))
+    .collect())
+}

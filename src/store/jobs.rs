@@ -1,0 +1,305 @@
+//! `rollcall.import_job`: what is asked for, listed, cancelled and purged. `queue` is how workers take jobs, `items`
+//! what became of each user.
+
+pub mod items;
+pub mod queue;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreResult;
+
+/// One import job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct Job {
+    /// Its number.
+    pub id: i64,
+    /// Where users are imported to.
+    pub environment: String,
+    /// The default company of every row it makes.
+    pub company: String,
+    /// Everybody without a row, instead of selected users.
+    pub all: bool,
+    /// Nobody waits for it.
+    pub background: bool,
+    /// Jobs of one group run one after another.
+    pub batch_group: Option<String>,
+    /// Only its owner and operators see it.
+    pub private: bool,
+    /// It is never purged, and its failure is an alert.
+    pub critical: bool,
+    /// The label of its metrics.
+    pub monitoring_category: String,
+    /// What its owner says of it.
+    pub description: Option<String>,
+    /// Cron, in UTC: it makes a run at each due time and imports nobody itself.
+    pub schedule: Option<String>,
+    /// The scheduled job whose run this is.
+    pub scheduled_by: Option<i64>,
+    /// How often it is tried again in a row when the directory is unavailable.
+    pub max_retries: i16,
+    /// Its owner.
+    pub submitted_by: String,
+    /// Since when it is there.
+    pub submitted_at: DateTime<Utc>,
+    /// `waiting`, `running`, `ended`, `failed`, `cancelled`.
+    pub state: String,
+    /// `complete`, `ended_with_refusals`, `failed`, `cancelled`; none before its end.
+    pub outcome: Option<String>,
+    /// How often in a row the directory was unavailable.
+    pub attempts: i16,
+    /// When it is tried again.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When a scheduled job makes its next run.
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// When a worker first took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How many users it is about; of everybody, how many there were when it began.
+    pub total: i32,
+    /// Users who got a row.
+    pub created: i32,
+    /// Users who had one.
+    pub already_present: i32,
+    /// Users whom the rules refuse.
+    pub refused: i32,
+    /// Why it failed, or is tried again.
+    pub error: Option<String>,
+    /// Who wants it to stop.
+    pub cancelled_by: Option<String>,
+    /// How far an import of everybody has come.
+    #[serde(skip)]
+    pub walk_after: Option<Uuid>,
+    /// And that it has come to the end.
+    #[serde(skip)]
+    pub is_walked: bool,
+}
+
+impl Job {
+    /// How many of its users have a result.
+    #[must_use]
+    pub const fn done(&self) -> i32 {
+        self.created + self.already_present + self.refused
+    }
+
+    /// Whether nothing will happen to it any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !matches!(self.state.as_str(), "waiting" | "running")
+    }
+}
+
+/// Reads jobs; the text after the column list is the rest of the query.
+macro_rules! select_jobs {
+    ($rest:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Job,
+            "select id, environment, company, is_all as \"all\", background, batch_group, is_private as \"private\",
+                    is_critical as \"critical\", monitoring_category, description, schedule, scheduled_by, max_retries,
+                    submitted_by, submitted_at, state, outcome, attempts, next_attempt_at, next_run_at, started_at,
+                    ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked
+             from rollcall.import_job j "
+                + $rest
+            $(, $argument)*
+        )
+    };
+}
+pub(super) use select_jobs;
+
+/// A job to submit.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct NewJob {
+    /// Where users are imported to.
+    pub environment: String,
+    /// The default company.
+    pub company: String,
+    /// Everybody without a row.
+    pub all: bool,
+    /// Nobody waits for it.
+    pub background: bool,
+    /// The queue.
+    pub batch_group: Option<String>,
+    /// Only its owner and operators see it.
+    pub private: bool,
+    /// It is never purged.
+    pub critical: bool,
+    /// The label of its metrics.
+    pub monitoring_category: String,
+    /// What its owner says of it.
+    pub description: Option<String>,
+    /// Cron.
+    pub schedule: Option<String>,
+    /// Its first run.
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// Tries when the directory is unavailable.
+    pub max_retries: i16,
+    /// Its owner.
+    pub submitted_by: String,
+    /// When.
+    pub submitted_at: DateTime<Utc>,
+}
+
+/// Adds a job with its selected users; answers its number.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn insert(db: &mut PgConnection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
+    let total = i32::try_from(users.len()).unwrap_or(i32::MAX);
+    let id = sqlx::query_scalar!(
+        "insert into rollcall.import_job (
+             environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
+             description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id",
+        job.environment,
+        job.company,
+        job.all,
+        job.background,
+        job.batch_group,
+        job.private,
+        job.critical,
+        job.monitoring_category,
+        job.description,
+        job.schedule,
+        job.next_run_at,
+        job.max_retries,
+        job.submitted_by,
+        job.submitted_at,
+        total
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.import_item (job, position, given)
+         select $1, number, given from unnest($2::text[]) with ordinality as u (given, number)",
+        id,
+        users
+    )
+    .execute(db)
+    .await?;
+    Ok(id)
+}
+
+/// One job.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Job>> {
+    Ok(select_jobs!("where id = $1", id).fetch_optional(db).await?)
+}
+
+/// What a list may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// One environment only.
+    pub environment: Option<String>,
+    /// One state only.
+    pub state: Option<String>,
+    /// Private jobs of this owner only, and everybody's that are not private; none shows every job.
+    pub seen_by: Option<String>,
+    /// Older jobs than this.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Lists jobs, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(db: &mut PgConnection, filter: &Filter) -> StoreResult<Vec<Job>> {
+    Ok(select_jobs!(
+        "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
+           and ($3::text is null or not is_private or submitted_by = $3) and id < $4
+         order by id desc limit $5",
+        filter.environment,
+        filter.state,
+        filter.seen_by,
+        filter.before.unwrap_or(i64::MAX),
+        filter.limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The monitoring categories in use.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn categories(db: &mut PgConnection) -> StoreResult<Vec<String>> {
+    Ok(
+        sqlx::query_scalar!("select distinct monitoring_category from rollcall.import_job")
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// Stops a job that is not over: at once if nobody works at it, else after the batch in hand. Answers whether it was
+/// at once; none where it was over.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn cancel(db: &mut PgConnection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
+    Ok(sqlx::query_scalar!(
+        r#"update rollcall.import_job set
+               cancelled_by = $2,
+               state = case when held then state else 'cancelled' end,
+               outcome = case when held then outcome else 'cancelled' end,
+               ended_at = case when held then null else $3::timestamptz end,
+               next_attempt_at = null, next_run_at = null, error = null
+           from (select id as found, state = 'running' and claim_expires_at > clock_timestamp() as held
+                 from rollcall.import_job where id = $1 and state in ('waiting', 'running') for update) as present
+           where id = found returning not held as "at_once!""#,
+        id,
+        by,
+        now
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Puts a job that is over back into its queue: whoever was refused is judged again, whoever has a row is not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn requeue(db: &mut PgConnection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
+    let requeued = sqlx::query!(
+        "update rollcall.import_job set
+             state = 'waiting', outcome = null, attempts = 0, next_attempt_at = null, next_run_at = $2, ended_at = null,
+             refused = 0, error = null, cancelled_by = null, claimed_by = null, claim_expires_at = null
+         where id = $1 and state not in ('waiting', 'running')",
+        id,
+        next_run_at
+    )
+    .execute(&mut *db)
+    .await?;
+    if requeued.rows_affected() == 1 {
+        sqlx::query!(
+            "update rollcall.import_item set state = 'waiting', code = null, detail = null
+             where job = $1 and state = 'refused'",
+            id
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Deletes jobs that were over before a time, with what became of their users; critical ones stay. Answers how many.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn purge(db: &mut PgConnection, before: DateTime<Utc>) -> StoreResult<u64> {
+    let purged = sqlx::query!(
+        "delete from rollcall.import_job
+         where ended_at < $1 and not is_critical and state in ('ended', 'failed', 'cancelled')",
+        before
+    )
+    .execute(db)
+    .await?;
+    Ok(purged.rows_affected())
+}

@@ -1,0 +1,143 @@
+//! `rollcall.import_item`: what became of each user of a job.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::store::StoreResult;
+
+/// One user of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Item {
+    /// Its place in the job.
+    pub position: i64,
+    /// The user as given; an import of everybody gives object ids.
+    #[serde(rename = "user")]
+    pub given: String,
+    /// Who that is, once known.
+    pub object_id: Option<Uuid>,
+    /// `waiting`, `created`, `already_present`, `refused`.
+    pub state: String,
+    /// The reason code of a refusal.
+    pub code: Option<String>,
+    /// More about it, where there is more to say than the code does.
+    pub detail: Option<String>,
+    /// The row.
+    pub systemuserid: Option<Uuid>,
+}
+
+/// Items of a job in their order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    db: &mut PgConnection,
+    job: i64,
+    state: Option<&str>,
+    after: Option<i64>,
+    limit: i64,
+) -> StoreResult<Vec<Item>> {
+    Ok(sqlx::query_as!(
+        Item,
+        "select position, given, object_id, state, code, detail, systemuserid from rollcall.import_item
+         where job = $1 and ($2::text is null or state = $2) and position > $3 order by position limit $4",
+        job,
+        state,
+        after.unwrap_or(0),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The first items that have no result.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn waiting(db: &mut PgConnection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
+    Ok(sqlx::query_as!(
+        Item,
+        "select position, given, object_id, state, code, detail, systemuserid from rollcall.import_item
+         where job = $1 and state = 'waiting' order by position limit $2",
+        job,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The place of a job's last item.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_position(db: &mut PgConnection, job: i64) -> StoreResult<i64> {
+    let last = sqlx::query_scalar!("select max(position) from rollcall.import_item where job = $1", job)
+        .fetch_one(db)
+        .await?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Writes results: of items that wait for one, and of users whom an import of everybody comes upon.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write(db: &mut PgConnection, job: i64, items: &[Item]) -> StoreResult<()> {
+    macro_rules! column {
+        ($column:ident) => {
+            items.iter().map(|item| item.$column.clone()).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query!(
+        "insert into rollcall.import_item (job, position, given, object_id, state, code, detail, systemuserid)
+         select $1::bigint, i.* from unnest(
+             $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[]) as i
+         on conflict (job, position) do update set
+             object_id = excluded.object_id, state = excluded.state, code = excluded.code, detail = excluded.detail,
+             systemuserid = excluded.systemuserid",
+        job,
+        &column!(position),
+        &column!(given),
+        &column!(object_id) as &[Option<Uuid>],
+        &column!(state),
+        &column!(code) as &[Option<String>],
+        &column!(detail) as &[Option<String>],
+        &column!(systemuserid) as &[Option<Uuid>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many users of a job were refused for which reason.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refused_by_code(db: &mut PgConnection, job: i64) -> StoreResult<Vec<(String, i64)>> {
+    Ok(sqlx::query!(
+        r#"select code as "code!", count(*) as "count!" from rollcall.import_item
+           where job = $1 and state = 'refused' and code is not null group by code order by 2 desc, 1"#,
+        job
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| (row.code, row.count))
+    .collect())
+}
+
+/// How many of the rows that a job has made hold no security role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_without_role(db: &mut PgConnection, job: i64, environment: &str) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.import_item i
+           where job = $1 and state = 'created' and not exists (
+               select from rollcall.system_user_role r
+               where r.environment = $2 and r.systemuserid = i.systemuserid and r.revoked_at is null)"#,
+        job,
+        environment
+    )
+    .fetch_one(db)
+    .await?)
+}

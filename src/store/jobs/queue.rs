@@ -1,0 +1,291 @@
+//! How workers share the queue: a job is taken with `FOR UPDATE SKIP LOCKED` and held by a claim that runs out on the
+//! database's clock. Every write of a worker checks that the claim is still its own.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::items::{self, Item};
+use super::{Job, select_jobs};
+use crate::store::{StoreError, StoreResult};
+
+/// How long a claim lasts without being renewed: a worker that was killed is replaced this soon.
+const CLAIM_TIME: Duration = Duration::from_secs(30);
+
+/// A job in a worker's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job: i64,
+    fence: i64,
+}
+
+impl Claim {
+    /// How long it lasts without being renewed.
+    #[must_use]
+    pub const fn time(&self) -> Duration {
+        CLAIM_TIME
+    }
+}
+
+/// Takes the first job of some environments that is due and whose group is free. With `only`, that job, or one that
+/// stands before it in its group.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when another worker took a job of the same group at the same moment.
+pub async fn claim(
+    db: &mut PgConnection,
+    worker: &str,
+    environments: &[String],
+    only: Option<i64>,
+    now: DateTime<Utc>,
+) -> StoreResult<Option<Claim>> {
+    let claimed = sqlx::query!(
+        "update rollcall.import_job set
+             state = 'running', claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $2),
+             fence = fence + 1, started_at = coalesce(started_at, $3::timestamptz), next_attempt_at = null
+         where id = (
+             select j.id from rollcall.import_job j
+             where j.state in ('waiting', 'running') and j.schedule is null and j.environment = any($4)
+               and case j.state when 'waiting' then coalesce(j.next_attempt_at <= $3, true)
+                                else j.claim_expires_at < clock_timestamp() end
+               and not exists (
+                   select from rollcall.import_job o
+                   where o.batch_group = j.batch_group and o.schedule is null and o.id <> j.id
+                     and (o.state = 'running' or o.state = 'waiting' and o.id < j.id))
+               and ($5::bigint is null or j.id = $5 or j.id < $5 and j.batch_group = (
+                   select batch_group from rollcall.import_job where id = $5))
+             order by j.id limit 1 for update skip locked)
+         returning id, fence",
+        worker,
+        CLAIM_TIME.as_secs_f64(),
+        now,
+        environments,
+        only
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(claimed.map(|row| Claim {
+        job: row.id,
+        fence: row.fence,
+    }))
+}
+
+/// Prolongs a claim.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now.
+pub async fn renew(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+    let renewed = sqlx::query!(
+        "update rollcall.import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence,
+        CLAIM_TIME.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    ours(renewed.rows_affected())
+}
+
+/// Writes what became of a batch, and how far the job has come; prolongs the claim.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now: then nothing of the batch may be committed.
+pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
+    let count = |state: &str| {
+        let of_state = results.iter().filter(|item| item.state == state);
+        i32::try_from(of_state.count()).unwrap_or(i32::MAX)
+    };
+    let recorded = sqlx::query!(
+        "update rollcall.import_job set
+             created = created + $3, already_present = already_present + $4, refused = refused + $5,
+             total = greatest(total, created + already_present + refused + $3 + $4 + $5),
+             walk_after = coalesce($6, walk_after), attempts = 0, error = null,
+             claim_expires_at = clock_timestamp() + make_interval(secs => $7)
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence,
+        count("created"),
+        count("already_present"),
+        count("refused"),
+        walked_to,
+        CLAIM_TIME.as_secs_f64()
+    )
+    .execute(&mut *db)
+    .await?;
+    ours(recorded.rows_affected())?;
+    items::write(db, claim.job, results).await
+}
+
+/// Notes how many users an import of everybody begins with.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now.
+pub async fn note_total(db: &mut PgConnection, claim: Claim, total: i32) -> StoreResult<()> {
+    let noted = sqlx::query!(
+        "update rollcall.import_job set total = $3 where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence,
+        total
+    )
+    .execute(db)
+    .await?;
+    ours(noted.rows_affected())
+}
+
+/// Notes that an import of everybody has come to the end of the mirror.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now.
+pub async fn note_walked(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+    let noted = sqlx::query!(
+        "update rollcall.import_job set is_walked = true, total = created + already_present + refused
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence
+    )
+    .execute(db)
+    .await?;
+    ours(noted.rows_affected())
+}
+
+/// How a job ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// `ended`, `failed`, `cancelled`.
+    pub state: &'a str,
+    /// The outcome.
+    pub outcome: &'a str,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Ends a job.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now.
+pub async fn end(db: &mut PgConnection, claim: Claim, end: End<'_>) -> StoreResult<()> {
+    let ended = sqlx::query!(
+        "update rollcall.import_job set
+             state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence,
+        end.state,
+        end.outcome,
+        end.error,
+        end.at
+    )
+    .execute(db)
+    .await?;
+    ours(ended.rows_affected())
+}
+
+/// Puts a job back into its queue until a time, because the directory was unavailable.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] when another worker has the job by now.
+pub async fn postpone(
+    db: &mut PgConnection,
+    claim: Claim,
+    attempts: i16,
+    until: DateTime<Utc>,
+    error: &str,
+) -> StoreResult<()> {
+    let postponed = sqlx::query!(
+        "update rollcall.import_job set
+             state = 'waiting', attempts = $3, next_attempt_at = $4, error = $5, claimed_by = null,
+             claim_expires_at = null
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence,
+        attempts,
+        until,
+        error
+    )
+    .execute(db)
+    .await?;
+    ours(postponed.rows_affected())
+}
+
+/// Gives a job back unfinished, for another worker to go on with at once.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn release(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
+         where id = $1 and fence = $2 and state = 'running'",
+        claim.job,
+        claim.fence
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Locks a scheduled job whose time has come. Its last run has to be over first: they do not pile up.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_due(db: &mut PgConnection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
+    Ok(select_jobs!(
+        "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
+           and not exists (
+               select from rollcall.import_job r where r.scheduled_by = j.id and r.state in ('waiting', 'running'))
+         order by next_run_at, id limit 1 for update skip locked",
+        now,
+        environments
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Makes a run of a scheduled job that is locked, and notes when the next one is due. Answers the run's number.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn start_run(
+    db: &mut PgConnection,
+    scheduled: i64,
+    now: DateTime<Utc>,
+    next: Option<DateTime<Utc>>,
+) -> StoreResult<i64> {
+    let run = sqlx::query_scalar!(
+        "insert into rollcall.import_job (
+             environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
+             description, scheduled_by, max_retries, submitted_by, submitted_at, total)
+         select environment, company, is_all, true, batch_group, is_private, is_critical, monitoring_category,
+                description, id, max_retries, submitted_by, $2, total
+         from rollcall.import_job where id = $1 returning id",
+        scheduled,
+        now
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.import_item (job, position, given)
+         select $2, position, given from rollcall.import_item where job = $1",
+        scheduled,
+        run
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update rollcall.import_job set next_run_at = $2 where id = $1",
+        scheduled,
+        next
+    )
+    .execute(db)
+    .await?;
+    Ok(run)
+}
+
+fn ours(rows: u64) -> StoreResult<()> {
+    if rows == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+}

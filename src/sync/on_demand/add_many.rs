@@ -1,0 +1,134 @@
+//! Many users added at once, each with a result of their own.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::judge::{Judged, answer};
+use super::look_up::{Answers, Fresh};
+use super::{Answer, Effect, Refusal, bad_input};
+use crate::domain::system_user::SystemUser;
+use crate::rules::Trigger;
+use crate::rules::explain::words;
+use crate::store::rows;
+use crate::sync::case::View;
+use crate::sync::explain::ShownVerdict;
+use crate::sync::import::company_of;
+use crate::sync::many::{Decided, Decision, Target, Wish};
+use crate::sync::{Engine, SyncError};
+
+/// The most users one call takes (interfaces.md, section 4).
+pub const MOST_AT_ONCE: usize = 1000;
+
+/// How many are judged in one transaction: few enough that nobody waits long for a locked row.
+const JUDGED_TOGETHER: usize = 200;
+
+impl Engine {
+    /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id; those who have a row
+    /// are synchronised, unless the trigger is an import, which changes no row. Whoever gets a row gets the company,
+    /// where there is one. Every user has a result of their own, in the order given; a user named twice is done once.
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownEnvironment`], [`SyncError::BadInput`] for too many users or a company that cannot be kept,
+    /// or when the database fails.
+    pub async fn add_many(
+        &self,
+        environment: &str,
+        users: &[String],
+        actor: &str,
+        trigger: Trigger,
+        company: Option<&str>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, SyncError> {
+        let environment = self.environment(environment)?;
+        if users.len() > MOST_AT_ONCE {
+            return Err(bad_input("users", format!("more than {MOST_AT_ONCE} users at once")));
+        }
+        let company = company.map(company_of).transpose()?;
+        let answers = if environment.has_database {
+            let graph = self.graph.for_someone_waiting();
+            self.look_up_many(&graph, &environment.name, users).await?
+        } else {
+            Answers {
+                fresh: vec![Fresh::Nobody; users.len()],
+                outage: None,
+            }
+        };
+        let view = self.present_view(environment).await?;
+        let wish = Wish {
+            trigger,
+            actor,
+            company: company.as_deref(),
+            from_mirror: false,
+        };
+        let targets: Vec<Target> = answers
+            .fresh
+            .into_iter()
+            .enumerate()
+            .map(|(at, fresh)| Target { at, fresh })
+            .collect();
+        let mut results = Vec::with_capacity(users.len());
+        for part in targets.chunks(JUDGED_TOGETHER) {
+            let decided = self.judge_many(&view, wish, part, None).await?;
+            let found = self.rows_of(&environment.name, &decided).await?;
+            for (decided, target) in decided.into_iter().zip(part) {
+                results.push(self.told(
+                    &view,
+                    trigger,
+                    &users[decided.at],
+                    decided.decision,
+                    &target.fresh,
+                    &found,
+                ));
+            }
+        }
+        Ok(results)
+    }
+
+    async fn rows_of(&self, environment: &str, decided: &[Decided]) -> Result<HashMap<Uuid, SystemUser>, SyncError> {
+        let ids: Vec<Uuid> = decided
+            .iter()
+            .filter_map(|decided| match &decided.decision {
+                Decision::Present(row) => Some(*row),
+                Decision::Judged(judgement) => judgement.row,
+                Decision::Unwritable(_) => None,
+            })
+            .collect();
+        let mut db = self.store.read().await?;
+        let found = rows::find_by_ids(&mut db, environment, &ids).await?;
+        Ok(found.into_iter().map(|row| (row.systemuserid, row)).collect())
+    }
+
+    /// What the asker is told of one user.
+    fn told(
+        &self,
+        view: &View<'_>,
+        trigger: Trigger,
+        user: &str,
+        decision: Decision,
+        fresh: &Fresh,
+        found: &HashMap<Uuid, SystemUser>,
+    ) -> Result<Answer, Refusal> {
+        let judgement = match decision {
+            Decision::Present(row) => {
+                return Ok(Answer {
+                    outcome: Effect::Unchanged,
+                    user: found.get(&row).cloned(),
+                    verdict: None,
+                });
+            }
+            Decision::Unwritable(refusal) => return Err(refusal),
+            Decision::Judged(judgement) => *judgement,
+        };
+        let words = judgement.case.with_subject(self, view, self.clock.now(), |subject| {
+            words(view.environment, subject, &judgement.verdict)
+        });
+        let judged = Judged {
+            shown: ShownVerdict::new(view.environment, user, &judgement.verdict, &words),
+            detail: None,
+            effect: judgement.effect.unwrap_or(Effect::Unchanged),
+            row: judgement.row.and_then(|row| found.get(&row).cloned()),
+            verdict: judgement.verdict,
+        };
+        answer(trigger, judged, fresh, false)
+    }
+}
