@@ -50,7 +50,10 @@ async fn whoever_asks_twice_at_once_gets_one_row() {
     let ada = licensed(world.tenant(), "Ada", "Lovelace").to_string();
     let asking = (0..12).map(|_| world.engine.add(ask(&ada), Trigger::Api));
     let words: Vec<String> = futures_util::future::join_all(asking).await.iter().map(said).collect();
-    assert!(words.iter().all(|word| word == "created"), "they share one judgement: {words:?}");
+    assert!(
+        words.iter().all(|word| word == "created"),
+        "they share one judgement: {words:?}"
+    );
     assert_eq!(world.rows(ENV).await.len(), 1);
     let created = "select count(*) from rollcall.system_user_change where operation = 'create' and actor = 'helpdesk'";
     assert_eq!(world.number(created).await, 1);
