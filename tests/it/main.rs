@@ -9,6 +9,7 @@ mod architecture;
 mod auth;
 mod binary;
 mod cli;
+mod codes;
 mod contract;
 mod crash;
 mod doubts;

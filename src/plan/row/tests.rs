@@ -2,6 +2,7 @@
 
 mod codes;
 mod columns;
+mod gates;
 mod judged;
 mod properties;
 mod state;

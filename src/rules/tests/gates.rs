@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::GroupNesting;
-use crate::rules::Outcome;
+use crate::rules::{Gate, Outcome};
 
 /// A gate that disables rows for `code`, and tells someone who has none `asker`.
 fn disabling(code: &str, asker: &str) -> String {
@@ -256,6 +256,24 @@ fn section_2_gate_14_nested_members_by_group_nesting() {
         &format!("{RESTRICTED}{UNTOUCHED}"),
     );
     check("full", &nested(GroupNesting::Full), &format!("{PASSED}{UNTOUCHED}"));
+}
+
+#[test]
+fn section_2_gates_13_and_14_pass_with_a_reservation_that_is_reported() {
+    let nested = guarded(GroupRelation::NestedOnly);
+    let nested = nested.with(|stage| stage.environment.group_nesting = GroupNesting::OnDemand);
+    for (stage, code) in [
+        (guarded(GroupRelation::OwnerOnly), Code::OnDemandOnly),
+        (nested, Code::NestedMemberOnly),
+    ] {
+        for trigger in Trigger::ALL {
+            let checks = stage.judge(trigger).checks;
+            let check = checks.iter().find(|check| check.gate == Gate::SecurityGroup).unwrap();
+            assert_eq!((check.status, check.code), (Status::Pass, Some(code)), "{trigger:?}");
+            let licence = checks.iter().find(|check| check.gate == Gate::Licence).unwrap();
+            assert_eq!((licence.status, licence.code), (Status::Pass, Some(Code::OnDemandOnly)));
+        }
+    }
 }
 
 #[test]
