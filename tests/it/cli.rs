@@ -353,5 +353,24 @@ async fn configuration_and_checks_show_no_secret() {
         "{check}"
     );
     assert_eq!(stage.good("migrate").await, "The database is up to date.\n");
+    let applications = async |stage: &Stage| {
+        let check: Value = serde_json::from_str(&stage.good("check --output json").await).unwrap();
+        let line = check["checks"].as_array().unwrap().iter().find(|line| {
+            let what = line["check"].as_str().unwrap();
+            what.starts_with("application registrations")
+        });
+        let line = line.unwrap().clone();
+        (line["status"].clone(), line["detail"].as_str().unwrap().to_owned())
+    };
+    let (status, detail) = applications(&stage).await;
+    assert_eq!(status, "warning", "the permission is optional");
+    assert!(
+        detail.contains("application users cannot be created") && detail.contains("Application.Read.All"),
+        "{detail}"
+    );
+    stage.simulator.configure(|settings| {
+        settings.permissions.insert("Application.Read.All".to_owned());
+    });
+    assert_eq!(applications(&stage).await, (Value::from("ok"), "readable".to_owned()));
     stage.end().await;
 }

@@ -1,7 +1,8 @@
 //! The obligations of section 11 of the Graph contract: each is shown by a test whose name begins with its item,
 //! against the simulated tenant and a real database, and each ends with a cycle that plans nothing.
 //!
-//! Beside them, `doubt`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
+//! Beside them, `look_ups` shows what the edge alone promises about batches and reads on demand (section 7.4), and
+//! `doubt`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
 //! (rules.md, sections 1 and 11).
 
 mod admins;
