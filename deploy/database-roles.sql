@@ -55,7 +55,7 @@ BEGIN
         -- The change log is for evidence: lines are added, never altered.
         REVOKE UPDATE, DELETE ON rollcall.system_user_change FROM rollcall;
     END IF;
-    FOREACH published IN ARRAY ARRAY['system_user', 'system_user_change', 'sync_run', 'finding'] LOOP
+    FOREACH published IN ARRAY ARRAY['system_user', 'system_user_role', 'system_user_change', 'sync_run', 'finding'] LOOP
         IF to_regclass('rollcall.' || published) IS NOT NULL THEN
             EXECUTE format('GRANT SELECT ON rollcall.%I TO rollcall_reader', published);
         END IF;

@@ -38,6 +38,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
             vec![
                 finding.opened_at.format("%Y-%m-%d %H:%M").to_string(),
                 finding.environment.unwrap_or_else(|| "(tenant)".to_owned()),
+                finding.severity,
                 finding.code,
                 or_dash(finding.azureactivedirectoryobjectid.map(|id| id.to_string()).as_deref()),
                 finding.detail,
@@ -46,7 +47,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         .collect();
     print!(
         "{}",
-        table(&["SINCE (UTC)", "ENVIRONMENT", "CODE", "OBJECT ID", "DETAIL"], &rows)
+        table(
+            &["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"],
+            &rows
+        )
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -141,6 +141,8 @@ pub struct OpenFinding {
     pub id: i64,
     /// The code.
     pub code: String,
+    /// `critical` where an environment is left, or would be, without a System Administrator; else `warning`.
+    pub severity: String,
     /// The environment; none where it is about the tenant.
     pub environment: Option<String>,
     /// The directory user, if it is about one.
@@ -163,8 +165,10 @@ pub async fn list_open(
 ) -> StoreResult<Vec<OpenFinding>> {
     Ok(sqlx::query_as!(
         OpenFinding,
-        "select id, code, environment, azureactivedirectoryobjectid, detail, opened_at from rollcall.finding
-         where closed_at is null and ($1::text is null or environment = $1) and id > $2 order by id limit $3",
+        r#"select id, code,
+                  case code when 'last_system_administrator' then 'critical' else 'warning' end as "severity!",
+                  environment, azureactivedirectoryobjectid, detail, opened_at
+         from rollcall.finding where closed_at is null and ($1::text is null or environment = $1) and id > $2 order by id limit $3"#,
         environment,
         after.unwrap_or(0),
         limit
