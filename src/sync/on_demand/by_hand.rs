@@ -69,23 +69,9 @@ impl Engine {
     /// # Errors
     /// As [`Self::disable`].
     pub async fn hold(&self, ask: Ask<'_>, reason: &str) -> Result<Answer, SyncError> {
-        if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
-            let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
-            return Err(super::bad_input("reason", expected));
-        }
-        self.by_hand(ask, Operation::Edit, &|row| {
-            if row.isstub {
-                return Err(Refusal::new(Code::StubUser));
-            }
-            if row.applicationid.is_some() {
-                return Err(Refusal::new(Code::ApplicationUser));
-            }
-            row.onhold = true;
-            row.holdreason = Some(reason.to_owned());
-            row.disable(ask.actor, Code::OnHold);
-            Ok(())
-        })
-        .await
+        check_reason("reason", reason)?;
+        self.by_hand(ask, Operation::Edit, &|row| put_on_hold(row, ask.actor, reason))
+            .await
     }
 
     /// Ends a hold and judges the user as if an administrator had added it.
@@ -157,20 +143,10 @@ impl Engine {
         change: &ByHand<'_>,
     ) -> StoreResult<Ruled<Answer>> {
         let mut tx = self.begin(None).await?;
-        let before = match self.lock_row(&mut tx, environment, ask).await? {
-            Ok(row) => row,
+        let effect = match self.change_row(&mut tx, environment, ask, operation, change).await? {
+            Ok(effect) => effect,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut after = before.clone();
-        if let Err(refusal) = change(&mut after) {
-            return Ok(Err(refusal));
-        }
-        if let Err(refusal) = self.allow(&mut tx, environment, &before, &after).await? {
-            return Ok(Err(refusal));
-        }
-        let effect = self
-            .write_by_hand(&mut tx, environment, ask, before, after, operation)
-            .await?;
         let row = find_row(&mut tx, &environment.name, ask.user).await?;
         tx.commit().await?;
         Ok(Ok(Answer {
@@ -178,6 +154,32 @@ impl Engine {
             user: row,
             verdict: None,
         }))
+    }
+
+    /// One change by a person within a transaction.
+    pub(super) async fn change_row(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        ask: Ask<'_>,
+        operation: Operation,
+        change: &ByHand<'_>,
+    ) -> StoreResult<Ruled<Effect>> {
+        let before = match self.lock_row(&mut *tx, environment, ask).await? {
+            Ok(row) => row,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut after = before.clone();
+        if let Err(refusal) = change(&mut after) {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = self.allow(&mut *tx, environment, &before, &after).await? {
+            return Ok(Err(refusal));
+        }
+        let effect = self
+            .write_by_hand(tx, environment, ask, before, after, operation)
+            .await?;
+        Ok(Ok(effect))
     }
 
     /// Locks the row that a request names. Placeholders and deleted rows are nobody's to change.
@@ -328,6 +330,29 @@ impl Engine {
             .await?;
         Ok(Ok(true))
     }
+}
+
+/// A hold needs a reason, one that PostgreSQL takes.
+pub(super) fn check_reason(field: &str, reason: &str) -> Result<(), SyncError> {
+    if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
+        let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
+        return Err(super::bad_input(field, expected));
+    }
+    Ok(())
+}
+
+/// Puts a row on hold, which disables it.
+pub(super) fn put_on_hold(row: &mut SystemUser, actor: &str, reason: &str) -> Ruled<()> {
+    if row.isstub {
+        return Err(Refusal::new(Code::StubUser));
+    }
+    if row.applicationid.is_some() {
+        return Err(Refusal::new(Code::ApplicationUser));
+    }
+    row.onhold = true;
+    row.holdreason = Some(reason.to_owned());
+    row.disable(actor, Code::OnHold);
+    Ok(())
 }
 
 /// Marks a mode as chosen by a person.

@@ -3,15 +3,15 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::by_hand::set_mode;
-use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row, text_of};
+use super::by_hand::{ByHand, check_reason, put_on_hold, set_mode};
+use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, find_row, no_row, text_of};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
 use crate::plan::{Operation, is_address};
 use crate::store::changes::Author;
-use crate::store::{StoreResult, changes, columns};
+use crate::store::{StoreResult, Transaction, changes, columns};
 use crate::sync::{Engine, SyncError};
 
 /// The longest name of a company, in Unicode code points.
@@ -44,7 +44,23 @@ impl Engine {
     /// # Errors
     /// [`SyncError::BadInput`] naming the column, [`SyncError::Refused`], or when the database fails.
     pub async fn edit(&self, ask: Ask<'_>, values: &Map<String, Value>) -> Result<Answer, SyncError> {
+        self.edit_and_hold(ask, values, None).await
+    }
+
+    /// As [`Self::edit`], and puts the row on hold where there is a reason to. All of it is done, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub async fn edit_and_hold(
+        &self,
+        ask: Ask<'_>,
+        values: &Map<String, Value>,
+        hold: Option<&str>,
+    ) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
+        if let Some(reason) = hold {
+            check_reason("holdreason", reason)?;
+        }
         let mut edits = Vec::new();
         let mut custom = Vec::new();
         for (column, value) in values {
@@ -54,19 +70,11 @@ impl Engine {
             }
         }
         self.check_custom(&custom).await?;
-        let mut answer = self
-            .by_hand(ask, Operation::Edit, &|row| {
-                edits.iter().try_for_each(|edit| make(environment, edit, row))
-            })
-            .await?;
-        if !custom.is_empty() {
-            let changed = self.retry(|| self.try_edit_custom(environment, ask, &custom)).await??;
-            if changed && answer.outcome == Effect::Unchanged {
-                answer.outcome = Effect::Updated;
-            }
-            answer.user = self.find_row(ask.environment, ask.user).await?;
-        }
-        Ok(answer)
+        let change = |row: &mut SystemUser| {
+            edits.iter().try_for_each(|edit| make(environment, edit, row))?;
+            hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
+        };
+        self.retry(|| self.try_edit(environment, ask, &change, &custom)).await?
     }
 
     /// Custom columns must exist; those of the program are not custom.
@@ -91,24 +99,56 @@ impl Engine {
         Ok(())
     }
 
-    async fn try_edit_custom(
+    async fn try_edit(
         &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+        change: &ByHand<'_>,
+        custom: &[(String, Value)],
+    ) -> StoreResult<Result<Answer, SyncError>> {
+        let mut tx = self.begin(None).await?;
+        let mut outcome = match self
+            .change_row(&mut tx, environment, ask, Operation::Edit, change)
+            .await?
+        {
+            Ok(effect) => effect,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        if !custom.is_empty() {
+            match self.write_custom(&mut tx, environment, ask, custom).await? {
+                Ok(true) if outcome == Effect::Unchanged => outcome = Effect::Updated,
+                Ok(_) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let user = find_row(&mut tx, &environment.name, ask.user).await?;
+        tx.commit().await?;
+        Ok(Ok(Answer {
+            outcome,
+            user,
+            verdict: None,
+        }))
+    }
+
+    /// Writes columns that customers have added. Answers whether any changed.
+    async fn write_custom(
+        &self,
+        tx: &mut Transaction,
         environment: &Environment,
         ask: Ask<'_>,
         custom: &[(String, Value)],
     ) -> StoreResult<Result<bool, SyncError>> {
-        let mut tx = self.begin(None).await?;
-        let row = match self.lock_row(&mut tx, environment, ask).await? {
+        let row = match self.lock_row(tx, environment, ask).await? {
             Ok(row) => row.systemuserid,
             Err(refusal) => return Ok(Err(refusal.into())),
         };
         let mut fields = Map::new();
         for (column, value) in custom {
-            let old = columns::read(&mut tx, &environment.name, row, column).await?;
-            if let Err(problem) = columns::write(&mut tx, &environment.name, row, column, value).await? {
+            let old = columns::read(&mut *tx, &environment.name, row, column).await?;
+            if let Err(problem) = columns::write(&mut *tx, &environment.name, row, column, value).await? {
                 return Ok(Err(bad_input(column, problem)));
             }
-            let new = columns::read(&mut tx, &environment.name, row, column).await?;
+            let new = columns::read(&mut *tx, &environment.name, row, column).await?;
             if old != new {
                 fields.insert(column.clone(), json!([old, new]));
             }
@@ -121,10 +161,9 @@ impl Engine {
         };
         let is_changed = !fields.is_empty();
         if is_changed {
-            columns::touch(&mut tx, &environment.name, row, author).await?;
-            changes::record_edit(&mut tx, &environment.name, row, fields, author).await?;
+            columns::touch(&mut *tx, &environment.name, row, author).await?;
+            changes::record_edit(&mut *tx, &environment.name, row, fields, author).await?;
         }
-        tx.commit().await?;
         Ok(Ok(is_changed))
     }
 
