@@ -127,7 +127,7 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// `/api/v1`.
+/// `/api/v1`, and the answer to every address that nothing else answers.
 pub fn router(api: Api) -> Router {
     let (handlers, document) = described();
     let document = Arc::new(document);
@@ -136,12 +136,17 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(api.clone(), authenticate));
     let api = Router::new()
-        .route("/openapi.json", get(async move || Json(document)))
+        .route(
+            "/openapi.json",
+            get(async move || Json(document)).fallback(wrong_method),
+        )
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(middleware::from_fn(log::observe))
         .with_state(api);
-    Router::new().nest("/api/v1", api)
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(unknown)
+        .layer(middleware::from_fn(log::observe))
 }
 
 /// The OpenAPI document.
@@ -152,17 +157,27 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 /// Lets a request through whose token is good; what it may do is each handler's to say.
 async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    if request.uri().to_string().contains("%00") {
-        return Problem::bad_input("address", "a text cannot hold NUL characters").into_response();
-    }
     let caller = match api.auth.authenticate(request.headers()).await {
         Ok(caller) => caller,
         Err(error) => return Problem::from(error).into_response(),
     };
     request.extensions_mut().insert(caller.clone());
-    let mut response = next.run(request).await;
+    let mut response = match with_nul(request.uri()) {
+        Some(field) => Problem::bad_input(&field, "a text cannot hold NUL characters").into_response(),
+        None => next.run(request).await,
+    };
     log::note_caller(&mut response, &caller);
     response
+}
+
+/// What of an address holds a NUL character, which PostgreSQL takes nowhere: a parameter, or the path.
+fn with_nul(uri: &Uri) -> Option<String> {
+    if uri.path().contains("%00") {
+        return Some("address".to_owned());
+    }
+    let mut pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    let pair = pairs.find(|(name, value)| name.contains('\0') || value.contains('\0'));
+    pair.map(|(name, _)| name.into_owned())
 }
 
 async fn unknown(uri: Uri) -> Problem {

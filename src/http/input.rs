@@ -1,6 +1,7 @@
 //! What a request carries: its body, its parameters and its caller, each refused with a problem that names the field.
 
 use axum::body::{Body, Bytes};
+use axum::extract::Path as AxumPath;
 use axum::extract::{FromRequest, FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, header};
@@ -40,12 +41,40 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let mut decoder = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut decoder).map_err(|error| {
             let path = error.path().to_string();
-            Problem::bad_input(if path == "." { "body" } else { &path }, error.into_inner().to_string())
+            let problem = error.into_inner().to_string();
+            Problem::bad_input(&field_of(&path, &problem), problem)
         })?;
         decoder
             .end()
             .map_err(|_| Problem::bad_input("body", "there is more than one JSON document"))?;
         Ok(Self(value))
+    }
+}
+
+/// The field that a body lacks, or that cannot be taken: a path as serde tells it, "." for the whole, and what is wrong.
+fn field_of(path: &str, problem: &str) -> String {
+    let missing = problem
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    match (path, missing) {
+        (".", Some(missing)) => missing.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
+        (".", None) => "body".to_owned(),
+        (path, None) => path.to_owned(),
+    }
+}
+
+/// What the address names.
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = AxumPath::<T>::from_request_parts(parts, state).await;
+        named
+            .map(|AxumPath(named)| Self(named))
+            .map_err(|rejection| Problem::bad_input("address", rejection.body_text()))
     }
 }
 

@@ -69,7 +69,9 @@ struct Answered {
 impl Stage {
     /// One open environment that has been synchronised.
     async fn new() -> Self {
-        let world = World::new(vec![open_environment(ENV)]).await;
+        let mut world = World::new(vec![open_environment(ENV)]).await;
+        // As it is where nothing is configured.
+        world.configure(|settings| settings.access_freshness = Duration::from_mins(1));
         world.sync_completely().await;
         Self::around(world).await
     }

@@ -1,14 +1,15 @@
 //! Environments: what they are, who could be in them, and why somebody is or is not.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::users::usable;
 use super::{Api, Page, page, page_size};
 use crate::domain::environment::Environment;
-use crate::http::input::{Params, Reader};
+use crate::http::input::{Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::rules::Trigger;
 use crate::store::candidates::Candidate;
@@ -70,7 +71,7 @@ impl EnvironmentInfo {
 }
 
 /// Lists the environments.
-#[utoipa::path(get, path = "/environments", tag = "environments", responses(
+#[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", responses(
     (status = 200, body = Page<EnvironmentInfo>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -85,7 +86,7 @@ pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<Environ
 }
 
 /// Shows one environment.
-#[utoipa::path(get, path = "/environments/{env}", tag = "environments",
+#[utoipa::path(get, operation_id = "show_environment", path = "/environments/{env}", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = EnvironmentInfo),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -107,7 +108,7 @@ pub async fn show(
 #[into_params(parameter_in = Query)]
 pub struct Explain {
     /// Object id, user principal name or row id.
-    #[param(min_length = 1)]
+    #[param(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     user: String,
     /// `background`, `access`, `api`, `admin_add`, `import`, `refresh` or `diagnostics`.
     #[param(inline)]
@@ -150,7 +151,7 @@ impl From<ExplainTrigger> for Trigger {
 }
 
 /// Explains why somebody has access or has not. Writes no row.
-#[utoipa::path(get, path = "/environments/{env}/explain", tag = "environments",
+#[utoipa::path(get, operation_id = "explain", path = "/environments/{env}/explain", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Explain), responses(
     (status = 200, body = ShownExplanation),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -162,6 +163,8 @@ pub async fn explain(
     Params(asked): Params<Explain>,
 ) -> Result<Json<ShownExplanation>, Problem> {
     let engine = api.engine();
+    engine.environment(&env)?;
+    usable("user", &asked.user)?;
     let trigger = asked.trigger.unwrap_or_default().into();
     let explanation = engine.explain(&env, &asked.user, trigger).await?;
     Ok(Json(explanation.shown()))
@@ -173,6 +176,7 @@ pub async fn explain(
 #[into_params(parameter_in = Query)]
 pub struct Searching {
     /// Users whose name or user principal name contains this text.
+    #[param(pattern = r"^[^\u0000]*$")]
     text: Option<String>,
     /// `next` of the page before.
     cursor: Option<Uuid>,
@@ -182,7 +186,7 @@ pub struct Searching {
 }
 
 /// Lists directory users who have no row in the environment.
-#[utoipa::path(get, path = "/environments/{env}/candidates", tag = "environments",
+#[utoipa::path(get, operation_id = "list_candidates", path = "/environments/{env}/candidates", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Searching), responses(
     (status = 200, body = Page<Candidate>),
     (status = "default", body = Problem, content_type = "application/problem+json"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -11,10 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, page, page_size};
 use crate::http::auth::{Caller, Role};
-use crate::http::input::{self, Operator, Params, Reader};
+use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::jobs::Job;
 use crate::store::jobs::items::Item;
+use crate::sync::SyncError;
 use crate::sync::import::{ImportRequest, JobFilter, JobReport, Viewer};
 
 /// Whoever submits a job that is not for the background waits so long for its end, and is told how far it is then.
@@ -60,7 +61,7 @@ fn viewer(caller: &Caller) -> Viewer<'_> {
 }
 
 /// Submits an import. One that is not for the background is answered when it is over, or after twenty seconds.
-#[utoipa::path(post, path = "/environments/{env}/imports", tag = "imports", request_body = Import,
+#[utoipa::path(post, operation_id = "submit_import", path = "/environments/{env}/imports", tag = "imports", request_body = Import,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 201, body = JobReport),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -133,7 +134,7 @@ pub enum JobState {
 }
 
 /// Lists the import jobs of an environment, newest first.
-#[utoipa::path(get, path = "/environments/{env}/imports", tag = "imports",
+#[utoipa::path(get, operation_id = "list_imports", path = "/environments/{env}/imports", tag = "imports",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
     (status = 200, body = Page<Job>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -169,7 +170,7 @@ fn number(job: &str) -> Result<i64, Problem> {
 }
 
 /// Shows a job with its report.
-#[utoipa::path(get, path = "/imports/{job}", tag = "imports", params(("job" = i64, Path)), responses(
+#[utoipa::path(get, operation_id = "show_import", path = "/imports/{job}", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = JobReport),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -211,7 +212,7 @@ pub enum ItemState {
 }
 
 /// Lists what became of each user of a job.
-#[utoipa::path(get, path = "/imports/{job}/items", tag = "imports",
+#[utoipa::path(get, operation_id = "list_import_items", path = "/imports/{job}/items", tag = "imports",
     params(("job" = i64, Path), ItemListing), responses(
     (status = 200, body = Page<Item>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -238,7 +239,7 @@ pub async fn items(
 }
 
 /// Stops a job after the batch in hand; who has a row keeps it.
-#[utoipa::path(post, path = "/imports/{job}/cancel", tag = "imports", params(("job" = i64, Path)), responses(
+#[utoipa::path(post, operation_id = "cancel_import", path = "/imports/{job}/cancel", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -247,11 +248,12 @@ pub async fn cancel(
     Operator(caller): Operator,
     Path(job): Path<String>,
 ) -> Result<Json<Job>, Problem> {
-    Ok(Json(api.engine().cancel_import(viewer(&caller), number(&job)?).await?))
+    let cancelled = api.engine().cancel_import(viewer(&caller), number(&job)?).await;
+    cancelled.map(Json).map_err(wrong_state)
 }
 
 /// Puts a job that is over back into its queue: what is done stays done.
-#[utoipa::path(post, path = "/imports/{job}/requeue", tag = "imports", params(("job" = i64, Path)), responses(
+#[utoipa::path(post, operation_id = "requeue_import", path = "/imports/{job}/requeue", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -260,5 +262,19 @@ pub async fn requeue(
     Operator(caller): Operator,
     Path(job): Path<String>,
 ) -> Result<Json<Job>, Problem> {
-    Ok(Json(api.engine().requeue_import(viewer(&caller), number(&job)?).await?))
+    let requeued = api.engine().requeue_import(viewer(&caller), number(&job)?).await;
+    requeued.map(Json).map_err(wrong_state)
+}
+
+/// The request was good, the job has gone too far for it, or not far enough.
+fn wrong_state(error: SyncError) -> Problem {
+    match error {
+        SyncError::BadInput { problem, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "wrong_state",
+            problem,
+            "GET /api/v1/imports/{job} says how far it is.",
+        ),
+        error => error.into(),
+    }
 }

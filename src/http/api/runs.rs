@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, page, page_size};
-use crate::http::input::{self, Operator, Params, Reader};
+use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::findings::{self, OpenFinding};
 use crate::store::removals::{self, HeldRow, HeldSet};
@@ -34,7 +34,7 @@ pub struct Paging {
 }
 
 /// Lists runs, newest first.
-#[utoipa::path(get, path = "/runs", tag = "runs", params(Paging), responses(
+#[utoipa::path(get, operation_id = "list_runs", path = "/runs", tag = "runs", params(Paging), responses(
     (status = 200, body = Page<Run>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -62,7 +62,7 @@ pub struct RunDetails {
 }
 
 /// Shows a run, and who would lose access where it holds removals.
-#[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)), responses(
+#[utoipa::path(get, operation_id = "show_run", path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)), responses(
     (status = 200, body = RunDetails),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -90,6 +90,7 @@ fn no_run(id: i64) -> Problem {
 #[into_params(parameter_in = Query)]
 pub struct Where {
     /// One environment only.
+    #[param(pattern = r"^[^\u0000]*$", example = "production")]
     environment: Option<String>,
 }
 
@@ -106,7 +107,7 @@ pub struct Decided {
 }
 
 /// Disables exactly the rows that a run holds; each is judged again at that moment.
-#[utoipa::path(post, path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
+#[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decided),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -120,7 +121,7 @@ pub async fn approve(
 }
 
 /// Leaves the rows that a run holds enabled until their cause changes.
-#[utoipa::path(post, path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
+#[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decided),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -181,7 +182,7 @@ pub struct Requested {
 }
 
 /// Asks the process that leads for a run. `GET /runs/{id}` tells what it did.
-#[utoipa::path(post, path = "/sync", tag = "runs", request_body = WantedRun, responses(
+#[utoipa::path(post, operation_id = "request_run", path = "/sync", tag = "runs", request_body = WantedRun, responses(
     (status = 202, body = Requested),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -220,6 +221,7 @@ pub async fn sync(
 #[into_params(parameter_in = Query)]
 pub struct Looking {
     /// One environment only.
+    #[param(pattern = r"^[^\u0000]*$", example = "production")]
     environment: Option<String>,
     /// `next` of the page before.
     cursor: Option<i64>,
@@ -229,7 +231,7 @@ pub struct Looking {
 }
 
 /// Lists open findings, oldest first.
-#[utoipa::path(get, path = "/findings", tag = "runs", params(Looking), responses(
+#[utoipa::path(get, operation_id = "list_findings", path = "/findings", tag = "runs", params(Looking), responses(
     (status = 200, body = Page<OpenFinding>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -240,8 +242,11 @@ pub async fn findings(
 ) -> Result<Json<Page<OpenFinding>>, Problem> {
     let limit = page_size(looking.limit)?;
     let engine = api.engine();
-    let mut db = engine.store.read().await?;
     let environment = looking.environment.as_deref();
+    if let Some(name) = environment {
+        engine.environment(name)?;
+    }
+    let mut db = engine.store.read().await?;
     let items = findings::list_open(&mut db, environment, looking.cursor, limit + 1).await?;
     Ok(Json(page(items, limit, |finding| finding.id)))
 }

@@ -1,16 +1,17 @@
 //! SystemUsers: lists, single rows, and everything that is done to them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Api, Page, page, page_size};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SystemUser, access_mode};
-use crate::http::input::{self, Operator, Params, Reader, Requester};
+use crate::http::input::{self, Operator, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
 use crate::store::columns;
@@ -45,14 +46,25 @@ pub struct Listing {
     #[param(inline)]
     kind: Option<RowType>,
     /// Rows disabled for this reason code only.
+    #[param(schema_with = reason_codes)]
     reason: Option<String>,
     /// Rows whose name, full name or e-mail contains this text.
+    #[param(pattern = r"^[^\u0000]*$")]
     text: Option<String>,
     /// Where the page begins: `next` of the page before.
     cursor: Option<Uuid>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
+}
+
+/// The reason codes there are.
+fn reason_codes() -> utoipa::openapi::schema::Object {
+    let codes = Code::ALL.iter().map(|code| code.as_str());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(codes))
+        .build()
 }
 
 /// States to filter by.
@@ -82,7 +94,7 @@ pub enum RowType {
 }
 
 /// Lists rows.
-#[utoipa::path(get, path = "/environments/{env}/users", tag = "users",
+#[utoipa::path(get, operation_id = "list_users", path = "/environments/{env}/users", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
     (status = 200, body = Page<SystemUser>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -128,7 +140,7 @@ pub async fn list(
 }
 
 /// Shows one row.
-#[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}", tag = "users",
+#[utoipa::path(get, operation_id = "show_user", path = "/environments/{env}/users/{systemuserid}", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
     responses(
     (status = 200, body = User),
@@ -151,14 +163,14 @@ fn no_row(env: &str, user: &str) -> Problem {
     Refusal::saying(Code::UserNotFound, format!("{env} has no row for `{user}`")).into()
 }
 
-/// Whom a request is about.
+/// Who signs in.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Object id or user principal name.
     #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     user: String,
-    /// How the user wants to work; for `access` only.
+    /// How the user wants to work.
     #[schema(inline)]
     client: Option<WantedClient>,
 }
@@ -174,18 +186,28 @@ pub enum WantedClient {
     Api,
 }
 
-fn usable(user: &str) -> Result<(), Problem> {
+/// Whether a text can name a user.
+pub(super) fn usable(field: &str, user: &str) -> Result<(), Problem> {
     if user.trim().is_empty() || user.contains('\0') || user.chars().count() > 1024 {
         return Err(Problem::bad_input(
-            "user",
+            field,
             "expected an object id or a user principal name",
         ));
     }
     Ok(())
 }
 
+/// Whom a request is about.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: String,
+}
+
 /// Adds a user, or synchronises one who is there; the rules decide.
-#[utoipa::path(post, path = "/environments/{env}/users", tag = "users", request_body = Wanted,
+#[utoipa::path(post, operation_id = "add_user", path = "/environments/{env}/users", tag = "users", request_body = Named,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -194,9 +216,9 @@ pub async fn add(
     State(api): State<Api>,
     Requester(caller): Requester,
     Path(env): Path<String>,
-    input::Json(wanted): input::Json<Wanted>,
+    input::Json(wanted): input::Json<Named>,
 ) -> Result<Json<Answer>, Problem> {
-    usable(&wanted.user)?;
+    usable("user", &wanted.user)?;
     let ask = Ask {
         environment: &env,
         user: &wanted.user,
@@ -206,7 +228,7 @@ pub async fn add(
 }
 
 /// Somebody signs in: the row is made or enabled if the rules allow it.
-#[utoipa::path(post, path = "/environments/{env}/access", tag = "users", request_body = Wanted,
+#[utoipa::path(post, operation_id = "ask_for_access", path = "/environments/{env}/access", tag = "users", request_body = Wanted,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -217,7 +239,7 @@ pub async fn access(
     Path(env): Path<String>,
     input::Json(wanted): input::Json<Wanted>,
 ) -> Result<Json<Answer>, Problem> {
-    usable(&wanted.user)?;
+    usable("user", &wanted.user)?;
     let client = match wanted.client.unwrap_or_default() {
         WantedClient::Interactive => Client::Interactive,
         WantedClient::Api => Client::Api,
@@ -230,12 +252,18 @@ pub async fn access(
     Ok(Json(api.engine().access(ask, client).await?))
 }
 
+/// Object id or user principal name.
+#[derive(ToSchema)]
+#[schema(value_type = String, max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+#[expect(dead_code, reason = "a description only")]
+pub struct UserName(String);
+
 /// Many users at once.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedMany {
     /// Object ids or user principal names, at most 1,000.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<UserName>)]
     users: Vec<String>,
 }
 
@@ -251,7 +279,7 @@ pub struct OneOfMany {
 }
 
 /// Adds up to 1,000 users, with a result for each.
-#[utoipa::path(post, path = "/environments/{env}/users:batch", tag = "users", request_body = WantedMany,
+#[utoipa::path(post, operation_id = "add_users", path = "/environments/{env}/users:batch", tag = "users", request_body = WantedMany,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Page<OneOfMany>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -265,8 +293,8 @@ pub async fn add_many(
     if wanted.users.is_empty() || wanted.users.len() > MOST_AT_ONCE {
         return Err(Problem::bad_input("users", "expected 1 to 1,000 users"));
     }
-    for user in &wanted.users {
-        usable(user)?;
+    for (at, user) in wanted.users.iter().enumerate() {
+        usable(&format!("users[{at}]"), user)?;
     }
     let engine = api.engine();
     let results = engine
@@ -291,10 +319,38 @@ pub async fn add_many(
     Ok(Json(Page::whole(items.collect())))
 }
 
+/// Columns to change; those that customers have added, too, under their own names.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description only: what is there is read as it comes")]
+pub struct Columns {
+    firstname: Option<String>,
+    lastname: Option<String>,
+    fullname: Option<String>,
+    jobtitle: Option<String>,
+    internalemailaddress: Option<String>,
+    address1_telephone1: Option<String>,
+    mobilephone: Option<String>,
+    address1_line1: Option<String>,
+    address1_city: Option<String>,
+    address1_stateorprovince: Option<String>,
+    address1_postalcode: Option<String>,
+    address1_country: Option<String>,
+    /// The default company.
+    company: Option<String>,
+    /// 0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.
+    #[schema(nullable = false)]
+    accessmode: Option<i16>,
+    /// A hold, which wants `holdreason` beside it; false, alone, ends it.
+    #[schema(nullable = false)]
+    onhold: Option<bool>,
+    /// Why the row is held.
+    holdreason: Option<String>,
+}
+
 /// Changes columns of a row. Modes 1 and 4 and holds need the operator role.
-#[utoipa::path(patch, path = "/environments/{env}/users/{systemuserid}", tag = "users",
+#[utoipa::path(patch, operation_id = "edit_user", path = "/environments/{env}/users/{systemuserid}", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)),
-    request_body(content = Object, description = "Column → new value; null clears. `onhold` takes `holdreason` beside it."),
+    request_body(content = Columns, description = "Column → new value; null clears."),
     responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -321,19 +377,16 @@ pub async fn edit(
         actor: &caller.name,
     };
     let engine = api.engine();
-    let hold = hold_of(&mut values)?;
-    let mut answer = None;
-    if !values.is_empty() {
-        answer = Some(engine.edit(ask, &values).await?);
-    }
-    match hold {
-        Some(Some(reason)) => answer = Some(engine.hold(ask, &reason).await?),
-        Some(None) => answer = Some(engine.release(ask).await?),
-        None => {}
-    }
-    answer
-        .map(Json)
-        .ok_or_else(|| Problem::bad_input("body", "expected at least one column"))
+    let answer = match hold_of(&mut values)? {
+        Some(None) if values.is_empty() => engine.release(ask).await?,
+        Some(None) => {
+            let problem = "the end of a hold has the user judged anew: ask for it alone";
+            return Err(Problem::bad_input("onhold", problem));
+        }
+        Some(Some(reason)) => engine.edit_and_hold(ask, &values, Some(&reason)).await?,
+        None => engine.edit(ask, &values).await?,
+    };
+    Ok(Json(answer))
 }
 
 /// A hold within an edit: its reason, or its end.
@@ -366,15 +419,6 @@ pub struct Reason {
     reason: String,
 }
 
-/// The directory user to bind a stub to.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// Object id or user principal name.
-    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    user: String,
-}
-
 /// A role by name.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -387,9 +431,9 @@ pub struct NamedRole {
 
 /// Handlers that differ only in what they call.
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident $method:ident $path:literal $guard:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $operation:literal $method:ident $path:literal $guard:ident;)*) => {$(
         $(#[$doc])*
-        #[utoipa::path($method, path = $path, tag = "users",
+        #[utoipa::path($method, operation_id = $operation, path = $path, tag = "users",
             params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
             (status = 200, body = Answer),
             (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -406,20 +450,42 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Synchronises a row now, which may disable it.
-    refresh post "/environments/{env}/users/{systemuserid}/refresh" Requester;
     /// Disables a row by hand.
-    disable post "/environments/{env}/users/{systemuserid}/disable" Operator;
+    disable "disable_user" post "/environments/{env}/users/{systemuserid}/disable" Operator;
     /// Enables a row, if the rules allow it.
-    enable post "/environments/{env}/users/{systemuserid}/enable" Operator;
+    enable "enable_user" post "/environments/{env}/users/{systemuserid}/enable" Operator;
     /// Ends a hold and judges the user anew.
-    release post "/environments/{env}/users/{systemuserid}/release" Operator;
+    release "release_user" post "/environments/{env}/users/{systemuserid}/release" Operator;
     /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
-    delete delete "/environments/{env}/users/{systemuserid}" Operator;
+    delete "delete_user" delete "/environments/{env}/users/{systemuserid}" Operator;
+}
+
+/// Synchronises a row now, which may disable it. For a directory user without a row it tells what an access would do.
+#[utoipa::path(post, operation_id = "refresh_user", path = "/environments/{env}/users/{systemuserid}/refresh", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn refresh(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path((env, user)): Path<(String, String)>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    let answer = api.engine().refresh(ask).await?;
+    let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
+    if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
+        return Err(no_row(&env, &user));
+    }
+    Ok(Json(answer))
 }
 
 /// Disables a row until the hold is released, whatever the rules say.
-#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
+#[utoipa::path(post, operation_id = "hold_user", path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -439,7 +505,7 @@ pub async fn hold(
 }
 
 /// Binds a stub to a directory user.
-#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Target,
+#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Named,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -448,9 +514,9 @@ pub async fn map(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path((env, stub)): Path<(String, String)>,
-    input::Json(target): input::Json<Target>,
+    input::Json(target): input::Json<Named>,
 ) -> Result<Json<Answer>, Problem> {
-    usable(&target.user)?;
+    usable("user", &target.user)?;
     let ask = Ask {
         environment: &env,
         user: &stub,
@@ -460,7 +526,7 @@ pub async fn map(
 }
 
 /// Lists the security roles of a row.
-#[utoipa::path(get, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+#[utoipa::path(get, operation_id = "list_roles", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Page<Holder>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -475,7 +541,7 @@ pub async fn roles(
 }
 
 /// Gives a row a security role.
-#[utoipa::path(post, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
+#[utoipa::path(post, operation_id = "grant_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -495,7 +561,7 @@ pub async fn grant(
 }
 
 /// Takes a security role from a row.
-#[utoipa::path(delete, path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+#[utoipa::path(delete, operation_id = "revoke_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),

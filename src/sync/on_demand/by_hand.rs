@@ -67,23 +67,9 @@ impl Engine {
     /// # Errors
     /// As [`Self::disable`].
     pub async fn hold(&self, ask: Ask<'_>, reason: &str) -> Result<Answer, SyncError> {
-        if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
-            let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
-            return Err(super::bad_input("reason", expected));
-        }
-        self.by_hand(ask, Operation::Edit, &|row| {
-            if row.isstub {
-                return Err(Refusal::new(Code::StubUser));
-            }
-            if row.applicationid.is_some() {
-                return Err(Refusal::new(Code::ApplicationUser));
-            }
-            row.onhold = true;
-            row.holdreason = Some(reason.to_owned());
-            row.disable(ask.actor, Code::OnHold);
-            Ok(())
-        })
-        .await
+        check_reason("reason", reason)?;
+        self.by_hand(ask, Operation::Edit, &|row| put_on_hold(row, ask.actor, reason))
+            .await
     }
 
     /// Ends a hold and judges the user as if an administrator had added it.
@@ -373,6 +359,29 @@ impl Engine {
             .await?;
         Ok(Ok(true))
     }
+}
+
+/// A hold needs a reason, one that PostgreSQL takes.
+pub(super) fn check_reason(field: &str, reason: &str) -> Result<(), SyncError> {
+    if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
+        let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
+        return Err(super::bad_input(field, expected));
+    }
+    Ok(())
+}
+
+/// Puts a row on hold, which disables it.
+pub(super) fn put_on_hold(row: &mut SystemUser, actor: &str, reason: &str) -> Ruled<()> {
+    if row.isstub {
+        return Err(Refusal::new(Code::StubUser));
+    }
+    if row.applicationid.is_some() {
+        return Err(Refusal::new(Code::ApplicationUser));
+    }
+    row.onhold = true;
+    row.holdreason = Some(reason.to_owned());
+    row.disable(actor, Code::OnHold);
+    Ok(())
 }
 
 /// Marks a mode as chosen by a person.

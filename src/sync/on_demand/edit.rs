@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::by_hand::set_mode;
+use super::by_hand::{ByHand, check_reason, put_on_hold, set_mode};
 use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row, text_of};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
@@ -45,7 +45,23 @@ impl Engine {
     /// # Errors
     /// [`SyncError::BadInput`] naming the column, [`SyncError::Refused`], or when the database fails.
     pub async fn edit(&self, ask: Ask<'_>, values: &Map<String, Value>) -> Result<Answer, SyncError> {
+        self.edit_and_hold(ask, values, None).await
+    }
+
+    /// As [`Self::edit`], and puts the row on hold where there is a reason to. All of it is done, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub async fn edit_and_hold(
+        &self,
+        ask: Ask<'_>,
+        values: &Map<String, Value>,
+        hold: Option<&str>,
+    ) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
+        if let Some(reason) = hold {
+            check_reason("holdreason", reason)?;
+        }
         let mut edits = Vec::new();
         let mut custom = Vec::new();
         for (column, value) in values {
@@ -55,7 +71,11 @@ impl Engine {
             }
         }
         self.check_custom(&custom).await?;
-        self.retry(|| self.try_edit(environment, ask, &edits, &custom)).await?
+        let change = |row: &mut SystemUser| {
+            edits.iter().try_for_each(|edit| make(environment, edit, row))?;
+            hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
+        };
+        self.retry(|| self.try_edit(environment, ask, &change, &custom)).await?
     }
 
     /// All of an edit or nothing of it.
@@ -63,13 +83,12 @@ impl Engine {
         &self,
         environment: &Environment,
         ask: Ask<'_>,
-        edits: &[Edit],
+        change: &ByHand<'_>,
         custom: &[(String, Value)],
     ) -> StoreResult<Result<Answer, SyncError>> {
         let mut tx = self.begin(None).await?;
-        let change = |row: &mut SystemUser| edits.iter().try_for_each(|edit| make(environment, edit, row));
         let mut answer = match self
-            .change_by_hand(&mut tx, environment, ask, Operation::Edit, &change)
+            .change_by_hand(&mut tx, environment, ask, Operation::Edit, change)
             .await?
         {
             Ok(answer) => answer,

@@ -318,6 +318,8 @@ async fn what_does_not_exist_is_404_and_says_which() {
         (Method::GET, "nothing/here".to_owned(), None, "not_found"),
         (Method::GET, "environments/".to_owned(), None, "not_found"),
         (Method::GET, String::new(), None, "not_found"),
+        (Method::GET, "//".to_owned(), None, "not_found"),
+        (Method::GET, "//api/v2/environments".to_owned(), None, "not_found"),
     ] {
         let answer = match body {
             Some(body) => stage.send(method.clone(), &path, body, OPERATOR).await,

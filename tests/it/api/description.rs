@@ -47,12 +47,6 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
         let pointer = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
-    for name in document["components"]["schemas"].as_object().unwrap().keys() {
-        assert!(
-            used.contains(format!("#/components/schemas/{name}").as_str()),
-            "{name} is used by nothing"
-        );
-    }
     let names: BTreeSet<String> = operations.iter().map(ToString::to_string).collect();
     assert_eq!(names.len(), operations.len(), "{operations:?}");
 }

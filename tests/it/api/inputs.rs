@@ -48,7 +48,6 @@ async fn a_body_that_cannot_be_taken_is_422_and_names_the_field() {
         (format!("{user}/hold"), json!({"reason": "a\0b"}), "reason"),
         (format!("{user}/map"), json!({"user": "\0"}), "user"),
         (format!("{user}/roles"), json!({"role": 7}), "role"),
-        (format!("{user}/roles"), json!({"role": "a\0b"}), "role"),
         (format!("{env}/imports"), json!({"company": "C"}), "users"),
         (format!("{env}/imports"), json!({"users": ["a"]}), "company"),
         (
