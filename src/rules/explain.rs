@@ -67,6 +67,11 @@ pub fn accessmode_reason(environment: &Environment, subject: &Subject<'_>) -> St
 }
 
 fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: Check) -> String {
+    // Where nothing was found out, nothing is claimed.
+    let is_unread = check.gate == Gate::SecurityGroup && matches!(subject.relation, GroupRelation::Unreadable);
+    if check.status == Status::Unknown && check.code.is_none() && !is_unread {
+        return "not known".to_owned();
+    }
     match check.gate {
         Gate::Database if environment.has_database => "the environment has a database".to_owned(),
         Gate::ReservedIdentity if check.code.is_none() => "the identity is not reserved".to_owned(),

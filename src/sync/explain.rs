@@ -229,6 +229,11 @@ impl Engine {
     pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, SyncError> {
         let environment = self.environment(environment)?;
         let name = &environment.name;
+        // The directory's users are asked for below; an application is none of them, by whichever id it is named.
+        let row = self.find_row(name, user).await?;
+        if let Some(row) = row.filter(|row| row.applicationid.is_some()) {
+            return self.explain_row(environment, user, row.systemuserid, trigger).await;
+        }
         let (id, directory) = match self.look_up(name, user).await? {
             Fresh::User(id) => (Some(id), "fresh".to_owned()),
             Fresh::UserWithoutRoles(id) => (

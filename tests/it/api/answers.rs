@@ -25,7 +25,7 @@ async fn environments_say_what_they_are_and_how_many_rows_they_have() {
     let (stage, _) = with_ada(open_environment(ENV)).await;
     let listed = stage.get("environments").await.items();
     let shown = stage.get("environments/production").await.good();
-    assert_eq!(listed, [shown.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&shown));
     assert_eq!((&shown["name"], &shown["kind"]), (&json!(ENV), &json!("production")));
     assert_eq!((&shown["enabled"], &shown["disabled"]), (&json!(1), &json!(0)));
     assert_eq!(
@@ -158,179 +158,65 @@ async fn a_stub_is_bound_and_a_stub_is_deleted() {
     stage.end().await;
 }
 
+/// What is not there; `{ada}` has a row, `{unknown}` is nobody.
+const ABSENT: &str = "
+    GET environments/mars environment_not_found
+    GET environments/mars/users environment_not_found
+    GET environments/mars/candidates environment_not_found
+    GET environments/mars/users/{ada} environment_not_found
+    GET environments/mars/users/{ada}/roles environment_not_found
+    GET environments/mars/explain?user={ada} environment_not_found
+    GET environments/mars/imports environment_not_found
+    POST environments/mars/users/{ada}/refresh environment_not_found
+    POST environments/mars/users/{ada}/disable environment_not_found
+    POST environments/mars/users/{ada}/enable environment_not_found
+    POST environments/mars/users/{ada}/release environment_not_found
+    DELETE environments/mars/users/{ada} environment_not_found
+    GET environments/production/users/{unknown} user_not_found
+    GET environments/production/users/nobody@x.example user_not_found
+    GET environments/production/users/{unknown}/roles user_not_found
+    GET environments/production/explain?user={unknown} user_not_found
+    POST environments/production/users/{unknown}/refresh user_not_found
+    POST environments/production/users/{unknown}/disable user_not_found
+    POST environments/production/users/{unknown}/enable user_not_found
+    POST environments/production/users/{unknown}/release user_not_found
+    DELETE environments/production/users/{unknown} user_not_found
+    GET runs/4711 not_found
+    POST runs/4711/approve not_found
+    POST runs/4711/reject not_found
+    GET imports/4711 not_found
+    GET imports/4711/items not_found
+    POST imports/4711/cancel not_found
+    POST imports/4711/requeue not_found
+    GET findings?environment=mars environment_not_found
+    GET nothing/here not_found
+    GET environments/ not_found
+    GET // not_found
+    GET //api/v1/ not_found
+    GET //api/v2/environments not_found
+";
+
 #[tokio::test]
 async fn what_does_not_exist_is_404_and_says_which() {
     let (stage, ada) = with_ada(open_environment(ENV)).await;
     let unknown = Uuid::from_u128(0x6060);
-    let wanted = json!({"user": ada.to_string()});
-    for (method, path, body, code) in [
-        (
-            Method::GET,
-            "environments/mars".to_owned(),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            "environments/mars/users".to_owned(),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            "environments/mars/users".to_owned(),
-            Some(&wanted),
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            "environments/mars/access".to_owned(),
-            Some(&wanted),
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            "environments/mars/candidates".to_owned(),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/mars/users/{ada}"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/mars/users/{ada}/roles"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/mars/explain?user={ada}"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            "environments/mars/imports".to_owned(),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/mars/users/{ada}/refresh"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/mars/users/{ada}/disable"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/mars/users/{ada}/enable"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/mars/users/{ada}/release"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::DELETE,
-            format!("environments/mars/users/{ada}"),
-            None,
-            "environment_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/production/users/{unknown}"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::GET,
-            "environments/production/users/nobody@x.example".to_owned(),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/production/users/{unknown}/roles"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::GET,
-            format!("environments/production/explain?user={unknown}"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/production/users/{unknown}/refresh"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/production/users/{unknown}/disable"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/production/users/{unknown}/enable"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::POST,
-            format!("environments/production/users/{unknown}/release"),
-            None,
-            "user_not_found",
-        ),
-        (
-            Method::DELETE,
-            format!("environments/production/users/{unknown}"),
-            None,
-            "user_not_found",
-        ),
-        (Method::GET, "runs/4711".to_owned(), None, "not_found"),
-        (Method::POST, "runs/4711/approve".to_owned(), None, "not_found"),
-        (Method::POST, "runs/4711/reject".to_owned(), None, "not_found"),
-        (Method::GET, "imports/4711".to_owned(), None, "not_found"),
-        (Method::GET, "imports/4711/items".to_owned(), None, "not_found"),
-        (Method::POST, "imports/4711/cancel".to_owned(), None, "not_found"),
-        (Method::POST, "imports/4711/requeue".to_owned(), None, "not_found"),
-        (
-            Method::GET,
-            "findings?environment=mars".to_owned(),
-            None,
-            "environment_not_found",
-        ),
-        (Method::GET, "nothing/here".to_owned(), None, "not_found"),
-        (Method::GET, "environments/".to_owned(), None, "not_found"),
-        (Method::GET, String::new(), None, "not_found"),
-        (Method::GET, "//".to_owned(), None, "not_found"),
-        (Method::GET, "//api/v2/environments".to_owned(), None, "not_found"),
-    ] {
-        let answer = match body {
-            Some(body) => stage.send(method.clone(), &path, body, OPERATOR).await,
-            None => sent(stage.request(method.clone(), &path, Some(OPERATOR))).await,
+    for line in ABSENT.lines().filter(|line| !line.trim().is_empty()) {
+        let [method, path, code] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("{line}");
         };
-        assert_eq!(answer.problem(), (404, code), "{method} {path}: {}", answer.body);
+        let path = path
+            .replace("{ada}", &ada.to_string())
+            .replace("{unknown}", &unknown.to_string());
+        let method: Method = method.parse().unwrap();
+        let answer = sent(stage.request(method, &path, Some(OPERATOR))).await;
+        assert_eq!(answer.problem(), (404, code), "{line}: {}", answer.body);
     }
-    let elsewhere = json!({"user": unknown.to_string()});
+    let nobody = json!({"user": unknown.to_string()});
     for path in ["users", "access"] {
-        let answer = stage.post(&format!("environments/production/{path}"), &elsewhere).await;
+        let answer = stage.post(&format!("environments/production/{path}"), &nobody).await;
         assert_eq!(answer.problem(), (404, "user_not_found"));
+        let answer = stage.post(&format!("environments/mars/{path}"), &nobody).await;
+        assert_eq!(answer.problem(), (404, "environment_not_found"));
     }
     stage.end().await;
 }

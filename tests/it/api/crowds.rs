@@ -1,10 +1,13 @@
 //! Many callers at once: nothing is done twice, nothing is lost, nobody is turned away by chance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use reqwest::Method;
+use rollcall::simulator::{Effect, Fault, When};
 use rollcall::sync::cycle::Request;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -78,8 +81,8 @@ async fn twenty_adds_of_one_user_by_different_names_make_one_row() {
             1 => name.to_uppercase(),
             _ => name.clone(),
         };
-        let path = if n % 2 == 0 { "users" } else { "users:batch" };
-        let body = if n % 2 == 0 {
+        let path = if n.is_multiple_of(2) { "users" } else { "users:batch" };
+        let body = if n.is_multiple_of(2) {
             json!({"user": user})
         } else {
             json!({"users": [user]})
@@ -108,26 +111,32 @@ async fn twenty_adds_of_one_user_by_different_names_make_one_row() {
     stage.end().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_hangs_up_takes_nobody_along() {
     let stage = Stage::new().await;
-    let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
-    for _ in 0..20 {
+    for n in 0..10 {
+        let user = licensed(stage.world.tenant(), "User", &format!("Number {n}"));
+        let asked = Arc::new(Notify::new());
+        let asking = Arc::clone(&asked);
+        stage.world.simulator.faults().push(Fault::once(
+            When::path("/$batch"),
+            Effect::meanwhile(move |_| asking.notify_one()),
+        ));
         let hasty = stage.request(Method::POST, "environments/production/access", Some(OPERATOR));
-        let hasty = with_json(hasty, json!({"user": ada.to_string()}).to_string());
-        let (_, patient) = tokio::join!(
-            async {
-                tokio::select! {
-                    biased;
-                    _ = sent(hasty) => {}
-                    () = std::future::ready(()) => {}
-                }
-            },
-            stage.access(ada)
-        );
-        assert_eq!(patient.status, 200);
+        let hasty = with_json(hasty, json!({"user": user.to_string()}).to_string());
+        let hang_up = async {
+            tokio::select! {
+                // The directory has been asked; the answer is not waited for.
+                () = asked.notified() => {}
+                _ = sent(hasty) => {}
+            }
+        };
+        let ((), patient) = tokio::join!(hang_up, stage.access(user));
+        assert_eq!(patient.status, 200, "{patient:?}");
+        let answer = stage.access(user).await.good();
+        assert_eq!(answer["outcome"], "unchanged");
     }
-    assert_eq!(stage.world.rows(ENV).await.len(), 1);
+    assert_eq!(stage.world.number(CREATES).await, 10);
     stage.end().await;
 }
 

@@ -11,6 +11,7 @@ async fn raw(stage: &Stage, method: Method, path: &str, body: impl Into<String>)
     sent(with_json(stage.request(method, path, Some(OPERATOR)), body.into())).await
 }
 
+#[expect(clippy::too_many_lines, reason = "tables")]
 #[tokio::test]
 async fn a_body_that_cannot_be_taken_is_422_and_names_the_field() {
     let stage = Stage::new().await;
@@ -156,6 +157,7 @@ async fn an_edit_that_cannot_be_taken_whole_is_not_taken_at_all() {
             "holdreason",
         ),
         (json!({"jobtitle": "Countess", "hat_size": 7}), "hat_size"),
+        (json!({"jobtitle": "Countess", "onhold": false}), "onhold"),
     ] {
         let answer = stage.patch(&user, &body).await;
         assert_eq!(answer.field(), field, "{body}");
@@ -167,6 +169,27 @@ async fn an_edit_that_cannot_be_taken_whole_is_not_taken_at_all() {
         .good();
     assert_eq!(taken["outcome"], "updated");
     assert_eq!(stage.get(&user).await.good()["shoe_size"], 37);
+    let held = json!({"company": "Contoso", "onhold": true, "holdreason": "on leave", "shoe_size": 38});
+    let row = stage.patch(&user, &held).await.good()["user"].clone();
+    assert_eq!(
+        (&row["company"], &row["holdreason"], &row["isdisabled"]),
+        (&json!("Contoso"), &json!("on leave"), &json!(true))
+    );
+    let released = stage.patch(&user, &json!({"onhold": false})).await.good();
+    assert_eq!(released["outcome"], "enabled");
+    let stub = stage
+        .world
+        .engine
+        .stub(crate::on_demand::ask("stub@contoso.example"), None)
+        .await
+        .unwrap();
+    let before = stage.world.dump().await;
+    let path = format!("environments/production/users/{}", stub.user.unwrap().systemuserid);
+    let refused = stage
+        .patch(&path, &json!({"jobtitle": "x", "onhold": true, "holdreason": "x"}))
+        .await;
+    assert_eq!(refused.problem(), (409, "stub_user"));
+    assert_eq!(stage.world.dump().await, before);
     stage.end().await;
 }
 
@@ -269,6 +292,7 @@ async fn a_body_that_is_no_json_is_415_or_422_and_a_long_one_413() {
     stage.end().await;
 }
 
+#[expect(clippy::too_many_lines, reason = "tables")]
 #[tokio::test]
 async fn no_text_however_odd_makes_the_daemon_stumble() {
     let stage = Stage::new().await;
@@ -317,7 +341,7 @@ async fn no_text_however_odd_makes_the_daemon_stumble() {
             (Method::GET, format!("imports/{text}")),
             (Method::GET, format!("runs/{text}")),
             (Method::POST, format!("runs/1/approve?environment={text}")),
-            (Method::GET, format!("{text}")),
+            (Method::GET, text.to_owned()),
         ] {
             let answer = sent(stage.request(method.clone(), &path, Some(OPERATOR))).await;
             assert!(answer.status < 500, "{method} {path}: {answer:?}");
