@@ -4,8 +4,8 @@ use reqwest::Method;
 use rollcall::sync::import::ImportRequest;
 use serde_json::{Value, json};
 
-use super::{ANNA, Answered, BERTA, ENV, OPERATOR, Stage, sent};
-use crate::world::licensed;
+use super::{ANNA, Answered, BERTA, ENV, OPERATOR, Stage, on_the_machines_clock, sent};
+use crate::world::{World, licensed, open_environment};
 
 async fn submit(stage: &Stage, import: &Value) -> Answered {
     stage.post("environments/production/imports", import).await
@@ -84,7 +84,11 @@ async fn an_import_in_the_background_is_answered_at_once_and_can_be_watched() {
 
 #[tokio::test]
 async fn an_import_at_once_is_answered_with_its_result() {
-    let stage = Stage::new().await;
+    let world = World::new(vec![open_environment(ENV)]).await;
+    world.sync_completely().await;
+    // The one who waits looks by the machine's clock: the worker is another.
+    let engine = on_the_machines_clock(&world);
+    let stage = Stage::serving(world, engine).await;
     let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
     let import = json!({"company": "Contoso", "users": [ada.to_string()]});
     let worker = async { while work(&stage).await.is_none() {} };
