@@ -134,12 +134,12 @@ impl Engine {
 }
 
 fn no_role(environment: &Environment, role: &str) -> Refusal {
+    let roles = match environment.roles.as_slice() {
+        [] => "none".to_owned(),
+        roles => roles.join(", "),
+    };
     Refusal::saying(
         Code::RoleNotFound,
-        format!(
-            "{} has no security role `{role}`; it has {}",
-            environment.name,
-            environment.roles.join(", ")
-        ),
+        format!("{} has no security role `{role}`; it has {roles}", environment.name),
     )
 }
