@@ -30,14 +30,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 "Send the body with `Content-Type: application/json`.",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            Problem::new(
-                rejection.status(),
-                "bad_body",
-                "the body could not be read, or is too long",
-                "Send at most 1 MiB.",
-            )
-        })?;
+        let bytes = read(request, state).await?;
         let mut decoder = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut decoder).map_err(|error| {
             let path = error.path().to_string();
@@ -78,6 +71,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
+/// The whole body, up to the limit.
+async fn read(request: Request<Body>, state: &(impl Send + Sync)) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "bad_body",
+            "the body could not be read, or is too long",
+            "Send at most 1 MiB.",
+        )
+    })
+}
+
 /// The parameters behind the question mark.
 pub struct Params<T>(pub T);
 
@@ -97,6 +102,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
                 let field = path.or_else(quoted);
                 Problem::bad_input(field.unwrap_or("query"), detail)
             })
+    }
+}
+
+/// Parameters behind the question mark, or, where there are none and a JSON body is sent, the members of that.
+pub struct ParamsOrJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ParamsOrJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let bytes = read(Request::from_parts(parts.clone(), body), state).await?;
+        let has_params = parts.uri.query().is_some_and(|query| !query.is_empty());
+        if !has_params && !bytes.is_empty() {
+            let request = Request::from_parts(parts, Body::from(bytes));
+            return Json::from_request(request, state).await.map(|Json(value)| Self(value));
+        }
+        Params::from_request_parts(&mut parts, state)
+            .await
+            .map(|Params(value)| Self(value))
     }
 }
 

@@ -106,7 +106,8 @@ pub struct Decided {
     environments: Vec<Counts>,
 }
 
-/// Disables exactly the rows that a run holds; each is judged again at that moment.
+/// Disables exactly the rows that a run holds; each is judged again at that moment. The environment may stand in a JSON
+/// body instead.
 #[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decided),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -115,12 +116,12 @@ pub async fn approve(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Params(place): Params<Where>,
+    input::ParamsOrJson(place): input::ParamsOrJson<Where>,
 ) -> Result<Json<Decided>, Problem> {
     decide(&api, &id, &place, Decision::Approve, caller.name).await
 }
 
-/// Leaves the rows that a run holds enabled until their cause changes.
+/// Leaves the rows that a run holds enabled until their cause changes. The environment may stand in a JSON body instead.
 #[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decided),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -129,7 +130,7 @@ pub async fn reject(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Params(place): Params<Where>,
+    input::ParamsOrJson(place): input::ParamsOrJson<Where>,
 ) -> Result<Json<Decided>, Problem> {
     decide(&api, &id, &place, Decision::Reject, caller.name).await
 }

@@ -416,6 +416,7 @@ fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Pr
 pub struct Reason {
     /// One sentence.
     #[schema(max_length = 1000, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    #[serde(alias = "holdreason")]
     reason: String,
 }
 
@@ -560,7 +561,7 @@ pub async fn grant(
     Ok(Json(api.engine().grant(ask, &role).await?))
 }
 
-/// Takes a security role from a row.
+/// Takes a security role from a row. The role may stand in a JSON body instead.
 #[utoipa::path(delete, operation_id = "revoke_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
     (status = 200, body = Answer),
@@ -570,7 +571,7 @@ pub async fn revoke(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path((env, user)): Path<(String, String)>,
-    Params(NamedRole { role }): Params<NamedRole>,
+    input::ParamsOrJson(NamedRole { role }): input::ParamsOrJson<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = Ask {
         environment: &env,

@@ -121,6 +121,9 @@ async fn every_action_on_a_row_answers_what_became_of_it() {
     assert!(held.iter().any(|holder| holder["role"] == "Salesperson"), "{held:?}");
     let taken = sent(stage.request(Method::DELETE, &format!("{roles}?role=Salesperson"), Some(OPERATOR))).await;
     assert_eq!(outcome(taken), "updated");
+    assert_eq!(outcome(stage.post(&roles, &wanted).await), "updated");
+    let taken = stage.send(Method::DELETE, &roles, &wanted, OPERATOR).await;
+    assert_eq!(outcome(taken), "updated", "the role may stand in the body, too");
     let absent = stage.post(&roles, &json!({"role": "Wizard"})).await;
     assert_eq!(absent.problem(), (409, "role_not_found"));
     let kept = sent(stage.request(Method::DELETE, &user, Some(OPERATOR))).await;
