@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const TOKEN: &str = "a token for the benchmark alone";
+const TOKEN: &str = "a-token-for-the-benchmark-alone";
 const ADDRESS: &str = "127.0.0.1:18099";
 const CLIENTS: usize = 64;
 const LATENCY: Duration = Duration::from_millis(50);

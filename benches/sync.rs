@@ -78,7 +78,8 @@ impl Stage {
         let mut db = PgConnection::connect(&self.url).await?;
         db.execute(
             "truncate rollcall.plan_set, rollcall.directory_user, rollcall.directory_group_member,
-                 rollcall.directory_role_member, rollcall.system_user, rollcall.system_user_change,
+                 rollcall.directory_role_member, rollcall.system_user, rollcall.system_user_role,
+                 rollcall.system_user_change, rollcall.environment_quota,
                  rollcall.checkpoint, rollcall.environment, rollcall.enabled_delta, rollcall.pending, rollcall.finding,
                  rollcall.sync_run, rollcall.removal, rollcall.held_set, rollcall.lease",
         )
