@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use error::{CliError, CliResult};
 
+use crate::http::problem::Problem;
 use crate::telemetry::logs;
 
 /// Where the configuration is looked for when nothing says otherwise.
@@ -145,7 +146,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if let (CliError::Refused(refusal), Output::Json) = (&error, context.output) {
-                output::print_json(&refusal.problem());
+                output::print_json(&Problem::from((**refusal).clone()));
             }
             eprintln!("rollcall: {error}");
             error.exit_code()

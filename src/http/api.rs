@@ -211,3 +211,8 @@ fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C)
     let next = items.last().filter(|_| has_more).map(|item| cursor(item).to_string());
     Page { items, next }
 }
+
+/// A number in a path, by the name that it has there.
+fn number(name: &str, text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| Problem::bad_input(name, "expected a number"))
+}

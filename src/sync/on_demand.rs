@@ -15,7 +15,7 @@ mod roles;
 mod take_in;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use add_many::MOST_AT_ONCE;
@@ -126,37 +126,6 @@ impl Refusal {
     }
 }
 
-impl Refusal {
-    /// The refusal as a problem document (RFC 9457).
-    #[must_use]
-    pub fn problem(&self) -> Value {
-        let checks = self
-            .verdict
-            .as_ref()
-            .map_or(&[][..], |verdict| verdict.checks.as_slice());
-        json!({
-            "type": "about:blank",
-            "title": self.code.sentence(),
-            "status": self.status(),
-            "detail": self.detail,
-            "code": self.code,
-            "retryable": self.code.retryable(),
-            "remedy": self.code.remedy(),
-            "checks": checks,
-        })
-    }
-
-    /// The HTTP status of such a refusal (interfaces.md, section 4).
-    #[must_use]
-    pub const fn status(&self) -> u16 {
-        match self.code {
-            Code::UserNotFound => 404,
-            Code::DirectoryUnavailable => 503,
-            _ => 409,
-        }
-    }
-}
-
 impl From<Refusal> for SyncError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
@@ -233,7 +202,7 @@ fn text_of(field: &str, value: &Value) -> Result<Option<String>, SyncError> {
     }
 }
 
-/// Refreshes and access attempts are told apart from the cycle by their trigger only.
+/// Whether a trigger only reports what others refuse with this code (rules.md, section 2).
 const fn reports_only(trigger: Trigger, code: Code) -> bool {
     matches!(trigger, Trigger::Refresh | Trigger::Diagnostics)
         && !matches!(

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, page, page_size};
+use super::{Api, Page, number, page, page_size};
 use crate::http::auth::{Caller, Role};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
@@ -165,10 +165,6 @@ pub async fn list(
     Ok(Json(page(items, limit, |job| job.id)))
 }
 
-fn number(job: &str) -> Result<i64, Problem> {
-    job.parse().map_err(|_| Problem::bad_input("job", "expected a number"))
-}
-
 /// Shows a job with its report.
 #[utoipa::path(get, operation_id = "show_import", path = "/imports/{job}", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = JobReport),
@@ -179,7 +175,9 @@ pub async fn show(
     Reader(caller): Reader,
     Path(job): Path<String>,
 ) -> Result<Json<JobReport>, Problem> {
-    Ok(Json(api.engine().import_job(viewer(&caller), number(&job)?).await?))
+    Ok(Json(
+        api.engine().import_job(viewer(&caller), number("job", &job)?).await?,
+    ))
 }
 
 /// Which results to list.
@@ -231,7 +229,7 @@ pub async fn items(
         ItemState::Refused => "refused",
     });
     let engine = api.engine();
-    let job = number(&job)?;
+    let job = number("job", &job)?;
     let items = engine
         .import_items(viewer(&caller), job, state, listing.cursor, limit + 1)
         .await?;
@@ -248,7 +246,7 @@ pub async fn cancel(
     Operator(caller): Operator,
     Path(job): Path<String>,
 ) -> Result<Json<Job>, Problem> {
-    let cancelled = api.engine().cancel_import(viewer(&caller), number(&job)?).await;
+    let cancelled = api.engine().cancel_import(viewer(&caller), number("job", &job)?).await;
     cancelled.map(Json).map_err(wrong_state)
 }
 
@@ -262,7 +260,7 @@ pub async fn requeue(
     Operator(caller): Operator,
     Path(job): Path<String>,
 ) -> Result<Json<Job>, Problem> {
-    let requeued = api.engine().requeue_import(viewer(&caller), number(&job)?).await;
+    let requeued = api.engine().requeue_import(viewer(&caller), number("job", &job)?).await;
     requeued.map(Json).map_err(wrong_state)
 }
 

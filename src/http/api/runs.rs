@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, page, page_size};
+use super::{Api, Page, number, page, page_size};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::findings::{self, OpenFinding};
@@ -67,17 +67,13 @@ pub struct RunDetails {
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<String>) -> Result<Json<RunDetails>, Problem> {
-    let id = number(&id)?;
+    let id = number("id", &id)?;
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     let run = runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
     let held_sets = removals::sets(&mut db, Some(id)).await?;
     let held = removals::held_rows(&mut db, id, i64::MAX).await?;
     Ok(Json(RunDetails { run, held_sets, held }))
-}
-
-fn number(id: &str) -> Result<i64, Problem> {
-    id.parse().map_err(|_| Problem::bad_input("id", "expected a number"))
 }
 
 fn no_run(id: i64) -> Problem {
@@ -142,7 +138,7 @@ async fn decide(
     decision: Decision,
     decided_by: String,
 ) -> Result<Json<Decided>, Problem> {
-    let run = number(id)?;
+    let run = number("id", id)?;
     let engine = api.engine();
     if let Some(name) = &place.environment {
         engine.environment(name)?;

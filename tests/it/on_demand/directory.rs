@@ -39,7 +39,7 @@ async fn while_the_directory_is_down_nothing_is_written_and_trying_again_may_hel
                     continue;
                 }
                 let refusal = refusal(ask_by(&world, way, user).await);
-                let problem = refusal.problem();
+                let problem = serde_json::json!(rollcall::http::problem::Problem::from(refusal.clone()));
                 assert_eq!(problem["code"], "directory_unavailable", "{outage}, {way}");
                 assert_eq!((&problem["retryable"], &problem["status"]), (&true.into(), &503.into()));
                 assert!(refusal.detail.starts_with("could not "), "{}", refusal.detail);

@@ -241,7 +241,7 @@ async fn a_refusal_tells_every_check_that_failed_and_what_to_do() {
     let bob = person(&world, "Bob", "Builder", "none");
     world.sync_completely().await;
     let refusal = super::refusal(super::ask_by(&world, "access", bob).await);
-    let problem = refusal.problem();
+    let problem = serde_json::json!(rollcall::http::problem::Problem::from(refusal.clone()));
     assert_eq!(
         (&problem["code"], &problem["retryable"], &problem["status"]),
         (&"unlicensed".into(), &false.into(), &409.into())
