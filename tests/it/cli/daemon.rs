@@ -1,119 +1,13 @@
 //! `rollcall serve`: health, metrics, leadership, signals, and what the log keeps to itself.
 
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::net::{Ipv4Addr, TcpListener};
 
-use rollcall::clock::Clock;
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Effect, Fault, When};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::process::Child;
 
 use super::Stage;
-
-/// How often something is looked for before a test gives up, and the pause between.
-const LOOKS: u32 = 1_200;
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// A running daemon.
-struct Daemon {
-    address: SocketAddr,
-    child: Child,
-    log: std::path::PathBuf,
-}
-
-impl Daemon {
-    /// Starts one that runs a cycle each second, on a port that was free a moment ago.
-    fn start(stage: &Stage) -> Self {
-        let address = free_address();
-        let log = stage.installation.folder.join(format!("log-{}", address.port()));
-        let child = stage
-            .installation
-            .command("serve")
-            .env("ROLLCALL__HTTP__LISTEN", address.to_string())
-            .env("ROLLCALL__SYNC__INTERVAL", "1s")
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { address, child, log }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Status and body, or nothing while nobody listens.
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
-    }
-
-    async fn has_status(&self, path: &str, status: u16) -> bool {
-        self.get(path).await.is_some_and(|(answered, _)| answered == status)
-    }
-
-    /// One metric without labels.
-    async fn metric(&self, name: &str) -> Option<String> {
-        let (_, metrics) = self.get("/metrics").await?;
-        let line = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name} ")))?;
-        Some(line.to_owned())
-    }
-
-    async fn becomes_ready(&self) {
-        assert!(
-            eventually(async || self.has_status("/health/ready", 200).await).await,
-            "{}",
-            self.log()
-        );
-    }
-
-    async fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let status = tokio::process::Command::new("kill")
-            .args([name, &pid])
-            .status()
-            .await
-            .unwrap();
-        assert!(status.success());
-    }
-
-    /// Ends it as a service manager would; its whole log.
-    async fn stop(mut self) -> String {
-        self.signal("-TERM").await;
-        let ended = eventually(async || self.child.try_wait().unwrap().is_some()).await;
-        assert!(ended, "it does not stop: {}", self.log());
-        assert_eq!(self.child.wait().await.unwrap().code(), Some(0), "{}", self.log());
-        self.log()
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-async fn eventually(mut holds: impl AsyncFnMut() -> bool) -> bool {
-    for _ in 0..LOOKS {
-        if holds().await {
-            return true;
-        }
-        Clock::system().sleep(PAUSE).await;
-    }
-    false
-}
+use crate::daemon::{Daemon, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signal() {
@@ -123,7 +17,7 @@ async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signa
         .simulator
         .faults()
         .push(Fault::forever(When::path("/users/delta"), refuse));
-    let daemon = Daemon::start(&stage);
+    let daemon = Daemon::start(&stage.installation);
     assert!(
         eventually(async || daemon.has_status("/health/live", 200).await).await,
         "{}",
@@ -213,9 +107,9 @@ async fn a_taken_port_is_one_clear_line() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_daemons_leads_and_a_sync_asks_it() {
     let stage = Stage::new().await;
-    let first = Daemon::start(&stage);
+    let first = Daemon::start(&stage.installation);
     first.becomes_ready().await;
-    let second = Daemon::start(&stage);
+    let second = Daemon::start(&stage.installation);
     second.becomes_ready().await;
     assert_eq!(first.metric("rollcall_leader").await.as_deref(), Some("1"));
     assert_eq!(second.metric("rollcall_leader").await.as_deref(), Some("0"));
@@ -260,7 +154,7 @@ async fn one_of_two_daemons_leads_and_a_sync_asks_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hangup_takes_a_good_configuration_and_keeps_the_old_one_for_a_broken_one() {
     let stage = Stage::new().await;
-    let daemon = Daemon::start(&stage);
+    let daemon = Daemon::start(&stage.installation);
     daemon.becomes_ready().await;
     stage.installation.amend("max_connections", "maximum_connections");
     daemon.signal("-HUP").await;
@@ -298,7 +192,7 @@ async fn a_hangup_takes_a_good_configuration_and_keeps_the_old_one_for_a_broken_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_at_info_tells_no_names_and_no_secrets() {
     let stage = Stage::new().await;
-    let daemon = Daemon::start(&stage);
+    let daemon = Daemon::start(&stage.installation);
     daemon.becomes_ready().await;
     stage.simulator.tenant().expire_tokens(TokenDeath::SyncStateNotFound);
     let people = stage.simulator.tenant().user_ids();

@@ -1,0 +1,113 @@
+//! A running daemon, and looking for what it does.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rollcall::clock::Clock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use crate::binary::Installation;
+
+/// How often something is looked for before a test gives up, and the pause between.
+const LOOKS: u32 = 1_200;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A running daemon.
+pub struct Daemon {
+    pub address: SocketAddr,
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts one that runs a cycle each second, on a port that was free a moment ago.
+    pub fn start(installation: &Installation) -> Self {
+        let address = free_address();
+        let log = installation.folder.join(format!("log-{}", address.port()));
+        let child = installation
+            .command("serve")
+            .env("ROLLCALL__HTTP__LISTEN", address.to_string())
+            .env("ROLLCALL__SYNC__INTERVAL", "1s")
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { address, child, log }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Status and body, or nothing while nobody listens.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    pub async fn has_status(&self, path: &str, status: u16) -> bool {
+        self.get(path).await.is_some_and(|(answered, _)| answered == status)
+    }
+
+    /// One metric without labels.
+    pub async fn metric(&self, name: &str) -> Option<String> {
+        let (_, metrics) = self.get("/metrics").await?;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")))?;
+        Some(line.to_owned())
+    }
+
+    pub async fn becomes_ready(&self) {
+        assert!(
+            eventually(async || self.has_status("/health/ready", 200).await).await,
+            "{}",
+            self.log()
+        );
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let status = tokio::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as a service manager would; its whole log.
+    pub async fn stop(mut self) -> String {
+        self.signal("-TERM").await;
+        let ended = eventually(async || self.child.try_wait().unwrap().is_some()).await;
+        assert!(ended, "it does not stop: {}", self.log());
+        assert_eq!(self.child.wait().await.unwrap().code(), Some(0), "{}", self.log());
+        self.log()
+    }
+}
+
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        if holds().await {
+            return true;
+        }
+        Clock::system().sleep(PAUSE).await;
+    }
+    false
+}
