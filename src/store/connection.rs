@@ -25,7 +25,7 @@ pub(super) const STATEMENT_TIMEOUT: &str = "30s";
 /// We give up a little later: then it is the server itself that does not answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
-/// How long a connection may take to be tidied up before it goes back to the pool.
+/// How long each step may take by which a connection goes back to the pool.
 const TIDY_WITHIN: Duration = Duration::from_secs(5);
 
 /// When a connection broke last. Those that are older lead to the same server, and are not trusted any more.
@@ -223,13 +223,14 @@ impl Drop for Connection {
         }
         let in_transaction = self.in_transaction;
         tokio::spawn(async move {
-            let tidy = async {
-                if in_transaction && inner.execute("rollback").await.is_err() {
+            if in_transaction {
+                let rolled_back = tokio::time::timeout(TIDY_WITHIN, inner.execute("rollback")).await;
+                if !matches!(rolled_back, Ok(Ok(_))) {
+                    drop(inner.detach());
                     return;
                 }
-                inner.return_to_pool().await;
-            };
-            let _ = tokio::time::timeout(TIDY_WITHIN, tidy).await;
+            }
+            let _ = tokio::time::timeout(TIDY_WITHIN, inner.return_to_pool()).await;
         });
     }
 }

@@ -7,7 +7,7 @@ use super::{Connection, StoreError, StoreResult};
 
 /// How long a daemon's lease lasts without being renewed, and that of a single run in the foreground, whose
 /// process may be killed with nobody to take over.
-const DAEMON_TIME: Duration = Duration::from_secs(12);
+const DAEMON_TIME: Duration = Duration::from_secs(10);
 const FOREGROUND_TIME: Duration = Duration::from_secs(6);
 
 /// A lease that was taken.
