@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "sync",
         &["clock", "domain", "graph", "plan", "rules", "store", "telemetry"],
     ),
-    ("http", &["clock", "domain", "plan", "rules", "store", "sync"]),
+    (
+        "http",
+        &["clock", "domain", "plan", "rules", "store", "sync", "telemetry"],
+    ),
     ("simulator", &["clock"]),
 ];
 
