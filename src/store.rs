@@ -13,6 +13,7 @@ pub mod findings;
 pub mod groups;
 pub mod jobs;
 pub mod lease;
+mod migrations;
 pub mod mirror;
 pub mod pending;
 pub mod quota;
@@ -26,8 +27,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use error::{StoreError, StoreResult};
+pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor, PgPool};
+use sqlx::{Connection as _, PgPool};
 
 /// A transaction of ours.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
@@ -40,8 +42,6 @@ pub type Reading = sqlx::pool::PoolConnection<sqlx::Postgres>;
 
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// The database, through a pool.
 #[derive(Clone, Debug)]
@@ -95,46 +95,6 @@ impl Store {
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
-    }
-
-    /// Applies the migrations; safe to repeat and to run from several processes.
-    ///
-    /// # Errors
-    /// When the database does not answer or refuses.
-    pub async fn migrate(&self) -> StoreResult<()> {
-        // A runtime role that may not create tables can still start on an up-to-date schema.
-        if self.missing_migrations().await? == 0 {
-            return Ok(());
-        }
-        let mut connection = self.pool.acquire().await?;
-        let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
-            .fetch_one(&mut *connection)
-            .await?;
-        if !present {
-            connection.execute("create schema if not exists rollcall").await?;
-        }
-        MIGRATIONS.run(&mut *connection).await?;
-        Ok(())
-    }
-
-    /// How many migrations are missing; 0 means up to date.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn missing_migrations(&self) -> StoreResult<usize> {
-        let present =
-            sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
-                .fetch_one(&self.pool)
-                .await?;
-        let total = MIGRATIONS.iter().count();
-        if !present {
-            return Ok(total);
-        }
-        // The table is sqlx's own and not there while our queries are checked.
-        let applied: i64 = sqlx::query_scalar("select count(*) from rollcall._sqlx_migrations where success")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(total.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
 
     /// Asks the database for a sign of life.

@@ -22,8 +22,9 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 
-/// The longest head of a request. A token has up to 16 KiB, and proxies add their own.
-const HEAD_LIMIT: usize = 64 * 1024;
+/// Read ahead for the head of a request, at most twice; a longer one is 431. A token has up to 16 KiB, and proxies add
+/// headers of their own.
+const READ_AHEAD: usize = 64 * 1024;
 /// Header lines of a request; more is 431.
 const HEADERS_LIMIT: usize = 64;
 /// The pause after the machine refused to accept a connection, usually for lack of file descriptors.
@@ -111,7 +112,7 @@ async fn speak(bounds: Bounds, stream: TcpStream, router: Router, cancel: Cancel
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_headers(HEADERS_LIMIT)
-        .max_buf_size(HEAD_LIMIT)
+        .max_buf_size(READ_AHEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -27,4 +27,5 @@ mod reference;
 mod scale;
 mod seeds;
 mod slots;
+mod upgrade;
 mod world;

@@ -47,12 +47,11 @@ async fn a_caller_who_asks_too_often_is_told_to_wait_and_the_others_are_served()
 
 #[tokio::test]
 async fn one_caller_with_many_requests_under_way_does_not_keep_another_waiting() {
-    let stage = stage(1_000_000, 2).await;
+    let stage = stage(1_000_000, 1).await;
     let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
-    // Whoever asks for her waits for her row, which somebody else holds.
-    stage.access(ada).await.good();
+    // Whoever asks for her waits for the table, which somebody else holds.
     let mut other = stage.world.sql().await;
-    let lock = "begin; select from rollcall.system_user for update";
+    let lock = "begin; lock table rollcall.system_user";
     sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
     let access = |caller: &'static str| {
         let client = stage.client.clone();
@@ -63,20 +62,16 @@ async fn one_caller_with_many_requests_under_way_does_not_keep_another_waiting()
                 .await
         })
     };
-    let waiting = [access(ANNA), access(ANNA)];
+    let waiting = access(ANNA);
     let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    assert!(eventually(async || stage.world.number(waits).await == 2).await);
+    assert!(eventually(async || stage.world.number(waits).await > 0).await);
     let refused = access(ANNA).await.unwrap();
     assert_eq!(refused.problem(), (429, "too_many_requests"));
     assert!(refused.body["detail"].as_str().unwrap().contains("requests_at_once"));
-    sent(stage.request(Method::GET, "environments", Some(BERTA)))
-        .await
-        .good();
+    sent(stage.request(Method::GET, "findings", Some(BERTA))).await.good();
 
     sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
-    for answer in waiting {
-        answer.await.unwrap().good();
-    }
+    waiting.await.unwrap().good();
     access(ANNA).await.unwrap().good();
     stage.end().await;
 }
@@ -158,7 +153,7 @@ async fn a_connection_too_many_waits_until_another_ends() {
 #[tokio::test]
 async fn a_head_too_long_or_of_too_many_lines_is_431() {
     let (address, _stop) = tight(Bounds::default()).await;
-    let long = format!("x-long: {}\r\n", "a".repeat(80 * 1024));
+    let long = format!("x-long: {}\r\n", "a".repeat(200 * 1024));
     let many: String = (0..65).map(|line| format!("x-{line}: a\r\n")).collect();
     let good: String = (0..60).map(|line| format!("x-{line}: a\r\n")).collect();
     for (lines, status) in [(long, "431"), (many, "431"), (good, "200")] {
