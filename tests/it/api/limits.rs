@@ -109,7 +109,8 @@ const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 async fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     // A reset ends it too.
-    let _ = stream.read_to_end(&mut all).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut all)).await;
+    assert!(ended.is_ok(), "the connection stays open");
     String::from_utf8(all).unwrap()
 }
 
