@@ -38,13 +38,16 @@ impl fmt::Debug for Token {
 
 /// A token is replaced this long before its end, or a tenth of its life where that is shorter.
 const LONGEST_MARGIN: TimeDelta = TimeDelta::minutes(5);
+/// A fresh token is tried for so long even where it has ended already by what its answer says: on a machine whose clock
+/// is ahead all of them have, and asking for another with every request would help nobody. Graph refuses one that has.
+const SHORTEST_USE: TimeDelta = TimeDelta::minutes(1);
 
 impl Token {
     fn new(access: AccessToken, obtained_at: DateTime<Utc>, life: TimeDelta) -> Self {
         let expires_at = obtained_at + life;
         Self {
             access,
-            refresh_at: expires_at - LONGEST_MARGIN.min(life / 10),
+            refresh_at: obtained_at + (life - LONGEST_MARGIN.min(life / 10)).max(SHORTEST_USE),
             expires_at,
         }
     }
@@ -68,11 +71,12 @@ pub(super) struct Tokens {
 #[derive(Debug, Default)]
 struct Kept {
     token: Option<Arc<Token>>,
+    /// A fault of the configuration, and when it was told.
     fault: Option<(TokenFault, DateTime<Utc>)>,
 }
 
 impl Tokens {
-    pub fn new(settings: &GraphSettings, root: &Root, http: Http) -> Result<Self, GraphError> {
+    pub fn new(settings: &GraphSettings, root: &Root, http: &Http) -> Result<Self, GraphError> {
         Ok(Self {
             requests: TokenRequests::new(settings, root, http)?,
             fault_memory: TimeDelta::from_std(settings.token_fault_memory).unwrap_or(TimeDelta::MAX),
@@ -89,8 +93,9 @@ impl Tokens {
         if let Some(token) = kept.token.as_ref().filter(|token| now < token.refresh_at) {
             return Ok(Arc::clone(token));
         }
-        if let Some((fault, until)) = &kept.fault
-            && now < *until
+        // A clock that was set back makes nobody wait for the time it had shown.
+        if let Some((fault, told_at)) = &kept.fault
+            && (TimeDelta::zero()..self.fault_memory).contains(&(now - *told_at))
         {
             return Err(GraphError::Token(Box::new(fault.clone())));
         }
@@ -146,8 +151,7 @@ impl Tokens {
                 if let GraphError::Token(fault) = &error
                     && !fault.transient
                 {
-                    let until = patience.clock.now().checked_add_signed(self.fault_memory);
-                    kept.fault = until.map(|until| (fault.as_ref().clone(), until));
+                    kept.fault = Some((fault.as_ref().clone(), patience.clock.now()));
                 }
                 Err(error)
             }

@@ -1,5 +1,6 @@
 //! The gauges that are read from the database after a run.
 
+use super::cycle::HELD;
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::store::{checkpoints, environments, findings, removals, rows, runs};
@@ -20,7 +21,7 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     }
     let open = findings::count_open(&mut db).await?;
     for environment in engine.settings.names() {
-        for code in Code::ALL.iter().map(|code| code.as_str()).chain(["removals_held"]) {
+        for code in Code::ALL.iter().map(|code| code.as_str()).chain([HELD]) {
             let count = open
                 .iter()
                 .find(|(at, what, _)| at.as_ref() == Some(&environment) && what == code);

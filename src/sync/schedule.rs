@@ -155,7 +155,7 @@ impl Schedule {
         let engine = &configured.engine;
         self.answer_request(engine, lease).await?;
         let now = engine.clock.now();
-        if due.is_some_and(|due| due > now) {
+        if !is_due(*due, now, configured.interval) {
             return Ok(());
         }
         *due = Some(next_due(now, configured.interval));
@@ -236,6 +236,13 @@ async fn observe(engine: &Engine, report: &Report) {
     }
 }
 
+/// Whether the next cycle begins. A time further off than any wait was set by a clock that ran ahead then, and has been
+/// set right since: nobody waits for that.
+fn is_due(due: Option<DateTime<Utc>>, now: DateTime<Utc>, interval: Duration) -> bool {
+    let longest = chrono::Duration::from_std(interval.mul_f64(1.0 + JITTER)).unwrap_or(chrono::Duration::MAX);
+    due.is_none_or(|due| due <= now || due - now > longest.max(RETRY_AFTER_FAILURE))
+}
+
 fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
     let factor = rand::rng().random_range(1.0 - JITTER..=1.0 + JITTER);
     now + chrono::Duration::from_std(interval.mul_f64(factor)).unwrap_or(chrono::Duration::MAX)
@@ -246,5 +253,28 @@ pub(super) async fn pause(engine: &Engine, duration: Duration) {
     tokio::select! {
         () = engine.clock.sleep(duration) => {}
         () = engine.cancel.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_cycle_is_due_at_its_time_and_at_once_after_the_clock_was_set_back() {
+        let interval = Duration::from_mins(15);
+        let now = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
+        assert!(is_due(None, now, interval), "the first");
+        for _ in 0..50 {
+            let due = next_due(now, interval);
+            assert!(!is_due(Some(due), now, interval));
+            assert!(is_due(Some(due), due, interval));
+            let set_back = now - chrono::Duration::hours(5);
+            assert!(is_due(Some(due), set_back, interval), "not five hours later");
+        }
+        let soon = now + RETRY_AFTER_FAILURE;
+        assert!(!is_due(Some(soon), now, Duration::from_secs(1)), "after a failure");
     }
 }
