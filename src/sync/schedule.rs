@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::cycle::{Request, chain};
+use super::gauges;
 use super::{Engine, Report, SyncError};
 use crate::store::lease::{self, Attempt, Lease};
 use crate::store::{Store, StoreError, runs};
@@ -128,6 +129,8 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
+            // Best effort: where the database is away, the run says so.
+            let _ = gauges::refresh_held(engine).await;
             let result = self.run_once(&configured, lease, &mut due).await;
             match result {
                 Ok(()) => {}
@@ -231,7 +234,7 @@ async fn observe(engine: &Engine, report: &Report) {
             Metrics.skips(&counts.environment, reason, *count);
         }
     }
-    if let Err(error) = crate::sync::gauges::refresh(engine).await {
+    if let Err(error) = gauges::refresh(engine).await {
         warn!(error = %chain(&error), "the gauges could not be brought up to date");
     }
 }

@@ -3,6 +3,7 @@
 mod acts;
 mod daemon;
 mod failures;
+mod guard;
 mod rules;
 
 use rollcall::simulator::cluster::TestDatabase;

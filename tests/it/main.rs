@@ -19,6 +19,7 @@ mod first_sync;
 mod guard;
 mod import;
 mod on_demand;
+mod outages;
 mod property;
 mod reference;
 mod scale;

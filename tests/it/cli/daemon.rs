@@ -19,15 +19,15 @@ const LOOKS: u32 = 1_200;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A running daemon.
-struct Daemon {
-    address: SocketAddr,
+pub(super) struct Daemon {
+    pub address: SocketAddr,
     child: Child,
     log: std::path::PathBuf,
 }
 
 impl Daemon {
     /// Starts one that runs a cycle each second, on a port that was free a moment ago.
-    fn start(stage: &Stage) -> Self {
+    pub fn start(stage: &Stage) -> Self {
         let address = free_address();
         let log = stage.installation.folder.join(format!("log-{}", address.port()));
         let child = stage
@@ -41,12 +41,12 @@ impl Daemon {
         Self { address, child, log }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Status and body, or nothing while nobody listens.
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(self.address).await.ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
@@ -62,7 +62,7 @@ impl Daemon {
     }
 
     /// One metric without labels.
-    async fn metric(&self, name: &str) -> Option<String> {
+    pub async fn metric(&self, name: &str) -> Option<String> {
         let (_, metrics) = self.get("/metrics").await?;
         let line = metrics
             .lines()
@@ -70,7 +70,7 @@ impl Daemon {
         Some(line.to_owned())
     }
 
-    async fn becomes_ready(&self) {
+    pub async fn becomes_ready(&self) {
         assert!(
             eventually(async || self.has_status("/health/ready", 200).await).await,
             "{}",
@@ -78,7 +78,7 @@ impl Daemon {
         );
     }
 
-    async fn signal(&self, name: &str) {
+    pub async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         let status = tokio::process::Command::new("kill")
             .args([name, &pid])
@@ -88,8 +88,13 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Ends it as a power failure would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Ends it as a service manager would; its whole log.
-    async fn stop(mut self) -> String {
+    pub async fn stop(mut self) -> String {
         self.signal("-TERM").await;
         let ended = eventually(async || self.child.try_wait().unwrap().is_some()).await;
         assert!(ended, "it does not stop: {}", self.log());
@@ -105,7 +110,7 @@ fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-async fn eventually(mut holds: impl AsyncFnMut() -> bool) -> bool {
+pub(super) async fn eventually(mut holds: impl AsyncFnMut() -> bool) -> bool {
     for _ in 0..LOOKS {
         if holds().await {
             return true;
