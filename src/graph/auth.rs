@@ -73,6 +73,8 @@ struct Kept {
     token: Option<Arc<Token>>,
     /// A fault of the configuration, and when it was told.
     fault: Option<(TokenFault, DateTime<Utc>)>,
+    /// When the token that is kept could not be replaced in time; it serves on to its end.
+    not_replaced: Option<DateTime<Utc>>,
 }
 
 impl Tokens {
@@ -93,9 +95,13 @@ impl Tokens {
         if let Some(token) = kept.token.as_ref().filter(|token| now < token.refresh_at) {
             return Ok(Arc::clone(token));
         }
-        // A clock that was set back makes nobody wait for the time it had shown.
+        if let Some(token) = kept.token.as_ref().filter(|token| now < token.expires_at)
+            && kept.not_replaced.is_some_and(|at| self.is_fresh(at, now))
+        {
+            return Ok(Arc::clone(token));
+        }
         if let Some((fault, told_at)) = &kept.fault
-            && (TimeDelta::zero()..self.fault_memory).contains(&(now - *told_at))
+            && self.is_fresh(*told_at, now)
         {
             return Err(GraphError::Token(Box::new(fault.clone())));
         }
@@ -104,12 +110,20 @@ impl Tokens {
         } else {
             Err(unavailable("another call just failed to obtain a token"))
         };
-        match (obtained, &kept.token) {
-            (Err(error), Some(token)) if error.is_transient() && patience.clock.now() < token.expires_at => {
-                Ok(Arc::clone(token))
+        let now = patience.clock.now();
+        match (obtained, kept.token.clone().filter(|token| now < token.expires_at)) {
+            (Err(error), Some(token)) if error.is_transient() => {
+                kept.not_replaced = Some(now);
+                Ok(token)
             }
             (obtained, _) => obtained,
         }
+    }
+
+    /// Whether a failure is too young to ask again. A clock that was set back makes nobody wait for the time that it had
+    /// shown.
+    fn is_fresh(&self, failed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        (TimeDelta::zero()..self.fault_memory).contains(&(now - failed_at))
     }
 
     /// Asks the token service now, whatever is kept, and keeps the answer.
@@ -139,7 +153,7 @@ impl Tokens {
                 let token = Arc::new(token);
                 *kept = Kept {
                     token: Some(Arc::clone(&token)),
-                    fault: None,
+                    ..Kept::default()
                 };
                 Ok(token)
             }

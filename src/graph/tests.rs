@@ -4,6 +4,7 @@ mod bounds;
 mod calls;
 mod decoding;
 mod examples;
+mod hostile;
 mod links;
 mod look_up;
 mod on_demand;

@@ -54,7 +54,14 @@ impl Stage {
             .await
     }
 
-    async fn allow_all(&self) {
+    /// So many lose their accounts between two cycles, not one by one during one.
+    async fn block_at_once(&self, users: usize, daemon: &Daemon) {
+        daemon.signal("-STOP").await;
+        self.block(users);
+        daemon.signal("-CONT").await;
+    }
+
+    fn allow_all(&self) {
         for id in self.simulator.tenant().user_ids() {
             let tenant = self.simulator.tenant();
             tenant.update_user(id, |user| user.account_enabled = Some(true));
@@ -79,7 +86,8 @@ impl Daemon {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.request(method, format!("http://{}/api/v1/{path}", self.address));
         let answer = request.bearer_auth("the helpdesk's token").send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let status = answer.status().as_u16();
+        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
 }
 
@@ -89,7 +97,7 @@ async fn a_held_run_survives_a_kill_says_who_would_lose_what_and_is_approved_by_
     let daemon = Daemon::start(&stage);
     daemon.becomes_ready().await;
     daemon.shows_held(0).await;
-    stage.block(40);
+    stage.block_at_once(40, &daemon).await;
     let run = stage.held_run(&daemon).await;
     let rows = stage
         .number("select count(*) from rollcall.removal where state = 'held'")
@@ -190,11 +198,11 @@ async fn a_held_run_closes_by_itself_expires_and_is_rejected_over_restarts() {
     let stage = stage().await;
     let daemon = Daemon::start(&stage);
     daemon.becomes_ready().await;
-    stage.block(40);
+    stage.block_at_once(40, &daemon).await;
     let first = stage.held_run(&daemon).await;
     // The directory changes back while nobody looks.
     daemon.kill().await;
-    stage.allow_all().await;
+    stage.allow_all();
     stage
         .execute("update rollcall.lease set expires_at = '-infinity'")
         .await;
@@ -212,7 +220,7 @@ async fn a_held_run_closes_by_itself_expires_and_is_rejected_over_restarts() {
     assert!(shown.contains("Held in production: changed_back"), "{shown}");
 
     // Nobody decides in time: the rows are judged anew, and held anew by another run.
-    stage.block(40);
+    stage.block_at_once(40, &daemon).await;
     let second = stage.held_run(&daemon).await;
     assert!(second > first);
     stage
