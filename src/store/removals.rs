@@ -328,6 +328,32 @@ pub async fn decide(
     Ok(decided == 1)
 }
 
+/// Notes that an open set was approved, once all of it has been carried out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_approved(
+    db: &mut PgConnection,
+    environment: &str,
+    run_id: i64,
+    by: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
+         where environment = $1 and run_id = $2 and decision is null and not exists (
+             select from rollcall.removal r
+             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+        environment,
+        run_id,
+        by,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// How many rows are held in all.
 ///
 /// # Errors
