@@ -332,7 +332,7 @@ pub async fn decide(
 /// # Errors
 /// When the database does not answer.
 pub async fn note_approved(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     by: &str,

@@ -18,6 +18,7 @@ mod database;
 mod doubts;
 mod dry_run;
 mod ending;
+mod failover;
 mod fields;
 mod first_sync;
 mod guard;

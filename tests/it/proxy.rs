@@ -99,6 +99,11 @@ impl Proxy {
         self.url.as_str()
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// From here on.
     pub fn weather(&self, weather: Weather) {
         self.shared.state.send_modify(|state| state.weather = weather);
