@@ -26,6 +26,7 @@ mod import;
 mod on_demand;
 mod property;
 mod proxy;
+mod recovery;
 mod reference;
 mod scale;
 mod seeds;

@@ -183,8 +183,10 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
         }
     };
     tokio::select! {
-        () = both => {}
+        // A cut comes first: what was held back does not pass because the weather changes in the same moment.
+        biased;
         _ = state.wait_for(|state| state.generation != generation) => {}
+        () = both => {}
     }
 }
 
