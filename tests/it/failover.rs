@@ -27,8 +27,8 @@ use crate::world::{NO_LIMITS, graph, settings};
 
 /// Long enough for a replica to be promoted.
 const A_SLOW_ANSWER: Duration = Duration::from_secs(4);
-/// Long enough for a replica to catch up.
-const A_LATE_ANSWER: Duration = Duration::from_secs(1);
+/// The same of every answer.
+const LATENCY: Duration = Duration::from_secs(2);
 
 const ENV: &str = "production";
 
@@ -84,7 +84,11 @@ async fn a_run_does_not_go_on_behind_commits_that_the_new_primary_has_never_seen
         assert!(three_pages && simulator.faults().pending() == 0);
         pair.lose_primary().await;
         pair.promote().await;
-        assert_eq!(ask(&pair.replica_url(), stored).await, 0, "the replica has not seen them");
+        assert_eq!(
+            ask(&pair.replica_url(), stored).await,
+            0,
+            "the replica has not seen them"
+        );
     };
     let (result, ()) = tokio::join!(run, failover);
     assert!(
@@ -118,18 +122,15 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
         ..ImportRequest::new(ENV, "USMF")
     };
     engine.submit_import(&everybody, "grace").await.unwrap();
-    let faults = simulator.faults();
-    let batch = || When::path("/$batch");
-    faults.push(Fault::once(batch(), Effect::Delay(A_LATE_ANSWER)));
-    faults.push(Fault::once(batch().after(1), Effect::Delay(A_SLOW_ANSWER)));
+    simulator.configure(|settings| settings.latency = LATENCY);
+    let claimed = "select count(*) from rollcall.import_job where state = 'running'";
     let done = "select count(*) from rollcall.import_item where state <> 'waiting'";
     let failover = async {
         // The replica knows of the claim, but of no batch.
-        assert!(eventually(async || faults.pending() == 1).await);
+        assert!(eventually(async || ask(&pair.primary_url(), claimed).await == 1).await);
         pair.catch_up().await;
         pair.cut_off_replica();
-        assert!(eventually(async || faults.pending() == 0).await);
-        assert_eq!(ask(&pair.primary_url(), done).await, 20);
+        assert!(eventually(async || ask(&pair.primary_url(), done).await == 20).await);
         pair.lose_primary().await;
         pair.promote().await;
         assert_eq!(ask(&pair.replica_url(), done).await, 0, "the replica has not seen them");
@@ -138,6 +139,7 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
     worked.unwrap();
     assert_eq!(ask(&pair.replica_url(), done).await, 0, "the worker has lost its claim");
 
+    simulator.configure(|settings| settings.latency = Duration::ZERO);
     let mut db = PgConnection::connect(&pair.replica_url()).await.unwrap();
     execute(&mut db, "update rollcall.import_job set claim_expires_at = '-infinity'").await;
     engine.run_next_import("worker").await.unwrap();

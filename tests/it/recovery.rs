@@ -255,6 +255,7 @@ async fn directory() -> [Times; 2] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement that takes a quarter of an hour: ./dev recovery"]
 async fn time_to_recover() {
+    rustls::crypto::ring::default_provider().install_default().ok();
     println!(
         "{USERS} users, two environments, sync.interval = 1s, a {} build; from, median, to",
         if cfg!(debug_assertions) {

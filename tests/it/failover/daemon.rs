@@ -122,6 +122,7 @@ fn edit(address: String, people: Vec<Uuid>, stop: Arc<AtomicBool>) -> JoinHandle
 impl Stage {
     async fn new(synchronous: bool) -> Option<Self> {
         let pair = Pair::start().await?;
+        rustls::crypto::ring::default_provider().install_default().ok();
         if synchronous {
             pair.become_synchronous().await;
         }
