@@ -291,8 +291,8 @@ pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreRes
 }
 
 /// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
-/// False when there is no such open set. A set that a run has closed while it was carried out, since no row was left,
-/// bears the decision all the same.
+/// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
+/// while it was carried out, since no row was left, bears the decision all the same.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -306,7 +306,9 @@ pub async fn decide(
 ) -> StoreResult<bool> {
     let decided = sqlx::query!(
         "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
-         where environment = $1 and run_id = $2 and (decision is null or decision = 'changed_back')",
+         where environment = $1 and run_id = $2 and (
+             decision is null or decision = 'changed_back'
+             or decision = $3 and decided_by = $4 and decided_at = $5)",
         environment,
         run_id,
         decision,
@@ -342,6 +344,32 @@ pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[S
     )
     .fetch_one(db)
     .await?)
+}
+
+/// Notes that an open set was approved, once all of it has been carried out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_approved(
+    db: &mut Connection,
+    environment: &str,
+    run_id: i64,
+    by: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
+         where environment = $1 and run_id = $2 and decision is null and not exists (
+             select from rollcall.removal r
+             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+        environment,
+        run_id,
+        by,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// How many rows are held in all.

@@ -65,7 +65,7 @@ impl Engine {
                 removals::held_ids(&mut db, &name, run_id).await?
             };
             if decision == Decision::Approve {
-                self.carry_out(&view(environment, &known), run, Scope::Removals, ids, &mut tally)
+                self.carry_out(&view(environment, &known), run, Scope::Approved, ids, &mut tally)
                     .await?;
             } else {
                 tally.counts.held = ids.len() as u64;

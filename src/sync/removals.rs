@@ -205,7 +205,7 @@ impl Engine {
         object_ids: Vec<Uuid>,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
-        for ids in object_ids.chunks(BATCH) {
+        for ids in object_ids.chunks(self.batch_size(BATCH)) {
             self.check_cancelled()?;
             let judged = self.judge_batch(view, run, &scope(ids.to_vec())).await?;
             tally.add(judged, run.dry_run);

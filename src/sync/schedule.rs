@@ -146,6 +146,10 @@ impl Schedule {
                     warn!("another process leads now");
                     return;
                 }
+                Err(SyncError::Store(StoreError::ServerReplaced)) => {
+                    warn!("another server has taken the database's place; beginning anew there");
+                    return;
+                }
                 Err(error) => {
                     due = None;
                     warn!(error = %chain(&error), "trying again soon");
