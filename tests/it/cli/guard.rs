@@ -9,7 +9,9 @@ use sqlx::{Connection, PgConnection};
 use super::Stage;
 use crate::daemon::{Daemon, eventually};
 
-const HELD_RUNS: &str = "select count(distinct run_id) from rollcall.held_set where decision is null";
+/// Runs that hold something, in all of their environments.
+const HELD_RUNS: &str = "select count(distinct h.run_id) from rollcall.held_set h
+    join rollcall.sync_run r on r.id = h.run_id where h.decision is null and r.ended_at is not null";
 
 /// An installation with an operator's token for the API.
 async fn stage() -> Stage {
