@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Another process leads now.
     #[error("write without holding the lease")]
     LeaseLost,
+    /// The database was restarted, or another server has taken its place: it may lack what was committed last.
+    #[error("go on with what was begun on another server")]
+    ServerReplaced,
     /// The migrations cannot be applied.
     #[error("apply the database migrations")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -53,10 +56,25 @@ impl StoreError {
         matches!(self, Self::Conflict)
     }
 
+    /// Whether it may be the fault of a single row: its values, a constraint or trigger of the customer's, or somebody
+    /// who writes it again and again. Anything else would befall every row.
+    #[must_use]
+    pub fn is_about_a_row(&self) -> bool {
+        match self {
+            Self::Conflict => true,
+            Self::Database(Said(sqlx::Error::Database(error))) => {
+                let code = error.code().unwrap_or_default();
+                // data exception, integrity constraint, raised by a function
+                ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the database is away, rather than unhappy.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::ServerReplaced)
     }
 
     /// What an administrator can do.
@@ -67,6 +85,7 @@ impl StoreError {
                 "Check that PostgreSQL runs, that database.url names the right host, database and user, and that the password is right."
             }
             Self::Conflict => "Try again.",
+            Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",
             Self::Migrate(_) => {
                 "Run `rollcall migrate` with a database user that may create tables, and with a program no older than the schema."
@@ -78,35 +97,41 @@ impl StoreError {
     }
 }
 
+/// Whether the connection on which this happened is of no use any more: nobody answers at its other end, or somebody
+/// who cannot help, as a server that is shutting down, or was the primary once.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // connection trouble, shutting down or starting, a session ended for idling, a server that only reads,
+            // wrong password or no such role, no such database, a plan made for other tables
+            ["08", "57P", "25P03", "25006", "28", "3D000", "0A000"]
+                .iter()
+                .any(|beginning| code.starts_with(beginning))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Configuration(_) => true,
+        _ => false,
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                match code.as_ref() {
-                    // serialization failure, deadlock, unique violation: somebody else was there first
-                    "40001" | "40P01" | "23505" => Self::Conflict,
-                    // connection trouble, shutting down, too many connections, out of memory or disk, unknown
-                    // database, wrong password, no such role
-                    code if code.starts_with("08")
-                        || code.starts_with("57P")
-                        || code.starts_with("53")
-                        || code.starts_with("28")
-                        || code == "25P03"
-                        || code == "3D000" =>
-                    {
-                        Self::Unavailable(Said(error))
-                    }
-                    _ => Self::Database(Said(error)),
-                }
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        match code.as_deref().unwrap_or_default() {
+            // serialization failure, deadlock, unique violation: somebody else was there first; a plan for a table that
+            // has changed meanwhile: made anew on another connection
+            "40001" | "40P01" | "23505" | "0A000" => Self::Conflict,
+            _ if is_away(&error) => Self::Unavailable(Said(error)),
+            // a statement or a lock that took too long; too many connections, out of memory or disk; a failing disk
+            code if code == "57014" || code == "55P03" || code.starts_with("53") || code.starts_with("58") => {
+                Self::Unavailable(Said(error))
             }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::Configuration(_) => Self::Unavailable(Said(error)),
             _ => Self::Database(Said(error)),
         }
     }

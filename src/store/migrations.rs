@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::{Store, StoreError, StoreResult};
 
@@ -19,6 +19,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const IMPATIENT: &str = "set lock_timeout = '500ms'";
 /// Files without a transaction build indexes concurrently: nobody waits for them, and giving up would leave half of one.
 const PATIENT: &str = "set lock_timeout = 0";
+/// A migration takes as long as its tables are large.
+const UNHURRIED: &str = "set statement_timeout = 0";
 /// The pause that lets through whoever stood in the queue, another program's migrations too: sqlx keeps its own lock
 /// when a migration fails.
 const PAUSE: &str = "select pg_advisory_unlock_all(), pg_sleep(1)";
@@ -68,7 +70,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn applied_migrations(&self) -> StoreResult<Applied> {
-        let applied = versions(&mut *self.read().await?).await?;
+        let applied = versions(&mut self.read().await?).await?;
         let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         Ok(Applied {
             missing: known.difference(&applied).count(),
@@ -78,7 +80,10 @@ impl Store {
 }
 
 /// The migrations that the database has.
-async fn versions(db: &mut PgConnection) -> StoreResult<BTreeSet<i64>> {
+async fn versions<C>(db: &mut C) -> StoreResult<BTreeSet<i64>>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
     let present = sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
         .fetch_one(&mut *db)
         .await?;
@@ -107,6 +112,7 @@ async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> 
     let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
         .fetch_one(&mut *db)
         .await?;
+    db.execute(UNHURRIED).await?;
     if !present {
         db.execute("create schema if not exists rollcall").await?;
     }

@@ -2,10 +2,9 @@
 //! carried out, or held for a person (rules.md, section 11).
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// A removal that a run has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub struct Removal {
 /// # Errors
 /// When the database does not answer.
 pub async fn collect(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     wanted: &[Removal],
@@ -59,7 +58,7 @@ pub async fn collect(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn drop_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
             "delete from rollcall.removal where environment = $1 and systemuserid = any($2)",
@@ -76,7 +75,7 @@ pub async fn drop_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn close_empty_sets(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.held_set h set decision = 'changed_back', decided_at = $2
          where environment = $1 and decision is null and not exists (
@@ -94,7 +93,7 @@ pub async fn close_empty_sets(db: &mut PgConnection, environment: &str, now: Dat
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn requeue_collected(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with stale as (
              delete from rollcall.removal where environment = $1 and state = 'collected' returning environment, object_id)
@@ -107,33 +106,34 @@ pub async fn requeue_collected(db: &mut PgConnection, environment: &str) -> Stor
     Ok(())
 }
 
-/// Held sets whose time is over are dissolved; their rows are judged anew.
+/// Held sets whose time is over are dissolved; their rows are judged anew. Returns why they were held.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expire(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    sqlx::query!(
+pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<String>> {
+    Ok(sqlx::query_scalar!(
         "with expired as (
              update rollcall.held_set set decision = 'expired', decided_at = $2
-             where environment = $1 and decision is null and expires_at <= $2 returning run_id),
+             where environment = $1 and decision is null and expires_at <= $2 returning run_id, why),
          dropped as (
              delete from rollcall.removal r using expired e
-             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id)
-         insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
-         on conflict (environment, object_id) do update set version = excluded.version",
+             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id),
+         marked as (
+             insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
+             on conflict (environment, object_id) do update set version = excluded.version)
+         select why from expired",
         environment,
         now
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_all(db)
+    .await?)
 }
 
 /// What a run has collected and nobody has decided.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn collected(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
+pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
     Ok(sqlx::query_as!(
         Removal,
         "select systemuserid, object_id, reason from rollcall.removal
@@ -149,7 +149,7 @@ pub async fn collected(db: &mut PgConnection, environment: &str, run_id: i64) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_ids(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select object_id from rollcall.removal
          where environment = $1 and run_id = $2 and state = 'held' order by object_id",
@@ -165,7 +165,7 @@ pub async fn held_ids(db: &mut PgConnection, environment: &str, run_id: i64) -> 
 /// # Errors
 /// When the database does not answer.
 pub async fn hold(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     reasons: &[String],
@@ -204,7 +204,7 @@ pub async fn hold(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn states(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
+pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
     Ok(sqlx::query!(
         "select systemuserid, state from rollcall.removal where environment = $1 and systemuserid = any($2)",
         environment,
@@ -242,7 +242,7 @@ pub struct HeldSet {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sets(db: &mut PgConnection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
+pub async fn sets(db: &mut Connection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
     Ok(sqlx::query_as!(
         HeldSet,
         r#"select environment, run_id, why, held_at, expires_at, decision, decided_by,
@@ -275,7 +275,7 @@ pub struct HeldRow {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_rows(db: &mut PgConnection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
+pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
     Ok(sqlx::query_as!(
         HeldRow,
         r#"select r.environment as "environment!", r.systemuserid as "systemuserid!",
@@ -291,12 +291,13 @@ pub async fn held_rows(db: &mut PgConnection, run_id: i64, limit: i64) -> StoreR
 }
 
 /// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
-/// False when there is no such open set.
+/// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
+/// while it was carried out, since no row was left, bears the decision all the same.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn decide(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     decision: &str,
@@ -305,7 +306,9 @@ pub async fn decide(
 ) -> StoreResult<bool> {
     let decided = sqlx::query!(
         "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
-         where environment = $1 and run_id = $2 and decision is null",
+         where environment = $1 and run_id = $2 and (
+             decision is null or decision = 'changed_back'
+             or decision = $3 and decided_by = $4 and decided_at = $5)",
         environment,
         run_id,
         decision,
@@ -328,11 +331,52 @@ pub async fn decide(
     Ok(decided == 1)
 }
 
+/// How many rows of an environment are held for some reasons.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.removal
+           where environment = $1 and state = 'held' and reason = any($2)"#,
+        environment,
+        reasons
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Notes that an open set was approved, once all of it has been carried out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_approved(
+    db: &mut Connection,
+    environment: &str,
+    run_id: i64,
+    by: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
+         where environment = $1 and run_id = $2 and decision is null and not exists (
+             select from rollcall.removal r
+             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+        environment,
+        run_id,
+        by,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// How many rows are held in all.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_held(db: &mut PgConnection) -> StoreResult<i64> {
+pub async fn count_held(db: &mut Connection) -> StoreResult<i64> {
     Ok(
         sqlx::query_scalar!(r#"select count(*) as "count!" from rollcall.removal where state = 'held'"#)
             .fetch_one(db)

@@ -1,9 +1,19 @@
-//! The gauges that are read from the database after a run.
+//! The gauges that are read from the database: all of them after a run, and those that cannot wait for the next.
 
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::store::{checkpoints, environments, findings, removals, rows, runs};
 use crate::telemetry::metrics::Metrics;
+
+/// What the guard holds, which people change between two runs, and which has to be known before the first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refresh_held(engine: &Engine) -> Result<(), SyncError> {
+    let mut db = engine.store.read().await?;
+    Metrics.guard_held(removals::count_held(&mut db).await?);
+    Ok(())
+}
 
 /// Reads and sets them.
 ///
@@ -20,7 +30,11 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     }
     let open = findings::count_open(&mut db).await?;
     for environment in engine.settings.names() {
-        for code in Code::ALL.iter().map(|code| code.as_str()).chain(["removals_held"]) {
+        for code in Code::ALL
+            .iter()
+            .map(|code| code.as_str())
+            .chain([findings::REMOVALS_HELD, findings::ROW_NOT_WRITTEN])
+        {
             let count = open
                 .iter()
                 .find(|(at, what, _)| at.as_ref() == Some(&environment) && what == code);

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::cycle::{Request, chain};
+use super::gauges;
 use super::{Engine, Report, SyncError};
 use crate::store::lease::{self, Attempt, Lease};
 use crate::store::{Store, StoreError, runs};
@@ -19,8 +20,12 @@ use crate::telemetry::metrics::Metrics;
 /// How often the loop looks for requests, and for the lease.
 const TICK: Duration = Duration::from_secs(1);
 
-/// After a run that broke off, because the database went away, say, the next begins this soon.
-const RETRY_AFTER_FAILURE: chrono::Duration = chrono::Duration::seconds(10);
+/// When the database has failed, the loop looks again this much later: often enough to lead before the lease of a
+/// crashed leader is long over, and not so often that the log fills up.
+const AFTER_FAILURE: Duration = Duration::from_secs(3);
+
+/// What else breaks a run off will hardly be over so soon, and each run asks the directory.
+const AFTER_ANOTHER: Duration = Duration::from_secs(30);
 
 /// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
 const JITTER: f64 = 0.1;
@@ -113,7 +118,10 @@ impl Schedule {
                     hand_over(engine, &lease).await;
                 }
                 Ok(Attempt::Held { .. }) => {}
-                Err(error) => warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer"),
+                Err(error) => {
+                    warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer");
+                    pause(engine, AFTER_FAILURE).await;
+                }
             }
             pause(engine, TICK).await;
         }
@@ -128,6 +136,8 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
+            // Best effort: where the database is away, the run says so.
+            let _ = gauges::refresh_held(engine).await;
             let result = self.run_once(&configured, lease, &mut due).await;
             match result {
                 Ok(()) => {}
@@ -136,9 +146,15 @@ impl Schedule {
                     warn!("another process leads now");
                     return;
                 }
+                Err(SyncError::Store(StoreError::ServerReplaced)) => {
+                    warn!("another server has taken the database's place; beginning anew there");
+                    return;
+                }
                 Err(error) => {
-                    due = Some(engine.clock.now() + RETRY_AFTER_FAILURE);
+                    due = None;
                     warn!(error = %chain(&error), "trying again soon");
+                    let is_away = matches!(&error, SyncError::Store(error) if error.is_unavailable());
+                    pause(engine, if is_away { AFTER_FAILURE } else { AFTER_ANOTHER }).await;
                 }
             }
             pause(engine, TICK).await;
@@ -155,7 +171,7 @@ impl Schedule {
         let engine = &configured.engine;
         self.answer_request(engine, lease).await?;
         let now = engine.clock.now();
-        if due.is_some_and(|due| due > now) {
+        if !is_due(*due, now, configured.interval) {
             return Ok(());
         }
         *due = Some(next_due(now, configured.interval));
@@ -231,14 +247,28 @@ async fn observe(engine: &Engine, report: &Report) {
             Metrics.skips(&counts.environment, reason, *count);
         }
     }
-    if let Err(error) = crate::sync::gauges::refresh(engine).await {
+    if let Err(error) = gauges::refresh(engine).await {
         warn!(error = %chain(&error), "the gauges could not be brought up to date");
     }
 }
 
+/// Whether the next cycle begins. A time further off than any wait was set by a clock that ran ahead then, and has been
+/// set right since: nobody waits for that.
+fn is_due(due: Option<DateTime<Utc>>, now: DateTime<Utc>, interval: Duration) -> bool {
+    let longest = chrono::Duration::from_std(interval.mul_f64(1.0 + JITTER)).unwrap_or(chrono::Duration::MAX);
+    due.is_none_or(|due| due <= now || due - now > longest)
+}
+
 fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
     let factor = rand::rng().random_range(1.0 - JITTER..=1.0 + JITTER);
-    now + chrono::Duration::from_std(interval.mul_f64(factor)).unwrap_or(chrono::Duration::MAX)
+    after(now, interval.mul_f64(factor))
+}
+
+fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    chrono::Duration::from_std(wait)
+        .ok()
+        .and_then(|wait| now.checked_add_signed(wait))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Waits, but not beyond the stop.
@@ -246,5 +276,26 @@ pub(super) async fn pause(engine: &Engine, duration: Duration) {
     tokio::select! {
         () = engine.clock.sleep(duration) => {}
         () = engine.cancel.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_cycle_is_due_at_its_time_and_at_once_after_the_clock_was_set_back() {
+        let interval = Duration::from_mins(15);
+        let now = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
+        assert!(is_due(None, now, interval), "the first");
+        for _ in 0..50 {
+            let due = next_due(now, interval);
+            assert!(!is_due(Some(due), now, interval));
+            assert!(is_due(Some(due), due, interval));
+            let set_back = now - chrono::Duration::hours(5);
+            assert!(is_due(Some(due), set_back, interval), "not five hours later");
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod acts;
 mod daemon;
 mod failures;
+mod guard;
+mod leadership;
 mod rules;
 
 use rollcall::simulator::cluster::TestDatabase;

@@ -1,10 +1,12 @@
 //! A running daemon, and looking for what it does.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -90,6 +92,11 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Ends it as a power failure would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Ends it as a service manager would; its whole log.
     pub async fn stop(mut self) -> String {
         self.signal("-TERM").await;
@@ -98,6 +105,19 @@ impl Daemon {
         assert_eq!(self.child.wait().await.unwrap().code(), Some(0), "{}", self.log());
         self.log()
     }
+}
+
+/// What an operator shows at the API.
+pub const TOKEN: &str = "an-operator";
+
+/// The section of a configuration that says so.
+pub fn an_operators_token() -> String {
+    let sha256 = digest(&SHA256, TOKEN.as_bytes());
+    let sha256 = sha256.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    format!("[[http.token]]\nname = \"grace\"\nsha256 = \"{sha256}\"\nroles = [\"Rollcall.Operate\"]\n")
 }
 
 pub fn free_address() -> SocketAddr {

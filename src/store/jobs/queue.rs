@@ -1,15 +1,15 @@
 //! How workers share the queue: a job is taken with `FOR UPDATE SKIP LOCKED` and held by a claim that runs out on the
-//! database's clock. Every write of a worker checks that the claim is still its own.
+//! database's clock. Every write of a worker checks that the claim is still its own, and that it is made on the server
+//! that gave the claim: one that has replaced it may lack batches, and may give the same number to somebody else.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::items::{self, Item};
 use super::{Job, select_jobs};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Connection, StoreError, StoreResult};
 
 /// How long a claim lasts without being renewed: a worker that was killed is replaced this soon.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub struct Claim {
     /// The job.
     pub job: i64,
     fence: i64,
+    /// When the server that gave it was started.
+    server: DateTime<Utc>,
 }
 
 impl Claim {
@@ -36,14 +38,14 @@ impl Claim {
 /// # Errors
 /// [`StoreError::Conflict`] when another worker took a job of the same group at the same moment.
 pub async fn claim(
-    db: &mut PgConnection,
+    db: &mut Connection,
     worker: &str,
     environments: &[String],
     only: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<Option<Claim>> {
     let claimed = sqlx::query!(
-        "update rollcall.import_job set
+        r#"update rollcall.import_job set
              state = 'running', claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $2),
              fence = fence + 1, started_at = coalesce(started_at, $3::timestamptz), next_attempt_at = null
          where id = (
@@ -58,7 +60,7 @@ pub async fn claim(
                and ($5::bigint is null or j.id = $5 or j.id < $5 and j.batch_group = (
                    select batch_group from rollcall.import_job where id = $5))
              order by j.id limit 1 for update skip locked)
-         returning id, fence",
+         returning id, fence, pg_postmaster_start_time() as "server!""#,
         worker,
         CLAIM_TIME.as_secs_f64(),
         now,
@@ -70,6 +72,7 @@ pub async fn claim(
     Ok(claimed.map(|row| Claim {
         job: row.id,
         fence: row.fence,
+        server: row.server,
     }))
 }
 
@@ -77,13 +80,14 @@ pub async fn claim(
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn renew(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let renewed = sqlx::query!(
         "update rollcall.import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
-        CLAIM_TIME.as_secs_f64()
+        CLAIM_TIME.as_secs_f64(),
+        claim.server
     )
     .execute(db)
     .await?;
@@ -94,7 +98,7 @@ pub async fn renew(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now: then nothing of the batch may be committed.
-pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
+pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
     let count = |state: &str| {
         let of_state = results.iter().filter(|item| item.state == state);
         i32::try_from(of_state.count()).unwrap_or(i32::MAX)
@@ -105,14 +109,15 @@ pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walke
              total = greatest(total, created + already_present + refused + $3 + $4 + $5),
              walk_after = coalesce($6, walk_after), attempts = 0, error = null,
              claim_expires_at = clock_timestamp() + make_interval(secs => $7)
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $8",
         claim.job,
         claim.fence,
         count("created"),
         count("already_present"),
         count("refused"),
         walked_to,
-        CLAIM_TIME.as_secs_f64()
+        CLAIM_TIME.as_secs_f64(),
+        claim.server
     )
     .execute(&mut *db)
     .await?;
@@ -124,12 +129,14 @@ pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walke
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn note_total(db: &mut PgConnection, claim: Claim, total: i32) -> StoreResult<()> {
+pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
     let noted = sqlx::query!(
-        "update rollcall.import_job set total = $3 where id = $1 and fence = $2 and state = 'running'",
+        "update rollcall.import_job set total = $3
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
-        total
+        total,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -140,12 +147,13 @@ pub async fn note_total(db: &mut PgConnection, claim: Claim, total: i32) -> Stor
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn note_walked(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let noted = sqlx::query!(
         "update rollcall.import_job set is_walked = true, total = created + already_present + refused
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
-        claim.fence
+        claim.fence,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -169,17 +177,18 @@ pub struct End<'a> {
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn end(db: &mut PgConnection, claim: Claim, end: End<'_>) -> StoreResult<()> {
+pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult<()> {
     let ended = sqlx::query!(
         "update rollcall.import_job set
              state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $7",
         claim.job,
         claim.fence,
         end.state,
         end.outcome,
         end.error,
-        end.at
+        end.at,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -191,7 +200,7 @@ pub async fn end(db: &mut PgConnection, claim: Claim, end: End<'_>) -> StoreResu
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn postpone(
-    db: &mut PgConnection,
+    db: &mut Connection,
     claim: Claim,
     attempts: i16,
     until: DateTime<Utc>,
@@ -201,12 +210,13 @@ pub async fn postpone(
         "update rollcall.import_job set
              state = 'waiting', attempts = $3, error = $5, claimed_by = null, claim_expires_at = null,
              next_attempt_at = case when cancelled_by is null then $4::timestamptz end
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $6",
         claim.job,
         claim.fence,
         attempts,
         until,
-        error
+        error,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -217,12 +227,13 @@ pub async fn postpone(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn release(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
-        claim.fence
+        claim.fence,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -233,7 +244,7 @@ pub async fn release(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_due(db: &mut PgConnection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
+pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
     Ok(select_jobs!(
         "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
            and not exists (
@@ -251,7 +262,7 @@ pub async fn lock_due(db: &mut PgConnection, environments: &[String], now: DateT
 /// # Errors
 /// When the database does not answer.
 pub async fn start_run(
-    db: &mut PgConnection,
+    db: &mut Connection,
     scheduled: i64,
     now: DateTime<Utc>,
     next: Option<DateTime<Utc>>,

@@ -3,7 +3,7 @@
 use super::{Problem, PullError, survive};
 use crate::domain::licence::Category;
 use crate::store::lease::Lease;
-use crate::store::{StoreError, checkpoints, environments};
+use crate::store::{checkpoints, environments};
 use crate::sync::{Engine, SyncError};
 
 const SOURCE: &str = "skus";
@@ -34,6 +34,12 @@ impl Engine {
         });
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        if skus.iter().any(|sku| !sku.plans.is_empty()) {
+            checkpoint.trust();
+        } else if checkpoint.value == Some(true.into()) {
+            checkpoint.doubt =
+                Some("licences: the tenant lists no product with a plan, where it had a Marketing licence".to_owned());
+        }
         if checkpoint
             .value
             .as_ref()
@@ -44,7 +50,7 @@ impl Engine {
         checkpoint.value = Some(marketing.into());
         checkpoint.reached_at = Some(self.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(marketing)
     }
 }
