@@ -103,11 +103,10 @@ impl Modify for Bearer {
 fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let (handlers, mut document) = handlers().split_for_parts();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete] {
-            if let Some(operation) = operation {
-                let responses = &mut operation.responses.responses;
-                responses.insert("429".to_owned(), too_many_requests().into());
-            }
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.insert("429".to_owned(), too_many_requests().into());
         }
     }
     (handlers, document)

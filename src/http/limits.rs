@@ -166,7 +166,8 @@ impl Usage {
     fn take(&mut self, per_second: u32, bound: Bound, now: DateTime<Utc>) -> Result<(), TooMany> {
         let one = WINDOW / i32::try_from(per_second).unwrap_or(i32::MAX).max(1);
         // A clock that was turned back must not lock anybody out.
-        let full_at = self.full_at.clamp(now, now + WINDOW) + one;
+        self.full_at = self.full_at.clamp(now, now + WINDOW);
+        let full_at = self.full_at + one;
         let wait = full_at - WINDOW - now;
         if wait > TimeDelta::zero() {
             let seconds = (wait.num_milliseconds() + 999) / 1000;

@@ -146,7 +146,10 @@ fn is_locked_out(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
     };
+    let said = error.as_database_error();
     // lock not available, deadlock
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+    said.is_some_and(|said| {
+        said.code()
+            .is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+    })
 }

@@ -4,10 +4,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::Utc;
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use rollcall::clock::Clock;
 use rollcall::simulator::{Certificate, Federation, Settings, Simulator};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -28,7 +28,7 @@ fn key() -> RsaKeyPair {
 /// What Kubernetes would write into the token file.
 fn federated_token(subject: &str) -> String {
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
-    let now = Utc::now().timestamp();
+    let now = Clock::system().now().timestamp();
     let header = json!({"alg": "RS256", "typ": "JWT"});
     let claims = json!({
         "iss": "https://cluster.example", "sub": subject, "aud": ["api://AzureADTokenExchange"],
@@ -71,6 +71,9 @@ fn tenant() -> Simulator {
     simulator
 }
 
+/// A credential of the configuration, the variables that it wants, and how Entra refuses it.
+type Attempt<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
+
 /// A sync with a credential, and with these variables of the platform.
 async fn sync(installation: &Installation, variables: &[(&str, &str)]) -> Said {
     let mut command = installation.command("sync --output json");
@@ -99,7 +102,7 @@ async fn each_kind_of_credential_reads_the_directory_and_a_wrong_one_does_not() 
     let app_service =
         |header: &'static str| vec![("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", header)];
     let managed = format!("kind = \"managed_identity\", client_id = \"{}\"", simulator.client_id());
-    let kinds: [(&str, Vec<(&str, &str)>, Option<&str>); 9] = [
+    let kinds: [Attempt; 9] = [
         ("kind = \"secret\", file = \"secret\"", vec![], None),
         (
             "kind = \"secret\", env = \"GRAPH\"",
@@ -142,7 +145,7 @@ async fn each_kind_of_credential_reads_the_directory_and_a_wrong_one_does_not() 
     for (credential, variables, refusal) in kinds {
         installation.amend(&present, credential);
         credential.clone_into(&mut present);
-        let _ = simulator.take_requests();
+        drop(simulator.take_requests());
         let said = sync(&installation, &variables).await;
         let asked = simulator.take_requests();
         match refusal {

@@ -51,7 +51,9 @@ fn assert_silent(what: &str, text: &str, signs: &[String]) {
 
 fn hash(token: &str) -> String {
     let hash = digest(&SHA256, token.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The database's URL with a password, whether the server asks for one or not.

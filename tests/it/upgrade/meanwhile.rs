@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rollcall::domain::environment::Environment;
 use rollcall::rules::{Client, Trigger};
@@ -174,7 +175,8 @@ async fn a_migration_steps_back_from_a_table_in_use_and_whoever_waited_behind_it
                 eventually(async || world.number(waits).await == 1).await,
                 "it waits for the table"
             );
-            serve(&world.engine, ada, 1).await;
+            let served = tokio::time::timeout(Duration::from_mins(1), serve(&world.engine, ada, 1)).await;
+            assert!(served.is_ok(), "nobody is served behind it");
             assert!(
                 eventually(async || world.number(waits).await == 0).await,
                 "and steps back"

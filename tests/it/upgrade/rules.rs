@@ -34,10 +34,8 @@ fn faults(text: &str) -> Vec<String> {
         reason.is_some_and(|reason| reason.trim().len() > 10)
     });
     let no_transaction = text.starts_with("-- no-transaction");
-    let sql: String = text
-        .lines()
-        .map(|line| format!("{} ", line.split("--").next().unwrap_or_default().to_lowercase()))
-        .collect();
+    let without_comments = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let sql = without_comments.collect::<Vec<_>>().join(" ").to_lowercase();
     let made: Vec<&str> = words_after(&sql, "create table");
     let mut faults = Vec::new();
     if sql.contains("lock_timeout") {
