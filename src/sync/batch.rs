@@ -71,6 +71,7 @@ impl Scope {
             Self::Pending(list) => halves(list).map(Self::Pending),
             Self::Walk(ids) => halves(ids).map(Self::Walk),
             Self::Removals(ids) => halves(ids).map(Self::Removals),
+            Self::Approved(ids) => halves(ids).map(Self::Approved),
             Self::Held(ids) => halves(ids).map(Self::Held),
             Self::Slots { list, freed } => halves(list).map(|list| Self::Slots { list, freed: *freed }),
         }
