@@ -92,6 +92,11 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Ends it as a power failure would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Ends it as a service manager would; its whole log.
     pub async fn stop(mut self) -> String {
         self.signal("-TERM").await;

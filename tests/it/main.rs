@@ -27,6 +27,7 @@ mod guard;
 mod import;
 mod least_privilege;
 mod on_demand;
+mod outages;
 mod property;
 mod proxy;
 mod recovery;
