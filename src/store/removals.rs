@@ -291,8 +291,8 @@ pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreRes
 }
 
 /// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
-/// False when there is no such open set. A set that a run has closed while it was carried out, since no row was left,
-/// bears the decision all the same.
+/// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
+/// while it was carried out, since no row was left, bears the decision all the same.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -306,7 +306,9 @@ pub async fn decide(
 ) -> StoreResult<bool> {
     let decided = sqlx::query!(
         "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
-         where environment = $1 and run_id = $2 and (decision is null or decision = 'changed_back')",
+         where environment = $1 and run_id = $2 and (
+             decision is null or decision = 'changed_back'
+             or decision = $3 and decided_by = $4 and decided_at = $5)",
         environment,
         run_id,
         decision,
@@ -327,6 +329,21 @@ pub async fn decide(
         .await?;
     }
     Ok(decided == 1)
+}
+
+/// How many rows of an environment are held for some reasons.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.removal
+           where environment = $1 and state = 'held' and reason = any($2)"#,
+        environment,
+        reasons
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 /// Notes that an open set was approved, once all of it has been carried out.
@@ -353,21 +370,6 @@ pub async fn note_approved(
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// How many rows of an environment are held for some reasons.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.removal
-           where environment = $1 and state = 'held' and reason = any($2)"#,
-        environment,
-        reasons
-    )
-    .fetch_one(db)
-    .await?)
 }
 
 /// How many rows are held in all.
