@@ -346,7 +346,7 @@ pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[S
     .await?)
 }
 
-/// Notes that an open set was approved, once all of it has been carried out. Answers whether it was.
+/// Notes that an open set was approved, once all of it has been carried out. Answers whether it has.
 ///
 /// # Errors
 /// When the database does not answer.
