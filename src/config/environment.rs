@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Issue;
 use super::secret::Surroundings;
-use super::value::{DAY, Parsed, quoted, within};
+use super::value::{DAY, Parsed, quoted, requoted, within};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::field::{Field, Policies, Policy};
 
@@ -92,7 +92,7 @@ fn merge(path: &str, fields: &RawFields, policies: &mut Policies) -> Result<(), 
         column
             .parse::<Field>()
             .and_then(|field| policies.set(field, policy.parse::<Policy>()?))
-            .map_err(|problem| Issue::new(&path, problem))?;
+            .map_err(|problem| Issue::new(&path, requoted(&problem, policy)))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Issue;
+use super::value::may_be_secret;
 
 /// A value that must not be shown. Call [`expose`](Self::expose) at the last moment, where it leaves the program.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,7 +95,12 @@ impl Surroundings<'_> {
     /// Reads a file that may be public, such as a certificate. Line ends at its end are dropped.
     pub(super) fn text_file(&self, path: &str, file: &Path) -> Result<String, Issue> {
         let whole = self.folder.join(file);
-        let shown = whole.display();
+        // The secret itself, where its file should be named, is a likely mistake.
+        let shown = if may_be_secret(&file.to_string_lossy()) {
+            "that is named here".to_owned()
+        } else {
+            whole.display().to_string()
+        };
         let text = fs::read_to_string(&whole).map_err(|error| {
             Issue::new(
                 path,

@@ -46,8 +46,9 @@ impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                let refuse = |problem: String| E::custom(problem.replace(&format!("`{text}`"), &quoted(text)));
-                T::from_text(text).map(Parsed).map_err(refuse)
+                T::from_text(text)
+                    .map(Parsed)
+                    .map_err(|problem| E::custom(requoted(&problem, text)))
             }
         }
 
@@ -116,15 +117,21 @@ const LONGEST_QUOTE: usize = 32;
 /// A wrong value for a message, so that a typing error shows; but nothing that may be a secret in the wrong place, such
 /// as a URL with a password, or the value of a client secret.
 pub(super) fn quoted(text: &str) -> String {
-    let is_plain = text.chars().count() <= LONGEST_QUOTE
-        && !text.contains(['@', '~'])
-        && !text.contains("://")
-        && !text.chars().any(char::is_control);
-    if is_plain {
+    if text.chars().count() <= LONGEST_QUOTE && !may_be_secret(text) {
         format!("`{text}`")
     } else {
         "this".to_owned()
     }
+}
+
+/// A message that quotes a wrong value, quoting it so.
+pub(super) fn requoted(problem: &str, text: &str) -> String {
+    problem.replace(&format!("`{text}`"), &quoted(text))
+}
+
+/// Whether a text looks like a URL with a password, or like a client secret, which always has a `~`.
+pub(super) fn may_be_secret(text: &str) -> bool {
+    text.contains(['@', '~']) || text.contains("://") || text.chars().any(char::is_control)
 }
 
 /// Refuses a duration outside its bounds.

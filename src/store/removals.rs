@@ -346,7 +346,7 @@ pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[S
     .await?)
 }
 
-/// Notes that an open set was approved, once all of it has been carried out.
+/// Notes that an open set was approved, once all of it has been carried out. Answers whether it has.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -356,8 +356,8 @@ pub async fn note_approved(
     run_id: i64,
     by: &str,
     now: DateTime<Utc>,
-) -> StoreResult<()> {
-    sqlx::query!(
+) -> StoreResult<bool> {
+    let noted = sqlx::query!(
         "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
          where environment = $1 and run_id = $2 and decision is null and not exists (
              select from rollcall.removal r
@@ -369,7 +369,7 @@ pub async fn note_approved(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }
 
 /// How many rows are held in all.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::case::{Case, View, blocked_names, held_name};
-use super::cycle::chain;
+use super::cycle::{chain, held_subject};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
@@ -201,8 +201,11 @@ impl Engine {
         )
         .await?;
         settle(&mut tx, name, scope, &draft).await?;
-        if matches!(scope, Scope::Approved(_)) {
-            removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?;
+        if matches!(scope, Scope::Approved(_))
+            && removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?
+        {
+            let subject = held_subject(run.run_id);
+            findings::close_subject(&mut tx, name, findings::REMOVALS_HELD, &subject, run.now).await?;
         }
         if run.dry_run {
             tx.rollback().await?;

@@ -7,6 +7,7 @@ mod guard;
 mod leadership;
 mod rules;
 
+use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;
 use rollcall::simulator::tenant::Furnished;
 use rollcall::simulator::{Settings, Simulator};
@@ -37,8 +38,14 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        Self::at(Clock::system()).await
+    }
+
+    /// With a tenant whose clock may differ from ours.
+    async fn at(clock: Clock) -> Self {
         let simulator = Simulator::start(Settings {
             users: 60,
+            clock,
             ..Settings::default()
         })
         .unwrap();

@@ -136,7 +136,9 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
         assert_eq!(ask(&pair.replica_url(), done).await, 0, "the replica has not seen them");
     };
     let (worked, ()) = tokio::join!(engine.run_next_import("worker"), failover);
-    worked.unwrap();
+    // On a busy machine the worker may have wanted the database while there was none.
+    let was_away = matches!(&worked, Err(SyncError::Store(error)) if error.is_unavailable());
+    assert!(worked.is_ok() || was_away, "{worked:?}");
     assert_eq!(ask(&pair.replica_url(), done).await, 0, "the worker has lost its claim");
 
     simulator.configure(|settings| settings.latency = Duration::ZERO);

@@ -150,3 +150,39 @@ fn a_database_on_another_machine_is_verified_or_warned_of() {
     let config = folder.load(&elsewhere, &[("PGSSLMODE", "verify-full")]).unwrap();
     assert_eq!(config.warnings, [""; 0]);
 }
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let folder = Folder::new();
+    for (right, wrong) in [
+        (
+            "kind = \"workload_identity\"",
+            "kind = \"secret\", file = \"aBc8Q~s3cret.of_graph-0123456789abcdef\"",
+        ),
+        (
+            "kind = \"workload_identity\"",
+            "kind = \"secret\", env = \"aBc8Q~s3cret\"",
+        ),
+        (
+            "url = \"postgres://rollcall@localhost/rollcall\"",
+            "url_file = \"postgres://rollcall:s3cret@db/rollcall\"",
+        ),
+        ("[database]", "cloud = \"aBc8Q~s3cret\"\n[database]"),
+        ("[database]", "[telemetry]\nlog = \"aBc8Q~s3cret\"\n[database]"),
+        (
+            "[database]",
+            "[http]\nlisten = \"https://user:s3cret@host\"\n[database]",
+        ),
+        ("name = \"production\"", "name = \"aBc8Q~s3cret\""),
+        (
+            "kind = \"production\"",
+            "kind = \"a very long text that ends with the word s3cret\"",
+        ),
+    ] {
+        let line = folder.refusal(&MINIMAL.replace(right, wrong), &[]);
+        assert!(line != "loaded" && !line.contains("s3cret"), "{line}");
+    }
+    // A typing error is.
+    let line = folder.refusal(&MINIMAL.replace("kind = \"production\"", "kind = \"prodction\""), &[]);
+    assert!(line.contains("`prodction`"), "{line}");
+}

@@ -228,7 +228,7 @@ fn bent_link() -> impl Strategy<Value = String> {
         "é",
     ]);
     let bend = (any::<prop::sample::Index>(), 0_usize..12, trick.clone());
-    let bent = prop::collection::vec(bend, 1..4).prop_map(move |bends| {
+    let spoilt_links = prop::collection::vec(bend, 1..4).prop_map(move |bends| {
         let mut link: Vec<char> = good.chars().collect();
         for (at, length, trick) in bends {
             let at = at.index(link.len());
@@ -238,7 +238,7 @@ fn bent_link() -> impl Strategy<Value = String> {
         link.into_iter().collect()
     });
     let composed = prop::collection::vec(trick, 1..8).prop_map(|parts| format!("https://{}", parts.concat()));
-    prop_oneof![3 => bent, 1 => composed, 1 => any::<String>()]
+    prop_oneof![3 => spoilt_links, 1 => composed, 1 => any::<String>()]
 }
 
 /// Runs cases that need a server: the same dice every time, since a case is told by what was spoilt.

@@ -324,10 +324,11 @@ async fn no_bytes_however_odd_get_in_or_make_the_daemon_stumble() {
     ]);
     let request = (line, prop::collection::vec((name, value), 0..4), "[ -~\u{0}\r\n]{0,40}");
     for (line, headers, body) in cases(&request) {
-        let headers: String = headers
+        let headers: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
             .collect();
+        let headers = headers.concat();
         let bytes = format!("{line}\r\nhost: x\r\n{headers}\r\n{body}");
         let (status, answer) = send_bytes(&stage, bytes.as_bytes()).await;
         // Only what `hyper` refuses before it is a request has no problem document.

@@ -1,5 +1,6 @@
 //! Bad input and bad surroundings: one clear line each, with what to do, and nobody is disabled for it.
 
+use rollcall::clock::Clock;
 use rollcall::simulator::Settings;
 use rollcall::simulator::tenant::{LARGE_GROUP, TokenDeath};
 
@@ -217,4 +218,41 @@ async fn a_security_group_that_does_not_exist_disables_nobody() {
     .await;
     assert_eq!(stage.disabled().await, 0);
     stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_hours_off_is_a_warning_of_the_check_and_stops_nothing() {
+    let check = async |stage: &Stage| {
+        let said = stage.run("check").await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let lines = cells(&said.stdout).into_iter().map(|line| line.join(" "));
+        lines
+            .filter(|line| line.contains("clock"))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let stage = Stage::new().await;
+    let line = check(&stage).await;
+    assert!(line.starts_with("ok clock "), "{line}");
+    stage.end().await;
+
+    for (clock, side) in [
+        (Clock::system().now() - chrono::Duration::hours(3), "ahead of"),
+        (Clock::system().now() + chrono::Duration::hours(3), "behind"),
+    ] {
+        let stage = Stage::at(Clock::simulated(clock)).await;
+        let line = check(&stage).await;
+        assert!(line.starts_with("warning clock this machine's clock is "), "{line}");
+        assert!(
+            line.contains(&format!(" {side} the directory's: set it, or let NTP do so")),
+            "{line}"
+        );
+        let said = stage.run("sync").await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(
+            said.stderr.contains("this machine's clock is not the directory's"),
+            "{said:?}"
+        );
+        stage.end().await;
+    }
 }

@@ -9,16 +9,16 @@ use sqlx::{Connection, PgConnection};
 use super::Stage;
 use crate::daemon::{Daemon, eventually};
 
-const HELD_RUNS: &str = "select count(distinct run_id) from rollcall.held_set where decision is null";
+const HELD_RUNS: &str = "select count(*) from rollcall.sync_run r where outcome = 'held' and exists (
+     select from rollcall.held_set h where h.run_id = r.id and decision is null)";
 
 /// An installation with an operator's token for the API.
 async fn stage() -> Stage {
+    rustls::crypto::ring::default_provider().install_default().ok();
     let stage = Stage::new().await;
-    let hash: String = digest(&SHA256, b"the helpdesk's token")
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = digest(&SHA256, b"helpdesk-token");
+    let hash: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.concat();
     stage.installation.amend(
         "\n[database]",
         &format!(
@@ -46,7 +46,7 @@ impl Stage {
         Daemon::start(&self.installation)
     }
 
-    /// The run that holds something, once there is one.
+    /// The one run that holds something, once it has ended.
     async fn held_run(&self, daemon: &Daemon) -> i64 {
         let holds = eventually(async || self.number(HELD_RUNS).await == 1).await;
         assert!(holds, "{}", daemon.log());
@@ -85,7 +85,7 @@ impl Daemon {
     async fn call(&self, method: Method, path: &str) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.request(method, format!("http://{}/api/v1/{path}", self.address));
-        let answer = request.bearer_auth("the helpdesk's token").send().await.unwrap();
+        let answer = request.bearer_auth("helpdesk-token").send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
@@ -118,7 +118,7 @@ async fn a_held_run_survives_a_kill_says_who_would_lose_what_and_is_approved_by_
              where r.state = 'held'",
         )
         .await;
-    assert!(names.len() > 20);
+    assert!(names.len() > 10);
     for part in names.iter().map(String::as_str).chain([
         "WOULD LOSE ACCESS",
         "directory_account_disabled",
