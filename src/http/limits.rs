@@ -112,15 +112,10 @@ impl Limits {
     pub fn admit(&self, caller: &str) -> Result<Permit, TooMany> {
         let now = self.0.clock.now();
         let mut callers = self.0.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !callers.contains_key(caller) {
-            if callers.len() >= MOST_CALLERS {
-                callers.retain(|_, usage| usage.is_busy(now));
-            }
-            callers.insert(caller.to_owned(), Usage::default());
+        if callers.len() >= MOST_CALLERS && !callers.contains_key(caller) {
+            callers.retain(|_, usage| usage.is_busy(now));
         }
-        let Some(usage) = callers.get_mut(caller) else {
-            return Ok(Permit(Arc::default()));
-        };
+        let usage = callers.entry(caller.to_owned()).or_default();
         usage
             .admit(self.0.allowance, now)
             .map_err(|too_many| usage.told(too_many, caller, now))
