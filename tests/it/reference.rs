@@ -27,7 +27,7 @@ use rand::{Rng, SeedableRng};
 use rollcall::domain::environment::Environment;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
-use rollcall::simulator::tenant::{NESTED_GROUP, Tenant};
+use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, NESTED_GROUP, Tenant};
 use rollcall::sync::cycle::Request;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -124,6 +124,9 @@ impl Play {
             )
             .await;
         furnish(world.tenant());
+        // A tenant always has an administrator. This one is nobody whom the play knows: without any, the roles would be
+        // in doubt.
+        world.tenant().assign_role(GLOBAL_ADMINISTRATOR, changes::KEEPER, "/");
         let mut people: Vec<Uuid> = (0..world.tenant().population())
             .filter_map(|position| world.tenant().user_id_at(position))
             .collect();

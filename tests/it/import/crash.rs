@@ -69,8 +69,14 @@ impl Daemon {
         assert!(!ended.stderr.contains("not everything has ended in time"), "{ended:?}");
     }
 
-    /// Ends it as a service manager would.
+    /// Ends it as a service manager would, which waits until it has begun.
     async fn stop(self) {
+        for _ in 0..LOOKS {
+            if TcpStream::connect(self.address).await.is_ok() {
+                break;
+            }
+            Clock::system().sleep(PAUSE).await;
+        }
         self.signal().await;
         self.ends_well().await;
     }
