@@ -7,6 +7,7 @@ pub mod candidates;
 pub mod changes;
 pub mod checkpoints;
 pub mod columns;
+mod connection;
 pub mod environments;
 mod error;
 pub mod findings;
@@ -25,21 +26,34 @@ pub mod subjects;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use connection::{Connection, Transaction};
 pub use error::{StoreError, StoreResult};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor, PgPool};
 
-/// A transaction of ours.
-pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
-
-/// A connection, whether in a transaction or not.
-pub type Connection = sqlx::PgConnection;
-
-/// A connection for reading.
-pub type Reading = sqlx::pool::PoolConnection<sqlx::Postgres>;
+use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the server is told about a session. A leader that was stopped in the middle of a transaction, or whose machine
+/// is gone, holds the lease's row: the server must be rid of it before the lease has run out (`lease`).
+const SESSION: [(&str, &str); 9] = [
+    ("search_path", "rollcall"),
+    // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
+    ("plan_cache_mode", "force_custom_plan"),
+    ("statement_timeout", STATEMENT_TIMEOUT),
+    // Somebody else's lock is waited for this long; our own transactions are over in less.
+    ("lock_timeout", "10s"),
+    // We never pause within a transaction.
+    ("idle_in_transaction_session_timeout", "8s"),
+    // Nobody reads an answer: the server notices while it sends (milliseconds) and while it works.
+    ("tcp_user_timeout", "8000"),
+    ("client_connection_check_interval", "2s"),
+    // A machine that is gone does not use up the server's connections for hours (seconds).
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+];
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -47,6 +61,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    breakdown: Breakdown,
 }
 
 impl Store {
@@ -58,18 +73,25 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .map_err(StoreError::from)?
             .application_name("rollcall")
-            .options([
-                ("search_path", "rollcall"),
-                // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
-                ("plan_cache_mode", "force_custom_plan"),
-                ("idle_in_transaction_session_timeout", "15s"),
-            ]);
+            .options(SESSION);
+        let breakdown = Breakdown::default();
+        let younger = breakdown.clone();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, metadata| {
+                let may_live = younger.is_older_than(&metadata);
+                Box::pin(async move {
+                    if may_live {
+                        connection.ping().await?;
+                    }
+                    Ok(may_live)
+                })
+            })
             .connect_with(options)
             .await?;
-        Ok(Self { pool })
+        Ok(Self { pool, breakdown })
     }
 
     /// Begins a transaction whose writes are the sync's own, not an edit by somebody else.
@@ -77,18 +99,15 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn begin(&self) -> StoreResult<Transaction> {
-        Ok(self
-            .pool
-            .begin_with("begin; set local rollcall.writer = 'rollcall'")
-            .await?)
+        Transaction::begin(self.read().await?).await
     }
 
     /// A connection for reading outside a transaction.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn read(&self) -> StoreResult<Reading> {
-        Ok(self.pool.acquire().await?)
+    pub async fn read(&self) -> StoreResult<Connection> {
+        Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
     }
 
     /// The pool's connections: open, idle.
@@ -107,14 +126,17 @@ impl Store {
             return Ok(());
         }
         let mut connection = self.pool.acquire().await?;
+        // Statements of a migration may take as long as their tables are large.
+        connection.execute("set statement_timeout = 0").await?;
         let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
             .fetch_one(&mut *connection)
             .await?;
         if !present {
             connection.execute("create schema if not exists rollcall").await?;
         }
-        MIGRATIONS.run(&mut *connection).await?;
-        Ok(())
+        let applied = MIGRATIONS.run(&mut *connection).await;
+        connection.close_on_drop();
+        Ok(applied?)
     }
 
     /// How many migrations are missing; 0 means up to date.
@@ -122,9 +144,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn missing_migrations(&self) -> StoreResult<usize> {
+        let mut db = self.read().await?;
         let present =
             sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
-                .fetch_one(&self.pool)
+                .fetch_one(&mut db)
                 .await?;
         let total = MIGRATIONS.iter().count();
         if !present {
@@ -132,7 +155,7 @@ impl Store {
         }
         // The table is sqlx's own and not there while our queries are checked.
         let applied: i64 = sqlx::query_scalar("select count(*) from rollcall._sqlx_migrations where success")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut db)
             .await?;
         Ok(total.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
@@ -142,7 +165,8 @@ impl Store {
     /// # Errors
     /// When there is none.
     pub async fn ping(&self) -> StoreResult<()> {
-        self.pool.acquire().await?.ping().await?;
+        let mut db = self.read().await?;
+        sqlx::query("select").execute(&mut db).await?;
         Ok(())
     }
 

@@ -25,8 +25,11 @@ use crate::sync::import;
 use crate::sync::schedule::{Configured, Schedule};
 use crate::telemetry::metrics::Metrics;
 
-/// After a signal, everything has to have ended by then.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// After a signal, what is in hand is finished within this long; what is not is broken off, as a crash would do.
+const SOFT_STOP: Duration = Duration::from_secs(8);
+
+/// Then the database's connections are closed, if it still answers.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often the metrics recorder tidies up.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -40,9 +43,16 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(false)?;
     let cancel = wire::cancelled_by_signals()?;
     let metrics = record_metrics()?;
-    let store = wire::connect(&config).await?;
-    store.migrate().await?;
-    serve(context, config, store, metrics, cancel).await
+    let open = async {
+        let store = wire::connect(&config).await?;
+        store.migrate().await?;
+        Ok::<_, CliError>(store)
+    };
+    // Migrations may take their time, and are taken back as a whole.
+    match cancel.run_until_cancelled(open).await {
+        Some(store) => serve(context, config, store?, metrics, cancel).await,
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Sets up the recorder; once per process.
@@ -110,8 +120,9 @@ pub async fn serve(
     }
     tasks.spawn(schedule.run());
     let clock = Clock::system();
-    tokio::spawn(tidy_up(metrics, clock.clone()));
-    tokio::spawn(reload_on_hangup(
+    let mut helpers = tokio::task::JoinSet::new();
+    helpers.spawn(tidy_up(metrics, clock.clone()));
+    helpers.spawn(reload_on_hangup(
         context.config.clone(),
         config,
         store.clone(),
@@ -120,7 +131,7 @@ pub async fn serve(
     ));
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     if let Some(interval) = sd_notify::watchdog_enabled() {
-        tokio::spawn(feed_watchdog(interval / 2, clock.clone()));
+        helpers.spawn(feed_watchdog(interval / 2, clock.clone()));
     }
 
     // Nothing ends by itself: whatever ends before the signal has crashed.
@@ -137,11 +148,13 @@ pub async fn serve(
     };
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     info!("stopping: finishing the batch in hand");
-    let ended = tokio::time::timeout(STOP_WITHIN, async { while tasks.join_next().await.is_some() {} }).await;
+    let ended = tokio::time::timeout(SOFT_STOP, async { while tasks.join_next().await.is_some() {} }).await;
     if ended.is_err() {
-        warn!("not everything has ended in time; stopping anyway");
+        warn!("not everything has ended in time: breaking off; the next run goes on from what is committed");
+        tasks.shutdown().await;
     }
-    store.close().await;
+    helpers.shutdown().await;
+    let _ = tokio::time::timeout(CLOSE_WITHIN, store.close()).await;
     info!("stopped");
     Ok(ExitCode::from(u8::from(crashed)))
 }

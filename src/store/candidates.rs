@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// A directory user without a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -30,7 +29,7 @@ pub struct Candidate {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     text: Option<&str>,
     after: Option<Uuid>,
@@ -57,7 +56,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next(db: &mut PgConnection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from rollcall.directory_user u
          where state = 0 and not is_agent and id > $2 and not exists (
@@ -75,7 +74,7 @@ pub async fn next(db: &mut PgConnection, environment: &str, after: Option<Uuid>,
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<i64> {
+pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from rollcall.directory_user u
            where state = 0 and not is_agent and not exists (
@@ -90,7 +89,7 @@ pub async fn count(db: &mut PgConnection, environment: &str) -> StoreResult<i64>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn with_row(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
+pub async fn with_row(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
     Ok(sqlx::query!(
         r#"select azureactivedirectoryobjectid as "id!", systemuserid from rollcall.system_user
            where environment = $1 and azureactivedirectoryobjectid = any($2)"#,

@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::plan::Change;
 
 /// Who writes and in which run.
@@ -26,7 +25,7 @@ pub struct Author<'a> {
 /// # Errors
 /// When the database does not answer.
 pub async fn record(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     changes: &[&Change],
     author: Author<'_>,
@@ -73,7 +72,7 @@ pub async fn record(
 /// # Errors
 /// When the database does not answer.
 pub async fn record_edit(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     row: Uuid,
     fields: Map<String, Value>,
@@ -110,7 +109,7 @@ pub fn fields_json(change: &Change) -> Value {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_enabled(db: &mut PgConnection, environment: &str, changes: &[&Change]) -> StoreResult<()> {
+pub async fn note_enabled(db: &mut Connection, environment: &str, changes: &[&Change]) -> StoreResult<()> {
     let delta: i64 = changes.iter().map(|change| change.enabled_delta).sum();
     let bound: i64 = changes.iter().map(|change| change.bound_delta).sum();
     if delta != 0 || bound != 0 {
@@ -130,7 +129,7 @@ pub async fn note_enabled(db: &mut PgConnection, environment: &str, changes: &[&
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn disables_since(db: &mut PgConnection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
+pub async fn disables_since(db: &mut Connection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from rollcall.system_user_change
            where environment = $1 and by_rule and operation = 'disable' and at > $2"#,
@@ -162,7 +161,7 @@ pub struct ChangeLine {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn history(db: &mut PgConnection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
+pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
     Ok(sqlx::query_as!(
         ChangeLine,
         "select at, run_id, actor, operation, reason, fields from rollcall.system_user_change
@@ -194,7 +193,7 @@ pub struct RunLine {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn of_run(db: &mut PgConnection, run: i64, limit: i64) -> StoreResult<Vec<RunLine>> {
+pub async fn of_run(db: &mut Connection, run: i64, limit: i64) -> StoreResult<Vec<RunLine>> {
     Ok(sqlx::query_as!(
         RunLine,
         r#"select c.environment as "environment!", s.domainname as "domainname?", c.operation as "operation!",

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::domain::feed::Link;
 
 /// Where a source stands in its round.
@@ -79,7 +78,7 @@ impl Checkpoint {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read(db: &mut PgConnection, source: &str) -> StoreResult<Checkpoint> {
+pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> {
     let row = sqlx::query!(
         "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at
          from rollcall.checkpoint where source = $1",
@@ -113,7 +112,7 @@ pub async fn read(db: &mut PgConnection, source: &str) -> StoreResult<Checkpoint
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn write(db: &mut PgConnection, checkpoint: &Checkpoint) -> StoreResult<()> {
+pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
     sqlx::query!(
         "insert into rollcall.checkpoint (
              source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at)
@@ -144,7 +143,7 @@ pub async fn write(db: &mut PgConnection, checkpoint: &Checkpoint) -> StoreResul
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next_round(db: &mut PgConnection) -> StoreResult<i64> {
+pub async fn next_round(db: &mut Connection) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(r#"select nextval('rollcall.round') as "round!""#)
         .fetch_one(db)
         .await?)
@@ -155,7 +154,7 @@ pub async fn next_round(db: &mut PgConnection) -> StoreResult<i64> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
+pub async fn clear_doubts(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.checkpoint set doubt = null, phase = 'full', next_link = null, delta_link = null
          where doubt is not null"
@@ -169,7 +168,7 @@ pub async fn clear_doubts(db: &mut PgConnection) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn doubts(db: &mut PgConnection) -> StoreResult<Vec<(String, String)>> {
+pub async fn doubts(db: &mut Connection) -> StoreResult<Vec<(String, String)>> {
     Ok(sqlx::query!(
         r#"select source, doubt as "doubt!" from rollcall.checkpoint where doubt is not null order by source"#
     )
@@ -184,7 +183,7 @@ pub async fn doubts(db: &mut PgConnection) -> StoreResult<Vec<(String, String)>>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn begin_full_round_of_users(db: &mut PgConnection) -> StoreResult<()> {
+pub async fn begin_full_round_of_users(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'"
     )
@@ -197,7 +196,7 @@ pub async fn begin_full_round_of_users(db: &mut PgConnection) -> StoreResult<()>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn begin_full_rounds(db: &mut PgConnection) -> StoreResult<()> {
+pub async fn begin_full_rounds(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.checkpoint set phase = 'full', next_link = null, delta_link = null
          where source = 'users' or source like 'group:%'"

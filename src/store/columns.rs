@@ -1,11 +1,10 @@
 //! Columns of `rollcall.system_user` one by one: who owns them, and those that customers have added.
 
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::changes::Author;
-use super::{StoreError, StoreResult};
+use super::{Connection, StoreError, StoreResult};
 
 /// The program's own columns. Everything else in the table is a customer's.
 pub const OWN: [&str; 40] = [
@@ -55,7 +54,7 @@ pub const OWN: [&str; 40] = [
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn custom(db: &mut PgConnection) -> StoreResult<Vec<String>> {
+pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     Ok(sqlx::query_scalar!(
         r#"select attname::text as "name!" from pg_attribute
@@ -71,7 +70,7 @@ pub async fn custom(db: &mut PgConnection) -> StoreResult<Vec<String>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_custom(db: &mut PgConnection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
+pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
     let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     let custom = sqlx::query_scalar!(
         r#"select to_jsonb(s) - $3::text[] as "custom!" from rollcall.system_user s
@@ -92,7 +91,7 @@ pub async fn read_custom(db: &mut PgConnection, environment: &str, row: Uuid) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read(db: &mut PgConnection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
+pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
     let value = sqlx::query_scalar!(
         "select to_jsonb(s) -> $3 from rollcall.system_user s where environment = $1 and systemuserid = $2",
         environment,
@@ -109,7 +108,7 @@ pub async fn read(db: &mut PgConnection, environment: &str, row: Uuid, column: &
 /// # Errors
 /// When the database does not answer.
 pub async fn write(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     row: Uuid,
     column: &str,
@@ -143,7 +142,7 @@ fn is_about_the_value(code: &str) -> bool {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn touch(db: &mut PgConnection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
+pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.system_user set modifiedon = $3, modifiedby = $4 where environment = $1 and systemuserid = $2",
         environment,
@@ -161,7 +160,7 @@ pub async fn touch(db: &mut PgConnection, environment: &str, row: Uuid, author: 
 /// # Errors
 /// When the database does not answer.
 pub async fn set_customer_owned(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     row: Uuid,
     owned: &[String],

@@ -1,10 +1,9 @@
 //! What the store keeps of each environment: which configuration it was judged under, and how far.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// How far "judge everyone" has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Progress {
 /// # Errors
 /// When the database does not answer.
 pub async fn register(
-    db: &mut PgConnection,
+    db: &mut Connection,
     name: &str,
     fingerprint: &str,
     until_edited: &[String],
@@ -77,7 +76,7 @@ pub async fn register(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_rows(db: &mut PgConnection, name: &str) -> StoreResult<(i64, i64)> {
+pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
            from (select enabled_rows as enabled, bound_rows as bound from rollcall.environment where name = $1
@@ -94,7 +93,7 @@ pub async fn count_rows(db: &mut PgConnection, name: &str) -> StoreResult<(i64, 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn judged_at(db: &mut PgConnection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
+pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(
         sqlx::query_scalar!("select judged_at from rollcall.environment where name = $1", name)
             .fetch_optional(db)
@@ -107,7 +106,7 @@ pub async fn judged_at(db: &mut PgConnection, name: &str) -> StoreResult<Option<
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn judge_everyone(db: &mut PgConnection, names: &[String]) -> StoreResult<()> {
+pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.environment set epoch = epoch + 1 where name = any($1)",
         names
@@ -122,7 +121,7 @@ pub async fn judge_everyone(db: &mut PgConnection, names: &[String]) -> StoreRes
 /// # Errors
 /// When the database does not answer.
 pub async fn note_walk(
-    db: &mut PgConnection,
+    db: &mut Connection,
     name: &str,
     epoch: i64,
     after: Option<Uuid>,
@@ -147,7 +146,7 @@ pub async fn note_walk(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_set_up(db: &mut PgConnection, name: &str) -> StoreResult<()> {
+pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
     sqlx::query!("update rollcall.environment set is_set_up = true where name = $1", name)
         .execute(db)
         .await?;

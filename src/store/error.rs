@@ -78,35 +78,41 @@ impl StoreError {
     }
 }
 
+/// Whether the connection on which this happened is of no use any more: nobody answers at its other end, or somebody
+/// who cannot help, as a server that is shutting down, or was the primary once.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // connection trouble, shutting down or starting, a session ended for idling, a server that only reads,
+            // wrong password or no such role, no such database, a plan made for other tables
+            ["08", "57P", "25P03", "25006", "28", "3D000", "0A000"]
+                .iter()
+                .any(|beginning| code.starts_with(beginning))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Configuration(_) => true,
+        _ => false,
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                match code.as_ref() {
-                    // serialization failure, deadlock, unique violation: somebody else was there first
-                    "40001" | "40P01" | "23505" => Self::Conflict,
-                    // connection trouble, shutting down, too many connections, out of memory or disk, unknown
-                    // database, wrong password, no such role
-                    code if code.starts_with("08")
-                        || code.starts_with("57P")
-                        || code.starts_with("53")
-                        || code.starts_with("28")
-                        || code == "25P03"
-                        || code == "3D000" =>
-                    {
-                        Self::Unavailable(Said(error))
-                    }
-                    _ => Self::Database(Said(error)),
-                }
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        match code.as_deref().unwrap_or_default() {
+            // serialization failure, deadlock, unique violation: somebody else was there first; a plan for a table that
+            // has changed meanwhile: made anew on another connection
+            "40001" | "40P01" | "23505" | "0A000" => Self::Conflict,
+            _ if is_away(&error) => Self::Unavailable(Said(error)),
+            // a statement or a lock that took too long; too many connections, out of memory or disk; a failing disk
+            code if code == "57014" || code == "55P03" || code.starts_with("53") || code.starts_with("58") => {
+                Self::Unavailable(Said(error))
             }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::Configuration(_) => Self::Unavailable(Said(error)),
             _ => Self::Database(Said(error)),
         }
     }

@@ -1,10 +1,9 @@
 //! Findings: what an operator should look at, one open line per cause, closed when the cause is gone.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// A cause as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +23,7 @@ pub struct Seen {
 /// # Errors
 /// When the database does not answer.
 pub async fn reconcile_users(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     judged: &[Uuid],
     seen: &[Seen],
@@ -60,7 +59,7 @@ pub async fn reconcile_users(
 /// # Errors
 /// When the database does not answer.
 pub async fn reconcile_sources(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: Option<&str>,
     seen: &[Seen],
     run_id: Option<i64>,
@@ -84,7 +83,7 @@ pub async fn reconcile_sources(
 }
 
 async fn open(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: Option<&str>,
     seen: &[Seen],
     run_id: Option<i64>,
@@ -116,7 +115,7 @@ async fn open(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn wake_waiting(db: &mut PgConnection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
+pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
     if freed.is_empty() {
         return Ok(Vec::new());
     }
@@ -158,7 +157,7 @@ pub struct OpenFinding {
 /// # Errors
 /// When the database does not answer.
 pub async fn list_open(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: Option<&str>,
     after: Option<i64>,
     limit: i64,
@@ -181,7 +180,7 @@ pub async fn list_open(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_open(db: &mut PgConnection) -> StoreResult<Vec<(Option<String>, String, i64)>> {
+pub async fn count_open(db: &mut Connection) -> StoreResult<Vec<(Option<String>, String, i64)>> {
     Ok(sqlx::query!(
         r#"select environment, code, count(*) as "count!" from rollcall.finding
            where closed_at is null group by environment, code"#

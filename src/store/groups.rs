@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::domain::feed::{Principal, PrincipalKind};
 use crate::rules::AdminRoles;
 
@@ -14,7 +13,7 @@ use crate::rules::AdminRoles;
 /// # Errors
 /// When the database does not answer.
 pub async fn add_members(
-    db: &mut PgConnection,
+    db: &mut Connection,
     group: Uuid,
     members: &[Principal],
     round: i64,
@@ -62,7 +61,7 @@ pub async fn add_members(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) -> StoreResult<Vec<Uuid>> {
+pub async fn remove_members(db: &mut Connection, group: Uuid, ids: &[Uuid]) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "update rollcall.directory_group_member set is_member = false
          where group_id = $1 and object_id = any($2) and is_member returning object_id",
@@ -77,7 +76,7 @@ pub async fn remove_members(db: &mut PgConnection, group: Uuid, ids: &[Uuid]) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_returned(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
             "insert into rollcall.directory_returned select * from unnest($1::uuid[]) on conflict do nothing",
@@ -93,7 +92,7 @@ pub async fn note_returned(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
+pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     Ok(
         sqlx::query_scalar!("select object_id from rollcall.directory_returned order by object_id")
             .fetch_all(db)
@@ -105,7 +104,7 @@ pub async fn returned(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn followed(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
+pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     let sources = sqlx::query_scalar!("select source from rollcall.checkpoint where source like 'group:%'")
         .fetch_all(db)
         .await?;
@@ -121,7 +120,7 @@ pub async fn followed(db: &mut PgConnection) -> StoreResult<Vec<Uuid>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn settle_members(
-    db: &mut PgConnection,
+    db: &mut Connection,
     users: &[Uuid],
     read: &[Uuid],
     joined: &[(Uuid, Uuid)],
@@ -165,7 +164,7 @@ pub async fn settle_members(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn memberships(db: &mut PgConnection, users: &[Uuid], among: &[Uuid]) -> StoreResult<Vec<(Uuid, Uuid)>> {
+pub async fn memberships(db: &mut Connection, users: &[Uuid], among: &[Uuid]) -> StoreResult<Vec<(Uuid, Uuid)>> {
     Ok(sqlx::query!(
         r#"select object_id as "object_id!", group_id as "group_id!"
            from unnest($1::uuid[]) as wanted (id) cross join unnest($2::uuid[]) as within (id)
@@ -187,7 +186,7 @@ pub async fn memberships(db: &mut PgConnection, users: &[Uuid], among: &[Uuid]) 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sweep_members(db: &mut PgConnection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "update rollcall.directory_group_member m set is_member = false
          where group_id = $1 and is_member and seen_round < $2
@@ -204,7 +203,7 @@ pub async fn sweep_members(db: &mut PgConnection, group: Uuid, round: i64) -> St
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_owners(db: &mut PgConnection, group: Uuid, owners: &[Principal]) -> StoreResult<Vec<Uuid>> {
+pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &[Principal]) -> StoreResult<Vec<Uuid>> {
     let ids: Vec<_> = owners
         .iter()
         .filter(|owner| owner.kind == PrincipalKind::User)
@@ -235,7 +234,7 @@ pub async fn set_owners(db: &mut PgConnection, group: Uuid, owners: &[Principal]
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_group_among(db: &mut PgConnection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
+pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
     if members.is_empty() {
         return Ok(false);
     }
@@ -254,7 +253,7 @@ pub async fn any_group_among(db: &mut PgConnection, group: Uuid, members: &[Uuid
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Vec<Uuid>> {
+pub async fn nested_groups(db: &mut Connection, group: Uuid) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         r#"with recursive nested (id) as (
                select object_id from rollcall.directory_group_member
@@ -274,7 +273,7 @@ pub async fn nested_groups(db: &mut PgConnection, group: Uuid) -> StoreResult<Ve
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_roles_of(db: &mut PgConnection, users: &[(Uuid, AdminRoles)]) -> StoreResult<Vec<Uuid>> {
+pub async fn set_roles_of(db: &mut Connection, users: &[(Uuid, AdminRoles)]) -> StoreResult<Vec<Uuid>> {
     let (holders, others): (Vec<_>, Vec<_>) = users.iter().partition(|(_, roles)| roles.any());
     let others: Vec<Uuid> = others.into_iter().map(|(id, _)| id).collect();
     let mut news = sqlx::query_scalar!(
@@ -309,7 +308,7 @@ pub async fn set_roles_of(db: &mut PgConnection, users: &[(Uuid, AdminRoles)]) -
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_roles(db: &mut PgConnection, holders: &BTreeMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
+pub async fn set_roles(db: &mut Connection, holders: &BTreeMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
     let known: HashMap<Uuid, AdminRoles> =
         sqlx::query!("select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member")
             .fetch_all(&mut *db)

@@ -6,10 +6,9 @@ pub mod queue;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// One import job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -148,7 +147,7 @@ pub struct NewJob {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn insert(db: &mut PgConnection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
+pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
     let total = i32::try_from(users.len()).unwrap_or(i32::MAX);
     let id = sqlx::query_scalar!(
         "insert into rollcall.import_job (
@@ -188,7 +187,7 @@ pub async fn insert(db: &mut PgConnection, job: &NewJob, users: &[String]) -> St
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Job>> {
+pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Job>> {
     Ok(select_jobs!("where id = $1", id).fetch_optional(db).await?)
 }
 
@@ -211,7 +210,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &mut PgConnection, filter: &Filter) -> StoreResult<Vec<Job>> {
+pub async fn list(db: &mut Connection, filter: &Filter) -> StoreResult<Vec<Job>> {
     Ok(select_jobs!(
         "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
            and ($3::text is null or not is_private or submitted_by = $3) and id < $4
@@ -230,7 +229,7 @@ pub async fn list(db: &mut PgConnection, filter: &Filter) -> StoreResult<Vec<Job
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn categories(db: &mut PgConnection) -> StoreResult<Vec<String>> {
+pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
     Ok(
         sqlx::query_scalar!("select distinct monitoring_category from rollcall.import_job")
             .fetch_all(db)
@@ -243,7 +242,7 @@ pub async fn categories(db: &mut PgConnection) -> StoreResult<Vec<String>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn cancel(db: &mut PgConnection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
+pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
     Ok(sqlx::query_scalar!(
         r#"update rollcall.import_job set
                cancelled_by = $2,
@@ -266,7 +265,7 @@ pub async fn cancel(db: &mut PgConnection, id: i64, by: &str, now: DateTime<Utc>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn requeue(db: &mut PgConnection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
+pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
     let requeued = sqlx::query!(
         "update rollcall.import_job set
              state = 'waiting', outcome = null, attempts = 0, next_attempt_at = null, next_run_at = $2, ended_at = null,
@@ -293,7 +292,7 @@ pub async fn requeue(db: &mut PgConnection, id: i64, next_run_at: Option<DateTim
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn purge(db: &mut PgConnection, before: DateTime<Utc>) -> StoreResult<u64> {
+pub async fn purge(db: &mut Connection, before: DateTime<Utc>) -> StoreResult<u64> {
     let purged = sqlx::query!(
         "delete from rollcall.import_job
          where ended_at < $1 and not is_critical and state in ('ended', 'failed', 'cancelled')",

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
-
-use super::{StoreError, StoreResult};
+use super::{Connection, StoreError, StoreResult};
 
 /// How long a daemon's lease lasts without being renewed, and that of a single run in the foreground, whose
 /// process may be killed with nobody to take over.
-const DAEMON_TIME: Duration = Duration::from_secs(12);
+const DAEMON_TIME: Duration = Duration::from_secs(10);
 const FOREGROUND_TIME: Duration = Duration::from_secs(6);
 
 /// A lease that was taken.
@@ -48,7 +46,7 @@ pub enum Attempt {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn acquire(db: &mut PgConnection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
+pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
     let seconds = time(is_daemon).as_secs_f64();
     let fence = sqlx::query_scalar!(
         "insert into rollcall.lease as l (name, holder, fence, is_daemon, expires_at)
@@ -82,7 +80,7 @@ pub async fn acquire(db: &mut PgConnection, holder: &str, is_daemon: bool) -> St
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when somebody else leads by now.
-pub async fn renew(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
+pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     let renewed = sqlx::query!(
         "update rollcall.lease set expires_at = clock_timestamp() + make_interval(secs => $3)
          where name = 'cycle' and holder = $1 and fence = $2",
@@ -103,7 +101,7 @@ pub async fn renew(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn release(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
+pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.lease set expires_at = '-infinity' where name = 'cycle' and holder = $1 and fence = $2",
         lease.holder,
@@ -118,7 +116,7 @@ pub async fn release(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when it is not.
-pub async fn check(db: &mut PgConnection, lease: &Lease) -> StoreResult<()> {
+pub async fn check(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     let held = sqlx::query_scalar!(
         "select fence from rollcall.lease where name = 'cycle' and holder = $1 and fence = $2 for share",
         lease.holder,

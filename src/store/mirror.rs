@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use ring::digest;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::feed::DeletedUser;
 
@@ -93,7 +92,7 @@ impl From<UserRow> for DirectoryUser {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
+pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -116,7 +115,7 @@ pub async fn read_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<Hash
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> {
+pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
         "select id from rollcall.directory_user where id = any($1) order by id for update",
         ids
@@ -130,7 +129,7 @@ pub async fn lock_users(db: &mut PgConnection, ids: &[Uuid]) -> StoreResult<()> 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next_ids(db: &mut PgConnection, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     let after = after.unwrap_or(Uuid::nil());
     Ok(sqlx::query_scalar!(
         "select id from rollcall.directory_user where id > $1 order by id limit $2",
@@ -145,7 +144,7 @@ pub async fn next_ids(db: &mut PgConnection, after: Option<Uuid>, limit: i64) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_upn(db: &mut PgConnection, upn_key: &str) -> StoreResult<Option<Uuid>> {
+pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from rollcall.directory_user where upn_key = $1 order by state, id limit 1",
         upn_key
@@ -158,7 +157,7 @@ pub async fn find_by_upn(db: &mut PgConnection, upn_key: &str) -> StoreResult<Op
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn write_users(db: &mut PgConnection, users: &[DirectoryUser], round: i64) -> StoreResult<()> {
+pub async fn write_users(db: &mut Connection, users: &[DirectoryUser], round: i64) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
     }
@@ -215,7 +214,7 @@ pub async fn write_users(db: &mut PgConnection, users: &[DirectoryUser], round: 
     Ok(())
 }
 
-async fn write_plan_sets(db: &mut PgConnection, users: &[DirectoryUser], plan_sets: &[Uuid]) -> StoreResult<()> {
+async fn write_plan_sets(db: &mut Connection, users: &[DirectoryUser], plan_sets: &[Uuid]) -> StoreResult<()> {
     let sets: BTreeMap<Uuid, &[Uuid]> = plan_sets
         .iter()
         .zip(users)
@@ -243,7 +242,7 @@ async fn write_plan_sets(db: &mut PgConnection, users: &[DirectoryUser], plan_se
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn mark_seen(db: &mut PgConnection, ids: &[Uuid], round: i64) -> StoreResult<()> {
+pub async fn mark_seen(db: &mut Connection, ids: &[Uuid], round: i64) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
             "update rollcall.directory_user set seen_round = $2 where id = any($1)",
@@ -260,7 +259,7 @@ pub async fn mark_seen(db: &mut PgConnection, ids: &[Uuid], round: i64) -> Store
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_seen(db: &mut PgConnection, round: i64) -> StoreResult<(i64, i64)> {
+pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select count(*) filter (where seen_round = $1) as "seen!", count(*) as "present!"
            from rollcall.directory_user where state = 0"#,
@@ -277,7 +276,7 @@ pub async fn count_seen(db: &mut PgConnection, round: i64) -> StoreResult<(i64, 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -> StoreResult<u64> {
+pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser]) -> StoreResult<u64> {
     let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
     let swept = sqlx::query!(
@@ -312,7 +311,7 @@ pub async fn sweep(db: &mut PgConnection, round: i64, deleted: &[DeletedUser]) -
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_unreadable(db: &mut PgConnection) -> StoreResult<bool> {
+pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from rollcall.directory_user where state = 0 and account_enabled is null) as "any!""#
@@ -325,7 +324,7 @@ pub async fn any_unreadable(db: &mut PgConnection) -> StoreResult<bool> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_plans(db: &mut PgConnection) -> StoreResult<bool> {
+pub async fn any_plans(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from rollcall.directory_user where state = 0 and plan_set <> $1) as "any!""#,
         plan_set_id(&[])

@@ -1,10 +1,9 @@
 //! Who has to be judged again. A line is written in the transaction of its cause and goes when its user has
 //! been judged at that version.
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// One user to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub struct Pending {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn mark(db: &mut PgConnection, environments: &[String], ids: &[Uuid]) -> StoreResult<()> {
+pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) -> StoreResult<()> {
     if ids.is_empty() || environments.is_empty() {
         return Ok(());
     }
@@ -40,7 +39,7 @@ pub async fn mark(db: &mut PgConnection, environments: &[String], ids: &[Uuid]) 
 /// # Errors
 /// When the database does not answer.
 pub async fn next(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     after: Option<Uuid>,
     up_to: Uuid,
@@ -63,7 +62,7 @@ pub async fn next(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn among(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
+pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
         "select object_id, version from rollcall.pending
@@ -79,7 +78,7 @@ pub async fn among(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> St
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle(db: &mut PgConnection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
+pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
     if judged.is_empty() {
         return Ok(());
     }
@@ -99,7 +98,7 @@ pub async fn settle(db: &mut PgConnection, environment: &str, judged: &[Pending]
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn mark_due(db: &mut PgConnection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
+pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
     sqlx::query!(
         "insert into rollcall.pending (environment, object_id)
          select environment, azureactivedirectoryobjectid from rollcall.system_user
@@ -117,7 +116,7 @@ pub async fn mark_due(db: &mut PgConnection, environment: &str, now: chrono::Dat
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn clear(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!("delete from rollcall.pending where environment = $1", environment)
         .execute(db)
         .await?;
@@ -130,7 +129,7 @@ pub async fn clear(db: &mut PgConnection, environment: &str) -> StoreResult<()> 
 /// # Errors
 /// When the database does not answer.
 pub async fn in_order_of_creation(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     ids: &[Uuid],
     with_waiting: bool,

@@ -1,15 +1,13 @@
 //! What an environment has few of: slots for non-interactive users. The database itself counts them, for every
 //! writer; here the count is read, and locked by whoever is about to take one.
 
-use sqlx::PgConnection;
-
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// How many non-interactive users may still be enabled under a cap.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn free_slots(db: &mut PgConnection, environment: &str, cap: u32) -> StoreResult<i64> {
+pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     let taken = sqlx::query_scalar!(
         "select non_interactive_taken from rollcall.environment_quota where environment = $1",
         environment
@@ -24,7 +22,7 @@ pub async fn free_slots(db: &mut PgConnection, environment: &str, cap: u32) -> S
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock(db: &mut PgConnection, environment: &str, cap: u32) -> StoreResult<i64> {
+pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     let cap = i32::try_from(cap).unwrap_or(i32::MAX);
     let taken = sqlx::query_scalar!(
         "insert into rollcall.environment_quota as q (environment, non_interactive_cap) values ($1, $2)
@@ -42,7 +40,7 @@ pub async fn lock(db: &mut PgConnection, environment: &str, cap: u32) -> StoreRe
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_cap(db: &mut PgConnection, environment: &str, cap: u32) -> StoreResult<()> {
+pub async fn set_cap(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<()> {
     sqlx::query!(
         "insert into rollcall.environment_quota as q (environment, non_interactive_cap) values ($1, $2)
          on conflict (environment) do update set non_interactive_cap = excluded.non_interactive_cap

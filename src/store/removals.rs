@@ -2,10 +2,9 @@
 //! carried out, or held for a person (rules.md, section 11).
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// A removal that a run has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub struct Removal {
 /// # Errors
 /// When the database does not answer.
 pub async fn collect(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     wanted: &[Removal],
@@ -59,7 +58,7 @@ pub async fn collect(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn drop_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
             "delete from rollcall.removal where environment = $1 and systemuserid = any($2)",
@@ -76,7 +75,7 @@ pub async fn drop_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn close_empty_sets(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.held_set h set decision = 'changed_back', decided_at = $2
          where environment = $1 and decision is null and not exists (
@@ -94,7 +93,7 @@ pub async fn close_empty_sets(db: &mut PgConnection, environment: &str, now: Dat
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn requeue_collected(db: &mut PgConnection, environment: &str) -> StoreResult<()> {
+pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with stale as (
              delete from rollcall.removal where environment = $1 and state = 'collected' returning environment, object_id)
@@ -111,7 +110,7 @@ pub async fn requeue_collected(db: &mut PgConnection, environment: &str) -> Stor
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expire(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "with expired as (
              update rollcall.held_set set decision = 'expired', decided_at = $2
@@ -133,7 +132,7 @@ pub async fn expire(db: &mut PgConnection, environment: &str, now: DateTime<Utc>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn collected(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
+pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
     Ok(sqlx::query_as!(
         Removal,
         "select systemuserid, object_id, reason from rollcall.removal
@@ -149,7 +148,7 @@ pub async fn collected(db: &mut PgConnection, environment: &str, run_id: i64) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_ids(db: &mut PgConnection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select object_id from rollcall.removal
          where environment = $1 and run_id = $2 and state = 'held' order by object_id",
@@ -165,7 +164,7 @@ pub async fn held_ids(db: &mut PgConnection, environment: &str, run_id: i64) -> 
 /// # Errors
 /// When the database does not answer.
 pub async fn hold(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     reasons: &[String],
@@ -204,7 +203,7 @@ pub async fn hold(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn states(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
+pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
     Ok(sqlx::query!(
         "select systemuserid, state from rollcall.removal where environment = $1 and systemuserid = any($2)",
         environment,
@@ -242,7 +241,7 @@ pub struct HeldSet {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sets(db: &mut PgConnection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
+pub async fn sets(db: &mut Connection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
     Ok(sqlx::query_as!(
         HeldSet,
         r#"select environment, run_id, why, held_at, expires_at, decision, decided_by,
@@ -275,7 +274,7 @@ pub struct HeldRow {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_rows(db: &mut PgConnection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
+pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
     Ok(sqlx::query_as!(
         HeldRow,
         r#"select r.environment as "environment!", r.systemuserid as "systemuserid!",
@@ -296,7 +295,7 @@ pub async fn held_rows(db: &mut PgConnection, run_id: i64, limit: i64) -> StoreR
 /// # Errors
 /// When the database does not answer.
 pub async fn decide(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     run_id: i64,
     decision: &str,
@@ -332,7 +331,7 @@ pub async fn decide(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_held(db: &mut PgConnection) -> StoreResult<i64> {
+pub async fn count_held(db: &mut Connection) -> StoreResult<i64> {
     Ok(
         sqlx::query_scalar!(r#"select count(*) as "count!" from rollcall.removal where state = 'held'"#)
             .fetch_one(db)

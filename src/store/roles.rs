@@ -1,11 +1,10 @@
 //! Security roles: who holds which, and where each assignment comes from.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
 use super::changes::Author;
+use super::{Connection, StoreResult};
 use crate::domain::role::{Assignment, Provenance};
 use crate::plan::RoleChange;
 
@@ -13,7 +12,7 @@ use crate::plan::RoleChange;
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn of_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
+pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
     let found = sqlx::query!(
         r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from rollcall.system_user_role
            where environment = $1 and systemuserid = any($2) order by role, provenance"#,
@@ -38,7 +37,7 @@ pub async fn of_rows(db: &mut PgConnection, environment: &str, rows: &[Uuid]) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_enabled_holders(db: &mut PgConnection, environment: &str, role: &str) -> StoreResult<i64> {
+pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(distinct r.systemuserid) as "count!" from rollcall.system_user_role r
            join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
@@ -56,7 +55,7 @@ pub async fn count_enabled_holders(db: &mut PgConnection, environment: &str, rol
 /// # Errors
 /// When the database does not answer.
 pub async fn apply(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     changes: &[RoleChange],
     author: Author<'_>,
@@ -161,7 +160,7 @@ pub struct Holder {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     row: Option<Uuid>,
     role: Option<&str>,

@@ -2,10 +2,9 @@
 
 mod write;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::domain::system_user::SystemUser;
 
 pub use write::{insert, insert_placeholders, release_names, update};
@@ -37,11 +36,7 @@ macro_rules! select_rows {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_by_object_ids(
-    db: &mut PgConnection,
-    environment: &str,
-    ids: &[Uuid],
-) -> StoreResult<Vec<SystemUser>> {
+pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::uuid[]) as wanted cross join lateral (
              select * from rollcall.system_user
@@ -57,11 +52,7 @@ pub async fn lock_by_object_ids(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_by_upn_keys(
-    db: &mut PgConnection,
-    environment: &str,
-    keys: &[String],
-) -> StoreResult<Vec<SystemUser>> {
+pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::text[]) as wanted cross join lateral (
              select * from rollcall.system_user where environment = $1 and upn_key = wanted limit 1 for update) as found",
@@ -76,7 +67,7 @@ pub async fn lock_by_upn_keys(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+pub async fn lock_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and systemuserid = any($2) order by systemuserid for update",
         environment,
@@ -90,7 +81,7 @@ pub async fn lock_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid])
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and systemuserid = any($2)",
         environment,
@@ -104,7 +95,7 @@ pub async fn find_by_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid])
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_any_ids(db: &mut PgConnection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and systemuserid in (
              select systemuserid from rollcall.system_user where environment = $1 and systemuserid = any($2)
@@ -126,7 +117,7 @@ pub async fn find_by_any_ids(db: &mut PgConnection, environment: &str, ids: &[Uu
 /// # Errors
 /// When the database does not answer.
 pub async fn find_by_application_id(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
     application: Uuid,
 ) -> StoreResult<Option<SystemUser>> {
@@ -143,7 +134,7 @@ pub async fn find_by_application_id(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+pub async fn find_by_object_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2",
         environment,
@@ -157,7 +148,7 @@ pub async fn find_by_object_id(db: &mut PgConnection, environment: &str, id: Uui
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_settled(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+pub async fn find_settled(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2 and not isdisabled
            and not exists (select from rollcall.pending where environment = $1 and object_id = $2)",
@@ -172,7 +163,7 @@ pub async fn find_settled(db: &mut PgConnection, environment: &str, id: Uuid) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_id(db: &mut PgConnection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
+pub async fn find_by_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and systemuserid = $2",
         environment,
@@ -186,7 +177,7 @@ pub async fn find_by_id(db: &mut PgConnection, environment: &str, id: Uuid) -> S
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
+pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and upn_key = $2",
         environment,
@@ -200,7 +191,7 @@ pub async fn find_by_upn_key(db: &mut PgConnection, environment: &str, key: &str
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_by_name(db: &mut PgConnection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
+pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1 and lower(domainname) = lower($2) order by createdon desc limit 1",
         environment,
@@ -233,7 +224,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &mut PgConnection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
+pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from rollcall.system_user where environment = $1
            and ($2::boolean is null or isdisabled = $2)
@@ -263,7 +254,7 @@ pub async fn list(db: &mut PgConnection, environment: &str, filter: &Filter) -> 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_non_interactive(db: &mut PgConnection, environment: &str) -> StoreResult<i64> {
+pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from rollcall.system_user
            where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null"#,
@@ -278,7 +269,7 @@ pub async fn count_non_interactive(db: &mut PgConnection, environment: &str) -> 
 /// # Errors
 /// When the database does not answer.
 pub async fn enabled_non_interactive(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environment: &str,
 ) -> StoreResult<Vec<(Uuid, Option<String>)>> {
     Ok(sqlx::query!(
@@ -298,7 +289,7 @@ pub async fn enabled_non_interactive(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn any_licensed_beside(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
+pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from rollcall.system_user
@@ -314,7 +305,7 @@ pub async fn any_licensed_beside(db: &mut PgConnection, environment: &str, rows:
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn gather_statistics(db: &mut PgConnection) -> StoreResult<()> {
+pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
     let may = sqlx::query_scalar!(
         r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'rollcall.system_user'::regclass"#
     )

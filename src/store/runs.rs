@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 
 /// One run.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -35,7 +34,7 @@ pub struct Run {
 /// # Errors
 /// When the database does not answer.
 pub async fn begin(
-    db: &mut PgConnection,
+    db: &mut Connection,
     trigger: &str,
     dry_run: bool,
     environments: &[String],
@@ -64,7 +63,7 @@ pub async fn begin(
 /// # Errors
 /// When the database does not answer.
 pub async fn end(
-    db: &mut PgConnection,
+    db: &mut Connection,
     id: i64,
     outcome: &str,
     counts: &Value,
@@ -88,7 +87,7 @@ pub async fn end(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
+pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
     Ok(
         sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where id = $1", id)
             .fetch_optional(db)
@@ -100,7 +99,7 @@ pub async fn find(db: &mut PgConnection, id: i64) -> StoreResult<Option<Run>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &mut PgConnection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
+pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
         sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
             .fetch_all(db)
@@ -112,7 +111,7 @@ pub async fn list(db: &mut PgConnection, before: Option<i64>, limit: i64) -> Sto
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn last_success(db: &mut PgConnection) -> StoreResult<Option<DateTime<Utc>>> {
+pub async fn last_success(db: &mut Connection) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
         "select ended_at from rollcall.sync_run
          where outcome in ('complete', 'held') and not dry_run order by id desc limit 1"
@@ -140,7 +139,7 @@ pub struct Request {
 /// # Errors
 /// When the database does not answer.
 pub async fn request(
-    db: &mut PgConnection,
+    db: &mut Connection,
     environments: &[String],
     is_full: bool,
     dry_run: bool,
@@ -162,7 +161,7 @@ pub async fn request(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next_request(db: &mut PgConnection) -> StoreResult<Option<Request>> {
+pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
     Ok(sqlx::query_as!(
         Request,
         "select id, environments, is_full, dry_run from rollcall.sync_request where run_id is null order by id limit 1"
@@ -175,7 +174,7 @@ pub async fn next_request(db: &mut PgConnection) -> StoreResult<Option<Request>>
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn answer_request(db: &mut PgConnection, request: i64, run_id: i64) -> StoreResult<()> {
+pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.sync_request set run_id = $2 where id = $1",
         request,
@@ -190,7 +189,7 @@ pub async fn answer_request(db: &mut PgConnection, request: i64, run_id: i64) ->
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn withdraw_request(db: &mut PgConnection, request: i64) -> StoreResult<()> {
+pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<()> {
     sqlx::query!(
         "delete from rollcall.sync_request where id = $1 and run_id is null",
         request
@@ -204,7 +203,7 @@ pub async fn withdraw_request(db: &mut PgConnection, request: i64) -> StoreResul
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<Option<Option<i64>>> {
+pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Option<Option<i64>>> {
     Ok(
         sqlx::query_scalar!("select run_id from rollcall.sync_request where id = $1", request)
             .fetch_optional(db)
@@ -216,7 +215,7 @@ pub async fn requested_run(db: &mut PgConnection, request: i64) -> StoreResult<O
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn is_idle(db: &mut PgConnection, request: i64) -> StoreResult<bool> {
+pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from rollcall.sync_request where id = $1 and run_id is null)
                and not exists (select from rollcall.sync_run where ended_at is null) as "idle!""#,
@@ -230,7 +229,7 @@ pub async fn is_idle(db: &mut PgConnection, request: i64) -> StoreResult<bool> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn record_planned(db: &mut PgConnection, id: i64, changes: &Value) -> StoreResult<()> {
+pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
     sqlx::query!("update rollcall.sync_run set changes = $2 where id = $1", id, changes)
         .execute(db)
         .await?;
@@ -241,7 +240,7 @@ pub async fn record_planned(db: &mut PgConnection, id: i64, changes: &Value) -> 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn planned_changes(db: &mut PgConnection, id: i64) -> StoreResult<Option<Value>> {
+pub async fn planned_changes(db: &mut Connection, id: i64) -> StoreResult<Option<Value>> {
     Ok(
         sqlx::query_scalar!("select changes from rollcall.sync_run where id = $1", id)
             .fetch_optional(db)

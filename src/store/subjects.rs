@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreResult;
+use super::{Connection, StoreResult};
 use crate::rules::{AdminRoles, GroupRelation};
 
 /// Roles and relation of one user.
@@ -33,7 +32,7 @@ impl Default for Standing {
 /// # Errors
 /// When the database does not answer.
 pub async fn read(
-    db: &mut PgConnection,
+    db: &mut Connection,
     ids: &[Uuid],
     group: Option<Uuid>,
     nested: &[Uuid],

@@ -8,7 +8,7 @@ use super::judge::Tally;
 use super::pull::Pulled;
 use super::{Counts, Engine, SyncError};
 use crate::domain::environment::GroupNesting;
-use crate::store::{StoreError, checkpoints, groups, removals};
+use crate::store::{checkpoints, groups, removals};
 
 /// What to do with a held set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Engine {
                 "rejected"
             };
             removals::decide(&mut tx, &name, run_id, word, actor, run.now).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
             decided.push(tally.counts);
         }
         Ok(decided)

@@ -18,7 +18,7 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, mirror, pending, quota, removals, runs};
+use crate::store::{mirror, pending, quota, removals, runs};
 
 /// What is asked of a run.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ impl Engine {
         let run_id = {
             let mut tx = self.begin(lease).await?;
             let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, now).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
             id
         };
         begun(run_id).await;
@@ -146,7 +146,7 @@ impl Engine {
             // For whoever asked a daemon for it.
             let mut tx = self.begin(run.lease).await?;
             runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
         }
         self.end(run, outcome, &environments, &problems).await?;
         info!(outcome = outcome.as_str(), "the run has ended");
@@ -183,13 +183,13 @@ impl Engine {
                 crate::store::rows::insert_placeholders(&mut tx, name, run.now).await?;
                 environments::note_set_up(&mut tx, name).await?;
             }
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
         }
         if full {
             let mut tx = self.begin(run.lease).await?;
             checkpoints::begin_full_rounds(&mut tx).await?;
             environments::judge_everyone(&mut tx, &self.settings.names()).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl Engine {
         let mut tx = self.begin(run.lease).await?;
         let progress = environments::register(&mut tx, &environment.name, fingerprint, &until_edited).await?;
         quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(progress)
     }
 
@@ -267,7 +267,7 @@ impl Engine {
             }
         }
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl Engine {
         if judged_everywhere && !run.dry_run {
             checkpoints::clear_doubts(&mut tx).await?;
         }
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Engine {
             self.clock.now(),
         )
         .await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::system_user::SystemUser;
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
 use crate::rules::{Trigger, Verdict};
 use crate::store::changes::ChangeLine;
-use crate::store::{StoreError, StoreResult, Transaction, changes, environments, mirror, quota, rows, runs};
+use crate::store::{StoreResult, Transaction, changes, environments, mirror, quota, rows, runs};
 
 /// Everything `explain` shows.
 #[derive(Debug)]
@@ -254,7 +254,7 @@ impl Engine {
             return Err(SyncError::UnknownUser(user.to_owned()));
         }
         let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
-        tx.rollback().await.map_err(StoreError::from)?;
+        tx.rollback().await?;
         let nested_through = self.nested_through(environment, id).await;
         Ok(Explanation {
             directory,
@@ -276,7 +276,7 @@ impl Engine {
         let mut case = Case::nobody(None);
         case.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
         let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
-        tx.rollback().await.map_err(StoreError::from)?;
+        tx.rollback().await?;
         Ok(explanation)
     }
 

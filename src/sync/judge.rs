@@ -14,7 +14,7 @@ use crate::plan::Operation;
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreError, mirror, pending, quota, rows};
+use crate::store::{mirror, pending, quota, rows};
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
@@ -135,7 +135,7 @@ impl Engine {
             let mut tx = self.begin(run.lease).await?;
             pending::clear(&mut tx, name).await?;
             environments::note_walk(&mut tx, name, progress.epoch, Some(Uuid::nil()), run.now).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
         }
         let mut rounds = 0_u32;
         loop {
@@ -163,7 +163,7 @@ impl Engine {
                 pending::settle(&mut tx, name, &waiting).await?;
                 let reached = if last { None } else { after };
                 environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
-                tx.commit().await.map_err(StoreError::from)?;
+                tx.commit().await?;
             }
             if last {
                 return Ok(());

@@ -140,7 +140,7 @@ impl Engine {
         if let Some(ledger) = ledger {
             let mut tx = self.begin(None).await?;
             ledger.record(&mut tx, std::slice::from_ref(&decided)).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
         }
         Ok(decided)
     }

@@ -14,7 +14,7 @@ use crate::domain::system_user::SystemUser;
 use crate::plan::guard::{Load, admit};
 use crate::store::environments::Progress;
 use crate::store::removals::Removal;
-use crate::store::{StoreError, changes, removals, rows};
+use crate::store::{changes, removals, rows};
 
 /// The guard counts this far back.
 const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
@@ -174,7 +174,7 @@ impl Engine {
         if !run.dry_run {
             removals::close_empty_sets(&mut tx, name, run.now).await?;
         }
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -19,8 +19,12 @@ use crate::telemetry::metrics::Metrics;
 /// How often the loop looks for requests, and for the lease.
 const TICK: Duration = Duration::from_secs(1);
 
-/// After a run that broke off, because the database went away, say, the next begins this soon.
-const RETRY_AFTER_FAILURE: chrono::Duration = chrono::Duration::seconds(10);
+/// When the database has failed, the loop looks again this much later: often enough to lead before the lease of a
+/// crashed leader is long over, and not so often that the log fills up.
+const AFTER_FAILURE: Duration = Duration::from_secs(3);
+
+/// What else breaks a run off will hardly be over so soon, and each run asks the directory.
+const AFTER_ANOTHER: Duration = Duration::from_secs(30);
 
 /// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
 const JITTER: f64 = 0.1;
@@ -113,7 +117,10 @@ impl Schedule {
                     hand_over(engine, &lease).await;
                 }
                 Ok(Attempt::Held { .. }) => {}
-                Err(error) => warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer"),
+                Err(error) => {
+                    warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer");
+                    pause(engine, AFTER_FAILURE).await;
+                }
             }
             pause(engine, TICK).await;
         }
@@ -137,8 +144,10 @@ impl Schedule {
                     return;
                 }
                 Err(error) => {
-                    due = Some(engine.clock.now() + RETRY_AFTER_FAILURE);
+                    due = None;
                     warn!(error = %chain(&error), "trying again soon");
+                    let is_away = matches!(&error, SyncError::Store(error) if error.is_unavailable());
+                    pause(engine, if is_away { AFTER_FAILURE } else { AFTER_ANOTHER }).await;
                 }
             }
             pause(engine, TICK).await;
@@ -155,7 +164,9 @@ impl Schedule {
         let engine = &configured.engine;
         self.answer_request(engine, lease).await?;
         let now = engine.clock.now();
-        if due.is_some_and(|due| due > now) {
+        // Further away than any wait was meant to be: somebody has turned the clock back.
+        let latest = after(now, configured.interval.mul_f64(1.0 + JITTER));
+        if due.is_some_and(|due| now < due && due <= latest) {
             return Ok(());
         }
         *due = Some(next_due(now, configured.interval));
@@ -238,7 +249,14 @@ async fn observe(engine: &Engine, report: &Report) {
 
 fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
     let factor = rand::rng().random_range(1.0 - JITTER..=1.0 + JITTER);
-    now + chrono::Duration::from_std(interval.mul_f64(factor)).unwrap_or(chrono::Duration::MAX)
+    after(now, interval.mul_f64(factor))
+}
+
+fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    chrono::Duration::from_std(wait)
+        .ok()
+        .and_then(|wait| now.checked_add_signed(wait))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Waits, but not beyond the stop.

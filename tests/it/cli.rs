@@ -3,6 +3,7 @@
 mod acts;
 mod daemon;
 mod failures;
+mod leadership;
 mod rules;
 
 use rollcall::simulator::cluster::TestDatabase;

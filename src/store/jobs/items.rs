@@ -1,10 +1,9 @@
 //! `rollcall.import_item`: what became of each user of a job.
 
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::store::StoreResult;
+use crate::store::{Connection, StoreResult};
 
 /// One user of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -31,7 +30,7 @@ pub struct Item {
 /// # Errors
 /// When the database does not answer.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut Connection,
     job: i64,
     state: Option<&str>,
     after: Option<i64>,
@@ -54,7 +53,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn waiting(db: &mut PgConnection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
+pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
         "select position, given, object_id, state, code, detail, systemuserid from rollcall.import_item
@@ -70,7 +69,7 @@ pub async fn waiting(db: &mut PgConnection, job: i64, limit: i64) -> StoreResult
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn last_position(db: &mut PgConnection, job: i64) -> StoreResult<i64> {
+pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
     let last = sqlx::query_scalar!("select max(position) from rollcall.import_item where job = $1", job)
         .fetch_one(db)
         .await?;
@@ -81,7 +80,7 @@ pub async fn last_position(db: &mut PgConnection, job: i64) -> StoreResult<i64> 
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn write(db: &mut PgConnection, job: i64, items: &[Item]) -> StoreResult<()> {
+pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult<()> {
     macro_rules! column {
         ($column:ident) => {
             items.iter().map(|item| item.$column.clone()).collect::<Vec<_>>()
@@ -112,7 +111,7 @@ pub async fn write(db: &mut PgConnection, job: i64, items: &[Item]) -> StoreResu
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn refused_by_code(db: &mut PgConnection, job: i64) -> StoreResult<Vec<(String, i64)>> {
+pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(String, i64)>> {
     Ok(sqlx::query!(
         r#"select code as "code!", count(*) as "count!" from rollcall.import_item
            where job = $1 and state = 'refused' and code is not null group by code order by 2 desc, 1"#,
@@ -129,7 +128,7 @@ pub async fn refused_by_code(db: &mut PgConnection, job: i64) -> StoreResult<Vec
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_without_role(db: &mut PgConnection, job: i64, environment: &str) -> StoreResult<i64> {
+pub async fn count_without_role(db: &mut Connection, job: i64, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from rollcall.import_item i
            where job = $1 and state = 'created' and not exists (

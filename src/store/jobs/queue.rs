@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::items::{self, Item};
 use super::{Job, select_jobs};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Connection, StoreError, StoreResult};
 
 /// How long a claim lasts without being renewed: a worker that was killed is replaced this soon.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
@@ -36,7 +35,7 @@ impl Claim {
 /// # Errors
 /// [`StoreError::Conflict`] when another worker took a job of the same group at the same moment.
 pub async fn claim(
-    db: &mut PgConnection,
+    db: &mut Connection,
     worker: &str,
     environments: &[String],
     only: Option<i64>,
@@ -77,7 +76,7 @@ pub async fn claim(
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn renew(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let renewed = sqlx::query!(
         "update rollcall.import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
          where id = $1 and fence = $2 and state = 'running'",
@@ -94,7 +93,7 @@ pub async fn renew(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now: then nothing of the batch may be committed.
-pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
+pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
     let count = |state: &str| {
         let of_state = results.iter().filter(|item| item.state == state);
         i32::try_from(of_state.count()).unwrap_or(i32::MAX)
@@ -124,7 +123,7 @@ pub async fn record(db: &mut PgConnection, claim: Claim, results: &[Item], walke
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn note_total(db: &mut PgConnection, claim: Claim, total: i32) -> StoreResult<()> {
+pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
     let noted = sqlx::query!(
         "update rollcall.import_job set total = $3 where id = $1 and fence = $2 and state = 'running'",
         claim.job,
@@ -140,7 +139,7 @@ pub async fn note_total(db: &mut PgConnection, claim: Claim, total: i32) -> Stor
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn note_walked(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let noted = sqlx::query!(
         "update rollcall.import_job set is_walked = true, total = created + already_present + refused
          where id = $1 and fence = $2 and state = 'running'",
@@ -169,7 +168,7 @@ pub struct End<'a> {
 ///
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
-pub async fn end(db: &mut PgConnection, claim: Claim, end: End<'_>) -> StoreResult<()> {
+pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult<()> {
     let ended = sqlx::query!(
         "update rollcall.import_job set
              state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
@@ -191,7 +190,7 @@ pub async fn end(db: &mut PgConnection, claim: Claim, end: End<'_>) -> StoreResu
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn postpone(
-    db: &mut PgConnection,
+    db: &mut Connection,
     claim: Claim,
     attempts: i16,
     until: DateTime<Utc>,
@@ -217,7 +216,7 @@ pub async fn postpone(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn release(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
+pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
          where id = $1 and fence = $2 and state = 'running'",
@@ -233,7 +232,7 @@ pub async fn release(db: &mut PgConnection, claim: Claim) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_due(db: &mut PgConnection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
+pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
     Ok(select_jobs!(
         "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
            and not exists (
@@ -251,7 +250,7 @@ pub async fn lock_due(db: &mut PgConnection, environments: &[String], now: DateT
 /// # Errors
 /// When the database does not answer.
 pub async fn start_run(
-    db: &mut PgConnection,
+    db: &mut Connection,
     scheduled: i64,
     now: DateTime<Utc>,
     next: Option<DateTime<Utc>>,

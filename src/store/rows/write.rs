@@ -1,18 +1,17 @@
 //! Writing rows, a batch at a time.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
-use crate::store::{StoreResult, expect_rows};
+use crate::store::{Connection, StoreResult, expect_rows};
 
 /// Takes user principal names away from rows, so that others can have them within this transaction.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn release_names(db: &mut PgConnection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
             "update rollcall.system_user set upn_key = null where environment = $1 and systemuserid = any($2)",
@@ -29,7 +28,7 @@ pub async fn release_names(db: &mut PgConnection, environment: &str, rows: &[Uui
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn insert_placeholders(db: &mut PgConnection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     for (upn, name, mode) in [
         (SUPPORT_UPN, "Support User", access_mode::SUPPORT),
         (DELEGATED_ADMIN_UPN, "Delegated Admin", access_mode::DELEGATED_ADMIN),
@@ -62,7 +61,7 @@ pub async fn insert_placeholders(db: &mut PgConnection, environment: &str, now: 
 ///
 /// # Errors
 /// [`crate::store::StoreError::Conflict`] when somebody else has made one of them meanwhile.
-pub async fn insert(db: &mut PgConnection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -137,7 +136,7 @@ pub async fn insert(db: &mut PgConnection, environment: &str, rows: &[&SystemUse
 ///
 /// # Errors
 /// [`crate::store::StoreError::Conflict`] when a user principal name is taken.
-pub async fn update(db: &mut PgConnection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -157,7 +157,7 @@ impl Engine {
             let next = job.schedule.as_deref().map(|schedule| checks::next_run(schedule, now));
             let next = next.and_then(Result::ok);
             let run = queue::start_run(&mut tx, job.id, now, next).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
             info!(job = run, scheduled_by = job.id, "a scheduled import is due");
         }
     }

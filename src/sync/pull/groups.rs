@@ -263,7 +263,7 @@ impl Reader<'_> {
         let mut tx = self.engine.begin(self.lease).await?;
         let changed = groups::set_owners(&mut tx, self.group, &owners).await?;
         pending::mark(&mut tx, &self.environments, &changed).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(None)
     }
 

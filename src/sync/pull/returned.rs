@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Problem, PullError, survive};
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
-use crate::store::{StoreError, groups, pending};
+use crate::store::{groups, pending};
 use crate::sync::{Engine, SyncError};
 
 /// How many users are asked for at once: few come back, and Graph counts each.
@@ -44,7 +44,7 @@ impl Engine {
                     Err(GraphError::NotFound { .. }) => {
                         let mut tx = self.begin(lease).await?;
                         groups::settle_members(&mut tx, &[*user], &[], &[]).await?;
-                        tx.commit().await.map_err(StoreError::from)?;
+                        tx.commit().await?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -57,7 +57,7 @@ impl Engine {
                 let mut tx = self.begin(lease).await?;
                 let news = groups::settle_members(&mut tx, &[*user], &read, &joined).await?;
                 pending::mark(&mut tx, &self.settings.names(), &news).await?;
-                tx.commit().await.map_err(StoreError::from)?;
+                tx.commit().await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::{Problem, PullError, survive};
 use crate::domain::feed::{AdminRole, Next, Principal, PrincipalKind};
 use crate::rules::AdminRoles;
 use crate::store::lease::Lease;
-use crate::store::{StoreError, checkpoints, groups, pending};
+use crate::store::{checkpoints, groups, pending};
 use crate::sync::{Engine, SyncError};
 
 const SOURCE: &str = "roles";
@@ -53,7 +53,7 @@ impl Engine {
         pending::mark(&mut tx, &self.settings.names(), &changed).await?;
         checkpoint.reached_at = Some(self.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 

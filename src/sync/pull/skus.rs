@@ -3,7 +3,7 @@
 use super::{Problem, PullError, survive};
 use crate::domain::licence::Category;
 use crate::store::lease::Lease;
-use crate::store::{StoreError, checkpoints, environments};
+use crate::store::{checkpoints, environments};
 use crate::sync::{Engine, SyncError};
 
 const SOURCE: &str = "skus";
@@ -44,7 +44,7 @@ impl Engine {
         checkpoint.value = Some(marketing.into());
         checkpoint.reached_at = Some(self.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(marketing)
     }
 }

@@ -254,7 +254,7 @@ impl Engine {
         }
         checkpoint.phase = Phase::Delta;
         checkpoints::write(&mut tx, &checkpoint).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl Engine {
     pub(super) async fn write_checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<(), SyncError> {
         let mut tx = self.begin(lease).await?;
         checkpoints::write(&mut tx, checkpoint).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(())
     }
 }
