@@ -158,7 +158,7 @@ impl Server {
         self.execute(&format!("alter role {role} connection limit -1; alter role {role} reset all"))
             .await;
         for table in FILLING {
-            self.execute(&format!("drop trigger if exists full on rollcall.{table}")).await;
+            self.execute(&format!("drop trigger if exists full_disk on rollcall.{table}")).await;
         }
     }
 
@@ -389,12 +389,12 @@ async fn fill_the_disk(stage: &Stage, lasting: u64, dice: &mut StdRng) {
     let before = server.times_full().await;
     server
         .execute(&format!(
-            "create trigger full before insert or update on rollcall.{table}
+            "create trigger full_disk before insert or update on rollcall.{table}
              for each statement execute function chaos.full()"
         ))
         .await;
     pause(1_000 + lasting).await;
-    server.execute(&format!("drop trigger full on rollcall.{table}")).await;
+    server.execute(&format!("drop trigger full_disk on rollcall.{table}")).await;
     if server.times_full().await > before {
         stage.hit("disk full");
     }

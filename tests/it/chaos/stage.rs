@@ -63,7 +63,7 @@ const USERS: u64 = 160;
 fn configuration(format: &str, token: &str, faults: u64) -> String {
     format!(
         "[sync]\naccess_freshness = \"2s\"\n\n\
-         [guard]\nmax_disables = {}\nmax_disable_percent = 100000.0\nhold_expiry = \"30s\"\n\n\
+         [guard]\nmax_disables = {}\nmax_disable_percent = 100.0\nhold_expiry = \"30s\"\n\n\
          [telemetry]\nformat = \"{format}\"\n\n\
          [[http.token]]\nname = \"chaos\"\nsha256 = \"{}\"\nroles = [\"Rollcall.Operate\"]\n\n\
          [[environment]]\nname = \"production\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
@@ -85,6 +85,7 @@ fn sha256(text: &str) -> String {
 
 impl Stage {
     pub async fn new(numbers: Numbers) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
         let simulator = Simulator::start(SimulatorSettings {
             users: USERS,
             seed: numbers.seed,
