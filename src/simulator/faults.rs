@@ -265,6 +265,7 @@ pub struct Fault {
     effect: Effect,
     times: Option<u64>,
     name: &'static str,
+    met: bool,
 }
 
 impl Fault {
@@ -276,6 +277,7 @@ impl Fault {
             effect,
             times: Some(1),
             name: "",
+            met: false,
         }
     }
 
@@ -287,6 +289,7 @@ impl Fault {
             effect,
             times: Some(times),
             name: "",
+            met: false,
         }
     }
 
@@ -298,12 +301,13 @@ impl Fault {
             effect,
             times: None,
             name: "",
+            met: false,
         }
     }
 }
 
 impl Fault {
-    /// Gives it a name, to count the requests that meet it and to withdraw it by.
+    /// Gives it a name, to count those of this name that were met, and to withdraw them by.
     #[must_use]
     pub fn called(self, name: &'static str) -> Self {
         Self { name, ..self }
@@ -337,7 +341,7 @@ impl Faults {
         self.queue().retain(|fault| fault.name != name);
     }
 
-    /// How many requests ever met a fault of each name; faults without a name count under the empty one.
+    /// How many faults of each name a request has ever met; those without a name count under the empty one.
     #[must_use]
     pub fn met(&self) -> BTreeMap<&'static str, u64> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -366,12 +370,10 @@ impl Faults {
         let position = met?;
         let fault = &mut queue[position];
         let effect = fault.effect.clone();
-        *self
-            .met
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(fault.name)
-            .or_default() += 1;
+        if !std::mem::replace(&mut fault.met, true) {
+            let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+            *met.entry(fault.name).or_default() += 1;
+        }
         if let Some(times) = &mut fault.times {
             *times = times.saturating_sub(1);
             if *times == 0 {

@@ -382,6 +382,7 @@ fn doubts_of(environment: &Environment, doubts: &[(String, String)], pulled: &Pu
         let codes = match source.as_str() {
             "users" if why.starts_with("licences") => Doubts::LICENCES,
             "users" => Doubts::USERS,
+            "roles" => Doubts::ROLES,
             source if groups.contains(source) => Doubts::GROUP,
             _ => continue,
         };

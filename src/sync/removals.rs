@@ -33,6 +33,8 @@ impl Doubts {
     pub(super) const USERS: &'static [Code] = &[Code::DirectoryDeleted, Code::DirectorySoftDeleted];
     /// The reasons that a doubt about a group listing concerns.
     pub(super) const GROUP: &'static [Code] = &[Code::NotInSecurityGroup];
+    /// The reasons that a doubt about the administrator roles concerns: they open the group's gate, and entitle.
+    pub(super) const ROLES: &'static [Code] = &[Code::NotInSecurityGroup, Code::Unlicensed, Code::AppPassExhausted];
     /// The reasons that a doubt about licences concerns.
     pub(super) const LICENCES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted];
 }

@@ -1,5 +1,5 @@
 //! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. There is
-//! no feed for them, so all are read and the difference is what changed.
+//! no feed for them, so all are read and the difference is what changed. A group that is suddenly empty is doubted.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -47,8 +47,13 @@ impl Engine {
                 }
             }
         }
+        let sizes: BTreeMap<Uuid, usize> = members.iter().map(|(group, members)| (*group, members.len())).collect();
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        if let Some(doubt) = emptied(&sizes, checkpoint.value.take()) {
+            checkpoint.doubt = Some(doubt);
+        }
+        checkpoint.value = Some(serde_json::json!(sizes));
         let changed = groups::set_roles(&mut tx, &holders).await?;
         pending::mark(&mut tx, &self.settings.names(), &changed).await?;
         checkpoint.reached_at = Some(self.clock.now());
@@ -70,4 +75,16 @@ impl Engine {
             }
         }
     }
+}
+
+/// Why the roles are in doubt: a role-assignable group that had members comes back without any. `before` is how many
+/// each had when they were last read.
+fn emptied(sizes: &BTreeMap<Uuid, usize>, before: Option<serde_json::Value>) -> Option<String> {
+    let before: BTreeMap<Uuid, usize> = serde_json::from_value(before?).ok()?;
+    sizes.iter().filter(|(_, size)| **size == 0).find_map(|(group, _)| {
+        let had = before.get(group).filter(|had| **had > 0)?;
+        Some(format!(
+            "roles: the listing of the role-assignable group {group} came back empty, where it had {had} members"
+        ))
+    })
 }

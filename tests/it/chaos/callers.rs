@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use rand::Rng;
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,15 +17,24 @@ use crate::api::{Answered, answered};
 /// Longer than any answer takes: one look-up in the directory is bounded to ten seconds, and so is a connection.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Asks until it is over.
+/// How many ask at a time. Each asks about users of its own, so that it knows in which order they were changed.
+const CALLERS: usize = 3;
+
+/// They ask until it is over.
 pub async fn ask(stage: &Stage, mut dice: StdRng) {
+    let callers = (0..CALLERS).map(|caller| ask_as(stage, StdRng::seed_from_u64(dice.random()), caller));
+    join_all(callers).await;
+}
+
+async fn ask_as(stage: &Stage, mut dice: StdRng, number: usize) {
     let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-    let mut number = 0;
+    let mut asked = 0;
     while !stage.is_over() {
         pause(dice.random_range(20..250)).await;
-        number += 1;
+        asked += 1;
         let caller = Caller {
             stage,
+            number,
             http: &http,
             to: dice.random_range(0..2),
         };
@@ -32,24 +42,26 @@ pub async fn ask(stage: &Stage, mut dice: StdRng) {
         if dice.random_ratio(1, 12) {
             caller.decide(&mut dice).await;
         } else {
-            caller.ask_something(&mut dice, number).await;
+            caller.ask_something(&mut dice, asked).await;
         }
     }
 }
 
 struct Caller<'a> {
     stage: &'a Stage,
+    number: usize,
     http: &'a reqwest::Client,
     /// Which daemon is asked.
     to: usize,
 }
 
 impl Caller<'_> {
-    async fn ask_something(&self, dice: &mut StdRng, number: u32) {
+    async fn ask_something(&self, dice: &mut StdRng, asked: u32) {
+        let number = format!("{}-{asked}", self.number);
         let (environment, id) = {
             let people = self.stage.people.lock().unwrap();
             let at = dice.random_range(0..people.environments.len());
-            (people.environments[at].name.clone(), people.draw(dice))
+            (people.environments[at].name.clone(), people.draw(dice, self.number, CALLERS))
         };
         let name = self.stage.tenant().user(id).and_then(|user| user.user_principal_name);
         let place = format!("environments/{environment}");
@@ -76,9 +88,9 @@ impl Caller<'_> {
             17 => self.wish(&whose, Wish::Enable).await,
             18 => self.wish(&whose, Wish::Mode(if dice.random() { 2 } else { 4 })).await,
             _ => {
-                let asked = name.unwrap_or(id.to_string());
+                let user = name.unwrap_or(id.to_string());
                 let path = match dice.random_range(0..4) {
-                    0 => format!("{place}/explain?user={}", url::form_urlencoded::byte_serialize(asked.as_bytes()).collect::<String>()),
+                    0 => format!("{place}/explain?user={}", url::form_urlencoded::byte_serialize(user.as_bytes()).collect::<String>()),
                     1 => format!("{place}/users?limit=5"),
                     2 => "runs?limit=3".to_owned(),
                     _ => "findings".to_owned(),

@@ -104,8 +104,9 @@ impl People {
         format!("{:#?}", self.spells.get(&(environment.to_owned(), id)))
     }
 
-    pub fn draw(&self, dice: &mut StdRng) -> Uuid {
-        self.ids[dice.random_range(0..self.ids.len())]
+    /// One of those whom this one of so many callers asks about.
+    pub fn draw(&self, dice: &mut StdRng, caller: usize, callers: usize) -> Uuid {
+        self.ids[dice.random_range(0..self.ids.len() / callers) * callers + caller]
     }
 }
 

@@ -161,12 +161,20 @@ async fn turn(stage: &Stage, turn: Turn, dice: &mut StdRng) {
                 TokenDeath::SyncStateNotFound,
                 TokenDeath::UnsupportedQuery,
             ];
+            let before = last_answered(stage, &[400, 410]);
             stage.tenant().expire_tokens(*deaths.choose(dice).unwrap());
-            stage.hit("delta tokens die");
+            runs_end(stage, 1).await;
+            if last_answered(stage, &[400, 410]) > before {
+                stage.hit("delta tokens die");
+            }
         }
         Turn::AccessTokensRevoked => {
+            let before = last_answered(stage, &[401]);
             stage.simulator.revoke_access_tokens();
-            stage.hit("access tokens revoked");
+            runs_end(stage, 1).await;
+            if last_answered(stage, &[401]) > before {
+                stage.hit("access tokens revoked");
+            }
         }
         Turn::PermissionWithdrawn => {
             let permissions = ["GroupMember.Read.All", "RoleManagement.Read.Directory", "User.Read.All"];
@@ -198,13 +206,8 @@ async fn turn(stage: &Stage, turn: Turn, dice: &mut StdRng) {
     }
 }
 
-/// Whether anybody was refused meanwhile decides if it has hit.
 async fn withdraw(stage: &Stage, permission: &str) {
-    let refusals = || {
-        let requests = stage.simulator.requests();
-        requests.iter().filter(|seen| seen.status == 403).map(|seen| seen.sequence).max()
-    };
-    let before = refusals();
+    let before = last_answered(stage, &[403]);
     stage.simulator.configure(|settings| {
         settings.permissions.remove(permission);
     });
@@ -212,9 +215,16 @@ async fn withdraw(stage: &Stage, permission: &str) {
     stage.simulator.configure(|settings| {
         settings.permissions.insert(permission.to_owned());
     });
-    if refusals() > before {
+    if last_answered(stage, &[403]) > before {
         stage.hit("permission withdrawn");
     }
+}
+
+/// The number of the last request that was answered so.
+fn last_answered(stage: &Stage, statuses: &[u16]) -> Option<u64> {
+    let requests = stage.simulator.requests();
+    let answered = requests.iter().filter(|seen| statuses.contains(&seen.status));
+    answered.map(|seen| seen.sequence).max()
 }
 
 /// Lets everybody be read anew, and lies about it. Nothing else happens meanwhile.
