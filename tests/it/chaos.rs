@@ -73,7 +73,7 @@ async fn a_pair_of_daemons_lives_through_everything_and_the_table_is_right_at_th
             stage.watch(),
         )
     };
-    let ended = tokio::time::timeout(LONGEST, actors).await;
+    let ended = tokio::time::timeout(LONGEST, Box::pin(actors)).await;
     assert!(ended.is_ok(), "it does not come to an end: {}", stage.told());
     stage.calm_down().await;
     stage.settle().await;

@@ -53,7 +53,6 @@ struct Shared {
 /// A proxy on a port of its own, for as long as it is not dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
     url: Url,
     shared: Arc<Shared>,
     _listening: AbortOnDropHandle<()>,
@@ -81,7 +80,6 @@ impl Proxy {
         });
         let listening = tokio::spawn(listen(listener, shared.clone()));
         Self {
-            address,
             url,
             shared,
             _listening: AbortOnDropHandle::new(listening),

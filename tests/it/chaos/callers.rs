@@ -61,7 +61,10 @@ impl Caller<'_> {
         let (environment, id) = {
             let people = self.stage.people.lock().unwrap();
             let at = dice.random_range(0..people.environments.len());
-            (people.environments[at].name.clone(), people.draw(dice, self.number, CALLERS))
+            (
+                people.environments[at].name.clone(),
+                people.draw(dice, self.number, CALLERS),
+            )
         };
         let name = self.stage.tenant().user(id).and_then(|user| user.user_principal_name);
         let place = format!("environments/{environment}");
@@ -70,18 +73,23 @@ impl Caller<'_> {
         match dice.random_range(0..20) {
             0..4 => {
                 let user = name.filter(|_| dice.random()).unwrap_or(id.to_string());
-                self.judge(&whose, &format!("{place}/access"), Some(json!({ "user": user }))).await;
+                self.judge(&whose, &format!("{place}/access"), Some(json!({ "user": user })))
+                    .await;
             }
             4..6 => {
                 let user = name.filter(|_| dice.random()).unwrap_or(id.to_string());
-                self.judge(&whose, &format!("{place}/users"), Some(json!({ "user": user }))).await;
+                self.judge(&whose, &format!("{place}/users"), Some(json!({ "user": user })))
+                    .await;
             }
             6..8 => self.judge(&whose, &format!("{user}/refresh"), None).await,
             8..11 => {
                 let wish = Wish::Column("internalemailaddress", format!("edit.{number}@chaos.example"));
                 self.wish(&whose, wish).await;
             }
-            11..14 => self.wish(&whose, Wish::Column("company", format!("Company {number}"))).await,
+            11..14 => {
+                self.wish(&whose, Wish::Column("company", format!("Company {number}")))
+                    .await;
+            }
             14 => self.wish(&whose, Wish::Hold(format!("Held for {number}"))).await,
             15 => self.wish(&whose, Wish::Release).await,
             16 => self.wish(&whose, Wish::Disable).await,
@@ -90,7 +98,10 @@ impl Caller<'_> {
             _ => {
                 let user = name.unwrap_or(id.to_string());
                 let path = match dice.random_range(0..4) {
-                    0 => format!("{place}/explain?user={}", url::form_urlencoded::byte_serialize(user.as_bytes()).collect::<String>()),
+                    0 => format!(
+                        "{place}/explain?user={}",
+                        url::form_urlencoded::byte_serialize(user.as_bytes()).collect::<String>()
+                    ),
                     1 => format!("{place}/users?limit=5"),
                     2 => "runs?limit=3".to_owned(),
                     _ => "findings".to_owned(),
@@ -151,14 +162,20 @@ impl Caller<'_> {
     async fn decide(&self, dice: &mut StdRng) {
         let open: Vec<(i64, String)> = {
             let mut db = self.stage.sql().await;
-            sqlx::query_as("select run_id, why from rollcall.held_set where decision is null order by run_id desc limit 1")
-                .fetch_all(&mut db)
-                .await
-                .unwrap_or_default()
+            sqlx::query_as(
+                "select run_id, why from rollcall.held_set where decision is null order by run_id desc limit 1",
+            )
+            .fetch_all(&mut db)
+            .await
+            .unwrap_or_default()
         };
         for (run, why) in open {
             let by_guard = why.split("; ").all(|why| why.contains("within the last 24 hours"));
-            let act = if by_guard && dice.random_ratio(2, 3) { "approve" } else { "reject" };
+            let act = if by_guard && dice.random_ratio(2, 3) {
+                "approve"
+            } else {
+                "reject"
+            };
             self.send(Method::POST, &format!("runs/{run}/{act}"), None).await;
         }
     }
@@ -171,7 +188,9 @@ impl Caller<'_> {
             .request(method.clone(), format!("http://{address}/api/v1/{path}"))
             .bearer_auth(&self.stage.token);
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let answer = match request.send().await {
             Ok(response) => answered(response).await,
@@ -192,7 +211,11 @@ impl Caller<'_> {
         if answer.status >= 300 {
             let (status, code) = answer.problem();
             assert!(status != 500, "{method} {path}: {code} {}", answer.body);
-            assert!(![401, 403, 405, 422].contains(&status), "{method} {path}: {}", answer.body);
+            assert!(
+                ![401, 403, 405, 422].contains(&status),
+                "{method} {path}: {}",
+                answer.body
+            );
         }
         Some(answer)
     }

@@ -41,7 +41,7 @@ pub struct Server {
 enum Place {
     Shared(TestDatabase),
     /// None while it is away.
-    Own(PathBuf, Option<Cluster>),
+    Own(PathBuf, Option<Box<Cluster>>),
 }
 
 const DATABASE: &str = "chaos";
@@ -64,7 +64,7 @@ impl Server {
             let store = Store::connect(&url, 1).await.unwrap();
             store.migrate().await.unwrap();
             store.close().await;
-            Place::Own(folder, Some(cluster))
+            Place::Own(folder, Some(Box::new(cluster)))
         } else {
             Place::Shared(migrated_database().await)
         };
@@ -123,42 +123,49 @@ impl Server {
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut db).await.unwrap();
     }
 
+    /// A number, asked for again if the server goes away meanwhile.
+    pub async fn number(&self, query: &str) -> i64 {
+        for _ in 0..100 {
+            let mut db = self.sql().await;
+            if let Ok(number) = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut db).await {
+                return number;
+            }
+            pause(50).await;
+        }
+        panic!("the server does not answer {query}");
+    }
+
     /// Ends all the daemons' backends. How many there were.
     async fn terminate(&self) -> i64 {
-        let mut db = self.sql().await;
-        let query = "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity where usename = $1";
-        sqlx::query_scalar(query)
-            .bind(&self.role)
-            .fetch_one(&mut db)
+        let end = "count(*) filter (where pg_terminate_backend(pid))";
+        let role = &self.role;
+        self.number(&format!("select {end} from pg_stat_activity where usename = '{role}'"))
             .await
-            .unwrap()
     }
 
     async fn backends(&self, like: &str) -> i64 {
-        let query = format!("select count(*) from pg_stat_activity where usename = $1 and {like}");
-        let mut db = self.sql().await;
-        sqlx::query_scalar(AssertSqlSafe(query))
-            .bind(&self.role)
-            .fetch_one(&mut db)
-            .await
-            .unwrap()
+        let role = &self.role;
+        self.number(&format!(
+            "select count(*) from pg_stat_activity where usename = '{role}' and {like}"
+        ))
+        .await
     }
 
     async fn times_full(&self) -> i64 {
-        let mut db = self.sql().await;
-        sqlx::query_scalar("select case when is_called then last_value else 0 end from chaos.full")
-            .fetch_one(&mut db)
+        self.number("select case when is_called then last_value else 0 end from chaos.full")
             .await
-            .unwrap()
     }
 
     /// Takes back whatever may have been set.
     pub async fn mend(&self) {
         let role = &self.role;
-        self.execute(&format!("alter role {role} connection limit -1; alter role {role} reset all"))
-            .await;
+        self.execute(&format!(
+            "alter role {role} connection limit -1; alter role {role} reset all"
+        ))
+        .await;
         for table in FILLING {
-            self.execute(&format!("drop trigger if exists full_disk on rollcall.{table}")).await;
+            self.execute(&format!("drop trigger if exists full_disk on rollcall.{table}"))
+                .await;
         }
     }
 
@@ -183,7 +190,7 @@ impl Server {
         pause(500).await;
         let started = Cluster::start(folder, &options(false)).await.unwrap();
         let url = started.url(DATABASE);
-        *cluster = Some(started);
+        *cluster = Some(Box::new(started));
         url
     }
 
@@ -295,7 +302,13 @@ async fn befall(stage: &Stage, outage: Outage, dice: &mut StdRng) {
         }
         Outage::ReadOnly => {
             let role = &server.role;
-            let complaints = || stage.pair.iter().map(|member| member.log().matches("25006").count()).sum::<usize>();
+            let complaints = || {
+                stage
+                    .pair
+                    .iter()
+                    .map(|member| member.log().matches("25006").count())
+                    .sum::<usize>()
+            };
             let before = complaints();
             server
                 .execute(&format!("alter role {role} set default_transaction_read_only = on"))
@@ -365,7 +378,9 @@ async fn break_a_commit(stage: &Stage, struck: &[&Member], side: Side, name: &'s
 }
 
 async fn lock_a_table(stage: &Stage, lasting: u64, dice: &mut StdRng) {
-    let table = *["system_user", "checkpoint", "sync_run", "lease", "pending"].choose(dice).unwrap();
+    let table = *["system_user", "checkpoint", "sync_run", "lease", "pending"]
+        .choose(dice)
+        .unwrap();
     let mut db = stage.sql().await;
     let statement = format!("set lock_timeout = '2s'; begin; lock table rollcall.{table} in access exclusive mode");
     if sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut db).await.is_err() {
@@ -394,9 +409,10 @@ async fn fill_the_disk(stage: &Stage, lasting: u64, dice: &mut StdRng) {
         ))
         .await;
     pause(1_000 + lasting).await;
-    server.execute(&format!("drop trigger full_disk on rollcall.{table}")).await;
+    server
+        .execute(&format!("drop trigger full_disk on rollcall.{table}"))
+        .await;
     if server.times_full().await > before {
         stage.hit("disk full");
     }
 }
-

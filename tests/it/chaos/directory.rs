@@ -94,9 +94,10 @@ impl People {
         until: DateTime<Utc>,
     ) -> bool {
         let spells = self.spells.get(&(environment.to_owned(), id));
-        spells.into_iter().flatten().any(|spell| {
-            spell.reason == reason && spell.from <= until && spell.until.is_none_or(|ended| ended >= from)
-        })
+        spells
+            .into_iter()
+            .flatten()
+            .any(|spell| spell.reason == reason && spell.from <= until && spell.until.is_none_or(|ended| ended >= from))
     }
 
     /// When which reason held, for whoever reads a failure.

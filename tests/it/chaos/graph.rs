@@ -101,16 +101,23 @@ pub async fn break_things(stage: &Stage, mut dice: StdRng) {
                 stage.simulator.faults().clear();
             }
             answer_badly(stage, answers.draw(&mut dice), &mut dice);
-            pause(dice.random_range(200..900)).await;
+            pause(dice.random_range(150..600)).await;
         }
         turn(stage, turns.draw(&mut dice), &mut dice).await;
     }
 }
 
 fn answer_badly(stage: &Stage, answer: Answer, dice: &mut StdRng) {
-    let anywhere = *[USERS, "/groups/delta", "/roleManagement", "/subscribedSkus", "/owners", "/users/"]
-        .choose(dice)
-        .unwrap();
+    let anywhere = *[
+        USERS,
+        "/groups/delta",
+        "/roleManagement",
+        "/subscribedSkus",
+        "/owners",
+        "/users/",
+    ]
+    .choose(dice)
+    .unwrap();
     let anywhere = When::path(anywhere);
     let users = When::path(USERS);
     let seconds = Some(RetryAfter::Seconds(1));
@@ -192,7 +199,15 @@ async fn turn(stage: &Stage, turn: Turn, dice: &mut StdRng) {
             lie(stage, "group listed empty", When::path(MEMBERS), 1, nobody(), dice).await;
         }
         Turn::UsersListedEmpty => {
-            lie(stage, "users listed empty", When::path(USERS).after(1), 1, nobody(), dice).await;
+            lie(
+                stage,
+                "users listed empty",
+                When::path(USERS).after(1),
+                1,
+                nobody(),
+                dice,
+            )
+            .await;
         }
         Turn::NullsForEverybody => {
             lie(stage, "nulls for everybody", When::path(USERS), u64::MAX, nulls(), dice).await;
@@ -247,9 +262,9 @@ async fn lie(stage: &Stage, name: &'static str, when: When, times: u64, effect: 
 pub async fn runs_end(stage: &Stage, wanted: i64) {
     let now = Clock::system().now();
     let ended = eventually(async || {
-        let mut db = stage.sql().await;
-        let query = "select count(*) from rollcall.sync_run where started_at > $1 and ended_at is not null";
-        let ended: i64 = sqlx::query_scalar(query).bind(now).fetch_one(&mut db).await.unwrap();
+        let query =
+            format!("select count(*) from rollcall.sync_run where started_at > '{now}' and ended_at is not null");
+        let ended = stage.number(&query).await;
         ended >= wanted || stage.is_over()
     });
     assert!(ended.await, "no run comes to an end: {}", stage.told());

@@ -35,7 +35,8 @@ impl Ledger {
     /// The last acknowledged wish of those that are wanted, by whose row it was.
     pub fn last<T>(&self, wanted: impl Fn(&Wish) -> Option<T>) -> BTreeMap<Whose, T> {
         let kept = self.kept.iter();
-        kept.filter_map(|(whose, wish)| Some((whose.clone(), wanted(wish)?))).collect()
+        kept.filter_map(|(whose, wish)| Some((whose.clone(), wanted(wish)?)))
+            .collect()
     }
 
     /// Whether anything like that was ever asked for.

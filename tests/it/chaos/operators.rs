@@ -134,7 +134,11 @@ async fn stop_and_wake(stage: &Stage, at: usize) {
     assert!(taken_over.await, "nobody takes over: {}\n{}", stage.told(), other.log());
     pause(500).await;
     signal(daemon, "-CONT").await;
-    stage.kills.lock().unwrap().count("leader stopped, and woken up when another led", 1);
+    stage
+        .kills
+        .lock()
+        .unwrap()
+        .count("leader stopped, and woken up when another led", 1);
 }
 
 /// Like [`Daemon::signal`], to a process that may have ended.
@@ -145,11 +149,11 @@ async fn signal(daemon: &Daemon, name: &str) {
 }
 
 async fn reload(stage: &Stage, reload: Reload) {
-    let root = format!("graph_root = \"{}\"", stage.simulator.root());
+    let root = format!("authority = \"{}\"", stage.simulator.root());
     match reload {
         Reload::CatalogueMatchesNobody => match_nobody(stage).await,
         Reload::NoSuchHost => {
-            lead_nowhere(stage, &root, "graph_root = \"https://graph.invalid\"", "DNS failure").await;
+            lead_nowhere(stage, &root, "authority = \"https://login.invalid\"", "DNS failure").await;
         }
         Reload::NoTls => {
             let without = root.replace("http://", "https://");
@@ -161,7 +165,8 @@ async fn reload(stage: &Stage, reload: Reload) {
 /// For one run the directory is somewhere else.
 async fn lead_nowhere(stage: &Stage, old: &str, new: &str, name: &'static str) {
     let _calm = stage.calm.read().await;
-    let failures = "select count(*) from rollcall.sync_run where outcome in ('incomplete', 'failed')";
+    let failures = "select count(*) from rollcall.sync_run
+                    where array_to_string(problems, ' ') like '%the token service (no answer)%'";
     amend(stage, old, new).await;
     let before = stage.number(failures).await;
     runs_end(stage, 1).await;
@@ -176,7 +181,12 @@ async fn match_nobody(stage: &Stage) {
     let _calm = stage.calm.write().await;
     let catalogue = Catalogue::builtin();
     let mut plans: Vec<Uuid> = Vec::new();
-    for user in stage.tenant().user_ids().into_iter().filter_map(|id| stage.tenant().user(id)) {
+    for user in stage
+        .tenant()
+        .user_ids()
+        .into_iter()
+        .filter_map(|id| stage.tenant().user(id))
+    {
         let ids = user.plans.iter().filter_map(|plan| Uuid::parse_str(&plan.plan_id).ok());
         plans.extend(ids.filter(|plan| catalogue.category(*plan) != Category::None));
     }
@@ -207,7 +217,8 @@ async fn amend(stage: &Stage, old: &str, new: &str) {
         let reloads = || daemon.log().matches("the configuration is reloaded").count();
         let before = reloads();
         // Before it listens, a daemon has not asked to be told: the signal would end it.
-        let listens = eventually(async || crate::daemon::get(daemon.address, "/health/live").await.is_some() || stage.is_over());
+        let listens =
+            eventually(async || crate::daemon::get(daemon.address, "/health/live").await.is_some() || stage.is_over());
         if listens.await {
             signal(daemon, "-HUP").await;
             let _ = eventually(async || reloads() > before || stage.is_over()).await;

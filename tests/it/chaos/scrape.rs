@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::ledger::Wish;
-use super::stage::Stage;
+use super::stage::{Member, Stage};
 
 /// A shorter value could stand in any text by chance.
 const SHORTEST: usize = 4;
@@ -15,8 +15,11 @@ pub async fn look_for_secrets(stage: &Stage) {
         // What it still says is a part of it.
         member.start(&mut process);
     }
-    let mut told: Vec<String> = stage.pair.iter().map(|member| member.log()).collect();
-    assert!(told[0].contains(" INFO ") && told[1].contains("\"level\":\"INFO\""), "{told:?}");
+    let mut told: Vec<String> = stage.pair.iter().map(Member::log).collect();
+    assert!(
+        told[0].contains(" INFO ") && told[1].contains("\"level\":\"INFO\""),
+        "{told:?}"
+    );
     told.extend(stage.metrics.lock().unwrap().iter().cloned());
     let told = told.join("\n");
     assert!(told.contains("rollcall_cycles_total"), "the metrics were read");
@@ -51,7 +54,11 @@ async fn secrets(stage: &Stage) -> Vec<String> {
             .unwrap();
     let tokens = links.iter().map(|link| link.split_once("token=").unwrap().1);
     let beginnings: HashSet<&str> = tokens.map(|token| &token[..9]).collect();
-    assert_eq!(beginnings.len(), 1, "every token begins as a JSON object does: {beginnings:?}");
+    assert_eq!(
+        beginnings.len(),
+        1,
+        "every token begins as a JSON object does: {beginnings:?}"
+    );
     secrets.extend(beginnings.into_iter().map(str::to_owned));
     secrets.extend(["deltatoken=", "skiptoken=", "Bearer ", "client_secret", "eyJ"].map(str::to_owned));
     secrets
@@ -68,7 +75,10 @@ fn personal_values(stage: &Stage) -> Vec<String> {
             _ => {}
         }
     }
-    values.into_iter().filter(|value| value.chars().count() >= SHORTEST).collect()
+    values
+        .into_iter()
+        .filter(|value| value.chars().count() >= SHORTEST)
+        .collect()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

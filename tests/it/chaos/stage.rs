@@ -140,9 +140,8 @@ impl Stage {
         self.server.sql().await
     }
 
-    pub async fn number(&self, query: &'static str) -> i64 {
-        let mut db = self.sql().await;
-        sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
+    pub async fn number(&self, query: &str) -> i64 {
+        self.server.number(query).await
     }
 
     /// Counts a fault that has hit.
@@ -202,7 +201,10 @@ impl Stage {
         for member in &self.pair {
             let ready = async || {
                 member.keep_running();
-                member.get("/health/ready").await.is_some_and(|(status, _)| status == 200)
+                member
+                    .get("/health/ready")
+                    .await
+                    .is_some_and(|(status, _)| status == 200)
             };
             assert!(eventually(ready).await, "{}", member.log());
         }
@@ -232,10 +234,11 @@ impl Stage {
     }
 
     async fn complete_runs_since(&self, since: DateTime<Utc>) -> i64 {
-        let mut db = self.sql().await;
-        let query = "select count(*) from rollcall.sync_run
-                     where started_at > $1 and ended_at is not null and outcome in ('complete', 'held') and not dry_run";
-        sqlx::query_scalar(query).bind(since).fetch_one(&mut db).await.unwrap()
+        let query = format!(
+            "select count(*) from rollcall.sync_run
+             where started_at > '{since}' and ended_at is not null and outcome in ('complete', 'held') and not dry_run"
+        );
+        self.server.number(&query).await
     }
 
     /// What has happened.

@@ -19,9 +19,9 @@ const ON_DEMAND_ENDS_WITHIN: TimeDelta = TimeDelta::seconds(25);
 
 pub async fn judge(stage: &Stage) {
     let mut db = stage.sql().await;
-    // A cycle of the daemons must not come between two questions.
     let mut tables = BTreeMap::new();
-    for environment in &stage.people.lock().unwrap().environments.clone() {
+    let environments = stage.people.lock().unwrap().environments.clone();
+    for environment in &environments {
         tables.insert(environment.name.clone(), table::read(&mut db, &environment.name).await);
     }
     let undecided = undecided(&mut db).await;
@@ -44,11 +44,10 @@ pub async fn judge(stage: &Stage) {
 
 /// Removals that the guard holds, or that somebody has rejected: row id → reason.
 async fn undecided(db: &mut PgConnection) -> HashMap<Uuid, String> {
-    let rows: Vec<(Uuid, String, String)> =
-        sqlx::query_as("select systemuserid, reason, state from rollcall.removal")
-            .fetch_all(db)
-            .await
-            .unwrap();
+    let rows: Vec<(Uuid, String, String)> = sqlx::query_as("select systemuserid, reason, state from rollcall.removal")
+        .fetch_all(db)
+        .await
+        .unwrap();
     assert!(rows.iter().all(|(_, _, state)| state != "collected"), "{rows:?}");
     rows.into_iter().map(|(id, reason, _)| (id, reason)).collect()
 }
@@ -95,7 +94,12 @@ fn agrees_with_the_reference(
     };
     let mut next = reference.next(environment, &cycle, &found);
     for (id, record) in &mut next.bound {
-        if people.directory.people.get(id).is_some_and(|person| !person.is_present()) {
+        if people
+            .directory
+            .people
+            .get(id)
+            .is_some_and(|person| !person.is_present())
+        {
             // Of somebody who has gone nobody can read the plans any more: what was last read of them stands.
             let found = &found[&record.row.systemuserid];
             record.row.islicensed = found.islicensed;
@@ -118,17 +122,30 @@ fn agrees_with_the_reference(
 /// What only people decide was decided by people.
 fn was_asked_for(ledger: &Ledger, environment: &str, found: &BTreeMap<Uuid, Row>) {
     for row in found.values() {
-        let Some(id) = row.azureactivedirectoryobjectid else { continue };
+        let Some(id) = row.azureactivedirectoryobjectid else {
+            continue;
+        };
         let whose = (environment.to_owned(), id);
         let asked = |what: &dyn Fn(&Wish) -> bool| ledger.was_asked(&whose, what);
         let by_hand = row.isdisabled && row.disabled_by.as_deref() != Some(SYNC);
-        assert!(!by_hand || asked(&|wish| matches!(wish, Wish::Disable | Wish::Hold(_))), "{row:?}");
+        assert!(
+            !by_hand || asked(&|wish| matches!(wish, Wish::Disable | Wish::Hold(_))),
+            "{row:?}"
+        );
         assert!(!row.onhold || asked(&|wish| matches!(wish, Wish::Hold(_))), "{row:?}");
         let mode_by_hand = row.accessmode_origin != SYNC;
-        assert!(!mode_by_hand || asked(&|wish| *wish == Wish::Mode(row.accessmode)), "{row:?}");
-        for (column, value) in [("company", &row.company), ("internalemailaddress", &row.internalemailaddress)] {
+        assert!(
+            !mode_by_hand || asked(&|wish| *wish == Wish::Mode(row.accessmode)),
+            "{row:?}"
+        );
+        for (column, value) in [
+            ("company", &row.company),
+            ("internalemailaddress", &row.internalemailaddress),
+        ] {
             let is_owned = column == "company" || row.customer_owned.iter().any(|owned| owned == column);
-            let Some(value) = value.clone().filter(|_| is_owned) else { continue };
+            let Some(value) = value.clone().filter(|_| is_owned) else {
+                continue;
+            };
             assert!(asked(&|wish| *wish == Wish::Column(column, value.clone())), "{row:?}");
         }
     }
@@ -147,22 +164,32 @@ async fn what_was_acknowledged_is_there(
     .fetch_all(db)
     .await
     .unwrap();
-    let lines: HashSet<(&str, &str)> = lines.iter().map(|(column, value)| (column.as_str(), value.as_str())).collect();
+    let lines: HashSet<(&str, &str)> = lines
+        .iter()
+        .map(|(column, value)| (column.as_str(), value.as_str()))
+        .collect();
     for (whose, wish) in &ledger.kept {
         if let Wish::Column(column, value) = wish {
             assert!(lines.contains(&(*column, value.as_str())), "lost: {whose:?} {wish:?}");
         }
     }
     for (environment, id) in &ledger.rows {
-        assert!(tables[environment].contains_key(id), "the row {id} in {environment} was answered, and is not there");
+        assert!(
+            tables[environment].contains_key(id),
+            "the row {id} in {environment} was answered, and is not there"
+        );
     }
     let mut checked = 0;
     let row_of = |whose: &(String, Uuid)| {
         let mut rows = tables[&whose.0].values();
-        rows.find(|row| row.azureactivedirectoryobjectid == Some(whose.1)).unwrap()
+        rows.find(|row| row.azureactivedirectoryobjectid == Some(whose.1))
+            .unwrap()
     };
     let mut holds = |whose: &(String, Uuid), is_rival: &dyn Fn(&Wish) -> bool, held: bool, told: String| {
-        let is_sure = !ledger.unsure.iter().any(|(other, wish)| other == whose && is_rival(wish));
+        let is_sure = !ledger
+            .unsure
+            .iter()
+            .any(|(other, wish)| other == whose && is_rival(wish));
         assert!(!is_sure || held, "lost: {whose:?} {told}, but {:?}", row_of(whose));
         checked += usize::from(is_sure);
     };
@@ -174,7 +201,12 @@ async fn what_was_acknowledged_is_there(
         for (whose, value) in last {
             let found = row_of(&whose).clone().text(column).clone();
             let is_rival = |wish: &Wish| matches!(wish, Wish::Column(of, _) if *of == column);
-            holds(&whose, &is_rival, found.as_ref() == Some(&value), format!("{column} = {value}"));
+            holds(
+                &whose,
+                &is_rival,
+                found.as_ref() == Some(&value),
+                format!("{column} = {value}"),
+            );
         }
     }
     let last = ledger.last(|wish| match wish {
@@ -184,7 +216,12 @@ async fn what_was_acknowledged_is_there(
     });
     for (whose, held) in last {
         let is_rival = |wish: &Wish| matches!(wish, Wish::Hold(_) | Wish::Release);
-        holds(&whose, &is_rival, row_of(&whose).onhold == held, format!("onhold = {held}"));
+        holds(
+            &whose,
+            &is_rival,
+            row_of(&whose).onhold == held,
+            format!("onhold = {held}"),
+        );
     }
     let last = ledger.last(|wish| match wish {
         Wish::Mode(mode) => Some(*mode),
@@ -192,7 +229,12 @@ async fn what_was_acknowledged_is_there(
     });
     for (whose, mode) in last {
         let is_rival = |wish: &Wish| matches!(wish, Wish::Mode(_));
-        holds(&whose, &is_rival, row_of(&whose).accessmode == mode, format!("accessmode = {mode}"));
+        holds(
+            &whose,
+            &is_rival,
+            row_of(&whose).accessmode == mode,
+            format!("accessmode = {mode}"),
+        );
     }
     println!(
         "{} acknowledged edits are in the change log, {checked} of them are the last of their row and in the table; {} answered rows are there",
@@ -271,7 +313,10 @@ async fn every_disable_had_its_reason(db: &mut PgConnection, people: &People) {
         );
         *reasons.entry(&line.reason).or_default() += 1;
     }
-    println!("{} disables by the sync, each with its reason: {reasons:?}", disables.len());
+    println!(
+        "{} disables by the sync, each with its reason: {reasons:?}",
+        disables.len()
+    );
 }
 
 /// A leader that was stopped, cut off or slow writes nothing once another run has begun: in the change log the runs come
@@ -286,7 +331,10 @@ async fn no_run_writes_after_the_next_has_begun(db: &mut PgConnection) {
     .fetch_all(&mut *db)
     .await
     .unwrap();
-    assert!(late.is_empty(), "lines of runs that were over (line, run, latest run): {late:?}");
+    assert!(
+        late.is_empty(),
+        "lines of runs that were over (line, run, latest run): {late:?}"
+    );
     let open: i64 = sqlx::query_scalar(
         "select count(*) from rollcall.sync_run where ended_at is null and id < (select max(id) from rollcall.sync_run)",
     )
