@@ -1,66 +1,70 @@
 -- Roles with the least rights for rollcall's database. Run it as a superuser, connected to that database, before the
--- first migration; running it again, also after later migrations, changes nothing that is right already.
+-- first migration and after every one; running it again changes nothing that is right already.
 --
 --   createdb rollcall
---   psql -v ON_ERROR_STOP=1 -d rollcall -f deploy/database-roles.sql
+--   psql -d rollcall -f deploy/database-roles.sql
 --   psql -d rollcall -c '\password rollcall_owner' -c '\password rollcall'
+--   rollcall migrate                                   with rollcall_owner's URL
+--   psql -d rollcall -f deploy/database-roles.sql
 --
--- rollcall_owner   owns the schema and runs the migrations: `rollcall migrate` with this role's URL.
+-- rollcall_owner   owns the schema and runs the migrations.
 -- rollcall         the daemon and the command line: reads and writes rows, changes no table.
 -- rollcall_reader  other programs: reads what is published. Grant it to their roles: GRANT rollcall_reader TO crm;
+--
+-- Other names: psql -v owner=… -v daemon=… -v reader=…
 --
 -- A small installation may let the daemon own everything instead: then it migrates by itself when it starts, and this
 -- file is not needed.
 
-BEGIN;
+\set ON_ERROR_STOP on
+\if :{?owner} \else
+  \set owner rollcall_owner
+\endif
+\if :{?daemon} \else
+  \set daemon rollcall
+\endif
+\if :{?reader} \else
+  \set reader rollcall_reader
+\endif
 
-DO $$
-DECLARE
-    wanted record;
-BEGIN
-    FOR wanted IN SELECT * FROM (VALUES ('rollcall_owner', 'LOGIN'), ('rollcall', 'LOGIN'), ('rollcall_reader', 'NOLOGIN')) AS roles (name, login) LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name) THEN
-            EXECUTE format('CREATE ROLE %I %s', wanted.name, wanted.login);
-        END IF;
-    END LOOP;
-END
-$$;
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+SELECT format('CREATE ROLE %I %s', name, login)
+FROM (VALUES (:'owner', 'LOGIN'), (:'daemon', 'LOGIN'), (:'reader', 'NOLOGIN')) AS roles (name, login)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 
 -- Nobody gets rights merely by being able to connect.
-DO $$
-BEGIN
-    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO rollcall, rollcall_reader', current_database());
-    -- CREATE, because the first migration creates the schema where it is missing.
-    EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO rollcall_owner', current_database());
-END
-$$;
+REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"DBNAME" TO :"owner", :"daemon", :"reader";
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
-CREATE SCHEMA IF NOT EXISTS rollcall AUTHORIZATION rollcall_owner;
-GRANT USAGE ON SCHEMA rollcall TO rollcall, rollcall_reader;
+CREATE SCHEMA IF NOT EXISTS rollcall AUTHORIZATION :"owner";
+GRANT USAGE ON SCHEMA rollcall TO :"daemon", :"reader";
 
--- The daemon works on every table, those of later migrations too. No TRUNCATE: it would empty a table past the change log.
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rollcall TO rollcall;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA rollcall TO rollcall;
-ALTER DEFAULT PRIVILEGES FOR ROLE rollcall_owner IN SCHEMA rollcall GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO rollcall;
-ALTER DEFAULT PRIVILEGES FOR ROLE rollcall_owner IN SCHEMA rollcall GRANT USAGE ON SEQUENCES TO rollcall;
+-- The daemon works on the rows of every table, those of later migrations too. No TRUNCATE: it would empty a table past
+-- the change log.
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA rollcall GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"daemon";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA rollcall GRANT USAGE ON SEQUENCES TO :"daemon";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rollcall TO :"daemon";
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA rollcall TO :"daemon";
 
--- These need their tables: run this file once more after the first migration.
-DO $$
-DECLARE
-    published text;
-BEGIN
-    IF to_regclass('rollcall.system_user_change') IS NOT NULL THEN
-        -- The change log is for evidence: lines are added, never altered.
-        REVOKE UPDATE, DELETE ON rollcall.system_user_change FROM rollcall;
-    END IF;
-    FOREACH published IN ARRAY ARRAY['system_user', 'system_user_role', 'system_user_change', 'sync_run', 'finding'] LOOP
-        IF to_regclass('rollcall.' || published) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT ON rollcall.%I TO rollcall_reader', published);
-        END IF;
-    END LOOP;
-END
-$$;
+-- Less where less will do. These need their tables, which is why this file is run after a migration.
+SELECT format('REVOKE %s ON rollcall.%I FROM %I', less.rights, less.name, :'daemon')
+FROM (VALUES
+    ('system_user_change', 'UPDATE, DELETE'),          -- for evidence: lines are added, never altered
+    ('_sqlx_migrations', 'INSERT, UPDATE, DELETE'),    -- which migrations were applied
+    ('system_user', 'DELETE'),                         -- rows are disabled or marked as deleted
+    ('sync_run', 'DELETE'),                            -- history
+    ('held_set', 'DELETE'),                            -- who approved what
+    ('finding', 'DELETE')
+) AS less (name, rights)
+WHERE to_regclass('rollcall.' || less.name) IS NOT NULL \gexec
+
+-- Published: people, their roles, what happened to them. Not import jobs, some of which are private, and not the copy
+-- of the directory.
+SELECT format('GRANT SELECT ON rollcall.%I TO %I', name, :'reader')
+FROM (VALUES ('system_user'), ('system_user_role'), ('system_user_change'), ('sync_run'), ('finding')) AS published (name)
+WHERE to_regclass('rollcall.' || name) IS NOT NULL \gexec
 
 COMMIT;

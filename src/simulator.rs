@@ -77,6 +77,8 @@ pub struct Settings {
     pub certificate: Option<Certificate>,
     /// The application's federated credential, if it has one.
     pub federation: Option<Federation>,
+    /// What a process must send to the identity service of App Service, if it runs there.
+    pub identity_header: Option<String>,
     /// The application permissions that were consented to.
     pub permissions: BTreeSet<String>,
     /// Users come back with 200 and nothing but their ids.
@@ -120,6 +122,7 @@ impl Default for Settings {
             client_secret: "simulated~secret".into(),
             certificate: None,
             federation: None,
+            identity_header: None,
             permissions: granted.map(ToOwned::to_owned).into(),
             limited_information: false,
             page_size: 200,
@@ -290,6 +293,12 @@ impl Simulator {
     #[must_use]
     pub fn managed_identity_url(&self) -> String {
         format!("{}/metadata/identity/oauth2/token", self.shared.root)
+    }
+
+    /// What App Service would put into `IDENTITY_ENDPOINT`.
+    #[must_use]
+    pub fn identity_endpoint(&self) -> String {
+        format!("http://{}{}", self.address, router::APP_SERVICE_IDENTITY)
     }
 
     /// Changes the settings of the running simulator.

@@ -14,6 +14,7 @@ pub mod findings;
 pub mod groups;
 pub mod jobs;
 pub mod lease;
+mod migrations;
 pub mod mirror;
 pub mod pending;
 pub mod quota;
@@ -28,8 +29,9 @@ use std::time::Duration;
 
 pub use connection::{Connection, Transaction};
 pub use error::{StoreError, StoreResult};
+pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor, PgPool};
+use sqlx::{Connection as _, PgPool};
 
 use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 
@@ -54,8 +56,6 @@ const SESSION: [(&str, &str); 9] = [
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
 ];
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// The database, through a pool.
 #[derive(Clone, Debug)]
@@ -114,50 +114,6 @@ impl Store {
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
-    }
-
-    /// Applies the migrations; safe to repeat and to run from several processes.
-    ///
-    /// # Errors
-    /// When the database does not answer or refuses.
-    pub async fn migrate(&self) -> StoreResult<()> {
-        // A runtime role that may not create tables can still start on an up-to-date schema.
-        if self.missing_migrations().await? == 0 {
-            return Ok(());
-        }
-        let mut connection = self.pool.acquire().await?;
-        // Statements of a migration may take as long as their tables are large.
-        connection.execute("set statement_timeout = 0").await?;
-        let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
-            .fetch_one(&mut *connection)
-            .await?;
-        if !present {
-            connection.execute("create schema if not exists rollcall").await?;
-        }
-        let applied = MIGRATIONS.run(&mut *connection).await;
-        connection.close_on_drop();
-        Ok(applied?)
-    }
-
-    /// How many migrations are missing; 0 means up to date.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn missing_migrations(&self) -> StoreResult<usize> {
-        let mut db = self.read().await?;
-        let present =
-            sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
-                .fetch_one(&mut db)
-                .await?;
-        let total = MIGRATIONS.iter().count();
-        if !present {
-            return Ok(total);
-        }
-        // The table is sqlx's own and not there while our queries are checked.
-        let applied: i64 = sqlx::query_scalar("select count(*) from rollcall._sqlx_migrations where success")
-            .fetch_one(&mut db)
-            .await?;
-        Ok(total.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
 
     /// Asks the database for a sign of life.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{ApiRole, Config};
 use crate::http::auth::{Auth, Entra, KeySource, Role, StaticToken};
 use crate::http::health::{self, Watched};
+use crate::http::limits::{Allowance, Limits};
 use crate::http::{self, api};
 use crate::store::Store;
 use crate::sync::cycle::chain;
@@ -100,6 +101,7 @@ pub async fn serve(
     let api = api::router(api::Api {
         configured: schedule.configured.clone(),
         auth: auth(&config)?,
+        limits: Limits::new(allowance(&config), Clock::system()),
     });
     let served = match open {
         // Health stays beside the API, for whoever balances its load.
@@ -157,6 +159,14 @@ pub async fn serve(
     let _ = tokio::time::timeout(CLOSE_WITHIN, store.close()).await;
     info!("stopped");
     Ok(ExitCode::from(u8::from(crashed)))
+}
+
+/// How much each of them may ask.
+fn allowance(config: &Config) -> Allowance {
+    Allowance {
+        per_second: config.http.requests_per_second,
+        at_once: config.http.requests_at_once,
+    }
 }
 
 /// Who may call the API: the static tokens, and the tenant's access tokens where an audience is configured.
@@ -225,11 +235,8 @@ async fn reload_on_hangup(
             Ok((new, configured)) => {
                 let fixed = [
                     ("database", config.database.url.expose() != new.database.url.expose()),
-                    (
-                        "http",
-                        config.http.listen != new.http.listen || config.http.metrics_listen != new.http.metrics_listen,
-                    ),
-                    ("telemetry", config.telemetry.log != new.telemetry.log),
+                    ("http", config.http != new.http),
+                    ("telemetry", config.telemetry != new.telemetry),
                 ];
                 for (section, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
                     warn!(

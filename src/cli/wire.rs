@@ -12,7 +12,7 @@ use crate::config::{self, Config, Credential};
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{self, Graph, GraphSettings, ManagedHost, Secret};
 use crate::plan::guard::Limits;
-use crate::store::Store;
+use crate::store::{Applied, Store};
 use crate::sync::{Engine, Settings};
 
 impl Context {
@@ -54,10 +54,14 @@ pub(super) async fn connect(config: &Config) -> CliResult<Store> {
 pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(true)?;
     let store = connect(&config).await?;
-    let missing = store.missing_migrations().await?;
+    let Applied { missing, unknown } = store.applied_migrations().await?;
     store.migrate().await?;
     match context.output {
-        super::Output::Json => println!("{}", serde_json::json!({ "applied": missing })),
+        super::Output::Json => println!("{}", serde_json::json!({ "applied": missing, "unknown": unknown })),
+        super::Output::Table if missing == 0 && unknown > 0 => println!(
+            "The database is newer than this program: it has {unknown} migration(s) that this version does not know, \
+             and lacks none. Nothing was changed."
+        ),
         super::Output::Table if missing == 0 => println!("The database is up to date."),
         super::Output::Table => println!("Applied {missing} migration(s)."),
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use super::Issue;
 use super::secret::{Secret, Surroundings};
@@ -66,6 +66,23 @@ impl RawDatabase {
                  special characters in the password)",
             ));
         }
+        if let Some(key) = unknown_parameter(url.expose()) {
+            return Err(Issue::new(
+                path,
+                format!(
+                    "the parameter `{key}` means nothing; expected {}",
+                    PARAMETERS.join(", ")
+                ),
+            ));
+        }
+        if let Some(host) = unverified_host(url.expose())
+            && !surroundings.variables.contains_key("PGSSLMODE")
+        {
+            surroundings.warnings.push(format!(
+                "{path}: nobody verifies that {host} is the database's server; add sslmode=verify-full (and sslrootcert=… \
+                 for an authority of your own)"
+            ));
+        }
         if !(1..=1000).contains(&self.max_connections) {
             return Err(Issue::new(
                 "database.max_connections",
@@ -92,6 +109,45 @@ fn is_postgres_url(text: &str) -> bool {
         && Url::parse(text).is_ok_and(|url| {
             url.fragment().is_none() && !url.path().contains('@') && url.query_pairs().all(|(key, _)| plain(&key))
         })
+}
+
+/// What may follow the question mark. sqlx would log anything else, with its value.
+const PARAMETERS: [&str; 12] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+fn unknown_parameter(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let mut keys = url.query_pairs().map(|(key, _)| key.into_owned());
+    keys.find(|key| !PARAMETERS.contains(&key.as_str()))
+}
+
+/// The host of a URL on another machine whose certificate is not asked for.
+fn unverified_host(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
+    let verified = parameter("sslmode").is_some_and(|mode| ["verify-full", "verify-ca"].contains(&mode.as_ref()));
+    let is_here = |host: &str| match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Ok(Host::Domain(name)) => name == "localhost",
+        Err(_) => false,
+    };
+    let host = parameter("hostaddr").or_else(|| parameter("host"));
+    let host = host.map_or_else(|| url.host_str().unwrap_or_default().to_owned(), Into::into);
+    let is_socket = host.is_empty() || host.starts_with('/') || host.to_lowercase().starts_with("%2f");
+    (!verified && !is_socket && !is_here(&host)).then_some(host)
 }
 
 impl Database {

@@ -23,6 +23,10 @@ pub struct Http {
     pub audience: Option<String>,
     /// Static tokens.
     pub tokens: Vec<ApiToken>,
+    /// Requests a second that one caller may send.
+    pub requests_per_second: u32,
+    /// Requests that one caller may have under way at the same time.
+    pub requests_at_once: u32,
 }
 
 /// A static API token. The token itself is not known here.
@@ -116,6 +120,8 @@ pub(super) struct RawHttp {
     metrics_listen: Option<Parsed<SocketAddr>>,
     audience: Option<String>,
     token: Vec<RawToken>,
+    requests_per_second: u32,
+    requests_at_once: u32,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +139,11 @@ impl Default for RawHttp {
             metrics_listen: None,
             audience: None,
             token: Vec::new(),
+            // Twice what one sign-in service was measured to get through; see the README.
+            requests_per_second: 10_000,
+            // Some thirty for each connection of the usual pool: enough for the queue never to run dry, and at most
+            // a twentieth of a second for whoever stands behind it.
+            requests_at_once: 256,
         }
     }
 }
@@ -157,6 +168,8 @@ impl RawHttp {
                 "empty; expected the application id that API tokens are made for",
             ));
         }
+        bounded("http.requests_per_second", self.requests_per_second, 1_000_000)?;
+        bounded("http.requests_at_once", self.requests_at_once, 10_000)?;
         let tokens = tokens(self.token)?;
         let credential = self.audience.is_some() || !tokens.is_empty();
         if !listen.ip().to_canonical().is_loopback() && !credential {
@@ -173,8 +186,17 @@ impl RawHttp {
             metrics_listen,
             audience: self.audience,
             tokens,
+            requests_per_second: self.requests_per_second,
+            requests_at_once: self.requests_at_once,
         })
     }
+}
+
+fn bounded(path: &str, value: u32, most: u32) -> Result<(), Issue> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Issue::new(path, format!("out of bounds; expected 1 to {most}")))
 }
 
 fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {

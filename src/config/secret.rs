@@ -72,7 +72,14 @@ impl Surroundings<'_> {
 
     /// Reads a secret file. `path` is the key that names it.
     pub(super) fn secret_file(&mut self, path: &str, file: &Path) -> Result<Secret, Issue> {
-        let text = self.text_file(path, file)?;
+        let text = self.text_file(path, file).map_err(|issue| {
+            if may_be_the_secret(file) {
+                let problem = "there is no such file. Its name is not repeated, since it may be the secret itself; expected \
+                               the name of a file that holds it";
+                return Issue::new(path, problem);
+            }
+            issue
+        })?;
         let readable_by_all =
             fs::metadata(self.folder.join(file)).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
         if readable_by_all {
@@ -135,4 +142,11 @@ impl Surroundings<'_> {
         }
         Ok(Secret::new(text.to_owned()))
     }
+}
+
+/// Whether what should name a file looks like what should be in it: a client secret, or a database URL.
+fn may_be_the_secret(file: &Path) -> bool {
+    let name = file.to_string_lossy();
+    let is_long_word = name.len() >= 16 && !name.contains('/') && file.extension().is_none_or(|end| end.len() > 4);
+    name.contains("://") || name.contains("PRIVATE KEY") || is_long_word
 }

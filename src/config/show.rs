@@ -148,6 +148,8 @@ impl Config {
         if let Some(audience) = &self.http.audience {
             table.push(("audience", json!(audience)));
         }
+        table.push(("requests_per_second", json!(self.http.requests_per_second)));
+        table.push(("requests_at_once", json!(self.http.requests_at_once)));
         table
     }
 

@@ -8,19 +8,21 @@ mod users;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::openapi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Auth;
+use super::auth::{Auth, AuthError};
+use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
 use crate::sync::Engine;
@@ -40,6 +42,8 @@ pub struct Api {
     pub configured: watch::Receiver<Arc<Configured>>,
     /// Who may come in.
     pub auth: Auth,
+    /// How much each of them may ask.
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for Api {
@@ -97,6 +101,36 @@ impl Modify for Bearer {
 
 /// The handlers with their description.
 fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let (handlers, mut document) = handlers().split_for_parts();
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete] {
+            if let Some(operation) = operation {
+                let responses = &mut operation.responses.responses;
+                responses.insert("429".to_owned(), too_many_requests().into());
+            }
+        }
+    }
+    (handlers, document)
+}
+
+/// What every operation may answer, since the bounds lie before them all.
+fn too_many_requests() -> openapi::Response {
+    let problem = openapi::Ref::from_schema_name("Problem");
+    let seconds = openapi::Object::with_type(openapi::Type::Integer);
+    openapi::ResponseBuilder::new()
+        .description("The caller has sent too many requests, or has too many under way.")
+        .content(
+            "application/problem+json",
+            openapi::ContentBuilder::new().schema(Some(problem)).build(),
+        )
+        .header(
+            "Retry-After",
+            openapi::HeaderBuilder::new().schema(Some(seconds)).build(),
+        )
+        .build()
+}
+
+fn handlers() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
@@ -124,7 +158,6 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::reject))
         .routes(routes!(runs::sync))
         .routes(routes!(runs::findings))
-        .split_for_parts()
 }
 
 /// `/api/v1`, and the answer to every address that nothing else answers.
@@ -159,14 +192,30 @@ pub fn document() -> utoipa::openapi::OpenApi {
 async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let caller = match api.auth.authenticate(request.headers()).await {
         Ok(caller) => caller,
-        Err(error) => return Problem::from(error).into_response(),
+        Err(error) => return not_let_in(&api, error),
     };
     request.extensions_mut().insert(caller.clone());
-    let mut response = match with_nul(request.uri()) {
-        Some(field) => Problem::bad_input(&field, "a text cannot hold NUL characters").into_response(),
-        None => next.run(request).await,
+    let mut response = match (api.limits.admit(&caller.name), with_nul(request.uri())) {
+        (Err(too_many), _) => Problem::from(too_many).into_response(),
+        (Ok(_), Some(field)) => Problem::bad_input(&field, "a text cannot hold NUL characters").into_response(),
+        (Ok(_under_way), None) => next.run(request).await,
     };
     log::note_caller(&mut response, &caller);
+    response
+}
+
+/// Answers a request without good credentials. Where there are too many of them, each costs its sender a connection.
+fn not_let_in(api: &Api, error: AuthError) -> Response {
+    let counted = match &error {
+        AuthError::Unauthenticated(_) => api.limits.note_stranger(),
+        _ => Ok(()),
+    };
+    let Err(too_many) = counted else {
+        return Problem::from(error).into_response();
+    };
+    let mut response = Problem::from(too_many).into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 

@@ -1,5 +1,6 @@
 //! `/health/live`, `/health/ready` and `/metrics`: open to everybody who can reach the address.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -9,12 +10,16 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::store::{Store, StoreResult, runs};
 
 /// Longest wait of a readiness check for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Readiness checks at the database at the same time. They answer everybody, so they must not take up its pool.
+const CHECKS_AT_ONCE: usize = 2;
 
 /// What the handlers look at.
 #[derive(Clone)]
@@ -38,7 +43,7 @@ pub fn health(watched: Watched) -> Router {
     Router::new()
         .route("/health/live", get(async || Json(json!({ "status": "alive" }))))
         .route("/health/ready", get(ready))
-        .with_state(watched)
+        .with_state((watched, Arc::new(Semaphore::new(CHECKS_AT_ONCE))))
 }
 
 /// `/metrics`.
@@ -53,8 +58,12 @@ async fn render_metrics(State(watched): State<Watched>) -> Response {
 
 /// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
 /// is told, but does not count: staleness is an alert, not a reason to take a replica out.
-async fn ready(State(watched): State<Watched>) -> Response {
-    let answer = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
+async fn ready(State((watched, turns)): State<(Watched, Arc<Semaphore>)>) -> Response {
+    let look = async {
+        let _turn = turns.acquire().await;
+        look(&watched).await
+    };
+    let answer = tokio::time::timeout(READY_TIMEOUT, look).await;
     let (database, missing, last_success) = match answer {
         Ok(Ok((missing, last))) => (true, Some(missing), last),
         Ok(Err(_)) | Err(_) => (false, None, None),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::AuthError;
+use super::limits::{Bound, TooMany};
 use crate::domain::reason::Code;
 use crate::store::StoreError;
 use crate::sync::SyncError;
@@ -15,7 +16,7 @@ use crate::sync::explain::ShownCheck;
 use crate::sync::on_demand::Refusal;
 
 /// Whoever is told that something is unavailable may try again after so many seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+const RETRY_AFTER: u16 = 5;
 
 /// What went wrong, and what to do.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -46,6 +47,9 @@ pub struct Problem {
     /// What an answer to a caller who is not let in says beside.
     #[serde(skip)]
     pub challenge: Option<Box<HeaderValue>>,
+    /// Seconds after which the same request may be sent again, where that is known.
+    #[serde(skip)]
+    pub retry_after: Option<u16>,
 }
 
 /// The type of every problem.
@@ -72,6 +76,7 @@ impl Problem {
             field: None,
             checks: Vec::new(),
             challenge: None,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER),
         }
     }
 
@@ -110,6 +115,30 @@ impl From<AuthError> for Problem {
         Self {
             challenge: error.challenge().map(Box::new),
             ..Self::new(error.status(), error.code(), error.detail(), remedy)
+        }
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        let (detail, remedy) = match too_many.bound {
+            Bound::Rate => (
+                "the caller sends more requests a second than http.requests_per_second allows",
+                "Wait as long as Retry-After says; many users fit in one request of users:batch.",
+            ),
+            Bound::AtOnce => (
+                "the caller has as many requests under way as http.requests_at_once allows",
+                "Wait for an answer before sending more.",
+            ),
+            Bound::Strangers => (
+                "too many requests come without good credentials",
+                "Send `Authorization: Bearer …` with an access token or a static token.",
+            ),
+        };
+        Self {
+            retryable: true,
+            retry_after: Some(too_many.retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail, remedy)
         }
     }
 }
@@ -188,6 +217,7 @@ impl IntoResponse for Problem {
         let challenge = self.challenge.take();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = super::log::Told(self.code);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -197,8 +227,8 @@ impl IntoResponse for Problem {
         if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, *challenge);
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(code);
         response

@@ -171,6 +171,37 @@ pub(super) fn managed(shared: &Shared, ask: &Ask, fault: Option<&TokenFault>) ->
     plain(StatusCode::OK, &body)
 }
 
+/// `GET IDENTITY_ENDPOINT`, as a process on App Service finds it: whoever knows the header may ask.
+pub(super) fn app_service(shared: &Shared, ask: &Ask) -> Answer {
+    let settings = shared.settings();
+    let refuse = |status, why: &str| plain(status, &json!({"statusCode": status.as_u16(), "message": why}));
+    let header = ask.header("x-identity-header");
+    if header.is_none() || header != settings.identity_header.as_deref() {
+        return refuse(
+            StatusCode::UNAUTHORIZED,
+            "No Managed Identity found for specified header.",
+        );
+    }
+    let resource = ask.option("resource").unwrap_or_default();
+    if ask.option("api-version") != Some("2019-08-01") || resource.trim_end_matches('/') != shared.root {
+        return refuse(StatusCode::BAD_REQUEST, "The api-version or the resource is wrong.");
+    }
+    let client = settings.client_id.to_string();
+    if ask.option("client_id").is_some_and(|asked| asked != client) {
+        return refuse(StatusCode::BAD_REQUEST, "No User Assigned Managed Identity found.");
+    }
+    let lifetime = random_within(&settings.access_token_lifetime);
+    let expires_on = ask.now.timestamp() + i64::try_from(lifetime.as_secs()).unwrap_or(0);
+    let body = json!({
+        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "client_id": client,
+        "expires_on": expires_on.to_string(),
+        "resource": resource,
+        "token_type": "Bearer",
+    });
+    plain(StatusCode::OK, &body)
+}
+
 fn random_within(range: &Range<Duration>) -> Duration {
     let spread = range.end.saturating_sub(range.start).as_secs().max(1);
     range.start + Duration::from_secs(rand::rng().next_u64() % spread)

@@ -15,11 +15,15 @@ use super::{Shared, signing, users};
 /// Where the managed identity of a virtual machine is asked for a token.
 pub(super) const MANAGED_IDENTITY: &str = "/metadata/identity/oauth2/token";
 
+/// Where App Service's identity service is asked for one.
+pub(super) const APP_SERVICE_IDENTITY: &str = "/msi/token";
+
 /// The template of a path, for counting and for faults.
 pub(super) fn endpoint(path: &str) -> &'static str {
     let Some(path) = path.strip_prefix("/v1.0/") else {
         return match path {
             MANAGED_IDENTITY => MANAGED_IDENTITY,
+            APP_SERVICE_IDENTITY => APP_SERVICE_IDENTITY,
             path if path.ends_with("/oauth2/v2.0/token") => "/oauth2/v2.0/token",
             path if path.ends_with(signing::METADATA) => signing::METADATA,
             path if path.ends_with(signing::KEYS) => signing::KEYS,

@@ -89,6 +89,9 @@ fn real(shared: &Shared, ask: &Ask, effect: Option<&Effect>) -> Answer {
     if ask.path == router::MANAGED_IDENTITY {
         return identity::managed(shared, ask, fault);
     }
+    if ask.path == router::APP_SERVICE_IDENTITY {
+        return identity::app_service(shared, ask);
+    }
     if let Some(tenant) = ask.path.strip_suffix("/oauth2/v2.0/token") {
         return identity::token(shared, ask, tenant.trim_start_matches('/'), fault);
     }

@@ -53,6 +53,21 @@ impl StoreError {
         matches!(self, Self::Conflict)
     }
 
+    /// Whether it may be the fault of a single row: its values, a constraint or trigger of the customer's, or somebody
+    /// who writes it again and again. Anything else would befall every row.
+    #[must_use]
+    pub fn is_about_a_row(&self) -> bool {
+        match self {
+            Self::Conflict => true,
+            Self::Database(Said(sqlx::Error::Database(error))) => {
+                let code = error.code().unwrap_or_default();
+                // data exception, integrity constraint, raised by a function
+                ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the database is away, rather than unhappy.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -5,6 +5,12 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 
+/// The code of a finding about a set of removals that the guard holds.
+pub const REMOVALS_HELD: &str = "removals_held";
+
+/// The code of a finding about a row that the database does not take.
+pub const ROW_NOT_WRITTEN: &str = "row_not_written";
+
 /// A cause as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {

@@ -3,12 +3,14 @@
 //! The one place where verdicts become rows. Everything happens in one transaction that waits for nothing but
 //! the database; a dry run does the same and rolls it back.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::case::{Case, View, blocked_names, held_name};
+use super::cycle::chain;
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
@@ -19,7 +21,7 @@ use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreResult, Transaction, changes, findings, pending, quota, removals, roles, rows};
+use crate::store::{StoreError, StoreResult, Transaction, changes, findings, pending, quota, removals, roles, rows};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,21 @@ impl Scope {
             Self::Walk(ids) | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
         }
     }
+
+    /// Two halves, in order.
+    fn split(&self) -> [Self; 2] {
+        fn halves<T: Clone>(list: &[T]) -> [Vec<T>; 2] {
+            let (first, rest) = list.split_at(list.len() / 2);
+            [first.to_vec(), rest.to_vec()]
+        }
+        match self {
+            Self::Pending(list) => halves(list).map(Self::Pending),
+            Self::Walk(ids) => halves(ids).map(Self::Walk),
+            Self::Removals(ids) => halves(ids).map(Self::Removals),
+            Self::Held(ids) => halves(ids).map(Self::Held),
+            Self::Slots { list, freed } => halves(list).map(|list| Self::Slots { list, freed: *freed }),
+        }
+    }
 }
 
 /// What the environment has few of, counted while it is locked.
@@ -81,15 +98,71 @@ pub(super) struct Judged {
     pub roles: Vec<RoleChange>,
 }
 
+impl Judged {
+    fn append(&mut self, mut other: Self) {
+        self.changes.append(&mut other.changes);
+        self.skipped.append(&mut other.skipped);
+        self.removals.append(&mut other.removals);
+        self.late.append(&mut other.late);
+        self.woken.append(&mut other.woken);
+        self.roles.append(&mut other.roles);
+    }
+}
+
 impl Engine {
-    /// Judges a batch and writes what follows.
+    /// Judges a batch and writes what follows. A row that the database does not take is looked for by halves: it
+    /// keeps nobody else from being written.
     pub(super) async fn judge_batch(
         &self,
         view: &View<'_>,
         run: RunInfo<'_>,
         scope: &Scope,
     ) -> Result<Judged, SyncError> {
-        Ok(self.retry(|| self.try_batch(view, run, scope)).await?)
+        let mut judged = Judged::default();
+        let mut open = vec![Cow::Borrowed(scope)];
+        while let Some(part) = open.pop() {
+            match self.retry(|| self.try_batch(view, run, &part)).await {
+                Ok(done) => judged.append(done),
+                Err(error) if error.is_about_a_row() => match part.ids()[..] {
+                    [] => return Err(error.into()),
+                    [one] => self.note_unwritten(view, run, one, &error).await?,
+                    _ => {
+                        self.check_cancelled()?;
+                        let [first, rest] = part.split();
+                        open.extend([Cow::Owned(rest), Cow::Owned(first)]);
+                    }
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(judged)
+    }
+
+    /// Somebody whose row the database does not take, alone: a finding until it does, and judged again in each run.
+    async fn note_unwritten(
+        &self,
+        view: &View<'_>,
+        run: RunInfo<'_>,
+        object_id: Uuid,
+        error: &StoreError,
+    ) -> Result<(), SyncError> {
+        let detail = format!("The database does not take the row: {}", chain(error));
+        tracing::warn!(user = %object_id, error = %chain(error), "the row of one user cannot be written");
+        if run.dry_run {
+            return Ok(());
+        }
+        let name = &view.environment.name;
+        let seen = Seen {
+            object_id: Some(object_id),
+            code: findings::ROW_NOT_WRITTEN.to_owned(),
+            subject: String::new(),
+            detail,
+        };
+        let mut tx = self.begin(run.lease).await?;
+        findings::reconcile_users(&mut tx, name, &[object_id], &[seen], Some(run.run_id), run.now).await?;
+        pending::mark(&mut tx, std::slice::from_ref(name), &[object_id]).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn try_batch(&self, view: &View<'_>, run: RunInfo<'_>, scope: &Scope) -> StoreResult<Judged> {

@@ -246,7 +246,7 @@ impl Engine {
         for why in holds.iter().filter(|_| !run.dry_run) {
             seen.push(Seen {
                 object_id: None,
-                code: "removals_held".to_owned(),
+                code: findings::REMOVALS_HELD.to_owned(),
                 subject: format!("run:{}", run.run_id),
                 detail: why.clone(),
             });
@@ -260,7 +260,7 @@ impl Engine {
             if set.environment == environment.name && set.run_id != run.run_id {
                 seen.push(Seen {
                     object_id: None,
-                    code: "removals_held".to_owned(),
+                    code: findings::REMOVALS_HELD.to_owned(),
                     subject: format!("run:{}", set.run_id),
                     detail: set.why,
                 });

@@ -88,7 +88,7 @@ impl Engine {
         while let Some(part) = open.pop() {
             match self.retry(|| self.try_many(view, wish, part, ledger)).await {
                 Ok(done) => decided.extend(done),
-                Err(error @ (StoreError::Conflict | StoreError::Database(_))) => match part {
+                Err(error) if error.is_about_a_row() => match part {
                     [] => return Err(error.into()),
                     [one] => decided.push(self.give_up(one, &error, ledger).await?),
                     _ => {

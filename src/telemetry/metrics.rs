@@ -89,6 +89,11 @@ impl Metrics {
         gauge!("rollcall_guard_held").set(whole(count));
     }
 
+    /// The API refused a request that was one too many. `bound` is one of three.
+    pub fn api_limited(self, bound: &'static str) {
+        counter!("rollcall_api_limited_total", "bound" => bound).increment(1);
+    }
+
     /// An import job is over. There are few categories, because whoever submits cannot make more.
     pub fn import_job(self, outcome: &'static str, category: &str, critical: bool) {
         let critical = if critical { "true" } else { "false" };

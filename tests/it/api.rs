@@ -8,6 +8,7 @@ mod explanations;
 mod freshness;
 mod imports;
 mod inputs;
+mod limits;
 mod outages;
 mod pages;
 mod roles;
@@ -24,6 +25,7 @@ use rollcall::clock::Clock;
 use rollcall::http::api::{self, Api};
 use rollcall::http::auth::{Auth, Role, StaticToken};
 use rollcall::http::health::{self, Watched};
+use rollcall::http::limits::{Allowance, Limits};
 use rollcall::sync::Engine;
 use rollcall::sync::schedule::Configured;
 use serde_json::{Value, json};
@@ -42,6 +44,12 @@ const OPERATOR: &str = "operator";
 /// Two more operators of nothing: they may read and ask.
 const ANNA: &str = "anna";
 const BERTA: &str = "berta";
+
+/// More than a test asks.
+const PLENTY: Allowance = Allowance {
+    per_second: 1_000_000,
+    at_once: 10_000,
+};
 
 /// A world that is served.
 struct Stage {
@@ -83,6 +91,11 @@ impl Stage {
 
     /// Serves an engine that may differ from the world's in its clock.
     async fn serving(world: World, engine: Engine) -> Self {
+        Self::granting(world, engine, PLENTY).await
+    }
+
+    /// Grants each caller so much.
+    async fn granting(world: World, engine: Engine, allowance: Allowance) -> Self {
         let (configured, receiver) = watch::channel(Arc::new(configured(engine)));
         let watched = Watched {
             store: world.engine.store.clone(),
@@ -92,6 +105,7 @@ impl Stage {
         let api = Api {
             configured: receiver,
             auth: Auth::new(tokens(), None, world.clock.clone()),
+            limits: Limits::new(allowance, world.clock.clone()),
         };
         let router = api::router(api)
             .merge(health::health(watched.clone()))
@@ -257,7 +271,8 @@ impl Answered {
             );
         }
         assert!(body["retryable"].is_boolean() && body["checks"].is_array(), "{body}");
-        assert_eq!(self.headers.contains_key("retry-after"), self.status == 503, "{self:?}");
+        let waits = [429, 503].contains(&self.status);
+        assert_eq!(self.headers.contains_key("retry-after"), waits, "{self:?}");
         (self.status, body["code"].as_str().unwrap())
     }
 

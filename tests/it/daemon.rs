@@ -8,7 +8,7 @@ use std::time::Duration;
 use rollcall::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::binary::Installation;
 
@@ -26,15 +26,20 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one that runs a cycle each second, on a port that was free a moment ago.
     pub fn start(installation: &Installation) -> Self {
+        Self::start_with(installation, |_| {})
+    }
+
+    /// The same, with something more on the command line.
+    pub fn start_with(installation: &Installation, change: impl FnOnce(&mut Command)) -> Self {
         let address = free_address();
         let log = installation.folder.join(format!("log-{}", address.port()));
-        let child = installation
-            .command("serve")
+        let mut command = installation.command("serve");
+        command
             .env("ROLLCALL__HTTP__LISTEN", address.to_string())
             .env("ROLLCALL__SYNC__INTERVAL", "1s")
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(&log).unwrap());
+        change(&mut command);
+        let child = command.spawn().unwrap();
         Self { address, child, log }
     }
 

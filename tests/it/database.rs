@@ -279,3 +279,59 @@ async fn a_table_that_somebody_locks_for_long_delays_a_run_and_breaks_nothing() 
     assert_eq!(world.rows("production").await.len(), 1);
     world.end().await;
 }
+
+/// A constraint of the customer's own: the rows of the others are written, and this one as soon as it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_the_database_does_not_take_keeps_nobody_else_from_theirs() {
+    let world = World::new(vec![open_environment("production")]).await;
+    world
+        .execute(
+            "alter table rollcall.system_user add constraint no_hoppers check (lastname is distinct from 'Hopper')",
+        )
+        .await;
+    for given in ["Ada", "Bea", "Cleo", "Dora", "Eve"] {
+        licensed(world.tenant(), given, "Lovelace");
+    }
+    let grace = licensed(world.tenant(), "Grace", "Hopper");
+    world.sync_completely().await;
+    assert_eq!(world.rows("production").await.len(), 5);
+    assert_eq!(world.findings().await, [format!("row_not_written production {grace}")]);
+
+    let ada = world.rows("production").await.into_values().next().unwrap();
+    let ada = ada.azureactivedirectoryobjectid.unwrap();
+    world
+        .tenant()
+        .update_user(ada, |user| user.job_title = Some("Countess".to_owned()));
+    world.sync_completely().await;
+    assert_eq!(
+        world.row("production", ada).await.unwrap().jobtitle.as_deref(),
+        Some("Countess")
+    );
+
+    world
+        .execute("alter table rollcall.system_user drop constraint no_hoppers")
+        .await;
+    world.sync_completely().await;
+    assert_eq!(world.rows("production").await.len(), 6);
+    assert!(world.findings().await.is_empty());
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_befalls_every_row_ends_the_run_and_blames_nobody() {
+    let world = World::new(vec![open_environment("production")]).await;
+    licensed(world.tenant(), "Ada", "Lovelace");
+    licensed(world.tenant(), "Bea", "Lovelace");
+    world
+        .execute("alter table rollcall.system_user_change rename to elsewhere")
+        .await;
+    world.run(rollcall::sync::cycle::Request::default()).await.unwrap_err();
+    assert!(world.findings().await.is_empty());
+    world
+        .execute("alter table rollcall.elsewhere rename to system_user_change")
+        .await;
+    world.sync_completely().await;
+    assert_eq!(world.rows("production").await.len(), 2);
+    world.end().await;
+}

@@ -79,7 +79,11 @@ impl World {
     }
 
     async fn around(simulator: Arc<Simulator>, clock: Clock, settings: Settings) -> Self {
-        let database = migrated_database().await;
+        Self::over(migrated_database().await, simulator, clock, settings).await
+    }
+
+    /// A stage over a database that is there already.
+    pub async fn over(database: TestDatabase, simulator: Arc<Simulator>, clock: Clock, settings: Settings) -> Self {
         let store = Store::connect(&database.url, 5).await.unwrap();
         let engine = Engine {
             graph: graph(&simulator, clock.clone()),

@@ -88,7 +88,11 @@ fn a_secret_that_everybody_can_read_is_a_warning() {
     let configs = with_all_secrets(&folder);
     assert_eq!(
         configs[0].warnings,
-        ["tenant.credential.file: graph can be read by every user of this machine; take the right away with chmod o-r"]
+        [
+            "tenant.credential.file: graph can be read by every user of this machine; take the right away with chmod o-r",
+            "database.url_file: nobody verifies that db is the database's server; add sslmode=verify-full (and \
+             sslrootcert=… for an authority of your own)",
+        ]
     );
     folder.write(
         "rollcall.toml",
@@ -118,4 +122,31 @@ fn what_is_shown_loads_again_as_the_same() {
     assert_eq!(first.show(), second.show());
     assert_eq!(first.environments, second.environments);
     assert_eq!(first.tenant, second.tenant);
+}
+
+#[test]
+fn a_database_on_another_machine_is_verified_or_warned_of() {
+    let folder = Folder::new();
+    for (url, warned) in [
+        ("postgres://rollcall@localhost/rollcall", false),
+        ("postgres://rollcall@[::1]:5433/rollcall", false),
+        ("postgres://rollcall@%2Frun%2Fpostgresql/rollcall", false),
+        ("postgres:///rollcall?host=/run/postgresql", false),
+        ("postgres://rollcall@db.example/rollcall?sslmode=verify-full", false),
+        ("postgres://rollcall@db.example/rollcall?sslmode=require", true),
+        ("postgres://rollcall@db.example/rollcall", true),
+        ("postgres://rollcall@localhost/rollcall?host=db.example", true),
+    ] {
+        let text = MINIMAL.replace("postgres://rollcall@localhost/rollcall", url);
+        let config = folder.load(&text, &[]).unwrap();
+        assert_eq!(
+            config.warnings.len(),
+            usize::from(warned),
+            "{url}: {:?}",
+            config.warnings
+        );
+    }
+    let elsewhere = MINIMAL.replace("@localhost/", "@db.example/");
+    let config = folder.load(&elsewhere, &[("PGSSLMODE", "verify-full")]).unwrap();
+    assert_eq!(config.warnings, [""; 0]);
 }

@@ -12,7 +12,7 @@ use crate::domain::feed::{GroupChange, Next, Page, Principal};
 use crate::graph::GraphError;
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, Transaction, environments, groups, pending};
+use crate::store::{StoreError, StoreResult, Transaction, environments, groups, mirror, pending};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
@@ -204,6 +204,13 @@ impl Reader<'_> {
 
     async fn store_changes(&self, mut checkpoint: Checkpoint, page: Page<GroupChange>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
+        // Whoever asked the directory about one of them meanwhile compares with what this page says, or is waited for:
+        // no later page would tell it again.
+        let moving = page.items.iter().flat_map(|change| {
+            let joined = change.joined.iter().map(|principal| principal.id);
+            joined.chain(change.left.iter().copied())
+        });
+        mirror::lock_users(&mut tx, &moving.collect::<Vec<_>>()).await?;
         for change in page.items.into_iter().filter(|change| change.group == self.group) {
             let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round, false).await?;
             let left = groups::remove_members(&mut tx, self.group, &change.left).await?;

@@ -185,10 +185,12 @@ impl Engine {
         let ids: Vec<Uuid> = page.items.iter().map(id_of).collect();
         let known = mirror::read_users(&mut tx, &ids).await?;
         let (users, listed) = absorb(page.items, &known, is_full, &mut tally);
-        let changed: Vec<DirectoryUser> = users
+        let mut changed: Vec<DirectoryUser> = users
             .into_values()
             .filter(|user| known.get(&user.id) != Some(user))
             .collect();
+        // In the order in which everybody locks them.
+        changed.sort_unstable_by_key(|user| user.id);
         let changed_ids: Vec<Uuid> = changed.iter().map(|user| user.id).collect();
         mirror::write_users(&mut tx, &changed, checkpoint.round).await?;
         let came_back = |user: &&DirectoryUser| {

@@ -108,6 +108,12 @@ async fn what_is_described_is_what_there_is() {
                 operation["responses"][good]["content"]["application/json"].is_object(),
                 "{method} {path}"
             );
+            let limited = &operation["responses"]["429"];
+            assert!(
+                limited["content"]["application/problem+json"].is_object()
+                    && limited["headers"]["Retry-After"].is_object(),
+                "{method} {path}"
+            );
             assert!(
                 !operation["summary"].as_str().unwrap_or_default().is_empty(),
                 "{method} {path}"

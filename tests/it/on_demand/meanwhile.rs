@@ -1,8 +1,10 @@
 //! A cycle that hears of the user between the question and its answer (architecture: nothing lost): what was asked
 //! before is older than what the cycle wrote, and the feed tells everything once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use rollcall::clock::Clock;
 use rollcall::simulator::tenant::Tenant;
 use rollcall::simulator::{Effect, Fault, When};
 use rollcall::sync::cycle::Request;
@@ -71,6 +73,59 @@ async fn a_membership_that_ends_while_somebody_asks_has_ended() {
     assert_eq!(world.simulator.faults().pending(), 0);
     world.assert_settled().await;
     world.end().await;
+}
+
+/// Waits until so many sessions of this database wait for a lock.
+async fn waits_for_locks(world: &World, sessions: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    for _ in 0..1_000 {
+        if world.number(waiting).await >= sessions {
+            return;
+        }
+        Clock::system().sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{sessions} sessions never wait at once");
+}
+
+/// The answer, with the member in it, is older than the page, and the page is older than what follows the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_membership_that_ends_with_a_page_that_is_not_committed_yet_has_ended() {
+    let group = Uuid::from_u128(0x6060);
+    let world = Arc::new(stage_of(guarded_environment(ENV, group)).await);
+    world.tenant().create_group_with_id(group, "Sales");
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.tenant().add_member(group, ada);
+    world.sync_completely().await;
+    let mut other = world.sql().await;
+    sqlx::raw_sql("begin; select from rollcall.checkpoint where source like 'group:%' for update")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let (cycling, tenant) = (Arc::clone(&world), Arc::clone(world.tenant()));
+    let cycle = Arc::new(Mutex::new(None));
+    let begun = Arc::clone(&cycle);
+    let effect = Effect::rewrite(move |_| {
+        tenant.remove_member(group, ada);
+        let world = Arc::clone(&cycling);
+        let running = Handle::current().spawn(async move { world.sync().await });
+        *begun.lock().unwrap() = Some(running);
+        tokio::task::block_in_place(|| Handle::current().block_on(waits_for_locks(&cycling, 1)));
+    });
+    let asked = When::path(format!("/users/{ada}/memberOf"));
+    world.simulator.faults().push(Fault::once(asked, effect));
+    let asking = word(&world, "access", ada);
+    let let_go = async {
+        waits_for_locks(&world, 2).await;
+        sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(asking, let_go);
+    assert_eq!(answer, "not_in_security_group");
+    let running = cycle.lock().unwrap().take().unwrap();
+    running.await.unwrap();
+    assert_eq!(state(&world, ada).await, "not_in_security_group by sync");
+    world.assert_settled().await;
+    Arc::into_inner(world).unwrap().end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

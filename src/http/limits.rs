@@ -1,0 +1,283 @@
+//! How much one caller may ask: so many requests at once, and so many a second.
+//!
+//! What callers share is the pool of database connections, which serves in the order of asking. So the bound on the
+//! requests that one caller has under way is what keeps a runaway client from starving the others: the queue that
+//! anybody waits in is never longer than the callers' bounds together. The bound on the rate is for an operator who
+//! grants a client less than the machine can do; its default is above that. Whoever cannot prove who they are shares
+//! one rate with all others of that kind; a good token is never refused for their sake.
+//!
+//! A token bucket and a counter are all it takes; the crates for it (governor, tower's limits) bring a clock of their
+//! own or know no callers. Never looks at what is asked, and never asks the machine for the time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::telemetry::metrics::Metrics;
+
+/// A bucket fills in this time, so that a second's worth may come at once.
+const WINDOW: TimeDelta = TimeDelta::seconds(1);
+
+/// So many requests a second without good credentials are answered in full. Someone with a wrong token sees one of
+/// these; nobody needs more.
+const STRANGERS_PER_SECOND: u32 = 100;
+
+/// Callers remembered before those who ask nothing are forgotten. The tenant may know many more.
+const MOST_CALLERS: usize = 1024;
+
+/// The log names a caller who is refused so often at most.
+const WARN_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
+/// What one caller may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests a second, above zero.
+    pub per_second: u32,
+    /// Requests under way at the same time, above zero.
+    pub at_once: u32,
+}
+
+/// Which bound was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Requests a second.
+    Rate,
+    /// Requests under way.
+    AtOnce,
+    /// Requests a second of everybody without good credentials.
+    Strangers,
+}
+
+impl Bound {
+    /// The label of the metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::AtOnce => "at_once",
+            Self::Strangers => "strangers",
+        }
+    }
+}
+
+/// A request too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// Which bound was met.
+    pub bound: Bound,
+    /// Whole seconds to wait, at least one.
+    pub retry_after: u16,
+}
+
+/// The leave to work at one request; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Permit(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
+
+/// Who asks how much. Cheap to clone; clones count together.
+#[derive(Clone)]
+pub struct Limits(Arc<Counted>);
+
+struct Counted {
+    allowance: Allowance,
+    clock: Clock,
+    callers: Mutex<HashMap<String, Usage>>,
+    strangers: Mutex<Usage>,
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits").finish_non_exhaustive()
+    }
+}
+
+impl Limits {
+    /// Grants every caller the same.
+    #[must_use]
+    pub fn new(allowance: Allowance, clock: Clock) -> Self {
+        Self(Arc::new(Counted {
+            allowance,
+            clock,
+            callers: Mutex::default(),
+            strangers: Mutex::default(),
+        }))
+    }
+
+    /// Lets a caller's request in, or not.
+    ///
+    /// # Errors
+    /// [`TooMany`], with the time after which it may be sent again.
+    pub fn admit(&self, caller: &str) -> Result<Permit, TooMany> {
+        let now = self.0.clock.now();
+        let mut callers = self.0.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !callers.contains_key(caller) {
+            if callers.len() >= MOST_CALLERS {
+                callers.retain(|_, usage| usage.is_busy(now));
+            }
+            callers.insert(caller.to_owned(), Usage::default());
+        }
+        let Some(usage) = callers.get_mut(caller) else {
+            return Ok(Permit(Arc::default()));
+        };
+        usage
+            .admit(self.0.allowance, now)
+            .map_err(|too_many| usage.told(too_many, caller, now))
+    }
+
+    /// Counts a request without good credentials.
+    ///
+    /// # Errors
+    /// [`TooMany`], when everybody of that kind together asks too often.
+    pub fn note_stranger(&self) -> Result<(), TooMany> {
+        let now = self.0.clock.now();
+        let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers
+            .take(STRANGERS_PER_SECOND, Bound::Strangers, now)
+            .map_err(|too_many| strangers.told(too_many, "(unknown)", now))
+    }
+}
+
+/// What one caller has asked lately.
+#[derive(Default)]
+struct Usage {
+    /// When the bucket will be full again; in the past it is.
+    full_at: DateTime<Utc>,
+    /// As many more owners as there are requests under way.
+    under_way: Arc<()>,
+    warned_at: Option<DateTime<Utc>>,
+}
+
+impl Usage {
+    fn admit(&mut self, allowance: Allowance, now: DateTime<Utc>) -> Result<Permit, TooMany> {
+        let under_way = Arc::strong_count(&self.under_way) - 1;
+        if under_way >= usize::try_from(allowance.at_once).unwrap_or(usize::MAX) {
+            return Err(TooMany {
+                bound: Bound::AtOnce,
+                retry_after: 1,
+            });
+        }
+        self.take(allowance.per_second, Bound::Rate, now)?;
+        Ok(Permit(Arc::clone(&self.under_way)))
+    }
+
+    /// Takes one from the bucket.
+    fn take(&mut self, per_second: u32, bound: Bound, now: DateTime<Utc>) -> Result<(), TooMany> {
+        let one = WINDOW / i32::try_from(per_second).unwrap_or(i32::MAX).max(1);
+        // A clock that was turned back must not lock anybody out.
+        let full_at = self.full_at.clamp(now, now + WINDOW) + one;
+        let wait = full_at - WINDOW - now;
+        if wait > TimeDelta::zero() {
+            let seconds = (wait.num_milliseconds() + 999) / 1000;
+            return Err(TooMany {
+                bound,
+                retry_after: u16::try_from(seconds).unwrap_or(u16::MAX).max(1),
+            });
+        }
+        self.full_at = full_at;
+        Ok(())
+    }
+
+    fn is_busy(&self, now: DateTime<Utc>) -> bool {
+        Arc::strong_count(&self.under_way) > 1 || self.full_at > now
+    }
+
+    /// Counts a refusal, and names the caller in the log now and then.
+    fn told(&mut self, too_many: TooMany, actor: &str, now: DateTime<Utc>) -> TooMany {
+        let bound = too_many.bound.as_str();
+        Metrics.api_limited(bound);
+        if self.warned_at.is_none_or(|at| now - at >= WARN_AGAIN || now < at) {
+            self.warned_at = Some(now);
+            warn!(
+                actor,
+                bound, "a caller asks too much; what is too much is answered with 429"
+            );
+        }
+        too_many
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits(per_second: u32, at_once: u32) -> (Limits, Clock) {
+        let clock = Clock::simulated(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
+        (Limits::new(Allowance { per_second, at_once }, clock.clone()), clock)
+    }
+
+    fn refused(limits: &Limits, caller: &str) -> Option<Bound> {
+        limits.admit(caller).err().map(|too_many| too_many.bound)
+    }
+
+    #[test]
+    fn a_caller_may_ask_a_second_s_worth_at_once_and_then_waits() {
+        let (limits, clock) = limits(10, 100);
+        for _ in 0..10 {
+            limits.admit("a").unwrap();
+        }
+        let too_many = limits.admit("a").unwrap_err();
+        assert_eq!((too_many.bound, too_many.retry_after), (Bound::Rate, 1));
+        clock.advance(Duration::from_millis(99));
+        assert_eq!(refused(&limits, "a"), Some(Bound::Rate));
+        clock.advance(Duration::from_millis(1));
+        limits.admit("a").unwrap();
+        assert_eq!(refused(&limits, "a"), Some(Bound::Rate));
+        clock.advance(Duration::from_hours(1));
+        let again = (0..20).filter(|_| limits.admit("a").is_ok()).count();
+        assert_eq!(again, 10, "what was not used does not add up");
+    }
+
+    #[test]
+    fn one_caller_s_requests_under_way_are_bounded_and_nobody_else_s() {
+        let (limits, _) = limits(1_000_000, 2);
+        let first = limits.admit("a").unwrap();
+        let _second = limits.admit("a").unwrap();
+        assert_eq!(refused(&limits, "a"), Some(Bound::AtOnce));
+        limits.admit("b").unwrap();
+        drop(first);
+        limits.admit("a").unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_is_turned_back_locks_nobody_out() {
+        let (limits, clock) = limits(1, 100);
+        limits.admit("a").unwrap();
+        let back = Clock::simulated(clock.now() - TimeDelta::days(300));
+        let turned = Limits(Arc::new(Counted {
+            allowance: limits.0.allowance,
+            clock: back.clone(),
+            callers: Mutex::new(std::mem::take(&mut *limits.0.callers.lock().unwrap())),
+            strangers: Mutex::default(),
+        }));
+        assert_eq!(refused(&turned, "a"), Some(Bound::Rate));
+        back.advance(Duration::from_secs(1));
+        turned.admit("a").unwrap();
+    }
+
+    #[test]
+    fn idle_callers_are_forgotten_and_busy_ones_are_not() {
+        let (limits, clock) = limits(1_000_000, 1);
+        let _under_way = limits.admit("busy").unwrap();
+        clock.advance(Duration::from_secs(2));
+        for caller in 0..3 * MOST_CALLERS {
+            limits.admit(&caller.to_string()).unwrap();
+            clock.advance(Duration::from_millis(1));
+        }
+        assert!(limits.0.callers.lock().unwrap().len() <= MOST_CALLERS);
+        assert_eq!(refused(&limits, "busy"), Some(Bound::AtOnce));
+    }
+
+    #[test]
+    fn strangers_share_one_rate() {
+        let (limits, clock) = limits(1, 1);
+        let good = (0..1000).filter(|_| limits.note_stranger().is_ok()).count();
+        assert_eq!(good, STRANGERS_PER_SECOND as usize);
+        limits.admit("a").unwrap();
+        clock.advance(Duration::from_secs(1));
+        limits.note_stranger().unwrap();
+    }
+}

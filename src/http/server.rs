@@ -1,0 +1,128 @@
+//! Connections: how many, and how slowly their clients may speak.
+//!
+//! One task for each connection, HTTP/1.1. A client who sends the head of a request too slowly, or none at all, loses
+//! the connection, so that idle ones cannot use up what is there; the length of a request is bounded in time where it
+//! is answered (`log`), and in size where it is read (`input`). What does not fit waits in the kernel's queue. Never
+//! looks into a request.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+
+/// Read ahead for the head of a request, at most twice; a longer one is 431. A token has up to 16 KiB, and proxies add
+/// headers of their own.
+const READ_AHEAD: usize = 64 * 1024;
+/// Header lines of a request; more is 431.
+const HEADERS_LIMIT: usize = 64;
+/// The pause after the machine refused to accept a connection, usually for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the clients of one listener may have together.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections open at the same time.
+    pub connections: usize,
+    /// Time to send the head of a request, counted from the connection or the last answer.
+    pub head_timeout: Duration,
+}
+
+impl Default for Bounds {
+    /// A connection costs some ten kilobytes and a file descriptor. Idle ones live as long as with nginx, a little longer
+    /// than load balancers keep theirs for, so that these close them first.
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            head_timeout: Duration::from_secs(75),
+        }
+    }
+}
+
+/// Serves until the token is cancelled; requests in flight are finished.
+///
+/// # Errors
+/// Never: what fails is one connection's matter. The type is that of servers.
+pub async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    router: Router,
+    cancel: CancellationToken,
+) -> io::Result<()> {
+    let free = Arc::new(Semaphore::new(bounds.connections));
+    let tasks = TaskTracker::new();
+    while let Some((stream, place)) = next(&listener, &free, &cancel).await {
+        let connection = speak(bounds, stream, router.clone(), cancel.clone());
+        tasks.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    // Nobody is taken in while the last ones are answered.
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// The next connection, once there is a place for it; nothing after the cancellation.
+async fn next(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+    cancel: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let accept = async {
+        let place = Arc::clone(free).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, place)),
+                Err(error) if is_the_client_s(&error) => {}
+                Err(error) => {
+                    warn!(%error, "no connection can be accepted");
+                    Clock::system().sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    cancel.run_until_cancelled(accept).await.flatten()
+}
+
+/// Whether a connection failed before it was ours.
+fn is_the_client_s(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Answers the requests of one connection, one after another.
+async fn speak(bounds: Bounds, stream: TcpStream, router: Router, cancel: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head_timeout)
+        .max_headers(HEADERS_LIMIT)
+        .max_buf_size(READ_AHEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection has ended early");
+    }
+}

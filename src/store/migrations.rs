@@ -1,0 +1,152 @@
+//! Applying the migrations, while an older version of this program may still serve from the same database.
+//!
+//! What a migration may contain is said in `migrations/README.md`. Here is what keeps the others serving: no migration
+//! waits long for a lock, since whoever comes after it in the queue waits as long; it gives up, lets the others
+//! through, and tries again. A program that is older than the schema applies nothing and works. Never applies anything
+//! to a schema that went another way.
+
+use std::collections::BTreeSet;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::{Connection as _, Executor, PgConnection, Postgres};
+
+use super::{Store, StoreError, StoreResult};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The longest that everybody else waits behind a migration. Less than the second after which PostgreSQL looks for
+/// deadlocks: of two who wait for each other it is then the migration that steps back, never the one who serves.
+const IMPATIENT: &str = "set lock_timeout = '500ms'";
+/// Files without a transaction build indexes concurrently: nobody waits for them, and giving up would leave half of one.
+const PATIENT: &str = "set lock_timeout = 0";
+/// A migration takes as long as its tables are large.
+const UNHURRIED: &str = "set statement_timeout = 0";
+/// The pause that lets through whoever stood in the queue, another program's migrations too: sqlx keeps its own lock
+/// when a migration fails.
+const PAUSE: &str = "select pg_advisory_unlock_all(), pg_sleep(1)";
+/// Attempts for each migration: five minutes of them.
+const ATTEMPTS: u32 = 200;
+
+/// What the database has and this program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Migrations of this program that are not applied yet.
+    pub missing: usize,
+    /// Applied migrations that this program does not know: a newer one's.
+    pub unknown: usize,
+}
+
+impl Store {
+    /// Applies the migrations; safe to repeat and to run from several processes.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses, or stays locked.
+    pub async fn migrate(&self) -> StoreResult<()> {
+        self.apply(&MIGRATIONS).await
+    }
+
+    /// Applies other migrations than the program's own, for tests of upgrades.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn apply(&self, migrations: &Migrator) -> StoreResult<()> {
+        // A session of its own, which ends with its settings and its locks.
+        let mut session = self.pool.acquire().await?.detach();
+        let applied = apply(&mut session, migrations).await;
+        session.close().await.ok();
+        applied
+    }
+
+    /// How many migrations are missing; 0 means up to date.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_migrations(&self) -> StoreResult<usize> {
+        Ok(self.applied_migrations().await?.missing)
+    }
+
+    /// How the schema compares with this program.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applied_migrations(&self) -> StoreResult<Applied> {
+        let applied = versions(&mut self.read().await?).await?;
+        let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        Ok(Applied {
+            missing: known.difference(&applied).count(),
+            unknown: applied.difference(&known).count(),
+        })
+    }
+}
+
+/// The migrations that the database has.
+async fn versions<C>(db: &mut C) -> StoreResult<BTreeSet<i64>>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let present = sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
+        .fetch_one(&mut *db)
+        .await?;
+    if !present {
+        return Ok(BTreeSet::new());
+    }
+    // The table is sqlx's own and not there while our queries are checked.
+    let applied = sqlx::query_scalar("select version from rollcall._sqlx_migrations where success");
+    Ok(applied.fetch_all(db).await?.into_iter().collect())
+}
+
+async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> {
+    let applied = versions(&mut *db).await?;
+    let known: Vec<Migration> = migrations.iter().cloned().collect();
+    let newest = known
+        .iter()
+        .rposition(|migration| !applied.contains(&migration.version));
+    // A runtime role that may not create tables can still start on an up-to-date schema.
+    let Some(newest) = newest else { return Ok(()) };
+    if let Some(unknown) = applied
+        .iter()
+        .find(|version| known.iter().all(|known| known.version != **version))
+    {
+        return Err(MigrateError::VersionMissing(*unknown).into());
+    }
+    let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
+        .fetch_one(&mut *db)
+        .await?;
+    db.execute(UNHURRIED).await?;
+    if !present {
+        db.execute("create schema if not exists rollcall").await?;
+    }
+    for (place, migration) in known.iter().enumerate().take(newest + 1) {
+        if !applied.contains(&migration.version) {
+            let mut up_to_here = Migrator::with_migrations(known[..=place].to_vec());
+            // Another process may be further by now.
+            up_to_here.set_ignore_missing(true);
+            db.execute(if migration.no_tx { PATIENT } else { IMPATIENT }).await?;
+            apply_persistently(db, &up_to_here).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_persistently(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> {
+    for _ in 1..ATTEMPTS {
+        match migrations.run(&mut *db).await {
+            Err(error) if is_locked_out(&error) => {
+                tracing::warn!("a migration waits for a table that is in use; it is tried again");
+                db.execute(PAUSE).await?;
+            }
+            applied => return applied.map_err(StoreError::from),
+        }
+    }
+    Ok(migrations.run(&mut *db).await?)
+}
+
+/// Whether somebody else held what a migration needed, so that trying again is all that helps.
+fn is_locked_out(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    // lock not available, deadlock
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+}

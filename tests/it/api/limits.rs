@@ -1,0 +1,168 @@
+//! What one caller may ask, what strangers may, and what slow clients lose.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use reqwest::Method;
+use rollcall::http::Bounds;
+use rollcall::http::limits::Allowance;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{ANNA, BERTA, ENV, OPERATOR, READER, Stage, sent};
+use crate::daemon::eventually;
+use crate::world::{World, licensed, open_environment};
+
+async fn stage(per_second: u32, at_once: u32) -> Stage {
+    let world = World::new(vec![open_environment(ENV)]).await;
+    world.sync_completely().await;
+    let engine = world.engine.clone();
+    Stage::granting(world, engine, Allowance { per_second, at_once }).await
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_too_often_is_told_to_wait_and_the_others_are_served() {
+    let stage = stage(3, 100).await;
+    let ask = async |caller: &str| sent(stage.request(Method::GET, "environments", Some(caller))).await;
+    for _ in 0..3 {
+        ask(READER).await.good();
+    }
+    let refused = ask(READER).await;
+    assert_eq!(refused.problem(), (429, "too_many_requests"));
+    assert_eq!(
+        (&refused.body["retryable"], refused.header("retry-after")),
+        (&json!(true), "1")
+    );
+    assert!(refused.body["detail"].as_str().unwrap().contains("requests_per_second"));
+    ask(OPERATOR).await.good();
+    // The clock of the world stands still until somebody turns it.
+    assert_eq!(ask(READER).await.status, 429);
+    stage.world.advance(Duration::from_secs(1));
+    ask(READER).await.good();
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn one_caller_with_many_requests_under_way_does_not_keep_another_waiting() {
+    let stage = stage(1_000_000, 1).await;
+    let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
+    // Whoever asks for her waits for the table, which somebody else holds.
+    let mut other = stage.world.sql().await;
+    let lock = "begin; lock table rollcall.system_user";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let access = |caller: &'static str| {
+        let client = stage.client.clone();
+        let body = json!({ "user": ada });
+        tokio::spawn(async move {
+            client
+                .send(Method::POST, "environments/production/access", &body, caller)
+                .await
+        })
+    };
+    let waiting = access(ANNA);
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    assert!(eventually(async || stage.world.number(waits).await > 0).await);
+    let refused = access(ANNA).await.unwrap();
+    assert_eq!(refused.problem(), (429, "too_many_requests"));
+    assert!(refused.body["detail"].as_str().unwrap().contains("requests_at_once"));
+    sent(stage.request(Method::GET, "findings", Some(BERTA))).await.good();
+
+    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    waiting.await.unwrap().good();
+    access(ANNA).await.unwrap().good();
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn strangers_are_answered_so_often_and_never_at_the_cost_of_a_good_token() {
+    let stage = stage(1_000_000, 100).await;
+    let knock = async || sent(stage.request(Method::GET, "environments", Some("guessed"))).await;
+    for _ in 0..100 {
+        assert_eq!(knock().await.problem(), (401, "unauthenticated"));
+    }
+    let refused = knock().await;
+    assert_eq!(refused.problem(), (429, "too_many_requests"));
+    assert_eq!(refused.header("connection"), "close");
+    assert!(refused.header("www-authenticate").is_empty());
+    stage.get("environments").await.good();
+    stage.world.advance(Duration::from_secs(1));
+    assert_eq!(knock().await.status, 401);
+    stage.end().await;
+}
+
+/// A server with tight bounds; its address.
+async fn tight(bounds: Bounds) -> (std::net::SocketAddr, tokio_util::sync::DropGuard) {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let router = Router::new().route("/", get(async || "here"));
+    tokio::spawn(rollcall::http::serve_within(bounds, listener, router, stop.clone()));
+    (address, stop.drop_guard())
+}
+
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// What comes until the connection ends.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset ends it too.
+    let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut all)).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    String::from_utf8(all).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_sends_half_a_head_or_nothing_loses_the_connection() {
+    let (address, _stop) = tight(Bounds {
+        head_timeout: Duration::from_millis(200),
+        ..Bounds::default()
+    })
+    .await;
+    for half in [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", ASK] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(half).await.unwrap();
+        let said = rest(&mut stream).await;
+        assert_eq!(said.contains("here"), half == ASK, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_ends() {
+    let (address, _stop) = tight(Bounds {
+        connections: 1,
+        ..Bounds::default()
+    })
+    .await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(ASK).await.unwrap();
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(ASK).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(200), second.read(&mut answer)).await;
+    assert!(waited.is_err(), "there is no place for it");
+    drop(first);
+    second.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_head_too_long_or_of_too_many_lines_is_431() {
+    let (address, _stop) = tight(Bounds::default()).await;
+    let long = format!("x-long: {}\r\n", "a".repeat(200 * 1024));
+    let many: String = (0..65).map(|line| format!("x-{line}: a\r\n")).collect();
+    let good: String = (0..60).map(|line| format!("x-{line}: a\r\n")).collect();
+    for (lines, status) in [(long, "431"), (many, "431"), (good, "200")] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n");
+        // The server may hang up before it has read all of it.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {said:?}");
+    }
+}
