@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
 use rollcall::config::Config;
@@ -214,13 +213,17 @@ impl Stage {
     /// exactly one daemon says that it leads.
     pub async fn settle(&self) {
         let now = Clock::system().now();
+        let begun =
+            format!("select count(*) from rollcall.sync_run where started_at > '{now}' and ended_at is not null");
+        let complete = format!("{begun} and outcome in ('complete', 'held')");
         assert!(
-            eventually(async || self.complete_runs_since(now).await >= 2).await,
+            eventually(async || self.number(&complete).await >= 2).await,
             "{}\n{}\n{}",
             self.told(),
             self.pair[0].log(),
             self.pair[1].log()
         );
+        println!("two complete cycles among {}", self.number(&begun).await);
         let one_leads = async || {
             let mut leaders = 0;
             for member in &self.pair {
@@ -231,14 +234,6 @@ impl Stage {
             leaders == 1
         };
         assert!(eventually(one_leads).await, "not exactly one daemon leads");
-    }
-
-    async fn complete_runs_since(&self, since: DateTime<Utc>) -> i64 {
-        let query = format!(
-            "select count(*) from rollcall.sync_run
-             where started_at > '{since}' and ended_at is not null and outcome in ('complete', 'held') and not dry_run"
-        );
-        self.server.number(&query).await
     }
 
     /// What has happened.
