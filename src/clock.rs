@@ -53,6 +53,14 @@ impl Clock {
         }
     }
 
+    /// Turns a simulated clock back, as whoever sets a clock does; the machine's clock cannot be turned.
+    pub fn set_back(&self, duration: Duration) {
+        if let Kind::Simulated(now) = &self.0 {
+            let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
+            *now -= chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX);
+        }
+    }
+
     /// Turns a simulated clock forward; the machine's clock cannot be turned.
     pub fn advance(&self, duration: Duration) {
         if let Kind::Simulated(now) = &self.0 {

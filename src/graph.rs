@@ -6,8 +6,8 @@
 //!
 //! Where to look next: `client` sends and judges, `attempt` says what one failure means, `batch` sends several reads in
 //! one request, `look_up` asks about users on demand, `auth` obtains tokens, `keys` reads what the tokens of others are
-//! checked by, `wire` decodes, `link` guards where the token may travel, `fault` sorts refusals, `retry` waits, `error`
-//! lists what can go wrong.
+//! checked by, `wire` decodes, `link` guards where the token may travel, `fault` sorts refusals, `retry` waits, `skew`
+//! watches the clock, `error` lists what can go wrong.
 
 mod attempt;
 mod auth;
@@ -23,11 +23,12 @@ mod look_up;
 mod remedy;
 mod retry;
 mod settings;
+mod skew;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -35,7 +36,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::domain::feed::{
     AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku,
-    UserChange, UserPatch,
+    Trail, UserChange, UserPatch,
 };
 use crate::domain::signing_keys::SigningKeys;
 use wire::relation::{
@@ -47,6 +48,7 @@ pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault};
 pub use look_up::LookUps;
 pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds, Secret};
+pub use skew::ALARMING_SKEW;
 
 /// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint
 /// that was made under another fingerprint needs a full round.
@@ -72,6 +74,13 @@ impl Graph {
     /// [`GraphError::Token`] with number and remedy, [`GraphError::Unavailable`], [`GraphError::Cancelled`].
     pub async fn check_token(&self) -> Result<DateTime<Utc>, GraphError> {
         self.renew_token().await
+    }
+
+    /// How far this machine's clock is ahead of the directory's, by the latest answer that told its time; negative
+    /// where it is behind.
+    #[must_use]
+    pub fn clock_skew(&self) -> Option<TimeDelta> {
+        self.patience.skew.told()
     }
 
     /// What the access tokens of this tenant are checked by, as it publishes it for everybody. No token is sent.
@@ -106,7 +115,7 @@ impl Graph {
         let call = self.begun();
         let mut restarts = 0;
         let mut at: Option<Link> = None;
-        let mut visited = client::Visited::default();
+        let mut trail = Trail::default();
         loop {
             match call
                 .fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, first, at.as_ref())
@@ -116,20 +125,20 @@ impl Graph {
                     next: Next::Delta(link),
                     ..
                 }) => return Ok(link),
-                Ok(Page {
-                    next: Next::Page(link), ..
-                }) => {
-                    visited.step(endpoint::GROUPS_DELTA, &link)?;
+                Ok(page) => {
+                    let goes_on = trail.step(&page);
+                    goes_on.map_err(|what| client::protocol(endpoint::GROUPS_DELTA, what.to_owned()))?;
+                    let Next::Page(link) = page.next else {
+                        return Err(client::endless(endpoint::GROUPS_DELTA));
+                    };
                     at = Some(link);
                 }
                 Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
                     restarts += 1;
                     at = None;
-                    visited = client::Visited::default();
+                    trail = Trail::default();
                 }
-                Ok(Page { next: Next::End, .. }) | Err(GraphError::LinkExpired { .. }) => {
-                    return Err(client::endless(endpoint::GROUPS_DELTA));
-                }
+                Err(GraphError::LinkExpired { .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
                 Err(error) => return Err(error),
             }
         }
@@ -152,9 +161,19 @@ impl Graph {
     /// [`GraphError::NotFound`] when the group is gone, which does not mean "no members".
     /// [`GraphError::LinkExpired`] when the listing must begin again.
     pub async fn group_members(&self, group: Uuid, at: Option<&Link>) -> Result<Page<Principal>, GraphError> {
-        let first = || format!("groups/{group}/members?$select=id");
+        let first = || members_of(group);
         self.fetch_plain::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at)
             .await
+    }
+
+    /// All direct members of a group, for one that is small.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when the group is gone.
+    pub async fn all_group_members(&self, group: Uuid) -> Result<Vec<Principal>, GraphError> {
+        let first = || members_of(group);
+        self.fetch_all::<RawPrincipal>(endpoint::GROUP_MEMBERS, first).await
     }
 
     /// All owners of a group.
@@ -187,14 +206,15 @@ impl Graph {
             .await
     }
 
-    /// All soft-deleted users.
+    /// All soft-deleted users. An entry that cannot be read is left out: its user only counts as gone instead.
     ///
     /// # Errors
     ///
     /// As any call.
     pub async fn deleted_users(&self) -> Result<Vec<DeletedUser>, GraphError> {
         let first = || "directory/deletedItems/microsoft.graph.user?$select=id,deletedDateTime".to_owned();
-        self.fetch_all::<RawDeletedUser>(endpoint::DELETED_USERS, first).await
+        self.fetch_readable::<RawDeletedUser>(endpoint::DELETED_USERS, first)
+            .await
     }
 
     /// One soft-deleted user; `None` where there is none of this id, be it that the user lives, is gone for good or
@@ -231,7 +251,7 @@ impl Graph {
         let first =
             || format!("servicePrincipals?$filter=appId%20eq%20'{app_id}'&$select=id,appId,displayName,accountEnabled");
         let found = self
-            .fetch_all::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
+            .fetch_readable::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
             .await?;
         Ok(found.into_iter().find(|principal| principal.app_id == app_id))
     }
@@ -294,6 +314,11 @@ fn present(user: UserChange) -> Option<UserPatch> {
         UserChange::Present(user) => Some(*user),
         UserChange::Removed { .. } => None,
     }
+}
+
+/// Where the direct members of a group are listed.
+fn members_of(group: Uuid) -> String {
+    format!("groups/{group}/members?$select=id")
 }
 
 /// Where a user is read.

@@ -51,6 +51,8 @@ pub struct Settings {
     pub full_interval: Duration,
     /// How old the directory data may be that an access is judged by.
     pub access_freshness: Duration,
+    /// The most users that a batch takes, where its own limit is not lower.
+    pub max_batch: usize,
 }
 
 impl Settings {
@@ -145,6 +147,11 @@ impl Engine {
             }
         }
         Err(StoreError::Conflict)
+    }
+
+    /// How many users a batch takes whose own limit is `limit`.
+    fn batch_size(&self, limit: usize) -> usize {
+        self.settings.max_batch.clamp(1, limit)
     }
 
     fn check_cancelled(&self) -> Result<(), SyncError> {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::feed::{AdminRole, SubscribedSku};
 use crate::domain::licence::Category;
-use crate::graph::{Graph, GraphError};
+use crate::graph::{ALARMING_SKEW, Graph, GraphError};
 use crate::sync::pull::describe;
 
 /// How one check ended.
@@ -86,6 +86,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
             let expiry = report.graph("token", graph.check_token().await, |at| {
                 format!("issued, valid until {}", at.format("%H:%M:%S UTC"))
             });
+            check_clock(&graph, &mut report);
             if expiry.is_some() {
                 skus = check_graph(&config, &graph, &mut report).await;
             }
@@ -98,6 +99,23 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         .find(|line| line.mark == Mark::Failed)
         .map_or(0, |line| line.exit);
     Ok(ExitCode::from(worst))
+}
+
+/// A clock that is far off makes tokens look expired, and assertions too.
+fn check_clock(graph: &Graph, report: &mut Report) {
+    let Some(ahead) = graph.clock_skew() else { return };
+    let seconds = ahead.num_seconds();
+    if ahead.abs() < ALARMING_SKEW {
+        let detail = format!("{} s from the directory's", seconds.abs());
+        report.add("clock", Mark::Ok, detail, 0);
+        return;
+    }
+    let side = if seconds > 0 { "ahead of" } else { "behind" };
+    let detail = format!(
+        "this machine's clock is {} {side} the directory's: set it, or let NTP do so",
+        humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()))
+    );
+    report.add("clock", Mark::Warning, detail, 0);
 }
 
 async fn check_database(config: &Config, report: &mut Report) {

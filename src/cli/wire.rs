@@ -95,6 +95,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         hold_expiry: config.guard.hold_expiry,
         full_interval: config.sync.full_interval,
         access_freshness: config.sync.access_freshness,
+        max_batch: usize::MAX,
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Issue;
 use super::secret::Surroundings;
-use super::value::{DAY, Parsed, within};
+use super::value::{DAY, Parsed, quoted, within};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::field::{Field, Policies, Policy};
 
@@ -75,8 +75,8 @@ pub(super) fn validate(
             return Err(Issue::new(
                 &format!("{path}.name"),
                 format!(
-                    "another environment is called `{}` too; names must differ",
-                    environment.name
+                    "another environment is called {} too; names must differ",
+                    quoted(&environment.name)
                 ),
             ));
         }
@@ -110,8 +110,8 @@ impl RawEnvironment {
             return Err(Issue::new(
                 &key("name"),
                 format!(
-                    "`{}` is no name; expected lower-case letters, digits and hyphens",
-                    self.name
+                    "{} is no name; expected lower-case letters, digits and hyphens",
+                    quoted(&self.name)
                 ),
             ));
         }
@@ -185,7 +185,7 @@ fn roles(path: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Issue> {
             return Err(Issue::new(&path, "empty; expected the name of a security role"));
         }
         if !seen.insert(role) {
-            return Err(Issue::new(&path, format!("`{role}` is listed twice")));
+            return Err(Issue::new(&path, format!("{} is listed twice", quoted(role))));
         }
     }
     Ok(given)
@@ -205,7 +205,8 @@ fn license_roles(path: &str, given: Vec<RawLicenseRole>, roles: &[String]) -> Re
             return Err(Issue::new(
                 &format!("{path}[{index}].role"),
                 format!(
-                    "`{role}` does not exist in this environment; add it to roles or choose one of {}",
+                    "{} does not exist in this environment; add it to roles or choose one of {}",
+                    quoted(&role),
                     roles.join(", ")
                 ),
             ));

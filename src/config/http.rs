@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 
 use super::Issue;
-use super::value::{FromText, Parsed, hex};
+use super::value::{FromText, Parsed, hex, quoted};
 use crate::domain::system_user::SYNC_ACTOR;
 
 /// Section `[http]`.
@@ -217,15 +217,15 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
             return Err(Issue::new(
                 &path("name"),
                 format!(
-                    "`{}` cannot be a token's name: \"{SYNC_ACTOR}\", \"app:…\" and \"user:…\" are actors of their own",
-                    raw.name.escape_default()
+                    "{} cannot be a token's name: \"{SYNC_ACTOR}\", \"app:…\" and \"user:…\" are actors of their own",
+                    quoted(&raw.name)
                 ),
             ));
         }
         if !names.insert(raw.name.clone()) {
             return Err(Issue::new(
                 &path("name"),
-                format!("another token is called `{}` too; names must differ", raw.name),
+                format!("another token is called {} too; names must differ", quoted(&raw.name)),
             ));
         }
         if !hashes.insert(raw.sha256.0) {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Issue;
-use super::value::Parsed;
+use super::value::{Parsed, quoted};
 use crate::telemetry::logs::{self, Format};
 
 /// Section `[telemetry]`.
@@ -33,7 +33,10 @@ impl Default for RawTelemetry {
 
 impl RawTelemetry {
     pub(super) fn validate(self) -> Result<Telemetry, Issue> {
-        logs::check(&self.log).map_err(|problem| Issue::new("telemetry.log", problem))?;
+        logs::check(&self.log).map_err(|problem| {
+            let problem = problem.replace(&format!("`{}`", self.log), &quoted(&self.log));
+            Issue::new("telemetry.log", problem)
+        })?;
         Ok(Telemetry {
             log: self.log,
             format: self.format.0,

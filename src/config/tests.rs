@@ -12,6 +12,7 @@ use super::*;
 use crate::domain::environment::{AppPassLapse, GroupNesting, Kind};
 use crate::domain::field::{Field, Policy};
 
+mod hostile;
 mod refusals;
 mod secrecy;
 

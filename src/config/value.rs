@@ -46,7 +46,8 @@ impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                T::from_text(text).map(Parsed).map_err(E::custom)
+                let refuse = |problem: String| E::custom(problem.replace(&format!("`{text}`"), &quoted(text)));
+                T::from_text(text).map(Parsed).map_err(refuse)
             }
         }
 
@@ -108,6 +109,23 @@ macro_rules! from_text_by_from_str {
 }
 
 from_text_by_from_str!(Kind, GroupNesting, Format);
+
+/// So much of a wrong value is repeated.
+const LONGEST_QUOTE: usize = 32;
+
+/// A wrong value for a message, so that a typing error shows; but nothing that may be a secret in the wrong place, such
+/// as a URL with a password, or the value of a client secret.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = text.chars().count() <= LONGEST_QUOTE
+        && !text.contains(['@', '~'])
+        && !text.contains("://")
+        && !text.chars().any(char::is_control);
+    if is_plain {
+        format!("`{text}`")
+    } else {
+        "this".to_owned()
+    }
+}
 
 /// Refuses a duration outside its bounds.
 pub(super) fn within(path: &str, duration: Duration, bounds: &RangeInclusive<Duration>) -> Result<Duration, Issue> {

@@ -73,9 +73,13 @@ impl DirectoryUser {
         self.state = DirectoryState::Present;
         self.deleted_at = None;
         self.is_agent |= patch.is_agent;
-        let mut plans = Some(std::mem::take(&mut self.usable_plans));
-        patch.usable_plans.apply_to(&mut plans, absent_is_null);
-        self.usable_plans = plans.unwrap_or_default();
+        match patch.usable_plans {
+            Patch::Value(plans) => self.usable_plans = plans,
+            Patch::Absent if absent_is_null => self.usable_plans.clear(),
+            // The collection is never null in the directory (contract, section 2.2): the application may not read it,
+            // and what was known stands.
+            Patch::Absent | Patch::Null => {}
+        }
         patch
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);

@@ -38,13 +38,16 @@ impl fmt::Debug for Token {
 
 /// A token is replaced this long before its end, or a tenth of its life where that is shorter.
 const LONGEST_MARGIN: TimeDelta = TimeDelta::minutes(5);
+/// A fresh token is tried for so long even where it has ended already by what its answer says: on a machine whose clock
+/// is ahead all of them have, and asking for another with every request would help nobody. Graph refuses one that has.
+const SHORTEST_USE: TimeDelta = TimeDelta::minutes(1);
 
 impl Token {
     fn new(access: AccessToken, obtained_at: DateTime<Utc>, life: TimeDelta) -> Self {
         let expires_at = obtained_at + life;
         Self {
             access,
-            refresh_at: expires_at - LONGEST_MARGIN.min(life / 10),
+            refresh_at: obtained_at + (life - LONGEST_MARGIN.min(life / 10)).max(SHORTEST_USE),
             expires_at,
         }
     }
@@ -68,11 +71,14 @@ pub(super) struct Tokens {
 #[derive(Debug, Default)]
 struct Kept {
     token: Option<Arc<Token>>,
+    /// A fault of the configuration, and when it was told.
     fault: Option<(TokenFault, DateTime<Utc>)>,
+    /// When the token that is kept could not be replaced in time; it serves on to its end.
+    not_replaced: Option<DateTime<Utc>>,
 }
 
 impl Tokens {
-    pub fn new(settings: &GraphSettings, root: &Root, http: Http) -> Result<Self, GraphError> {
+    pub fn new(settings: &GraphSettings, root: &Root, http: &Http) -> Result<Self, GraphError> {
         Ok(Self {
             requests: TokenRequests::new(settings, root, http)?,
             fault_memory: TimeDelta::from_std(settings.token_fault_memory).unwrap_or(TimeDelta::MAX),
@@ -89,8 +95,13 @@ impl Tokens {
         if let Some(token) = kept.token.as_ref().filter(|token| now < token.refresh_at) {
             return Ok(Arc::clone(token));
         }
-        if let Some((fault, until)) = &kept.fault
-            && now < *until
+        if let Some(token) = kept.token.as_ref().filter(|token| now < token.expires_at)
+            && kept.not_replaced.is_some_and(|at| self.is_fresh(at, now))
+        {
+            return Ok(Arc::clone(token));
+        }
+        if let Some((fault, told_at)) = &kept.fault
+            && self.is_fresh(*told_at, now)
         {
             return Err(GraphError::Token(Box::new(fault.clone())));
         }
@@ -99,12 +110,20 @@ impl Tokens {
         } else {
             Err(unavailable("another call just failed to obtain a token"))
         };
-        match (obtained, &kept.token) {
-            (Err(error), Some(token)) if error.is_transient() && patience.clock.now() < token.expires_at => {
-                Ok(Arc::clone(token))
+        let now = patience.clock.now();
+        match (obtained, kept.token.clone().filter(|token| now < token.expires_at)) {
+            (Err(error), Some(token)) if error.is_transient() => {
+                kept.not_replaced = Some(now);
+                Ok(token)
             }
             (obtained, _) => obtained,
         }
+    }
+
+    /// Whether a failure is too young to ask again. A clock that was set back makes nobody wait for the time that it had
+    /// shown.
+    fn is_fresh(&self, failed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        (TimeDelta::zero()..self.fault_memory).contains(&(now - failed_at))
     }
 
     /// Asks the token service now, whatever is kept, and keeps the answer.
@@ -134,7 +153,7 @@ impl Tokens {
                 let token = Arc::new(token);
                 *kept = Kept {
                     token: Some(Arc::clone(&token)),
-                    fault: None,
+                    ..Kept::default()
                 };
                 Ok(token)
             }
@@ -146,8 +165,7 @@ impl Tokens {
                 if let GraphError::Token(fault) = &error
                     && !fault.transient
                 {
-                    let until = patience.clock.now().checked_add_signed(self.fault_memory);
-                    kept.fault = until.map(|until| (fault.as_ref().clone(), until));
+                    kept.fault = Some((fault.as_ref().clone(), patience.clock.now()));
                 }
                 Err(error)
             }

@@ -2,7 +2,6 @@
 //!
 //! What a single failed attempt means, and its line in the log, is in `attempt`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,7 +24,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Link, Next, Page};
+use crate::domain::feed::{Link, Next, Page, Trail};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -91,7 +90,7 @@ impl Graph {
         settings.check()?;
         let http = Http::new(settings)?;
         let root = Root::new(settings.graph_root.clone());
-        let tokens = Tokens::new(settings, &root, http.clone())?;
+        let tokens = Tokens::new(settings, &root, &http)?;
         let publisher = Publisher::new(settings, &http);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -184,13 +183,25 @@ impl Graph {
         Ok(page)
     }
 
-    /// All pages of a plain listing; begins again when a page link expires.
+    /// All pages of a plain listing; begins again when a page link expires. A listing with an entry that cannot be
+    /// read is refused: whoever compares it with what is known would take the unread for gone.
     pub(super) async fn fetch_all<R: Raw>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
     ) -> Result<Vec<R::Item>, GraphError> {
-        self.begun().fetch_pages::<R>(endpoint, first, None).await
+        let listed = self.begun().fetch_pages::<R>(endpoint, first, None).await?;
+        listed.whole(endpoint)
+    }
+
+    /// The same for a listing that may lack an entry.
+    pub(super) async fn fetch_readable<R: Raw>(
+        &self,
+        endpoint: Endpoint,
+        first: impl Fn() -> String,
+    ) -> Result<Vec<R::Item>, GraphError> {
+        let listed = self.begun().fetch_pages::<R>(endpoint, first, None).await?;
+        Ok(listed.items)
     }
 
     /// All pages of a plain listing of which the first has come already, by another way.
@@ -203,7 +214,9 @@ impl Graph {
         let call = self.call(endpoint, &first, None, Carries::Nothing)?;
         let listing = wire::decode_listing::<R>(first_page).map_err(|why| unusable(endpoint, why))?;
         let page = self.plain_page(&call, listing)?;
-        self.fetch_pages::<R>(endpoint, first, Some(page)).await
+        self.fetch_pages::<R>(endpoint, first, Some(page))
+            .await?
+            .whole(endpoint)
     }
 
     async fn fetch_pages<R: Raw>(
@@ -211,11 +224,14 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
         mut first_page: Option<Page<R::Item>>,
-    ) -> Result<Vec<R::Item>, GraphError> {
+    ) -> Result<Listed<R::Item>, GraphError> {
         let mut restarts = 0;
         'listing: loop {
-            let mut items = Vec::new();
-            let mut visited = Visited::default();
+            let mut listed = Listed {
+                items: Vec::new(),
+                unreadable: 0,
+            };
+            let mut trail = Trail::default();
             let mut at: Option<Link> = None;
             loop {
                 let page = match first_page.take() {
@@ -230,9 +246,10 @@ impl Graph {
                     Err(GraphError::LinkExpired { .. }) => return Err(endless(endpoint)),
                     page => page?,
                 };
-                items.extend(page.items);
-                let Next::Page(link) = page.next else { return Ok(items) };
-                visited.step(endpoint, &link)?;
+                trail.step(&page).map_err(|what| protocol(endpoint, what.to_owned()))?;
+                listed.items.extend(page.items);
+                listed.unreadable += page.unreadable.len();
+                let Next::Page(link) = page.next else { return Ok(listed) };
                 at = Some(link);
             }
         }
@@ -351,6 +368,7 @@ impl Graph {
             Ok(answer) => answer,
             Err(broken) => return Err(attempt.broken(broken, patience)),
         };
+        patience.note_date(&answer);
         let status = answer.status.as_u16().to_string();
         patience
             .metrics
@@ -390,19 +408,20 @@ impl Graph {
     }
 }
 
-/// The links of one listing: a circle of pages would never end.
-#[derive(Default)]
-pub(super) struct Visited(HashSet<Link>);
+/// All pages of a plain listing.
+struct Listed<T> {
+    items: Vec<T>,
+    /// How many entries could not be read.
+    unreadable: usize,
+}
 
-impl Visited {
-    pub fn step(&mut self, endpoint: Endpoint, link: &Link) -> Result<(), GraphError> {
-        if self.0.insert(link.clone()) {
-            return Ok(());
+impl<T> Listed<T> {
+    fn whole(self, endpoint: Endpoint) -> Result<Vec<T>, GraphError> {
+        match self.unreadable {
+            0 => Ok(self.items),
+            1 => Err(protocol(endpoint, "an entry cannot be read".to_owned())),
+            count => Err(protocol(endpoint, format!("{count} entries cannot be read"))),
         }
-        Err(protocol(
-            endpoint,
-            "a next link leads back to an earlier page".to_owned(),
-        ))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn for_aadsts(number: u32) -> Option<&'static str> {
              and that exactly this certificate is registered with the application."
         }
         50_012 => "The certificate was not accepted: register it with the application, or renew it.",
-        500_133 | 50_013 => "The assertion is outside its time range: set this machine's clock.",
+        500_133 | 50_013 | 700_024 => "The assertion is outside its time range: set this machine's clock.",
         7_000_218 | 900_144 => "A parameter is missing in the token request: check that the credential is not empty.",
         530_032 => "A security policy of the tenant blocks the sign-in: ask the tenant's administrators.",
         65_001 | 650_056 => "Nobody has consented to the application's permissions: give admin consent.",

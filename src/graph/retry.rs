@@ -11,7 +11,9 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use super::error::GraphError;
+use super::http::Answer;
 use super::settings::{GraphSettings, RetryBounds};
+use super::skew::Skew;
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
@@ -22,6 +24,7 @@ pub(super) struct Patience {
     pub clock: Clock,
     pub cancel: CancellationToken,
     pub metrics: Metrics,
+    pub skew: Arc<Skew>,
     dice: Arc<Mutex<StdRng>>,
     request_timeout: Duration,
     on_demand_limit: Duration,
@@ -59,6 +62,7 @@ impl Patience {
             clock,
             cancel,
             metrics: Metrics,
+            skew: Arc::default(),
             dice: Arc::new(Mutex::new(dice)),
             request_timeout: settings.request_timeout,
             on_demand_limit: settings.on_demand_limit,
@@ -96,6 +100,13 @@ impl Patience {
     /// that hangs can be repeated.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.left().map(|left| (left / 2).min(self.request_timeout))
+    }
+
+    /// Takes in what time it is for whoever answered.
+    pub fn note_date(&self, answer: &Answer) {
+        if let Some(date) = answer.header("date") {
+            self.skew.note(date, self.clock.now());
+        }
     }
 
     /// Runs something that a stop may interrupt.

@@ -1,8 +1,10 @@
 //! The edge against a scripted server on this machine: every request is looked at, no test sleeps.
 
+mod bounds;
 mod calls;
 mod decoding;
 mod examples;
+mod hostile;
 mod links;
 mod look_up;
 mod on_demand;
@@ -10,6 +12,7 @@ mod refusals;
 mod retries;
 mod server;
 mod signing_keys;
+mod tls;
 mod tokens;
 mod without_batches;
 
@@ -18,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Credential, Graph, GraphSettings, Secret};
+use super::{Credential, Graph, GraphError, GraphSettings, Secret};
 use crate::clock::Clock;
 use server::Server;
 
@@ -54,4 +57,15 @@ fn graph_with(settings: &GraphSettings) -> (Graph, Clock) {
 
 fn id(text: &str) -> Uuid {
     Uuid::try_parse(text).unwrap()
+}
+
+/// All that an error tells.
+fn told(error: &GraphError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -58,8 +58,8 @@ pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Un
                 delta_link: page.delta_link,
             })
         }
-        Err(error) if error.classify() == Category::Data => decode_entry_by_entry::<R>(body),
-        Err(_) => Err(Undecodable::Broken),
+        Err(error) if error.is_eof() => Err(Undecodable::Broken),
+        Err(_) => decode_entry_by_entry::<R>(body),
     }
 }
 
@@ -71,7 +71,9 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
         match decode_with_path::<R>(entry.get().as_bytes()) {
             Ok(entry) => items.extend(entry.finish(&mut unreadable)),
             Err(Undecodable::Shape(what)) => unreadable.push(format!("entry {index}: {what}")),
-            Err(Undecodable::Broken) => return Err(Undecodable::Broken),
+            // It has been read as JSON with its page: what the decoder takes offence at is a value, such as a number
+            // that no number can hold.
+            Err(Undecodable::Broken) => unreadable.push(format!("entry {index}: a value that cannot be read")),
         }
     }
     Ok(Listing {

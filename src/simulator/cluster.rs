@@ -1,7 +1,7 @@
 //! A private PostgreSQL cluster for the demo, the tests and the benchmarks.
 //!
 //! [`Cluster::start`] makes or reopens one in a directory, [`Cluster::start_temporary`] makes one that leaves
-//! nothing behind, and [`test_database()`] hands each test a database of its own. A cluster listens on a free port
+//! nothing behind, [`Cluster::start_replica`] one that follows another, and [`test_database()`] hands each test a database of its own. A cluster listens on a free port
 //! of 127.0.0.1 only, with a random password, so that nobody else on the machine can use it.
 //!
 //! The server never outlives us: it runs under a small shell script that waits on a pipe from this process.
@@ -14,6 +14,7 @@
 mod account;
 mod binaries;
 mod error;
+mod replica;
 mod site;
 mod test_database;
 

@@ -48,6 +48,8 @@ pub struct Checkpoint {
     pub readable: bool,
     /// Why what the source removed lately is no evidence by itself.
     pub doubt: Option<String>,
+    /// The last doubt, once it has been judged by, until the source says something beyond doubt.
+    pub suspicion: Option<String>,
     /// What a source without a feed said last.
     pub value: Option<Value>,
     /// When everything there was had last been read.
@@ -68,9 +70,16 @@ impl Checkpoint {
             fingerprint: String::new(),
             readable: true,
             doubt: None,
+            suspicion: None,
             value: None,
             reached_at: None,
         }
+    }
+
+    /// The source says something beyond doubt.
+    pub fn trust(&mut self) {
+        self.doubt = None;
+        self.suspicion = None;
     }
 }
 
@@ -80,7 +89,8 @@ impl Checkpoint {
 /// When the database does not answer.
 pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> {
     let row = sqlx::query!(
-        "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at
+        "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
+                reached_at
          from rollcall.checkpoint where source = $1",
         source
     )
@@ -102,6 +112,7 @@ pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> 
             fingerprint: row.fingerprint,
             readable: row.readable,
             doubt: row.doubt,
+            suspicion: row.suspicion,
             value: row.value,
             reached_at: row.reached_at,
         },
@@ -115,13 +126,14 @@ pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> 
 pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
     sqlx::query!(
         "insert into rollcall.checkpoint (
-             source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
+             suspicion)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          on conflict (source) do update set
              phase = excluded.phase, round = excluded.round, next_link = excluded.next_link,
              delta_link = excluded.delta_link, delta_since = excluded.delta_since,
              fingerprint = excluded.fingerprint, readable = excluded.readable, doubt = excluded.doubt,
-             value = excluded.value, reached_at = excluded.reached_at",
+             value = excluded.value, reached_at = excluded.reached_at, suspicion = excluded.suspicion",
         checkpoint.source,
         checkpoint.phase.as_str(),
         checkpoint.round,
@@ -132,7 +144,8 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
         checkpoint.readable,
         checkpoint.doubt,
         checkpoint.value,
-        checkpoint.reached_at
+        checkpoint.reached_at,
+        checkpoint.suspicion
     )
     .execute(db)
     .await?;
@@ -156,11 +169,32 @@ pub async fn next_round(db: &mut Connection) -> StoreResult<i64> {
 /// When the database does not answer.
 pub async fn clear_doubts(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.checkpoint set doubt = null, phase = 'full', next_link = null, delta_link = null
+        "update rollcall.checkpoint
+         set doubt = null, suspicion = doubt, phase = 'full', next_link = null, delta_link = null
          where doubt is not null"
     )
     .execute(db)
     .await?;
+    Ok(())
+}
+
+/// Doubts anew what is still suspected and was the reason of sets that have expired undecided: their rows are judged
+/// anew, and what nobody has confirmed is no better evidence for being old. The source is read from its beginning.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn doubt_again(db: &mut Connection, expired: &[String]) -> StoreResult<()> {
+    if !expired.is_empty() {
+        sqlx::query!(
+            "update rollcall.checkpoint
+             set doubt = suspicion, phase = 'full', next_link = null, delta_link = null
+             where suspicion is not null
+               and exists (select from unnest($1::text[]) as e (why) where position(suspicion in why) > 0)",
+            expired
+        )
+        .execute(db)
+        .await?;
+    }
     Ok(())
 }
 

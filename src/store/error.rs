@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Another process leads now.
     #[error("write without holding the lease")]
     LeaseLost,
+    /// The database was restarted, or another server has taken its place: it may lack what was committed last.
+    #[error("go on with what was begun on another server")]
+    ServerReplaced,
     /// The migrations cannot be applied.
     #[error("apply the database migrations")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -71,7 +74,7 @@ impl StoreError {
     /// Whether the database is away, rather than unhappy.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::ServerReplaced)
     }
 
     /// What an administrator can do.
@@ -82,6 +85,7 @@ impl StoreError {
                 "Check that PostgreSQL runs, that database.url names the right host, database and user, and that the password is right."
             }
             Self::Conflict => "Try again.",
+            Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",
             Self::Migrate(_) => {
                 "Run `rollcall migrate` with a database user that may create tables, and with a program no older than the schema."

@@ -88,6 +88,30 @@ pub async fn reconcile_sources(
     open(db, environment, seen, run_id, now).await
 }
 
+/// Closes what is open about one subject.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn close_subject(
+    db: &mut Connection,
+    environment: &str,
+    code: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.finding set closed_at = $4
+         where environment = $1 and code = $2 and subject = $3 and closed_at is null",
+        environment,
+        code,
+        subject,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 async fn open(
     db: &mut Connection,
     environment: Option<&str>,

@@ -1,7 +1,14 @@
 //! Who leads: one row with a time limit by the database's clock, and a fencing number that each transaction
 //! of a cycle checks, so that a leader that was stopped and woke up late writes nothing.
+//!
+//! A lease is worth something only on the server that gave it. A replica that was promoted may lack the last commits
+//! of the server it replaces, and what a run remembers of them is not true there: such a run must not go on, or it
+//! would write a checkpoint beyond rows that are gone. Fencing numbers may come again there, too. Servers are told
+//! apart by when they were started.
 
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{Connection, StoreError, StoreResult};
 
@@ -16,6 +23,7 @@ pub struct Lease {
     holder: String,
     fence: i64,
     is_daemon: bool,
+    server: DateTime<Utc>,
 }
 
 impl Lease {
@@ -42,31 +50,32 @@ pub enum Attempt {
     },
 }
 
-/// Tries to take the lease, or renews it for its holder.
+/// Tries to take the lease. Its holder can take it anew at any time, and loses what it had.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
     let seconds = time(is_daemon).as_secs_f64();
-    let fence = sqlx::query_scalar!(
-        "insert into rollcall.lease as l (name, holder, fence, is_daemon, expires_at)
+    let taken = sqlx::query!(
+        r#"insert into rollcall.lease as l (name, holder, fence, is_daemon, expires_at)
          values ('cycle', $1, 1, $2, clock_timestamp() + make_interval(secs => $3))
          on conflict (name) do update set
              holder = excluded.holder, is_daemon = excluded.is_daemon, expires_at = excluded.expires_at,
              fence = l.fence + 1
-         where l.expires_at < clock_timestamp()
-         returning fence",
+         where l.expires_at < clock_timestamp() or l.holder = excluded.holder
+         returning fence, pg_postmaster_start_time() as "server!""#,
         holder,
         is_daemon,
         seconds
     )
     .fetch_optional(&mut *db)
     .await?;
-    if let Some(fence) = fence {
+    if let Some(taken) = taken {
         return Ok(Attempt::Leading(Lease {
             holder: holder.to_owned(),
-            fence,
+            fence: taken.fence,
             is_daemon,
+            server: taken.server,
         }));
     }
     let by_daemon = sqlx::query_scalar!("select is_daemon from rollcall.lease where name = 'cycle'")
@@ -115,14 +124,19 @@ pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
 /// Makes sure, within a transaction of ours, that the lease is still held until it commits.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when it is not.
+/// [`StoreError::LeaseLost`] when it is not; [`StoreError::ServerReplaced`] on another server than the one that gave it.
 pub async fn check(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
-    let held = sqlx::query_scalar!(
-        "select fence from rollcall.lease where name = 'cycle' and holder = $1 and fence = $2 for share",
+    let present = sqlx::query!(
+        r#"select holder = $1 and fence = $2 as "is_held!", pg_postmaster_start_time() as "server!"
+           from rollcall.lease where name = 'cycle' for share"#,
         lease.holder,
         lease.fence
     )
     .fetch_optional(db)
     .await?;
-    held.map(|_| ()).ok_or(StoreError::LeaseLost)
+    match present {
+        Some(present) if present.server != lease.server => Err(StoreError::ServerReplaced),
+        Some(present) if present.is_held => Ok(()),
+        _ => Err(StoreError::LeaseLost),
+    }
 }

@@ -106,26 +106,27 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
     Ok(())
 }
 
-/// Held sets whose time is over are dissolved; their rows are judged anew.
+/// Held sets whose time is over are dissolved; their rows are judged anew. Returns why they were held.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    sqlx::query!(
+pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<String>> {
+    Ok(sqlx::query_scalar!(
         "with expired as (
              update rollcall.held_set set decision = 'expired', decided_at = $2
-             where environment = $1 and decision is null and expires_at <= $2 returning run_id),
+             where environment = $1 and decision is null and expires_at <= $2 returning run_id, why),
          dropped as (
              delete from rollcall.removal r using expired e
-             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id)
-         insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
-         on conflict (environment, object_id) do update set version = excluded.version",
+             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id),
+         marked as (
+             insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
+             on conflict (environment, object_id) do update set version = excluded.version)
+         select why from expired",
         environment,
         now
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_all(db)
+    .await?)
 }
 
 /// What a run has collected and nobody has decided.
@@ -290,7 +291,8 @@ pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreRes
 }
 
 /// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
-/// False when there is no such open set.
+/// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
+/// while it was carried out, since no row was left, bears the decision all the same.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -304,7 +306,9 @@ pub async fn decide(
 ) -> StoreResult<bool> {
     let decided = sqlx::query!(
         "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
-         where environment = $1 and run_id = $2 and decision is null",
+         where environment = $1 and run_id = $2 and (
+             decision is null or decision = 'changed_back'
+             or decision = $3 and decided_by = $4 and decided_at = $5)",
         environment,
         run_id,
         decision,
@@ -325,6 +329,47 @@ pub async fn decide(
         .await?;
     }
     Ok(decided == 1)
+}
+
+/// How many rows of an environment are held for some reasons.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.removal
+           where environment = $1 and state = 'held' and reason = any($2)"#,
+        environment,
+        reasons
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Notes that an open set was approved, once all of it has been carried out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_approved(
+    db: &mut Connection,
+    environment: &str,
+    run_id: i64,
+    by: &str,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
+         where environment = $1 and run_id = $2 and decision is null and not exists (
+             select from rollcall.removal r
+             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+        environment,
+        run_id,
+        by,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// How many rows are held in all.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::batch::{RunInfo, Scope};
-use super::cycle::view;
+use super::cycle::{held_subject, view};
 use super::judge::Tally;
 use super::pull::Pulled;
 use super::{Counts, Engine, SyncError};
 use crate::domain::environment::GroupNesting;
-use crate::store::{checkpoints, groups, removals};
+use crate::store::{checkpoints, findings, groups, removals};
 
 /// What to do with a held set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Engine {
                 removals::held_ids(&mut db, &name, run_id).await?
             };
             if decision == Decision::Approve {
-                self.carry_out(&view(environment, &known), run, Scope::Removals, ids, &mut tally)
+                self.carry_out(&view(environment, &known), run, Scope::Approved, ids, &mut tally)
                     .await?;
             } else {
                 tally.counts.held = ids.len() as u64;
@@ -76,9 +76,16 @@ impl Engine {
             } else {
                 "rejected"
             };
-            removals::decide(&mut tx, &name, run_id, word, actor, run.now).await?;
+            let is_ours = removals::decide(&mut tx, &name, run_id, word, actor, run.now).await?;
+            findings::close_subject(&mut tx, &name, findings::REMOVALS_HELD, &held_subject(run_id), run.now).await?;
             tx.commit().await?;
-            decided.push(tally.counts);
+            // Two may decide at once: the set bears the name of one of them, and each is told what came of it.
+            if is_ours {
+                decided.push(tally.counts);
+            }
+        }
+        if decided.is_empty() {
+            return Err(SyncError::NothingHeld(run_id));
         }
         Ok(decided)
     }

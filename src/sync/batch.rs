@@ -44,6 +44,9 @@ pub(super) enum Scope {
     Walk(Vec<Uuid>),
     /// Those whose removal was let through.
     Removals(Vec<Uuid>),
+    /// The same of a held set that a person has approved: with the last of them the set is decided, so that nobody
+    /// finds it empty and undecided.
+    Approved(Vec<Uuid>),
     /// Those whose removal is held: everything else about them is written.
     Held(Vec<Uuid>),
     /// Non-interactive users who want a free slot, in order; a dry run has freed some.
@@ -54,7 +57,7 @@ impl Scope {
     fn ids(&self) -> Vec<Uuid> {
         match self {
             Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
-            Self::Walk(ids) | Self::Removals(ids) | Self::Held(ids) => ids.clone(),
+            Self::Walk(ids) | Self::Removals(ids) | Self::Approved(ids) | Self::Held(ids) => ids.clone(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Scope {
             Self::Pending(list) => halves(list).map(Self::Pending),
             Self::Walk(ids) => halves(ids).map(Self::Walk),
             Self::Removals(ids) => halves(ids).map(Self::Removals),
+            Self::Approved(ids) => halves(ids).map(Self::Approved),
             Self::Held(ids) => halves(ids).map(Self::Held),
             Self::Slots { list, freed } => halves(list).map(|list| Self::Slots { list, freed: *freed }),
         }
@@ -197,6 +201,9 @@ impl Engine {
         )
         .await?;
         settle(&mut tx, name, scope, &draft).await?;
+        if matches!(scope, Scope::Approved(_)) {
+            removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?;
+        }
         if run.dry_run {
             tx.rollback().await?;
         } else {
@@ -238,7 +245,7 @@ impl Engine {
         mut scarce: Scarce,
     ) -> Draft {
         let mut draft = Draft::default();
-        let handling = if matches!(scope, Scope::Removals(_)) {
+        let handling = if matches!(scope, Scope::Removals(_) | Scope::Approved(_)) {
             Removals::Apply
         } else {
             Removals::Collect
@@ -355,7 +362,9 @@ async fn settle(tx: &mut Transaction, name: &String, scope: &Scope, draft: &Draf
             pending::mark(&mut *tx, environment, &again).await
         }
         // A removal that turned out to be in doubt is not forgotten.
-        Scope::Removals(_) | Scope::Held(_) => pending::mark(&mut *tx, environment, &draft.undecided).await,
+        Scope::Removals(_) | Scope::Approved(_) | Scope::Held(_) => {
+            pending::mark(&mut *tx, environment, &draft.undecided).await
+        }
     }
 }
 

@@ -20,6 +20,11 @@ use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
 use crate::store::{mirror, pending, quota, removals, runs};
 
+/// What the finding about a held set is about.
+pub(super) fn held_subject(run_id: i64) -> String {
+    format!("run:{run_id}")
+}
+
 /// What is asked of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -111,7 +116,8 @@ impl Engine {
 
         let mut environments = Vec::new();
         let mut changes = Vec::new();
-        let mut holds = false;
+        let mut holds: Vec<String> = Vec::new();
+        let mut held = 0;
         for (environment, fingerprint) in chosen.iter().copied() {
             let mut tally = Tally::new(&environment.name);
             if pulled.users_reached {
@@ -126,16 +132,19 @@ impl Engine {
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
-                holds |= !why.is_empty();
                 self.note_findings(run, environment, &pulled, &why).await?;
+                holds.extend(why);
             }
-            holds |= tally.counts.held > 0;
+            held += tally.counts.held;
             changes.append(&mut tally.changes);
             environments.push(tally.counts);
         }
         let everywhere = chosen.len() == self.settings.environments.len();
-        self.finish_sources(run, &pulled, everywhere && pulled.users_reached)
+        // What holds somebody has its finding there.
+        let idle = doubts.iter().filter(|(_, why)| !holds.contains(why));
+        self.finish_sources(run, &pulled, idle, everywhere && pulled.users_reached)
             .await?;
+        let holds = held > 0 || !holds.is_empty();
 
         let outcome = match (problems.is_empty(), holds) {
             (false, _) => Outcome::Incomplete,
@@ -168,7 +177,8 @@ impl Engine {
             let progress = self.register(run, environment, fingerprint).await?;
             let mut tx = self.begin(run.lease).await?;
             removals::requeue_collected(&mut tx, name).await?;
-            removals::expire(&mut tx, name, run.now).await?;
+            let expired = removals::expire(&mut tx, name, run.now).await?;
+            checkpoints::doubt_again(&mut tx, &expired).await?;
             pending::mark_due(&mut tx, name, run.now).await?;
             let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
             let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
@@ -247,7 +257,7 @@ impl Engine {
             seen.push(Seen {
                 object_id: None,
                 code: findings::REMOVALS_HELD.to_owned(),
-                subject: format!("run:{}", run.run_id),
+                subject: held_subject(run.run_id),
                 detail: why.clone(),
             });
         }
@@ -261,7 +271,7 @@ impl Engine {
                 seen.push(Seen {
                     object_id: None,
                     code: findings::REMOVALS_HELD.to_owned(),
-                    subject: format!("run:{}", set.run_id),
+                    subject: held_subject(set.run_id),
                     detail: set.why,
                 });
             }
@@ -271,18 +281,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Findings about the sources of the tenant, and the end of the doubts.
     async fn finish_sources(
         &self,
         run: RunInfo<'_>,
         pulled: &Pulled,
+        idle_doubts: impl Iterator<Item = &(String, String)>,
         judged_everywhere: bool,
     ) -> Result<(), SyncError> {
-        let seen: Vec<Seen> = pulled
+        let unread = pulled
             .problems
             .iter()
-            .filter(|problem| !problem.source.starts_with("group:"))
+            .filter(|problem| !problem.source.starts_with("group:"));
+        let seen: Vec<Seen> = unread
             .chain(&pulled.skipped)
             .map(|problem| source_finding(&problem.source, &problem.detail))
+            .chain(idle_doubts.map(|(source, why)| source_finding(source, why)))
             .collect();
         let mut tx = self.begin(run.lease).await?;
         findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
@@ -380,7 +394,7 @@ fn doubts_of(environment: &Environment, doubts: &[(String, String)], pulled: &Pu
     let mut concerned = Doubts::default();
     for (source, why) in doubts {
         let codes = match source.as_str() {
-            "users" if why.starts_with("licences") => Doubts::LICENCES,
+            "users" | "skus" if why.starts_with("licences") => Doubts::LICENCES,
             "users" => Doubts::USERS,
             "roles" => Doubts::ROLES,
             source if groups.contains(source) => Doubts::GROUP,

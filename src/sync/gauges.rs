@@ -1,9 +1,19 @@
-//! The gauges that are read from the database after a run.
+//! The gauges that are read from the database: all of them after a run, and those that cannot wait for the next.
 
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::store::{checkpoints, environments, findings, removals, rows, runs};
 use crate::telemetry::metrics::Metrics;
+
+/// What the guard holds, which people change between two runs, and which has to be known before the first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refresh_held(engine: &Engine) -> Result<(), SyncError> {
+    let mut db = engine.store.read().await?;
+    Metrics.guard_held(removals::count_held(&mut db).await?);
+    Ok(())
+}
 
 /// Reads and sets them.
 ///

@@ -18,11 +18,10 @@ use crate::store::{mirror, pending, quota, rows};
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
-const BATCH: i64 = 1000;
-const BATCH_SIZE: usize = 1000;
+const BATCH: usize = 1000;
 
 /// How many batches of a walk are under way at once: while one waits for the database, another is judged.
-const AT_ONCE: i64 = 2;
+const AT_ONCE: usize = 2;
 
 /// After so many rounds of an environment's first walk the planner is told what the table holds by now: it would
 /// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
@@ -107,12 +106,13 @@ impl Engine {
             up_to = progress.walk_after.unwrap_or(Uuid::nil());
         }
         let name = &view.environment.name;
+        let limit = rows_of(self.batch_size(BATCH));
         let mut after = None;
         loop {
             self.check_cancelled()?;
             let list = {
                 let mut db = self.store.read().await?;
-                pending::next(&mut db, name, after, up_to, BATCH).await?
+                pending::next(&mut db, name, after, up_to, limit).await?
             };
             let Some(newest) = list.last() else { return Ok(()) };
             after = Some(newest.object_id);
@@ -129,6 +129,7 @@ impl Engine {
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
         let name = &view.environment.name;
+        let batch = self.batch_size(BATCH);
         let mut after = progress.walk_after;
         if after.is_none() && !run.dry_run {
             // What is pending now is judged by the walk.
@@ -143,16 +144,16 @@ impl Engine {
             // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
             let (ids, waiting) = {
                 let mut db = self.store.read().await?;
-                let ids = mirror::next_ids(&mut db, after, BATCH * AT_ONCE).await?;
+                let ids = mirror::next_ids(&mut db, after, rows_of(batch * AT_ONCE)).await?;
                 let waiting = match progress.walk_after {
                     Some(_) => pending::among(&mut db, name, &ids).await?,
                     None => Vec::new(),
                 };
                 (ids, waiting)
             };
-            let last = i64::try_from(ids.len()).unwrap_or(0) < BATCH * AT_ONCE;
+            let last = ids.len() < batch * AT_ONCE;
             after = ids.last().copied().or(after);
-            let scopes: Vec<Scope> = ids.chunks(BATCH_SIZE).map(|ids| Scope::Walk(ids.to_vec())).collect();
+            let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
             let judged = scopes.iter().map(|scope| self.judge_batch(view, run, scope));
             for judged in try_join_all(judged).await? {
                 tally.add(judged, run.dry_run);
@@ -216,4 +217,9 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// A limit as SQL takes it.
+fn rows_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -20,7 +20,7 @@ use crate::store::{changes, removals, rows};
 const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
 
 /// From so many on, losing every licence at once is a catalogue's fault rather than the users'.
-const NOBODY_LICENSED_COUNTS_FROM: usize = 20;
+const NOBODY_LICENSED_COUNTS_FROM: i64 = 20;
 
 const BATCH: usize = 500;
 
@@ -33,8 +33,8 @@ impl Doubts {
     pub(super) const USERS: &'static [Code] = &[Code::DirectoryDeleted, Code::DirectorySoftDeleted];
     /// The reasons that a doubt about a group listing concerns.
     pub(super) const GROUP: &'static [Code] = &[Code::NotInSecurityGroup];
-    /// The reasons that a doubt about the administrator roles concerns: they open the group's gate, and entitle.
-    pub(super) const ROLES: &'static [Code] = &[Code::NotInSecurityGroup, Code::Unlicensed, Code::AppPassExhausted];
+    /// The reasons that a doubt about administrators concerns: they need neither a licence nor the group.
+    pub(super) const ROLES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted, Code::NotInSecurityGroup];
     /// The reasons that a doubt about licences concerns.
     pub(super) const LICENCES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted];
 }
@@ -57,13 +57,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let is_about = |removal: &Removal, codes: &[Code]| codes.iter().any(|code| code.as_str() == removal.reason);
-        let unlicensed = collected
-            .iter()
-            .filter(|removal| is_about(removal, Doubts::LICENCES))
-            .count();
-        let mut db = self.store.read().await?;
-        let leaving: Vec<_> = collected.iter().map(|removal| removal.systemuserid).collect();
-        if unlicensed >= NOBODY_LICENSED_COUNTS_FROM && !rows::any_licensed_beside(&mut db, name, &leaving).await? {
+        if self.nobody_is_licensed(name, &collected).await? {
             doubts
                 .0
                 .push(("licences: nobody has a licence any more".to_owned(), Doubts::LICENCES));
@@ -85,6 +79,7 @@ impl Engine {
             .iter()
             .filter(|removal| !doubted.contains(&removal.reason))
             .collect();
+        let mut db = self.store.read().await?;
         let load = Load {
             wanted: i64::try_from(free.len()).unwrap_or(i64::MAX),
             recent: changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?,
@@ -111,6 +106,26 @@ impl Engine {
         self.carry_out(view, run, Scope::Held, ids(waiting), tally).await?;
         self.carry_out(view, run, Scope::Removals, ids(through), tally).await?;
         Ok(holds.into_iter().map(|(why, _)| why).collect())
+    }
+
+    /// Whether a run would leave nobody with a licence. Whoever is held for it already counts too: a fault does not
+    /// become a fact by coming in small pieces.
+    async fn nobody_is_licensed(&self, environment: &str, collected: &[Removal]) -> Result<bool, SyncError> {
+        let reasons: Vec<String> = Doubts::LICENCES.iter().map(|code| code.as_str().to_owned()).collect();
+        let unlicensed = collected
+            .iter()
+            .filter(|removal| reasons.contains(&removal.reason))
+            .count();
+        if unlicensed == 0 {
+            return Ok(false);
+        }
+        let mut db = self.store.read().await?;
+        let held = removals::count_held_for(&mut db, environment, &reasons).await?;
+        let leaving: Vec<Uuid> = collected.iter().map(|removal| removal.systemuserid).collect();
+        Ok(
+            i64::try_from(unlicensed).unwrap_or(i64::MAX).saturating_add(held) >= NOBODY_LICENSED_COUNTS_FROM
+                && !rows::any_licensed_beside(&mut db, environment, &leaving).await?,
+        )
     }
 
     /// Those of a run's removals that nobody has decided yet: what is held or rejected already stays so.
@@ -190,7 +205,7 @@ impl Engine {
         object_ids: Vec<Uuid>,
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
-        for ids in object_ids.chunks(BATCH) {
+        for ids in object_ids.chunks(self.batch_size(BATCH)) {
             self.check_cancelled()?;
             let judged = self.judge_batch(view, run, &scope(ids.to_vec())).await?;
             tally.add(judged, run.dry_run);

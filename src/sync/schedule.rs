@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::cycle::{Request, chain};
+use super::gauges;
 use super::{Engine, Report, SyncError};
 use crate::store::lease::{self, Attempt, Lease};
 use crate::store::{Store, StoreError, runs};
@@ -135,12 +136,18 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
+            // Best effort: where the database is away, the run says so.
+            let _ = gauges::refresh_held(engine).await;
             let result = self.run_once(&configured, lease, &mut due).await;
             match result {
                 Ok(()) => {}
                 Err(SyncError::Cancelled) => return,
                 Err(SyncError::Store(StoreError::LeaseLost)) => {
                     warn!("another process leads now");
+                    return;
+                }
+                Err(SyncError::Store(StoreError::ServerReplaced)) => {
+                    warn!("another server has taken the database's place; beginning anew there");
                     return;
                 }
                 Err(error) => {
@@ -164,9 +171,7 @@ impl Schedule {
         let engine = &configured.engine;
         self.answer_request(engine, lease).await?;
         let now = engine.clock.now();
-        // Further away than any wait was meant to be: somebody has turned the clock back.
-        let latest = after(now, configured.interval.mul_f64(1.0 + JITTER));
-        if due.is_some_and(|due| now < due && due <= latest) {
+        if !is_due(*due, now, configured.interval) {
             return Ok(());
         }
         *due = Some(next_due(now, configured.interval));
@@ -242,9 +247,16 @@ async fn observe(engine: &Engine, report: &Report) {
             Metrics.skips(&counts.environment, reason, *count);
         }
     }
-    if let Err(error) = crate::sync::gauges::refresh(engine).await {
+    if let Err(error) = gauges::refresh(engine).await {
         warn!(error = %chain(&error), "the gauges could not be brought up to date");
     }
+}
+
+/// Whether the next cycle begins. A time further off than any wait was set by a clock that ran ahead then, and has been
+/// set right since: nobody waits for that.
+fn is_due(due: Option<DateTime<Utc>>, now: DateTime<Utc>, interval: Duration) -> bool {
+    let longest = chrono::Duration::from_std(interval.mul_f64(1.0 + JITTER)).unwrap_or(chrono::Duration::MAX);
+    due.is_none_or(|due| due <= now || due - now > longest)
 }
 
 fn next_due(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
@@ -264,5 +276,26 @@ pub(super) async fn pause(engine: &Engine, duration: Duration) {
     tokio::select! {
         () = engine.clock.sleep(duration) => {}
         () = engine.cancel.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_cycle_is_due_at_its_time_and_at_once_after_the_clock_was_set_back() {
+        let interval = Duration::from_mins(15);
+        let now = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
+        assert!(is_due(None, now, interval), "the first");
+        for _ in 0..50 {
+            let due = next_due(now, interval);
+            assert!(!is_due(Some(due), now, interval));
+            assert!(is_due(Some(due), due, interval));
+            let set_back = now - chrono::Duration::hours(5);
+            assert!(is_due(Some(due), set_back, interval), "not five hours later");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod crowds;
 mod description;
 mod explanations;
 mod freshness;
+mod hostile;
 mod imports;
 mod inputs;
 mod limits;

@@ -3,6 +3,7 @@
 mod acts;
 mod daemon;
 mod failures;
+mod guard;
 mod leadership;
 mod rules;
 

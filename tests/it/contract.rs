@@ -2,10 +2,11 @@
 //! against the simulated tenant and a real database, and each ends with a cycle that plans nothing.
 //!
 //! Beside them, `look_ups` shows what the edge alone promises about batches and reads on demand (section 7.4), and
-//! `doubt`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
+//! `doubt`, `breaker`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
 //! (rules.md, sections 1 and 11).
 
 mod admins;
+mod breaker;
 mod crashes;
 mod doubt;
 mod expiry;

@@ -4,7 +4,6 @@
 //! commit a transaction of its: that commit is then lost, or goes through without anybody to tell. The points are
 //! drawn by dice; `ROLLCALL_CRASH_SEED` replays them, `ROLLCALL_CRASH_POINTS` sets how many there are per scenario.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -16,10 +15,9 @@ use rollcall::simulator::tenant::{LARGE_GROUP, SMALL_GROUP, TokenDeath};
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Child;
-use url::Url;
-use uuid::Uuid;
 
 use crate::binary::{Installation, said};
+use crate::ending::{Ending, ask, copy_of, drop_database, execute};
 use crate::world::migrated_database;
 
 /// Enough for two batches in each environment, and for many pages of twenty.
@@ -70,13 +68,6 @@ enum Point {
     Request { number: u64, quiet: bool },
     /// At this commit, counted from one, which is carried out or lost.
     Commit { number: i64, lost: bool },
-}
-
-/// Everything the table must show, and who was ever disabled.
-#[derive(Debug, PartialEq)]
-struct Ending {
-    rows: Vec<String>,
-    disabled: BTreeSet<String>,
 }
 
 struct Stage {
@@ -141,7 +132,8 @@ impl Stage {
         self.sync(&reference).await;
         let requests = self.requests() - requests;
         let commits: i64 = ask(&reference, "select last_value from test.commits").await - already;
-        let ending = ending(&reference).await;
+        let ending = Ending::of(&reference).await;
+        assert_eq!(ending.left, 0, "an undisturbed run leaves nobody to be judged");
         drop_database(&reference).await;
 
         let points = std::env::var("ROLLCALL_CRASH_POINTS").map_or(POINTS, |points| points.parse().unwrap());
@@ -159,20 +151,7 @@ impl Stage {
             }
             self.sync(&database).await;
             let told = format!("seed {}, trial {trial}: {plan:?}", self.seed);
-            compare(&self::ending(&database).await, &ending, &told);
-            let left: i64 = ask(
-                &database,
-                "select (select count(*) from rollcall.pending) + (select count(*) from rollcall.removal)",
-            )
-            .await;
-            assert_eq!(left, 0, "{told}: something is left to be judged");
-            let twice: i64 = ask(
-                &database,
-                "select count(*) from (select from rollcall.system_user_change where operation = 'create'
-                 group by environment, systemuserid having count(*) > 1) as twice",
-            )
-            .await;
-            assert_eq!(twice, 0, "{told}: a row was made twice");
+            Ending::of(&database).await.compare(&ending, &told);
             drop_database(&database).await;
         }
         println!("killed {killed} processes within {requests} requests and {commits} commits");
@@ -258,15 +237,6 @@ async fn kill(mut child: Child) {
     assert!(matches!(said.code, None | Some(0)), "{said:?}");
 }
 
-async fn execute(db: &mut PgConnection, statement: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(db).await.unwrap();
-}
-
-async fn ask(database: &str, query: &'static str) -> i64 {
-    let mut db = PgConnection::connect(database).await.unwrap();
-    sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
-}
-
 /// Waits until no backend of this database is like that.
 async fn wait_until_none(db: &mut PgConnection, like: &str) {
     let query = format!(
@@ -285,32 +255,6 @@ async fn wait_until_none(db: &mut PgConnection, like: &str) {
     panic!("there is always a backend with {like}");
 }
 
-/// Another database with the same content.
-async fn copy_of(original: &str) -> String {
-    let mut url = Url::parse(original).unwrap();
-    let (from, to) = (
-        url.path()[1..].to_owned(),
-        format!("t_crash_{}", Uuid::new_v4().simple()),
-    );
-    url.set_path("postgres");
-    let mut db = PgConnection::connect(url.as_str()).await.unwrap();
-    execute(
-        &mut db,
-        &format!("create database {to} template {from} strategy file_copy"),
-    )
-    .await;
-    url.set_path(&to);
-    url.into()
-}
-
-async fn drop_database(database: &str) {
-    let mut url = Url::parse(database).unwrap();
-    let name = url.path()[1..].to_owned();
-    url.set_path("postgres");
-    let mut db = PgConnection::connect(url.as_str()).await.unwrap();
-    execute(&mut db, &format!("drop database {name} with (force)")).await;
-}
-
 /// A migrated database in which commits can be stopped.
 async fn gated_database() -> TestDatabase {
     let database = migrated_database().await;
@@ -318,38 +262,6 @@ async fn gated_database() -> TestDatabase {
     execute(&mut db, GATE).await;
     db.close().await.unwrap();
     database
-}
-
-async fn ending(database: &str) -> Ending {
-    let mut db = PgConnection::connect(database).await.unwrap();
-    let rows = sqlx::query_scalar(
-        "select (to_jsonb(s) - 'systemuserid' - 'createdon' - 'modifiedon' - 'azuredeletedon')::text
-         from rollcall.system_user s order by environment, azureactivedirectoryobjectid, domainname",
-    );
-    let disabled = sqlx::query_scalar(
-        "select distinct c.environment || ' ' || s.azureactivedirectoryobjectid from rollcall.system_user_change c
-         join rollcall.system_user s using (environment, systemuserid) where c.operation = 'disable'",
-    );
-    Ending {
-        rows: rows.fetch_all(&mut db).await.unwrap(),
-        disabled: disabled.fetch_all(&mut db).await.unwrap().into_iter().collect(),
-    }
-}
-
-fn compare(found: &Ending, wanted: &Ending, told: &str) {
-    if found.rows != wanted.rows {
-        let differences: Vec<_> = found
-            .rows
-            .iter()
-            .filter(|row| !wanted.rows.contains(row))
-            .take(3)
-            .collect();
-        let (found, wanted) = (found.rows.len(), wanted.rows.len());
-        panic!("{told}: {found} rows instead of {wanted}, among them {differences:#?}");
-    }
-    let wrongly: Vec<_> = found.disabled.difference(&wanted.disabled).collect();
-    assert!(wrongly.is_empty(), "{told}: disabled in between: {wrongly:?}");
-    assert_eq!(found.disabled, wanted.disabled, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,12 @@
 //! A running daemon, and looking for what it does.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,6 +85,11 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Ends it as a power failure would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Ends it as a service manager would; its whole log.
     pub async fn stop(mut self) -> String {
         self.signal("-TERM").await;
@@ -103,6 +110,19 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
+}
+
+/// What an operator shows at the API.
+pub const TOKEN: &str = "an-operator";
+
+/// The section of a configuration that says so.
+pub fn an_operators_token() -> String {
+    let sha256 = digest(&SHA256, TOKEN.as_bytes());
+    let sha256 = sha256.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    format!("[[http.token]]\nname = \"grace\"\nsha256 = \"{sha256}\"\nroles = [\"Rollcall.Operate\"]\n")
 }
 
 pub fn free_address() -> SocketAddr {

@@ -1,6 +1,9 @@
 //! A proxy before PostgreSQL that breaks what runs through it: at once, for a while, or at a chosen commit.
 //!
-//! It reads just enough of the protocol to know where a message of the client begins, and which of them is a `COMMIT`.
+//! It reads just enough of the protocol to know where a message of the client begins, and which of them commits:
+//! a `COMMIT`, or a write outside a transaction.
+
+mod protocol;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
+
+use self::protocol::Conversation;
 
 /// How the network is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ struct State {
 struct Shared {
     state: watch::Sender<State>,
     commits: AtomicU64,
+    /// Those of them that were no transactions.
+    lone_writes: AtomicU64,
     broke: AtomicBool,
     disturbed: AtomicU64,
 }
@@ -53,6 +60,7 @@ struct Shared {
 /// A proxy on a port of its own, for as long as it is not dropped.
 #[derive(Debug)]
 pub struct Proxy {
+    address: SocketAddr,
     url: Url,
     shared: Arc<Shared>,
     _listening: AbortOnDropHandle<()>,
@@ -75,11 +83,13 @@ impl Proxy {
         let shared = Arc::new(Shared {
             state: watch::Sender::new(state),
             commits: AtomicU64::new(0),
+            lone_writes: AtomicU64::new(0),
             broke: AtomicBool::new(false),
             disturbed: AtomicU64::new(0),
         });
         let listening = tokio::spawn(listen(listener, shared.clone()));
         Self {
+            address,
             url,
             shared,
             _listening: AbortOnDropHandle::new(listening),
@@ -89,6 +99,11 @@ impl Proxy {
     /// The database's URL through the proxy.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// From here on.
@@ -115,14 +130,20 @@ impl Proxy {
         });
     }
 
-    /// How many commits were sent since the last call of [`Proxy::break_at`].
+    /// How many commits, a write outside a transaction being one, were sent since the last call of [`Proxy::break_at`].
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::SeqCst)
+    }
+
+    /// How many of them were writes outside a transaction.
+    pub fn lone_writes(&self) -> u64 {
+        self.shared.lone_writes.load(Ordering::SeqCst)
     }
 
     /// Counts anew, and breaks the connection that sends this commit, counted from one; nothing breaks none.
     pub fn break_at(&self, breaking: Option<(u64, Side)>) {
         self.shared.commits.store(0, Ordering::SeqCst);
+        self.shared.lone_writes.store(0, Ordering::SeqCst);
         self.shared.broke.store(false, Ordering::SeqCst);
         self.shared.state.send_modify(|state| state.breaking = breaking);
     }
@@ -171,10 +192,12 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
         }
     };
     tokio::select! {
-        () = both => {}
+        // A cut comes first: what was held back does not pass because the weather changes in the same moment.
+        biased;
         _ = state.wait_for(|state| state.generation != generation) => {
             shared.disturbed.fetch_add(1, Ordering::SeqCst);
         }
+        () = both => {}
     }
 }
 
@@ -203,11 +226,14 @@ async fn requests(
             break;
         }
     }
+    let mut conversation = Conversation::default();
     loop {
         let kind = client.read_u8().await?;
         let message = read_message(&mut client, vec![kind]).await?;
         is_clear(shared).await;
-        if message[0] == b'Q' && message[5..].to_ascii_uppercase().starts_with(b"COMMIT") {
+        if conversation.commits(&message) {
+            let is_lone = u64::from(message[0] == b'B');
+            shared.lone_writes.fetch_add(is_lone, Ordering::SeqCst);
             let number = shared.commits.fetch_add(1, Ordering::SeqCst) + 1;
             match shared.state.borrow().breaking {
                 Some((chosen, side)) if chosen == number => {

@@ -268,6 +268,7 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         full_interval: Duration::from_hours(24),
         // Every access asks, so that a test need not wait for what it changed.
         access_freshness: Duration::ZERO,
+        max_batch: usize::MAX,
     }
 }
 

@@ -30,6 +30,8 @@ use crate::graph::settings::{Credential, GraphSettings, ManagedHost};
 
 /// What a client assertion is (contract, section 1.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// The largest answer that is read; a token is of a few KiB.
+const LARGEST: usize = 1 << 20;
 /// The metadata service wants this much quiet after a failure of its own.
 const METADATA_QUIET: Duration = Duration::from_secs(1);
 
@@ -88,7 +90,7 @@ impl From<GraphError> for Failure {
 }
 
 impl TokenRequests {
-    pub fn new(settings: &GraphSettings, root: &Root, http: Http) -> Result<Self, GraphError> {
+    pub fn new(settings: &GraphSettings, root: &Root, http: &Http) -> Result<Self, GraphError> {
         let authority = settings.authority.origin().ascii_serialization();
         let token_url = format!("{authority}/{}/oauth2/v2.0/token", settings.tenant_id);
         let oauth = || -> Result<OAuthClient, GraphError> {
@@ -132,7 +134,7 @@ impl TokenRequests {
             },
         };
         Ok(Self {
-            http,
+            http: http.limited(LARGEST),
             scope: root.scope(),
             way,
         })
@@ -305,7 +307,8 @@ impl TokenRequests {
             fault => {
                 let reason = match fault {
                     Some(fault) => fault.to_string(),
-                    None => reason.to_owned(),
+                    None if reason == "network" => "no answer".to_owned(),
+                    None => "an answer that cannot be read".to_owned(),
                 };
                 GraphError::Unavailable {
                     endpoint,
@@ -346,6 +349,7 @@ impl<'c> AsyncHttpClient<'c> for Transport<'_> {
             let answer = self.http.exchange(request, Connection::Pooled).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
                 (Some(answer.status), wanted_wait(&answer, &self.patience.clock));
+            self.patience.note_date(&answer);
             Ok(into_http(answer))
         })
     }

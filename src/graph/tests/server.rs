@@ -6,10 +6,16 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::clock::Clock;
+
+/// The pause behind each byte of a body that drips.
+const DRIP: Duration = Duration::from_millis(5);
 
 pub(super) struct Server {
     address: SocketAddr,
@@ -65,6 +71,7 @@ enum Ending {
     HalfBody,
     NoAnswer,
     Never,
+    Drip,
 }
 
 impl Reply {
@@ -107,6 +114,12 @@ impl Reply {
             ending: Ending::NoAnswer,
             ..Self::ok("")
         }
+    }
+
+    /// The body comes byte by byte, with a pause behind each.
+    pub fn dripping(mut self) -> Self {
+        self.ending = Ending::Drip;
+        self
     }
 
     /// No answer ever comes.
@@ -251,7 +264,7 @@ async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply) -> bool {
     match reply.ending {
         Ending::NoAnswer => return false,
         Ending::Never => return std::future::pending().await,
-        Ending::Whole | Ending::HalfBody => {}
+        Ending::Whole | Ending::HalfBody | Ending::Drip => {}
     }
     let mut head = format!(
         "HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\n",
@@ -262,6 +275,9 @@ async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply) -> bool {
         write!(head, "{name}: {value}\r\n").unwrap();
     }
     head.push_str("\r\n");
+    if reply.ending == Ending::Drip {
+        return stream.write_all(head.as_bytes()).await.is_ok() && drip(stream, &reply.body).await;
+    }
     let whole = reply.ending == Ending::Whole;
     let sent = if whole {
         &reply.body[..]
@@ -271,4 +287,14 @@ async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply) -> bool {
     // In one piece, else the second half waits for the first to be acknowledged.
     let answer = [head.as_bytes(), sent].concat();
     stream.write_all(&answer).await.is_ok() && stream.flush().await.is_ok() && whole
+}
+
+async fn drip(stream: &mut BufReader<TcpStream>, body: &[u8]) -> bool {
+    for byte in body {
+        if stream.write_all(&[*byte]).await.is_err() || stream.flush().await.is_err() {
+            return false;
+        }
+        Clock::system().sleep(DRIP).await;
+    }
+    true
 }

@@ -248,14 +248,19 @@ async fn a_token_service_that_stays_away_is_unavailable() {
 
 #[tokio::test]
 async fn an_old_token_serves_while_the_token_service_is_away() {
-    let server = Server::start(empties(2)).await;
+    let server = Server::start(empties(5)).await;
     server.script_tokens([token(r#","expires_in":3600"#)]);
     let (graph, clock) = graph(&server);
     graph.subscribed_skus().await.unwrap();
-    server.script_tokens((0..5).map(|_| Reply::new(500, "")));
+    server.script_tokens((0..10).map(|_| Reply::new(500, "")));
     clock.advance(Duration::from_secs(3400));
+    for _ in 0..3 {
+        graph.subscribed_skus().await.unwrap();
+        assert_eq!(server.token_requests().len(), 6, "not once more with every request");
+    }
+    clock.advance(Duration::from_mins(1));
     graph.subscribed_skus().await.unwrap();
-    assert_eq!(server.token_requests().len(), 6);
+    assert_eq!(server.token_requests().len(), 11, "after a minute");
 }
 
 #[tokio::test]

@@ -297,7 +297,7 @@ async fn log_tail(log: std::fs::File) -> String {
 }
 
 /// The last lines of a log, on one line.
-fn tail(log: &str) -> String {
+pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(8)..].join(" | ")
 }

@@ -1,5 +1,6 @@
 //! How workers share the queue: a job is taken with `FOR UPDATE SKIP LOCKED` and held by a claim that runs out on the
-//! database's clock. Every write of a worker checks that the claim is still its own.
+//! database's clock. Every write of a worker checks that the claim is still its own, and that it is made on the server
+//! that gave the claim: one that has replaced it may lack batches, and may give the same number to somebody else.
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Claim {
     /// The job.
     pub job: i64,
     fence: i64,
+    /// When the server that gave it was started.
+    server: DateTime<Utc>,
 }
 
 impl Claim {
@@ -42,7 +45,7 @@ pub async fn claim(
     now: DateTime<Utc>,
 ) -> StoreResult<Option<Claim>> {
     let claimed = sqlx::query!(
-        "update rollcall.import_job set
+        r#"update rollcall.import_job set
              state = 'running', claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $2),
              fence = fence + 1, started_at = coalesce(started_at, $3::timestamptz), next_attempt_at = null
          where id = (
@@ -57,7 +60,7 @@ pub async fn claim(
                and ($5::bigint is null or j.id = $5 or j.id < $5 and j.batch_group = (
                    select batch_group from rollcall.import_job where id = $5))
              order by j.id limit 1 for update skip locked)
-         returning id, fence",
+         returning id, fence, pg_postmaster_start_time() as "server!""#,
         worker,
         CLAIM_TIME.as_secs_f64(),
         now,
@@ -69,6 +72,7 @@ pub async fn claim(
     Ok(claimed.map(|row| Claim {
         job: row.id,
         fence: row.fence,
+        server: row.server,
     }))
 }
 
@@ -79,10 +83,11 @@ pub async fn claim(
 pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let renewed = sqlx::query!(
         "update rollcall.import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
-        CLAIM_TIME.as_secs_f64()
+        CLAIM_TIME.as_secs_f64(),
+        claim.server
     )
     .execute(db)
     .await?;
@@ -104,14 +109,15 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
              total = greatest(total, created + already_present + refused + $3 + $4 + $5),
              walk_after = coalesce($6, walk_after), attempts = 0, error = null,
              claim_expires_at = clock_timestamp() + make_interval(secs => $7)
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $8",
         claim.job,
         claim.fence,
         count("created"),
         count("already_present"),
         count("refused"),
         walked_to,
-        CLAIM_TIME.as_secs_f64()
+        CLAIM_TIME.as_secs_f64(),
+        claim.server
     )
     .execute(&mut *db)
     .await?;
@@ -125,10 +131,12 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
     let noted = sqlx::query!(
-        "update rollcall.import_job set total = $3 where id = $1 and fence = $2 and state = 'running'",
+        "update rollcall.import_job set total = $3
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
-        total
+        total,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -142,9 +150,10 @@ pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreR
 pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let noted = sqlx::query!(
         "update rollcall.import_job set is_walked = true, total = created + already_present + refused
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
-        claim.fence
+        claim.fence,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -172,13 +181,14 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
     let ended = sqlx::query!(
         "update rollcall.import_job set
              state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $7",
         claim.job,
         claim.fence,
         end.state,
         end.outcome,
         end.error,
-        end.at
+        end.at,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -200,12 +210,13 @@ pub async fn postpone(
         "update rollcall.import_job set
              state = 'waiting', attempts = $3, error = $5, claimed_by = null, claim_expires_at = null,
              next_attempt_at = case when cancelled_by is null then $4::timestamptz end
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $6",
         claim.job,
         claim.fence,
         attempts,
         until,
-        error
+        error,
+        claim.server
     )
     .execute(db)
     .await?;
@@ -219,9 +230,10 @@ pub async fn postpone(
 pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     sqlx::query!(
         "update rollcall.import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running'",
+         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
-        claim.fence
+        claim.fence,
+        claim.server
     )
     .execute(db)
     .await?;

@@ -38,10 +38,10 @@ const TICK: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// How many users a batch asks the directory for: a cancelled or stopped job ends within a few requests.
-const ASKED_IN_BATCH: i64 = 100;
+const ASKED_IN_BATCH: usize = 100;
 
 /// How many users a batch takes from the mirror: as long as the cycle's batches allow for locked rows.
-const MIRRORED_IN_BATCH: i64 = 500;
+const MIRRORED_IN_BATCH: usize = 500;
 
 /// An import of everybody believes the mirror if every source was read to its end this lately: some cycles ago, at
 /// the default interval. Else the directory is asked about each user.
@@ -248,6 +248,7 @@ impl Engine {
         }
         let from_mirror = job.all && mirror == Mirror::Fresh;
         let limit = if from_mirror { MIRRORED_IN_BATCH } else { ASKED_IN_BATCH };
+        let limit = i64::try_from(self.batch_size(limit)).unwrap_or(i64::MAX);
         let Some((items, walks)) = self.next_items(claim, job, limit).await? else {
             return Ok(Step::Done);
         };

@@ -1,12 +1,12 @@
 //! Follows a feed ahead of whoever stores its pages: fetching never waits for storing while there is room, and
 //! pages that have piled up are stored together.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::domain::feed::{Link, Next, Page};
+use crate::domain::feed::{Link, Next, Page, Trail};
 use crate::graph::GraphError;
 
 /// How many pages may wait to be stored. With the largest pages that is a few megabytes.
@@ -32,19 +32,20 @@ impl<T: Send + 'static> Feed<T> {
         let (sender, pages) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
             let mut at = at;
-            let mut seen = HashSet::new();
+            let mut trail = Trail::default();
             loop {
-                let mut answer = fetch(at.take()).await;
+                let answer = fetch(at.take()).await.and_then(|page| match trail.step(&page) {
+                    Ok(()) => Ok(page),
+                    Err(what) => Err(GraphError::Protocol {
+                        endpoint,
+                        what: what.to_owned(),
+                    }),
+                });
                 if let Ok(Page {
                     next: Next::Page(link), ..
                 }) = &answer
                 {
-                    if seen.insert(link.clone()) {
-                        at = Some(link.clone());
-                    } else {
-                        let what = "a next link that came before".to_owned();
-                        answer = Err(GraphError::Protocol { endpoint, what });
-                    }
+                    at = Some(link.clone());
                 }
                 if sender.send(answer).await.is_err() || at.is_none() {
                     return;

@@ -3,6 +3,7 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose what changes in between. A group that is gone or may not be read is not an empty group.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::feed::Feed;
@@ -17,6 +18,31 @@ use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
 const MAX_RESTARTS: u32 = 5;
+
+/// What a listing has shown so far, kept with its checkpoint.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Listed {
+    members: u64,
+    unreadable: u64,
+}
+
+impl Listed {
+    /// Whether those who are missing from the listing can be taken for gone, if there are any.
+    fn is_whole(self) -> bool {
+        self.members > 0 && self.unreadable == 0
+    }
+
+    fn doubt(self, group: Uuid, left: usize) -> String {
+        match self.unreadable {
+            0 => format!("the listing of group {group} came back empty, where it had {left} members"),
+            unreadable => format!(
+                "{unreadable} entries of the listing of group {group} could not be read, and {left} members were not \
+                 listed"
+            ),
+        }
+    }
+}
 
 /// A group that is read, for the environments it matters to.
 struct Reader<'a> {
@@ -126,16 +152,17 @@ impl Reader<'_> {
     async fn store_listing(&self, mut checkpoint: Checkpoint, page: Page<Principal>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
         let was_read_before = checkpoint.reached_at.is_some();
-        let mut listed = checkpoint
+        let mut listed: Listed = checkpoint
             .value
-            .as_ref()
-            .and_then(serde_json::Value::as_u64)
-            .unwrap_or(0);
+            .clone()
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default();
         if checkpoint.next_link.is_none() {
             checkpoint.round = checkpoints::next_round(&mut tx).await?;
-            listed = 0;
+            listed = Listed::default();
         }
-        listed += page.items.len() as u64;
+        listed.members += page.items.len() as u64;
+        listed.unreadable += page.unreadable.len() as u64;
         let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round, true).await?;
         if was_read_before {
             self.note_moved(&mut tx, &joined).await?;
@@ -146,12 +173,10 @@ impl Reader<'_> {
             checkpoint.next_link = Some(link);
         } else {
             let left = groups::sweep_members(&mut tx, self.group, checkpoint.round).await?;
-            if listed == 0 && !left.is_empty() && was_read_before {
-                checkpoint.doubt = Some(format!(
-                    "the listing of group {} came back empty, where it had {} members",
-                    self.group,
-                    left.len()
-                ));
+            if listed.is_whole() {
+                checkpoint.trust();
+            } else if !left.is_empty() && was_read_before {
+                checkpoint.doubt = Some(listed.doubt(self.group, left.len()));
             }
             self.note_moved(&mut tx, &left).await?;
             if !was_read_before {

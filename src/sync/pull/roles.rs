@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::{Problem, PullError, survive};
-use crate::domain::feed::{AdminRole, Next, Principal, PrincipalKind};
+use crate::domain::feed::{AdminRole, Principal, PrincipalKind};
 use crate::rules::AdminRoles;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, groups, pending};
 use crate::sync::{Engine, SyncError};
 
 const SOURCE: &str = "roles";
+
+/// A tenant always has an administrator. One may be between two activations; that several end at once and leave nobody
+/// is rather the fault of the reading.
+const NOBODY_COUNTS_FROM: usize = 2;
 
 impl Engine {
     /// Reads who holds one of the three roles.
@@ -36,7 +40,7 @@ impl Engine {
                     PrincipalKind::Group => {
                         let members = match members.entry(id) {
                             Entry::Occupied(known) => known.into_mut(),
-                            Entry::Vacant(unknown) => unknown.insert(self.list_members(id).await?),
+                            Entry::Vacant(unknown) => unknown.insert(self.graph.all_group_members(id).await?),
                         };
                         // Role-assignable groups cannot be nested: one level is complete.
                         for member in members.iter().filter(|member| member.kind == PrincipalKind::User) {
@@ -50,30 +54,27 @@ impl Engine {
         let sizes: BTreeMap<Uuid, usize> = members.iter().map(|(group, members)| (*group, members.len())).collect();
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
-        if let Some(doubt) = emptied(&sizes, checkpoint.value.take()) {
-            checkpoint.doubt = Some(doubt);
-        }
+        let emptied = emptied(&sizes, checkpoint.value.take());
         checkpoint.value = Some(serde_json::json!(sizes));
         let changed = groups::set_roles(&mut tx, &holders).await?;
+        if emptied.is_some() {
+            checkpoint.doubt = emptied;
+        } else if !holders.is_empty() {
+            // A group that is empty still says what it was doubted for.
+            if sizes.values().all(|size| *size > 0) {
+                checkpoint.trust();
+            }
+        } else if changed.len() >= NOBODY_COUNTS_FROM {
+            checkpoint.doubt = Some(format!(
+                "roles: nobody is an administrator any more, where {} had been",
+                changed.len()
+            ));
+        }
         pending::mark(&mut tx, &self.settings.names(), &changed).await?;
         checkpoint.reached_at = Some(self.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok(())
-    }
-
-    async fn list_members(&self, group: Uuid) -> Result<Vec<Principal>, PullError> {
-        let mut members = Vec::new();
-        let mut at = None;
-        loop {
-            self.check_cancelled()?;
-            let page = self.graph.group_members(group, at.as_ref()).await?;
-            members.extend(page.items);
-            match page.next {
-                Next::Page(link) => at = Some(link),
-                Next::Delta(_) | Next::End => return Ok(members),
-            }
-        }
     }
 }
 

@@ -34,6 +34,12 @@ impl Engine {
         });
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        if skus.iter().any(|sku| !sku.plans.is_empty()) {
+            checkpoint.trust();
+        } else if checkpoint.value == Some(true.into()) {
+            checkpoint.doubt =
+                Some("licences: the tenant lists no product with a plan, where it had a Marketing licence".to_owned());
+        }
         if checkpoint
             .value
             .as_ref()

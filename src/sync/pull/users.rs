@@ -38,6 +38,9 @@ struct Tally {
     with_plans: u64,
     /// Whether anybody had a plan when the round began.
     had_plans: bool,
+    /// Entries that could not be read.
+    #[serde(default)]
+    unreadable: u64,
 }
 
 impl Tally {
@@ -53,6 +56,11 @@ impl Tally {
         } else {
             None
         }
+    }
+
+    /// Whether what a full round told leaves nothing to be suspected.
+    fn is_whole(self) -> bool {
+        self.with_account > 0 && self.with_plans > 0 && self.unreadable == 0
     }
 
     /// The plans of everybody vanished at once: a withdrawn permission looks like that, not a change of licences.
@@ -176,12 +184,14 @@ impl Engine {
             checkpoint.round = checkpoints::next_round(&mut tx).await?;
             SELECTION_FINGERPRINT.clone_into(&mut checkpoint.fingerprint);
             tally = Tally {
-                had_plans: mirror::any_plans(&mut tx).await?,
+                // A round that was broken off has overwritten some of what it is compared with.
+                had_plans: tally.had_plans || mirror::any_plans(&mut tx).await?,
                 ..Tally::default()
             };
         } else if checkpoint.next_link.is_none() {
             tally = Tally::default();
         }
+        tally.unreadable += page.unreadable.len() as u64;
         let ids: Vec<Uuid> = page.items.iter().map(id_of).collect();
         let known = mirror::read_users(&mut tx, &ids).await?;
         let (users, listed) = absorb(page.items, &known, is_full, &mut tally);
@@ -209,7 +219,6 @@ impl Engine {
         if !is_full {
             pending::mark(&mut tx, &self.settings.names(), &changed_ids).await?;
         }
-        checkpoint.value = Some(serde_json::json!(tally));
         match page.next {
             Next::Page(link) => checkpoint.next_link = Some(link),
             Next::Delta(link) => {
@@ -224,10 +233,14 @@ impl Engine {
                 }
                 if let Some(doubt) = tally.doubt(is_full) {
                     checkpoint.doubt = Some(doubt.to_owned());
+                } else if is_full && tally.is_whole() {
+                    checkpoint.trust();
                 }
+                tally.had_plans = false;
             }
             Next::End => return Err(StoreError::Conflict),
         }
+        checkpoint.value = Some(serde_json::json!(tally));
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok(checkpoint)
@@ -244,12 +257,17 @@ impl Engine {
 
         let mut tx = self.begin(lease).await?;
         let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
+        let unreadable = read_tally(&checkpoint).unreadable;
+        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
         if listed == 0 && present > 0 {
             checkpoint.doubt = Some(format!(
                 "users: the directory listed nobody, where there had been {present}"
             ));
+        } else if unreadable > 0 && swept > 0 {
+            checkpoint.doubt = Some(format!(
+                "users: {unreadable} entries of the listing could not be read, and {swept} users were not listed"
+            ));
         }
-        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
         if swept > 0 {
             environments::judge_everyone(&mut tx, &self.settings.names()).await?;
             tracing::info!(swept, "users that a full round did not list");
