@@ -313,6 +313,12 @@ impl Simulator {
         self.shared.tokens.revoke_all();
     }
 
+    /// Every access token that was ever given out, good or not, for a test that looks for them where none may be.
+    #[must_use]
+    pub fn given_access_tokens(&self) -> Vec<String> {
+        self.shared.tokens.issued()
+    }
+
     /// An access token for an application of the tenant, as its token service would sign it at this moment: for the
     /// application itself, without any role, in version 2. `claims` is an object of what is to be different; a null
     /// leaves a claim out.

@@ -3,6 +3,7 @@
 //! A fault waits in a queue until a request matches it. The first matching fault that has shots left is used, one
 //! fault a request.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -263,6 +264,8 @@ pub struct Fault {
     when: When,
     effect: Effect,
     times: Option<u64>,
+    name: &'static str,
+    met: bool,
 }
 
 impl Fault {
@@ -273,6 +276,8 @@ impl Fault {
             when,
             effect,
             times: Some(1),
+            name: "",
+            met: false,
         }
     }
 
@@ -283,6 +288,8 @@ impl Fault {
             when,
             effect,
             times: Some(times),
+            name: "",
+            met: false,
         }
     }
 
@@ -293,17 +300,30 @@ impl Fault {
             when,
             effect,
             times: None,
+            name: "",
+            met: false,
         }
+    }
+}
+
+impl Fault {
+    /// Gives it a name, to count those of this name that were met, and to withdraw them by.
+    #[must_use]
+    pub fn called(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 }
 
 /// The faults that wait for a request.
 #[derive(Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults {
+    queue: Mutex<Vec<Fault>>,
+    met: Mutex<BTreeMap<&'static str, u64>>,
+}
 
 impl Faults {
     fn queue(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a fault to the end of the queue.
@@ -314,6 +334,17 @@ impl Faults {
     /// Removes every fault.
     pub fn clear(&self) {
         self.queue().clear();
+    }
+
+    /// Removes the faults of this name.
+    pub fn withdraw(&self, name: &str) {
+        self.queue().retain(|fault| fault.name != name);
+    }
+
+    /// How many faults of each name a request has ever met; those without a name count under the empty one.
+    #[must_use]
+    pub fn met(&self) -> BTreeMap<&'static str, u64> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many faults have not run out; those that last for ever count too.
@@ -339,6 +370,10 @@ impl Faults {
         let position = met?;
         let fault = &mut queue[position];
         let effect = fault.effect.clone();
+        if !std::mem::replace(&mut fault.met, true) {
+            let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+            *met.entry(fault.name).or_default() += 1;
+        }
         if let Some(times) = &mut fault.times {
             *times = times.saturating_sub(1);
             if *times == 0 {

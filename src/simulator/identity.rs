@@ -61,29 +61,39 @@ impl TokenFault {
 
 /// The access tokens given out, and until when they are good.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, DateTime<Utc>>>);
+pub(super) struct Tokens {
+    good: Mutex<HashMap<String, DateTime<Utc>>>,
+    /// All that were ever given out.
+    issued: Mutex<Vec<String>>,
+}
 
 impl Tokens {
     fn issue(&self, now: DateTime<Utc>, lifetime: Duration) -> String {
         let mut bytes = [0; 96];
         rand::rng().fill_bytes(&mut bytes);
         let token = format!("EwB{}", URL_SAFE_NO_PAD.encode(bytes));
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, until| *until > now);
         tokens.insert(token.clone(), now + lifetime);
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.push(token.clone());
         token
     }
 
     pub(super) fn good(&self, token: &str, now: DateTime<Utc>) -> bool {
-        self.0
+        self.good
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(token)
             .is_some_and(|until| *until > now)
     }
 
+    pub(super) fn issued(&self) -> Vec<String> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn revoke_all(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -69,10 +69,10 @@ struct Client {
 
 /// An answer: status, headers, and the body, null where it is no JSON.
 #[derive(Debug)]
-struct Answered {
-    status: u16,
+pub struct Answered {
+    pub status: u16,
     headers: reqwest::header::HeaderMap,
-    body: Value,
+    pub body: Value,
 }
 
 impl Stage {
@@ -220,14 +220,18 @@ fn with_json(request: RequestBuilder, body: String) -> RequestBuilder {
 }
 
 async fn sent(request: RequestBuilder) -> Answered {
-    let answer = request.send().await.unwrap();
+    answered(request.send().await.unwrap()).await.unwrap()
+}
+
+/// The answer, once all of it is there; nothing if the connection breaks before.
+pub async fn answered(answer: reqwest::Response) -> Option<Answered> {
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let bytes = answer.bytes().await.unwrap();
-    Answered {
+    let bytes = answer.bytes().await.ok()?;
+    Some(Answered {
         status,
         headers,
         body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-    }
+    })
 }
 
 impl Answered {
@@ -253,7 +257,7 @@ impl Answered {
     }
 
     /// Status and code of a problem, whose shape is what RFC 9457 and interfaces.md want.
-    fn problem(&self) -> (u16, &str) {
+    pub fn problem(&self) -> (u16, &str) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         assert!(uuid::Uuid::parse_str(self.header("x-request-id")).is_ok(), "{self:?}");
         let body = &self.body;

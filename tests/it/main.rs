@@ -8,6 +8,7 @@ mod approval;
 mod architecture;
 mod auth;
 mod binary;
+mod chaos;
 mod cli;
 mod clouds;
 mod codes;

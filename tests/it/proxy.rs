@@ -54,6 +54,7 @@ struct Shared {
     /// Those of them that were no transactions.
     lone_writes: AtomicU64,
     broke: AtomicBool,
+    disturbed: AtomicU64,
 }
 
 /// A proxy on a port of its own, for as long as it is not dropped.
@@ -84,6 +85,7 @@ impl Proxy {
             commits: AtomicU64::new(0),
             lone_writes: AtomicU64::new(0),
             broke: AtomicBool::new(false),
+            disturbed: AtomicU64::new(0),
         });
         let listening = tokio::spawn(listen(listener, shared.clone()));
         Self {
@@ -112,6 +114,11 @@ impl Proxy {
     /// Breaks every connection that is open.
     pub fn cut(&self) {
         self.shared.state.send_modify(|state| state.generation += 1);
+    }
+
+    /// How many connections were refused or cut, and how many messages were kept waiting, since it began.
+    pub fn disturbed(&self) -> u64 {
+        self.shared.disturbed.load(Ordering::SeqCst)
     }
 
     /// Leads to another server from here on, and breaks the connections to the old one.
@@ -157,7 +164,9 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         while carried.try_join_next().is_some() {}
-        if shared.state.borrow().weather != Weather::Refusing {
+        if shared.state.borrow().weather == Weather::Refusing {
+            shared.disturbed.fetch_add(1, Ordering::SeqCst);
+        } else {
             carried.spawn(carry(client, shared.clone()));
         }
     }
@@ -185,12 +194,17 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     tokio::select! {
         // A cut comes first: what was held back does not pass because the weather changes in the same moment.
         biased;
-        _ = state.wait_for(|state| state.generation != generation) => {}
+        _ = state.wait_for(|state| state.generation != generation) => {
+            shared.disturbed.fetch_add(1, Ordering::SeqCst);
+        }
         () = both => {}
     }
 }
 
 async fn is_clear(shared: &Shared) {
+    if shared.state.borrow().weather == Weather::Hanging {
+        shared.disturbed.fetch_add(1, Ordering::SeqCst);
+    }
     let mut state = shared.state.subscribe();
     let _ = state.wait_for(|state| state.weather != Weather::Hanging).await;
 }

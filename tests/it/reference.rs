@@ -5,16 +5,16 @@
 //! `ROLLCALL_REFERENCE_SEED` replays a seed; `ROLLCALL_REFERENCE_CYCLES` lengthens a play.
 
 mod changes;
-mod directory;
+pub mod directory;
 mod edits;
-mod evaluation;
+pub mod evaluation;
 mod fields;
 mod licences;
 mod names;
 mod outcome;
 mod settings;
 mod story;
-mod table;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -300,7 +300,7 @@ fn furnish(tenant: &Tenant) {
 }
 
 /// Every row that is not as it should be, with what to tell of it.
-fn differences(expected: &Reference, found: &BTreeMap<Uuid, Row>) -> Vec<(Option<Uuid>, String)> {
+pub fn differences(expected: &Reference, found: &BTreeMap<Uuid, Row>) -> Vec<(Option<Uuid>, String)> {
     let mut differences = Vec::new();
     let bound = expected
         .bound

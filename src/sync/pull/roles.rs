@@ -1,5 +1,5 @@
 //! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. There is
-//! no feed for them, so all are read and the difference is what changed.
+//! no feed for them, so all are read and the difference is what changed. A group that is suddenly empty is doubted.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -51,11 +51,19 @@ impl Engine {
                 }
             }
         }
+        let sizes: BTreeMap<Uuid, usize> = members.iter().map(|(group, members)| (*group, members.len())).collect();
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        let emptied = emptied(&sizes, checkpoint.value.take());
+        checkpoint.value = Some(serde_json::json!(sizes));
         let changed = groups::set_roles(&mut tx, &holders).await?;
-        if !holders.is_empty() {
-            checkpoint.trust();
+        if emptied.is_some() {
+            checkpoint.doubt = emptied;
+        } else if !holders.is_empty() {
+            // A group that is empty still says what it was doubted for.
+            if sizes.values().all(|size| *size > 0) {
+                checkpoint.trust();
+            }
         } else if changed.len() >= NOBODY_COUNTS_FROM {
             checkpoint.doubt = Some(format!(
                 "roles: nobody is an administrator any more, where {} had been",
@@ -68,4 +76,16 @@ impl Engine {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Why the roles are in doubt: a role-assignable group that had members comes back without any. `before` is how many
+/// each had when they were last read.
+fn emptied(sizes: &BTreeMap<Uuid, usize>, before: Option<serde_json::Value>) -> Option<String> {
+    let before: BTreeMap<Uuid, usize> = serde_json::from_value(before?).ok()?;
+    sizes.iter().filter(|(_, size)| **size == 0).find_map(|(group, _)| {
+        let had = before.get(group).filter(|had| **had > 0)?;
+        Some(format!(
+            "roles: the listing of the role-assignable group {group} came back empty, where it had {had} members"
+        ))
+    })
 }

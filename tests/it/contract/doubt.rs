@@ -2,7 +2,7 @@
 //! It is held for a person, the run says it is incomplete, and what was doubted is read anew by the next run.
 
 use rollcall::plan::guard::Limits;
-use rollcall::simulator::tenant::TokenDeath;
+use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, TokenDeath, User};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
 use rollcall::sync::Outcome;
 use rollcall::sync::approval::Decision;
@@ -71,6 +71,26 @@ async fn a_group_listing_that_came_back_empty_by_mistake_is_read_anew_by_the_nex
     assert_all_enabled(&world, &users).await;
     world.assert_settled().await;
     assert!(world.findings().await.is_empty(), "{:?}", world.findings().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_group_of_administrators_that_comes_back_empty_by_mistake_costs_nobody_the_access() {
+    let (world, _) = gate(5).await;
+    let group = world.tenant().create_role_group("Administrators");
+    let admin = world.tenant().add_user(User::named("Ada", "Admin"));
+    world.tenant().add_member(group, admin);
+    world.tenant().assign_role(GLOBAL_ADMINISTRATOR, group, "/");
+    world.sync_completely().await;
+    assert_all_enabled(&world, &[admin]).await;
+    once(&world, When::path("/groups/{id}/members"), nobody());
+    let report = sync_incompletely(&world).await;
+    assert_eq!((report.environments[0].held, report.environments[0].disabled), (1, 0));
+    assert_all_enabled(&world, &[admin]).await;
+    world.sync_completely().await;
+    assert_eq!(world.strings(DECISIONS).await, ["changed_back"]);
+    assert_all_enabled(&world, &[admin]).await;
+    world.assert_settled().await;
     world.end().await;
 }
 
