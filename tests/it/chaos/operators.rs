@@ -166,7 +166,7 @@ async fn reload(stage: &Stage, reload: Reload) {
 async fn lead_nowhere(stage: &Stage, old: &str, new: &str, name: &'static str) {
     let _calm = stage.calm.read().await;
     let failures = "select count(*) from rollcall.sync_run
-                    where array_to_string(problems, ' ') like '%the token service (network)%'";
+                    where array_to_string(problems, ' ') like '%the token service%client error (Connect)%'";
     amend(stage, old, new).await;
     let before = stage.number(failures).await;
     runs_end(stage, 1).await;
