@@ -1,6 +1,7 @@
 //! A primary, a replica that follows it, and the one address at which the daemon meets whichever of them is in charge.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rollcall::simulator::cluster::{Cluster, Options};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -27,7 +28,13 @@ struct Directory(PathBuf);
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        // Servers that a failed test has left are still going.
+        for _ in 0..100 {
+            if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
