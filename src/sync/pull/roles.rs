@@ -29,6 +29,7 @@ impl Engine {
     async fn read_roles(&self, lease: &Lease) -> Result<(), PullError> {
         let mut holders: BTreeMap<Uuid, AdminRoles> = BTreeMap::new();
         let mut members: HashMap<Uuid, Vec<Principal>> = HashMap::new();
+        let mut any_application = false;
         for role in AdminRole::ALL {
             for assignment in self.graph.role_assignments(role).await? {
                 if !assignment.tenant_wide {
@@ -47,14 +48,14 @@ impl Engine {
                             holders.entry(member.id).or_default().insert(role);
                         }
                     }
-                    PrincipalKind::Other => {}
+                    PrincipalKind::Other => any_application = true,
                 }
             }
         }
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
         let changed = groups::set_roles(&mut tx, &holders).await?;
-        if !holders.is_empty() {
+        if !holders.is_empty() || any_application {
             checkpoint.trust();
         } else if changed.len() >= NOBODY_COUNTS_FROM {
             checkpoint.doubt = Some(format!(
