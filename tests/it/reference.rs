@@ -26,9 +26,10 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng, SeedableRng};
 use rollcall::domain::environment::Environment;
 use rollcall::plan::guard::Limits;
-use rollcall::simulator::Settings as SimulatorSettings;
-use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, NESTED_GROUP, Tenant};
+use rollcall::simulator::tenant::{NESTED_GROUP, Tenant};
+use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
 use rollcall::sync::cycle::Request;
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -47,6 +48,7 @@ const NO_LIMITS: Limits = Limits {
 };
 
 const SEED: u64 = 20_260_302;
+const ROLES: &str = "/roleManagement/directory/roleAssignments";
 
 /// What the play of the default seed comes across.
 const REASONS: [&str; 11] = [
@@ -79,6 +81,19 @@ async fn two_opposite_environments_agree_with_the_reference_after_every_cycle() 
 async fn an_environment_of_changing_kind_agrees_with_the_reference_after_every_cycle() {
     let play = Play::new(200, 40, settings::of_every_kind(), settings::change_of_kind).await;
     play.run().await;
+}
+
+/// A tenant always has an administrator; without any, the roles would be in doubt. This one is an application, and no
+/// part of the play.
+fn a_lasting_administrator() -> Effect {
+    Effect::rewrite(|page| {
+        let id = Uuid::from_u128(0x5133_1a7e_0000_4000_8000_0000_0000_0005);
+        let principal = json!({"@odata.type": "#microsoft.graph.servicePrincipal", "id": id});
+        let assignment = json!({"principalId": id, "directoryScopeId": "/", "principal": principal});
+        if let Some(listed) = page["value"].as_array_mut() {
+            listed.push(assignment);
+        }
+    })
 }
 
 struct Play {
@@ -124,9 +139,10 @@ impl Play {
             )
             .await;
         furnish(world.tenant());
-        // A tenant always has an administrator. This one is nobody whom the play knows: without any, the roles would be
-        // in doubt.
-        world.tenant().assign_role(GLOBAL_ADMINISTRATOR, changes::KEEPER, "/");
+        world
+            .simulator
+            .faults()
+            .push(Fault::forever(When::path(ROLES), a_lasting_administrator()));
         let mut people: Vec<Uuid> = (0..world.tenant().population())
             .filter_map(|position| world.tenant().user_id_at(position))
             .collect();

@@ -1,13 +1,15 @@
 //! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. There is
-//! no feed for them, so all are read and the difference is what changed. A group that is suddenly empty is doubted.
+//! no feed for them, so all are read and the difference is what changed. A group that is suddenly empty is doubted
+//! if its members say otherwise.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
 use super::{Problem, PullError, survive};
 use crate::domain::feed::{AdminRole, Principal, PrincipalKind};
+use crate::graph::GraphError;
 use crate::rules::AdminRoles;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, groups, pending};
@@ -19,6 +21,9 @@ const SOURCE: &str = "roles";
 /// is rather the fault of the reading.
 const NOBODY_COUNTS_FROM: usize = 2;
 
+/// The members of role-assignable groups, as they were listed.
+type Listed = BTreeMap<Uuid, BTreeSet<Uuid>>;
+
 impl Engine {
     /// Reads who holds one of the three roles.
     pub(super) async fn pull_roles(&self, lease: &Lease) -> Result<Result<(), Problem>, SyncError> {
@@ -29,6 +34,7 @@ impl Engine {
     async fn read_roles(&self, lease: &Lease) -> Result<(), PullError> {
         let mut holders: BTreeMap<Uuid, AdminRoles> = BTreeMap::new();
         let mut members: HashMap<Uuid, Vec<Principal>> = HashMap::new();
+        let mut any_application = false;
         for role in AdminRole::ALL {
             for assignment in self.graph.role_assignments(role).await? {
                 if !assignment.tenant_wide {
@@ -47,23 +53,36 @@ impl Engine {
                             holders.entry(member.id).or_default().insert(role);
                         }
                     }
-                    PrincipalKind::Other => {}
+                    PrincipalKind::Other => any_application = true,
                 }
             }
         }
-        let sizes: BTreeMap<Uuid, usize> = members.iter().map(|(group, members)| (*group, members.len())).collect();
+        let mut checkpoint = self.read_checkpoint(SOURCE).await?;
+        let mut listed: Listed = members
+            .into_iter()
+            .map(|(group, members)| (group, members.iter().map(|member| member.id).collect()))
+            .collect();
+        let before: Listed = checkpoint
+            .value
+            .take()
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default();
+        let emptied = self.contradicted(&listed, &before).await?;
+        if let Some((group, had)) = &emptied {
+            // What its members say of it counts for the next reading, too.
+            listed.insert(*group, had.clone());
+        }
+        checkpoint.value = Some(serde_json::json!(listed));
         let mut tx = self.begin(lease).await?;
-        let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
-        let emptied = emptied(&sizes, checkpoint.value.take());
-        checkpoint.value = Some(serde_json::json!(sizes));
         let changed = groups::set_roles(&mut tx, &holders).await?;
-        if emptied.is_some() {
-            checkpoint.doubt = emptied;
-        } else if !holders.is_empty() {
-            // A group that is empty still says what it was doubted for.
-            if sizes.values().all(|size| *size > 0) {
-                checkpoint.trust();
-            }
+        if let Some((group, had)) = emptied {
+            checkpoint.doubt = Some(format!(
+                "roles: the listing of the role-assignable group {group} came back empty, where it had {} members who \
+                 are still in it by their own account",
+                had.len()
+            ));
+        } else if !holders.is_empty() || any_application {
+            checkpoint.trust();
         } else if changed.len() >= NOBODY_COUNTS_FROM {
             checkpoint.doubt = Some(format!(
                 "roles: nobody is an administrator any more, where {} had been",
@@ -76,16 +95,25 @@ impl Engine {
         tx.commit().await?;
         Ok(())
     }
-}
 
-/// Why the roles are in doubt: a role-assignable group that had members comes back without any. `before` is how many
-/// each had when they were last read.
-fn emptied(sizes: &BTreeMap<Uuid, usize>, before: Option<serde_json::Value>) -> Option<String> {
-    let before: BTreeMap<Uuid, usize> = serde_json::from_value(before?).ok()?;
-    sizes.iter().filter(|(_, size)| **size == 0).find_map(|(group, _)| {
-        let had = before.get(group).filter(|had| **had > 0)?;
-        Some(format!(
-            "roles: the listing of the role-assignable group {group} came back empty, where it had {had} members"
-        ))
-    })
+    /// A role-assignable group that had members and is listed without any, although one of them still says to be in
+    /// it: two sources disagree. There is no feed that would name whoever left.
+    async fn contradicted(
+        &self,
+        listed: &Listed,
+        before: &Listed,
+    ) -> Result<Option<(Uuid, BTreeSet<Uuid>)>, PullError> {
+        for (group, _) in listed.iter().filter(|(_, members)| members.is_empty()) {
+            let Some(had) = before.get(group) else { continue };
+            for member in had {
+                match self.graph.user_member_of(*member).await {
+                    Ok(groups) if groups.iter().any(|of| of.id == *group) => return Ok(Some((*group, had.clone()))),
+                    // Not there any more, or no user at all.
+                    Ok(_) | Err(GraphError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(None)
+    }
 }

@@ -95,6 +95,24 @@ async fn a_group_of_administrators_that_comes_back_empty_by_mistake_costs_nobody
 }
 
 #[tokio::test]
+async fn the_last_administrator_of_a_group_who_leaves_it_is_none_any_more() {
+    let (world, _) = gate(5).await;
+    let group = world.tenant().create_role_group("Administrators");
+    let admin = world.tenant().add_user(User::named("Ada", "Admin"));
+    world.tenant().add_member(group, admin);
+    let other = world.tenant().add_user(User::named("Bea", "Admin"));
+    world.tenant().assign_role(GLOBAL_ADMINISTRATOR, group, "/");
+    world.tenant().assign_role(GLOBAL_ADMINISTRATOR, other, "/");
+    world.sync_completely().await;
+    assert_all_enabled(&world, &[admin, other]).await;
+    world.tenant().remove_member(group, admin);
+    world.sync_completely().await;
+    assert_eq!(disabled(&world, admin).await.as_deref(), Some("not_in_security_group"));
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_group_that_really_is_empty_can_be_approved() {
     let (world, users) = gate(3).await;
     for user in &users {

@@ -18,9 +18,6 @@ use super::story::Story;
 /// A second group within the first, so that nesting goes two levels deep.
 pub const DEEP_GROUP: Uuid = Uuid::from_u128(0x5133_1a7e_0000_4000_8000_0000_0000_0004);
 
-/// An administrator who is nobody's user and stays.
-pub const KEEPER: Uuid = Uuid::from_u128(0x5133_1a7e_0000_4000_8000_0000_0000_0005);
-
 const GROUPS: [Uuid; 4] = [LARGE_GROUP, SMALL_GROUP, NESTED_GROUP, DEEP_GROUP];
 
 const ROLES: [Uuid; 4] = [
@@ -346,9 +343,7 @@ impl<'a> Changes<'a> {
     fn a_role_changes(&mut self) -> Option<()> {
         let role = *ROLES.choose(self.dice)?;
         if self.dice.random_ratio(2, 5) {
-            let mut all = self.tenant.role_assignments();
-            all.retain(|held| held.principal != KEEPER);
-            let held = all.choose(self.dice)?.clone();
+            let held = self.tenant.role_assignments().choose(self.dice)?.clone();
             let _ = match held.hold {
                 Hold::Eligible => self.tenant.end_eligibility(held.role, held.principal),
                 _ => self.tenant.unassign_role(held.role, held.principal),
