@@ -75,6 +75,8 @@ struct Kept {
     fault: Option<(TokenFault, DateTime<Utc>)>,
     /// When the token that is kept could not be replaced in time; it serves on to its end.
     not_replaced: Option<DateTime<Utc>>,
+    /// Why the last replacement failed.
+    failure: String,
 }
 
 impl Tokens {
@@ -108,7 +110,10 @@ impl Tokens {
         let obtained = if self.failures.load(Ordering::Acquire) == failures_before {
             self.obtain(patience, &mut kept).await
         } else {
-            Err(unavailable("another call just failed to obtain a token"))
+            Err(unavailable(format!(
+                "another call just failed to obtain a token: {}",
+                kept.failure
+            )))
         };
         let now = patience.clock.now();
         match (obtained, kept.token.clone().filter(|token| now < token.expires_at)) {
@@ -144,7 +149,7 @@ impl Tokens {
     /// Waits for its turn: another call may be asking the token service, and patiently.
     async fn lock(&self, patience: &Patience) -> Result<MutexGuard<'_, Kept>, GraphError> {
         let locked = patience.in_time(self.kept.lock()).await?;
-        locked.ok_or_else(|| unavailable("another call is still waiting for a token"))
+        locked.ok_or_else(|| unavailable("another call is still waiting for a token".to_owned()))
     }
 
     async fn obtain(&self, patience: &Patience, kept: &mut Kept) -> Result<Arc<Token>, GraphError> {
@@ -162,6 +167,10 @@ impl Tokens {
                 if patience.left().is_none() {
                     self.failures.fetch_add(1, Ordering::AcqRel);
                 }
+                kept.failure = match &error {
+                    GraphError::Unavailable { reason, .. } => reason.clone(),
+                    error => error.to_string(),
+                };
                 if let GraphError::Token(fault) = &error
                     && !fault.transient
                 {
@@ -184,10 +193,10 @@ impl Tokens {
     }
 }
 
-fn unavailable(reason: &str) -> GraphError {
+fn unavailable(reason: String) -> GraphError {
     GraphError::Unavailable {
         endpoint: endpoint::TOKEN.template,
-        reason: reason.to_owned(),
+        reason,
         retry_after: None,
         source: None,
     }

@@ -99,6 +99,17 @@ impl Connection {
         Ok((inner, ending))
     }
 
+    /// One statement with one answer.
+    async fn answer<'s, T>(
+        &'s mut self,
+        statement: impl FnOnce(&'s mut PgConnection) -> BoxFuture<'s, Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let (inner, mut ending) = self.begin()?;
+        let answer = in_time(statement(inner)).await;
+        ending.tell(&answer);
+        answer
+    }
+
     async fn simple(&mut self, statement: &'static str) -> StoreResult<()> {
         Executor::execute(self, sqlx::raw_sql(statement)).await?;
         Ok(())
@@ -172,13 +183,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        async move {
-            let (inner, mut ending) = self.begin()?;
-            let answer = in_time(inner.fetch_optional(query)).await;
-            ending.tell(&answer);
-            answer
-        }
-        .boxed()
+        self.answer(|inner| inner.fetch_optional(query)).boxed()
     }
 
     fn prepare_with<'e>(
@@ -189,26 +194,14 @@ impl<'c> Executor<'c> for &'c mut Connection {
     where
         'c: 'e,
     {
-        async move {
-            let (inner, mut ending) = self.begin()?;
-            let answer = in_time(inner.prepare_with(sql, parameters)).await;
-            ending.tell(&answer);
-            answer
-        }
-        .boxed()
+        self.answer(|inner| inner.prepare_with(sql, parameters)).boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        async move {
-            let (inner, mut ending) = self.begin()?;
-            let answer = in_time(inner.describe(sql)).await;
-            ending.tell(&answer);
-            answer
-        }
-        .boxed()
+        self.answer(|inner| inner.describe(sql)).boxed()
     }
 }
 
