@@ -2,6 +2,7 @@
 
 mod environments;
 mod jobs;
+mod roles;
 mod runs;
 mod users;
 
@@ -145,7 +146,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(users::hold))
         .routes(routes!(users::release))
         .routes(routes!(users::map))
-        .routes(routes!(users::roles, users::grant, users::revoke))
+        .routes(routes!(roles::list, roles::grant, roles::revoke))
         .routes(routes!(jobs::submit, jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::items))

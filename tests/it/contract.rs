@@ -32,10 +32,12 @@ use rollcall::store::Store;
 use rollcall::sync::{Outcome, Report};
 use uuid::{Uuid, uuid};
 
-use crate::world::{NO_LIMITS, World, graph, licensed, open_environment};
+use crate::world::{NO_LIMITS, World, graph, guarded_environment, licensed, open_environment};
 
 const ENVIRONMENT: &str = "production";
 const USERS: &str = "/users/delta";
+/// The security group of those who have one.
+const GATE: Uuid = Uuid::from_u128(0x9999);
 
 /// `DYN365_ENTERPRISE_SALES`: a full plan.
 const SALES: Uuid = uuid!("2da8e897-7791-486b-b08f-cc63c8129df7");
@@ -75,6 +77,26 @@ fn staff(world: &World, count: usize) -> Vec<Uuid> {
     (1..=count)
         .map(|number| licensed(world.tenant(), "User", &format!("Number{number}")))
         .collect()
+}
+
+/// So many licensed users in the security group of the one environment, which is in sync.
+async fn gate(count: usize) -> (World, Vec<Uuid>) {
+    let world = paged_with(vec![guarded_environment(ENVIRONMENT, GATE)], 200).await;
+    let users = staff(&world, count);
+    world.tenant().create_group_with_id(GATE, "Gate");
+    world.tenant().add_members(GATE, users.iter().copied());
+    world.sync_completely().await;
+    (world, users)
+}
+
+/// Answers with a listing in which nobody stands.
+fn nobody() -> Effect {
+    Effect::rewrite(|page| {
+        page["value"] = serde_json::json!([]);
+        if let Some(page) = page.as_object_mut() {
+            page.remove("@odata.nextLink");
+        }
+    })
 }
 
 /// Takes every plan away.

@@ -15,12 +15,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ENVIRONMENT, USERS, assert_all_enabled, forever, heal, once, paged, paged_with, restart, row, staff,
+    ENVIRONMENT, GATE, USERS, assert_all_enabled, forever, gate, heal, nobody, once, paged, restart, row, staff,
     sync_incompletely, unlicense,
 };
-use crate::world::{World, guarded_environment, licensed, open_environment};
+use crate::world::{World, licensed, open_environment};
 
-const GATE: Uuid = Uuid::from_u128(0x9999);
 const MEMBERS: &str = "/groups/{id}/members";
 /// How long a held set waits.
 const HOLD: Duration = Duration::from_hours(72);
@@ -28,16 +27,6 @@ const WITH_PLANS: &str = "select count(*) from rollcall.directory_user d
      join rollcall.plan_set p on p.id = d.plan_set where cardinality(p.plans) > 0";
 const DISABLED: &str = "select count(*) from rollcall.system_user
      where isdisabled and azureactivedirectoryobjectid is not null";
-
-/// Answers with a listing in which nobody stands.
-fn nobody() -> Effect {
-    Effect::rewrite(|page| {
-        page["value"] = json!([]);
-        if let Some(page) = page.as_object_mut() {
-            page.remove("@odata.nextLink");
-        }
-    })
-}
 
 /// Changes every entry of a page.
 fn entries(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Effect {
@@ -94,15 +83,6 @@ async fn assert_heals(world: &World) {
     assert_nobody_disabled(world).await;
     assert_eq!(world.findings().await, Vec::<String>::new());
     assert_eq!(world.number("select count(*) from rollcall.removal").await, 0);
-}
-
-async fn gate(count: usize) -> (World, Vec<Uuid>) {
-    let world = paged_with(vec![guarded_environment(ENVIRONMENT, GATE)], 200).await;
-    let users = staff(&world, count);
-    world.tenant().create_group_with_id(GATE, "Gate");
-    world.tenant().add_members(GATE, users.iter().copied());
-    world.sync_completely().await;
-    (world, users)
 }
 
 #[tokio::test]

@@ -6,35 +6,14 @@ use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, TokenDeath, User};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
 use rollcall::sync::Outcome;
 use rollcall::sync::approval::Decision;
-use uuid::Uuid;
 
 use super::{
-    ENVIRONMENT, USERS, assert_all_enabled, disabled, forever, heal, once, paged, paged_with, staff, sync_incompletely,
-    unlicense,
+    ENVIRONMENT, GATE, USERS, assert_all_enabled, disabled, forever, gate, heal, nobody, once, paged, staff,
+    sync_incompletely, unlicense,
 };
-use crate::world::{NO_LIMITS, World, guarded_environment};
+use crate::world::{NO_LIMITS, guarded_environment};
 
 const DECISIONS: &str = "select coalesce(decision, 'open') from rollcall.held_set";
-const GATE: Uuid = Uuid::from_u128(0x9999);
-
-/// Answers with a listing in which nobody stands.
-fn nobody() -> Effect {
-    Effect::rewrite(|page| {
-        page["value"] = serde_json::json!([]);
-        if let Some(page) = page.as_object_mut() {
-            page.remove("@odata.nextLink");
-        }
-    })
-}
-
-async fn gate(count: usize) -> (World, Vec<Uuid>) {
-    let world = paged_with(vec![guarded_environment(ENVIRONMENT, GATE)], 200).await;
-    let users = staff(&world, count);
-    world.tenant().create_group_with_id(GATE, "Gate");
-    world.tenant().add_members(GATE, users.iter().copied());
-    world.sync_completely().await;
-    (world, users)
-}
 
 #[tokio::test]
 async fn a_group_listing_that_comes_back_empty_is_held_until_the_members_come_back() {

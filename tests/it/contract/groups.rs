@@ -6,12 +6,10 @@ use rollcall::sync::Outcome;
 use uuid::Uuid;
 
 use super::{
-    ENVIRONMENT, asked, assert_all_enabled, disabled, forever, forget_requests, has_row, heal, paged_with, row, staff,
-    sync_incompletely,
+    ENVIRONMENT, GATE, asked, assert_all_enabled, disabled, forever, forget_requests, has_row, heal, paged_with, row,
+    staff, sync_incompletely,
 };
 use crate::world::{World, guarded_environment, licensed, open_environment};
-
-const GATE: Uuid = Uuid::from_u128(0x9999);
 
 /// A gate with these many members, none of them synced yet.
 async fn gate(count: usize) -> (World, Vec<Uuid>) {

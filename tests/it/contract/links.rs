@@ -12,8 +12,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    ENVIRONMENT, USERS, asked, assert_all_enabled, beginnings, disabled, forever, forget_requests, heal, once, page,
-    paged, paged_with, row, staff, sync_incompletely,
+    ENVIRONMENT, GATE, USERS, asked, assert_all_enabled, beginnings, disabled, forever, forget_requests, heal, once,
+    page, paged, paged_with, row, staff, sync_incompletely,
 };
 use crate::world::{World, guarded_environment};
 
@@ -251,8 +251,6 @@ async fn item_8_a_bad_page_in_a_later_round_loses_no_change() {
     }
     assert_eq!(stranger.visits(), 0);
 }
-
-const GATE: Uuid = Uuid::from_u128(0x9999);
 
 /// A gate with 250 members in three pages.
 async fn gate() -> (World, Vec<Uuid>) {

@@ -4,10 +4,11 @@ use rollcall::domain::environment::{Environment, GroupNesting};
 use rollcall::simulator::{Effect, When};
 use uuid::Uuid;
 
-use super::{ENVIRONMENT, assert_all_enabled, disabled, forever, has_row, heal, paged_with, staff, sync_incompletely};
+use super::{
+    ENVIRONMENT, GATE, assert_all_enabled, disabled, forever, has_row, heal, paged_with, staff, sync_incompletely,
+};
 use crate::world::{World, guarded_environment, licensed};
 
-const GATE: Uuid = Uuid::from_u128(0x9999);
 const INNER: Uuid = Uuid::from_u128(0x8888);
 const INNERMOST: Uuid = Uuid::from_u128(0x7777);
 

@@ -10,12 +10,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::{
-    ENVIRONMENT, USERS, assert_all_enabled, forever, heal, paged, paged_with, restart, row, staff, sync_incompletely,
-    unlicense,
+    ENVIRONMENT, GATE, USERS, assert_all_enabled, forever, heal, nobody, paged, paged_with, restart, row, staff,
+    sync_incompletely, unlicense,
 };
-use super::{
-    GATE, HOLD, MEMBERS, assert_heals, assert_held_back, assert_lasts, assert_nobody_disabled, entries, nobody,
-};
+use super::{HOLD, MEMBERS, assert_heals, assert_held_back, assert_lasts, assert_nobody_disabled, entries};
 use crate::world::{World, guarded_environment, open_environment};
 
 const ROLES: &str = "/roleManagement/directory/roleAssignments";

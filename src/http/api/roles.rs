@@ -1,0 +1,77 @@
+//! Security roles of a row.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Api, Page};
+use crate::http::input::{self, Operator, Path, Reader};
+use crate::http::problem::Problem;
+use crate::store::roles::Holder;
+use crate::sync::on_demand::{Answer, Ask};
+
+/// A role by name.
+#[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct NamedRole {
+    /// The role's name.
+    #[schema(min_length = 1)]
+    role: String,
+}
+
+/// Lists the security roles of a row.
+#[utoipa::path(get, operation_id = "list_roles", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Page<Holder>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    State(api): State<Api>,
+    _: Reader,
+    Path((env, user)): Path<(String, String)>,
+) -> Result<Json<Page<Holder>>, Problem> {
+    let holders = api.engine().role_holders(&env, Some(&user), None, i64::MAX).await?;
+    Ok(Json(Page::whole(holders)))
+}
+
+/// Gives a row a security role.
+#[utoipa::path(post, operation_id = "grant_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn grant(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    input::Json(NamedRole { role }): input::Json<NamedRole>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().grant(ask, &role).await?))
+}
+
+/// Takes a security role from a row. The role may stand in a JSON body instead.
+#[utoipa::path(delete, operation_id = "revoke_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn revoke(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    input::ParamsOrJson(NamedRole { role }): input::ParamsOrJson<NamedRole>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().revoke(ask, &role).await?))
+}
