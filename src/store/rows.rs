@@ -12,7 +12,7 @@ pub use write::{insert, insert_placeholders, release_names, update};
 /// Reads rows; the text after the column list is the rest of the query. What may be null is said here, because
 /// sqlx cannot see through a subquery.
 macro_rules! select_rows {
-    ($rest:tt $(, $argument:expr)* $(,)?) => {
+    ($rest:tt $(+ $more:tt)* $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             SystemUser,
             "select environment as \"environment!\", systemuserid as \"systemuserid!\", azureactivedirectoryobjectid,
@@ -25,7 +25,7 @@ macro_rules! select_rows {
                     deletedstate as \"deletedstate!\", isstub as \"isstub!\", company, onhold as \"onhold!\", holdreason,
                     customer_owned as \"customer_owned!\", last_entitlement, due_at, createdon as \"createdon!\",
                     createdby as \"createdby!\", modifiedon as \"modifiedon!\", modifiedby as \"modifiedby!\" "
-                + $rest
+                + $rest $(+ $more)*
             $(, $argument)*
         )
     };
@@ -144,18 +144,98 @@ pub async fn find_by_object_id(db: &mut Connection, environment: &str, id: Uuid)
     .await?)
 }
 
-/// The enabled row of a directory user, unless the user has to be judged again.
+macro_rules! select_texts {
+    ($head:tt $(+ $more:tt)* $(, $argument:expr)* $(,)?) => {
+        sqlx::query_scalar!($head $(+ $more)* $(, $argument)*)
+    };
+}
+
+/// Puts into a query what the mirror knows of user `$1` as an environment behind group `$2` sees it, in short: the same
+/// as long as nobody has written any of it.
+macro_rules! with_facts {
+    ($select:ident, $head:tt, $tail:tt $(, $argument:expr)* $(,)?) => {
+        $select!(
+            $head
+                + "md5(row(
+                       (select u::text from rollcall.directory_user u where u.id = $1::uuid),
+                       (select r::text from rollcall.directory_role_member r where r.object_id = $1::uuid),
+                       (select m::text from rollcall.directory_group_member m
+                        where m.group_id = $2::uuid and m.object_id = $1::uuid),
+                       (select row(c.readable, c.reached_at is null)::text from rollcall.checkpoint c
+                        where c.source = 'group:' || $2::uuid),
+                       (select c.value::text from rollcall.checkpoint c where c.source = 'skus'))::text)"
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+/// What the mirror knows of a user, in short, as an environment behind a security group sees it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find_settled(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
-    Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2 and not isdisabled
-           and not exists (select from rollcall.pending where environment = $1 and object_id = $2)",
+pub async fn facts_of(db: &mut Connection, id: Uuid, group: Option<Uuid>) -> StoreResult<String> {
+    Ok(
+        with_facts!(select_texts, "select ", " as \"facts!\"", id, group as Option<Uuid>)
+            .fetch_one(db)
+            .await?,
+    )
+}
+
+/// The enabled row of a directory user, unless the user has to be judged again or the mirror knows something else than
+/// [`facts_of`] has said.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_settled(
+    db: &mut Connection,
+    environment: &str,
+    id: Uuid,
+    group: Option<Uuid>,
+    facts: &str,
+) -> StoreResult<Option<SystemUser>> {
+    Ok(with_facts!(
+        select_rows,
+        "from rollcall.system_user
+         where environment = $3 and azureactivedirectoryobjectid = $1 and not isdisabled
+           and not exists (select from rollcall.pending where environment = $3 and object_id = $1)
+           and $4 = ",
+        "",
+        id,
+        group as Option<Uuid>,
         environment,
-        id
+        facts
     )
     .fetch_optional(db)
+    .await?)
+}
+
+/// Somebody who has a user principal name: by the directory's word, or because a live row has it.
+#[derive(Clone, Copy, Debug)]
+pub struct NameClaim {
+    /// The directory user; none for a row that belongs to none.
+    pub object_id: Option<Uuid>,
+    /// Whether the mirror says so.
+    pub in_directory: bool,
+}
+
+/// Who has a name, by the mirror and by the table: a few, where they do not agree.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Vec<NameClaim>> {
+    Ok(sqlx::query_as!(
+        NameClaim,
+        r#"select id as "object_id?", true as "in_directory!" from rollcall.directory_user
+           where upn_key = $2 and state = 0
+           union
+           select azureactivedirectoryobjectid, false from rollcall.system_user
+           where environment = $1 and upn_key = $2
+           limit 4"#,
+        environment,
+        key
+    )
+    .fetch_all(db)
     .await?)
 }
 

@@ -7,6 +7,7 @@ mod description;
 mod explanations;
 mod freshness;
 mod hostile;
+mod identity;
 mod imports;
 mod inputs;
 mod limits;

@@ -1,12 +1,12 @@
 //! One user, judged now: the evaluation of the cycle with another trigger, applied at once.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::desk::Admitted;
+use super::desk::Named;
 use super::look_up::Fresh;
+use super::recall::Recalled;
 use super::{Answer, Ask, Effect, Refusal, Ruled, reports_only};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::Environment;
@@ -76,22 +76,18 @@ impl Engine {
     /// [`SyncError::Refused`] with the verdict, or when the database fails.
     pub async fn access(&self, ask: Ask<'_>, client: Client) -> Result<Answer, SyncError> {
         let trigger = Trigger::Access(client);
-        let now = self.clock.now();
-        let freshness = self.settings.access_freshness;
-        if let Some(admitted) = self.desk.admitted(ask, trigger, now, freshness) {
-            let mut db = self.store.read().await?;
-            let row = rows::find_settled(&mut db, ask.environment, admitted.object_id).await?;
-            if let Some(row) = row.filter(|row| row.modifiedon == admitted.modifiedon) {
-                return Ok(Answer {
-                    outcome: Effect::Unchanged,
-                    user: Some(row),
-                    verdict: Some((*admitted.verdict).clone()),
-                });
+        let fresh = match self.recall(ask, trigger).await? {
+            Recalled::Answer(answer) => return Ok(*answer),
+            Recalled::Fresh(fresh) => Some(fresh),
+            Recalled::Nothing => None,
+        };
+        let judge = async {
+            match &fresh {
+                Some(fresh) => self.judge_as(ask, trigger, &First::Nothing, fresh).await,
+                None => self.judge_now(ask, trigger, &First::Nothing).await,
             }
-        }
-        self.desk
-            .share(ask, trigger, Box::pin(self.judge_now(ask, trigger, &First::Nothing)))
-            .await
+        };
+        self.desk.share(ask, trigger, Box::pin(judge)).await
     }
 
     /// An administrator or a script adds a user; an existing one is synchronised.
@@ -121,48 +117,47 @@ impl Engine {
     pub(super) async fn judge_now(&self, ask: Ask<'_>, trigger: Trigger, first: &First) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
         // Boxed: both are large, and everybody who awaits an answer would carry them.
-        let fresh = Box::pin(self.look_for(environment, ask, trigger)).await?;
+        let fresh = Box::pin(self.look_for(environment, ask.user)).await?;
+        self.judge_as(ask, trigger, first, &fresh).await
+    }
+
+    /// Judges and applies by what the directory has said.
+    async fn judge_as(
+        &self,
+        ask: Ask<'_>,
+        trigger: Trigger,
+        first: &First,
+        fresh: &Fresh,
+    ) -> Result<Answer, SyncError> {
+        let environment = self.environment(ask.environment)?;
+        let facts = self.facts_to_remember(environment, trigger, fresh).await?;
         let mut view = self.present_view(environment).await?;
         view.stale |= matches!(fresh, Fresh::UserWithoutRoles(_));
         let judged = self
-            .retry(|| Box::pin(self.try_judge(&view, ask, trigger, &fresh, first)))
+            .retry(|| Box::pin(self.try_judge(&view, ask, trigger, fresh, first)))
             .await??;
-        let answer = answer(trigger, judged, &fresh, *first != First::Nothing)?;
-        if let (
-            Answer {
-                outcome: Effect::Unchanged,
-                user: Some(row),
-                verdict: Some(verdict),
-            },
-            Trigger::Access(_),
-        ) = (&answer, trigger)
-            && let Some(object_id) = row.azureactivedirectoryobjectid
-        {
-            let admitted = Admitted {
-                object_id,
-                modifiedon: row.modifiedon,
-                verdict: Arc::new(verdict.clone()),
-            };
-            self.desk.remember_admitted(ask, trigger, self.clock.now(), admitted);
+        let answer = answer(trigger, judged, fresh, *first != First::Nothing)?;
+        if let Some(facts) = facts {
+            self.remember_admission(ask.environment, trigger, facts, &answer);
         }
         Ok(answer)
     }
 
-    /// What the directory says: an access may do with what it said a moment ago, everything else asks.
-    async fn look_for(&self, environment: &Environment, ask: Ask<'_>, trigger: Trigger) -> Result<Fresh, SyncError> {
+    /// Asks the directory, and remembers for accesses that it was asked.
+    async fn look_for(&self, environment: &Environment, user: &str) -> Result<Fresh, SyncError> {
         if !environment.has_database {
             return Ok(Fresh::Nobody);
         }
-        let Ask { environment, user, .. } = ask;
+        let environment = &environment.name;
         let now = self.clock.now();
-        if matches!(trigger, Trigger::Access(_))
-            && let Some(fresh) = self.desk.look(environment, user, now, self.settings.access_freshness)
-        {
-            return Ok(fresh);
-        }
         let fresh = self.look_up(environment, user).await?;
         self.look_up_holders(environment, &fresh).await?;
-        self.desk.remember_look(environment, user, now, &fresh);
+        match (&fresh, Named::new(user)) {
+            (Fresh::User(id), _) => self.desk.remember_look(environment, *id, now),
+            (Fresh::Nobody, Named::Name(name)) => self.desk.remember_unknown(environment, &name, now),
+            // Whatever is not the whole answer is asked for again.
+            _ => {}
+        }
         Ok(fresh)
     }
 

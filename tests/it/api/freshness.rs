@@ -10,7 +10,7 @@ use super::{ENV, Stage};
 use crate::world::{World, guarded_environment, licensed};
 
 /// The requests of Graph since the last time, by endpoint; tokens do not count.
-fn asked(stage: &Stage) -> Vec<&'static str> {
+pub fn asked(stage: &Stage) -> Vec<&'static str> {
     let seen = stage.world.simulator.take_requests();
     let of_graph = seen.into_iter().filter(|seen| seen.bearer);
     of_graph.map(|seen| seen.endpoint).collect()
