@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, table};
 use super::{CliError, Context, Output, wire};
-use crate::rules::{Outcome, Status, Trigger, Verdict};
+use crate::rules::{Outcome, Status, Trigger};
+use crate::store::removals::Held;
 use crate::sync::explain::Explanation;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub fn print(explanation: &Explanation) {
         name.unwrap_or(&explanation.user),
         explanation.environment.name
     );
-    println!("  {}\n", sentence(&explanation.verdict, explanation.row.is_some()));
+    println!("  {}\n", explanation.headline());
     print_facts(explanation);
     print_checks(explanation);
     println!("\nWhat each trigger would do:");
@@ -52,9 +53,16 @@ pub fn print(explanation: &Explanation) {
         .triggers
         .iter()
         .map(|(trigger, verdict)| {
+            // Without a row, refresh says what an access would do, and does nothing.
+            let is_only_reported = verdict.outcome == Outcome::Create && !trigger.may_create();
+            let outcome = verdict.outcome.as_str();
             vec![
                 trigger.as_str().to_owned(),
-                verdict.outcome.as_str().to_owned(),
+                if is_only_reported {
+                    format!("nothing (access: {outcome})")
+                } else {
+                    outcome.to_owned()
+                },
                 or_dash(verdict.code.map(crate::domain::reason::Code::as_str)),
             ]
         })
@@ -90,6 +98,9 @@ fn print_facts(explanation: &Explanation) {
             );
             if let Some(reason) = explanation.hold() {
                 println!("  on hold      {reason}");
+            }
+            if let Some(held) = &explanation.held {
+                println!("  held         {}", held_words(held));
             }
             let roles = explanation.roles.join(", ");
             println!(
@@ -141,6 +152,21 @@ fn print_facts(explanation: &Explanation) {
     );
 }
 
+/// The held set that the row is in, and what to do about it.
+fn held_words(held: &Held) -> String {
+    let Held { run, reason, .. } = held;
+    if held.state != "held" {
+        return format!("its removal ({reason}) by run {run} was rejected");
+    }
+    let until = held
+        .expires_at
+        .map_or_else(String::new, |at| format!(" until {}", at.format("%Y-%m-%d %H:%M UTC")));
+    format!(
+        "run {run} wants it disabled ({reason}) and waits for a decision{until}: rollcall runs approve {run} or \
+         rollcall runs reject {run}"
+    )
+}
+
 /// Every check, and what to do about those that failed.
 fn print_checks(explanation: &Explanation) {
     let rows: Vec<Vec<String>> = explanation
@@ -166,21 +192,4 @@ fn print_checks(explanation: &Explanation) {
             println!("  {remedy}");
         }
     }
-}
-
-fn sentence(verdict: &Verdict, has_row: bool) -> String {
-    let why = verdict
-        .code
-        .map_or_else(String::new, |code| format!(": {}", code.sentence()));
-    let what = match (verdict.outcome, has_row) {
-        (Outcome::Create, _) => "would get a row",
-        (Outcome::Enable, _) => "would be enabled",
-        (Outcome::Keep, _) => "has access and keeps it",
-        (Outcome::Disable, _) => "would be disabled",
-        (Outcome::Leave, _) => "stays as it is",
-        (Outcome::Skip, _) => "has no row and gets none from the background sync",
-        (Outcome::Refuse, true) => "is refused",
-        (Outcome::Refuse, false) => "is refused and has no row",
-    };
-    format!("{what}{why}")
 }

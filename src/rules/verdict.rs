@@ -175,6 +175,20 @@ impl Verdict {
         matches!(self.outcome, Outcome::Disable | Outcome::Refuse | Outcome::Skip)
     }
 
+    /// What really happens to an enabled row whose removal waits for a person, or was rejected by one: it stays, and
+    /// somebody who asks for access is refused (rules.md, section 4).
+    #[must_use]
+    pub fn while_held(mut self) -> Self {
+        if self.outcome == Outcome::Disable {
+            self.outcome = if self.trigger.is_on_demand() {
+                Outcome::Refuse
+            } else {
+                Outcome::Leave
+            };
+        }
+        self
+    }
+
     /// What whoever asked is told, where that differs from the row's reason: of the user, not of the row
     /// (rules.md, gates 8, 9 and 11). The background sync, refresh and diagnostics have the row's.
     #[must_use]

@@ -217,6 +217,39 @@ pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
     .collect())
 }
 
+/// A row whose removal waits for a person, or was rejected by one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Held {
+    /// The run that holds it.
+    pub run: i64,
+    /// `held` or `rejected`.
+    pub state: String,
+    /// The rule that would disable it.
+    pub reason: String,
+    /// Why the run's removals are held.
+    pub why: Option<String>,
+    /// Until when the set can be approved.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The set that a row is in.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Option<Held>> {
+    Ok(sqlx::query_as!(
+        Held,
+        r#"select r.run_id as "run!", r.state as "state!", r.reason as "reason!", h.why as "why?",
+                  h.expires_at as "expires_at?"
+           from rollcall.removal r left join rollcall.held_set h on h.environment = r.environment and h.run_id = r.run_id
+           where r.environment = $1 and r.systemuserid = $2 and r.state in ('held', 'rejected')"#,
+        environment,
+        row
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// One held set.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct HeldSet {

@@ -14,9 +14,10 @@ use crate::domain::feed::PrincipalKind;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
-use crate::rules::{Trigger, Verdict};
+use crate::rules::{Client, Outcome, Trigger, Verdict};
 use crate::store::changes::ChangeLine;
-use crate::store::{StoreResult, Transaction, changes, environments, mirror, quota, rows, runs};
+use crate::store::removals::Held;
+use crate::store::{StoreResult, Transaction, changes, environments, mirror, quota, removals, rows, runs};
 
 /// Everything `explain` shows.
 #[derive(Debug)]
@@ -33,8 +34,10 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Its checks in words.
     pub words: Vec<Words>,
-    /// What every trigger would do: trigger, outcome, code.
+    /// What every trigger would do.
     pub triggers: Vec<(Trigger, Verdict)>,
+    /// The held set that the row is in, or that a person rejected.
+    pub held: Option<Held>,
     /// The plan that licences the user, by name.
     pub plan: Option<String>,
     /// The last lines of the row's history.
@@ -55,6 +58,24 @@ pub struct Explanation {
     pub last_evaluation: Option<DateTime<Utc>>,
     /// When the user is judged next at the latest.
     pub next_evaluation: Option<DateTime<Utc>>,
+}
+
+/// Who would make a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Creator {
+    Background,
+    OnDemand,
+    Nobody,
+}
+
+impl Creator {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::OnDemand => "on_demand",
+            Self::Nobody => "nobody",
+        }
+    }
 }
 
 /// A verdict as the API and the command line show it.
@@ -124,8 +145,14 @@ pub struct ShownExplanation {
     verdict: ShownVerdict,
     /// `fresh` where the directory was asked just now, else why the mirror had to do.
     directory: String,
+    /// The gist of it in one sentence.
+    headline: String,
+    /// Without a row, who would create one: `background`, `on_demand` or `nobody`.
+    created_by: Option<&'static str>,
     /// The row, if there is one.
     row: Option<SystemUser>,
+    /// The set of held removals that the row is in.
+    held: Option<Held>,
     /// The plan that decided, by name.
     plan: Option<String>,
     /// What lets the user through although a rule would not.
@@ -173,7 +200,10 @@ impl Explanation {
         ShownExplanation {
             verdict: ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words),
             directory: self.directory.clone(),
+            headline: self.headline(),
+            created_by: self.created_by().map(Creator::as_str),
             row: self.row.clone(),
+            held: self.held.clone(),
             plan: self.plan.clone(),
             exemption: self.exemption.clone(),
             accessmode_reason: self.accessmode_reason.clone(),
@@ -186,6 +216,88 @@ impl Explanation {
             last_evaluation: self.last_evaluation,
             next_evaluation: self.next_evaluation,
         }
+    }
+
+    fn verdict_for(&self, trigger: Trigger) -> Option<&Verdict> {
+        let found = self.triggers.iter().find(|(one, _)| *one == trigger);
+        found.map(|(_, verdict)| verdict)
+    }
+
+    /// Who would make the row, where there is none.
+    fn created_by(&self) -> Option<Creator> {
+        if self.row.is_some() {
+            return None;
+        }
+        let creates = |(trigger, verdict): &(Trigger, Verdict)| {
+            (verdict.outcome == Outcome::Create && trigger.may_create()).then_some(trigger.is_background())
+        };
+        let creators: Vec<bool> = self.triggers.iter().filter_map(creates).collect();
+        Some(match creators[..] {
+            [] => Creator::Nobody,
+            _ if creators.contains(&true) => Creator::Background,
+            _ => Creator::OnDemand,
+        })
+    }
+
+    /// The gist of it in one sentence: whether the user has access, and what would change that.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let because = |code: Option<Code>| code.map_or_else(String::new, |code| format!(": {}", code.sentence()));
+        let of = |trigger| self.verdict_for(trigger).and_then(|verdict| verdict.code);
+        if let Some(creator) = self.created_by() {
+            let is_stopped = |verdict: &Verdict| verdict.outcome == Outcome::Refuse;
+            return match creator {
+                Creator::Background => "has no row; the background sync creates one in its next cycle".to_owned(),
+                Creator::OnDemand => format!(
+                    "has no row; an access or an add creates one, the background sync does not{}",
+                    because(of(Trigger::Background))
+                ),
+                Creator::Nobody if is_stopped(&self.verdict) => {
+                    format!("has no row, and nobody creates one{}", because(self.verdict.code))
+                }
+                Creator::Nobody => {
+                    let access = of(Trigger::Access(Client::Interactive));
+                    format!("has no row, and nobody creates one{}", because(access))
+                }
+            };
+        }
+        if let Some(held) = self.held.as_ref().filter(|_| self.would_go()) {
+            let reason = Code::parse(&held.reason);
+            return match held.state.as_str() {
+                "held" => format!(
+                    "stays enabled until somebody decides what run {} holds; an access is refused{}",
+                    held.run,
+                    because(reason)
+                ),
+                _ => format!(
+                    "stays enabled because somebody rejected its removal by run {}; an access is refused{}",
+                    held.run,
+                    because(reason)
+                ),
+            };
+        }
+        let why = because(self.verdict.code);
+        match self.verdict.outcome {
+            Outcome::Create => format!("would get a row{why}"),
+            Outcome::Enable => {
+                let background = self.verdict_for(Trigger::Background).map(|verdict| verdict.outcome);
+                if background == Some(Outcome::Enable) {
+                    "is disabled; the background sync enables it in its next cycle".to_owned()
+                } else {
+                    let why = because(of(Trigger::Background));
+                    format!("is disabled; an access or a refresh enables it, the background sync does not{why}")
+                }
+            }
+            Outcome::Keep => format!("has access and keeps it{why}"),
+            Outcome::Disable => format!("would be disabled{why}"),
+            Outcome::Leave | Outcome::Skip => format!("stays as it is{why}"),
+            Outcome::Refuse => format!("is refused{why}"),
+        }
+    }
+
+    /// Whether the rules want the row disabled, which a held set keeps from happening.
+    fn would_go(&self) -> bool {
+        self.verdict_for(Trigger::Api).is_some_and(Verdict::is_refusal)
     }
 
     /// Why the row is on hold, if it is.
@@ -295,7 +407,12 @@ impl Engine {
             Some(row) => changes::history(&mut *tx, name, row.systemuserid, 5).await?,
             None => Vec::new(),
         };
-        let verdict = case.judge(self, view, trigger, now);
+        let held = match &case.row {
+            Some(row) if !row.isdisabled => removals::of_row(&mut *tx, name, row.systemuserid).await?,
+            _ => None,
+        };
+        let judge = |trigger| predicted(case.judge(self, view, trigger, now), held.as_ref());
+        let verdict = judge(trigger);
         let (words, exemption, accessmode_reason) = case.with_subject(self, view, now, |subject| {
             (
                 words(environment, subject, &verdict),
@@ -305,7 +422,7 @@ impl Engine {
         });
         let triggers = Trigger::ALL
             .into_iter()
-            .map(|trigger| (trigger, case.judge(self, view, trigger, now)))
+            .map(|trigger| (trigger, judge(trigger)))
             .collect();
         let plans = case.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
         let licences = self.settings.catalogue.judge(plans, self.settings.viral_counts_as);
@@ -319,14 +436,15 @@ impl Engine {
         let full_interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
         let due = case.row.as_ref().and_then(|row| row.due_at);
         let reconcile = judged_at.and_then(|at| at.checked_add_signed(full_interval));
-        let held = case.assignments.iter().filter(|held| !held.revoked);
-        let roles = held.map(|held| format!("{} ({})", held.role, held.provenance.as_str()));
+        let given = case.assignments.iter().filter(|given| !given.revoked);
+        let roles = given.map(|given| format!("{} ({})", given.role, given.provenance.as_str()));
         Ok(Explanation {
             environment: environment.clone(),
             user: user.to_owned(),
             verdict,
             words,
             triggers,
+            held,
             plan,
             history,
             directory: String::new(),
@@ -370,5 +488,17 @@ impl Engine {
             .map(|group| group.id)
             .filter(|group| of_user.contains(group))
             .collect()
+    }
+}
+
+/// What really happens to a row that a held set keeps enabled. One that a person rejected is the guard's again when
+/// another rule wants it gone.
+fn predicted(verdict: Verdict, held: Option<&Held>) -> Verdict {
+    let Some(held) = held else { return verdict };
+    let is_new_cause = held.state == "rejected" && verdict.code.is_none_or(|code| code.as_str() != held.reason);
+    if verdict.trigger.is_background() && is_new_cause {
+        verdict
+    } else {
+        verdict.while_held()
     }
 }

@@ -283,6 +283,7 @@ impl Engine {
                 .as_ref()
                 .filter(|change| change.operation == Operation::Create);
             let row = before.or(made.map(|change| change.after.systemuserid));
+            let verdict = if is_held { verdict.while_held() } else { verdict };
             draft.roles.extend(given.changes);
             draft
                 .writes

@@ -8,6 +8,7 @@ mod columns;
 mod deletion;
 mod directory;
 mod environments;
+mod explained;
 mod held;
 mod meanwhile;
 mod names;

@@ -246,12 +246,12 @@ impl Engine {
             let problem = "the directory has not been read to its end yet; the first cycle does that";
             return Ok(Step::Unavailable(problem.to_owned()));
         }
-        let from_mirror = job.all && mirror == Mirror::Fresh;
-        let limit = if from_mirror { MIRRORED_IN_BATCH } else { ASKED_IN_BATCH };
-        let limit = i64::try_from(self.batch_size(limit)).unwrap_or(i64::MAX);
-        let Some((items, walks)) = self.next_items(claim, job, limit).await? else {
+        let believes = job.all && mirror == Mirror::Fresh;
+        let Some((items, walks)) = self.next_items(claim, job, believes).await? else {
             return Ok(Step::Done);
         };
+        // Whoever was refused and is to be judged again is looked up anew, whatever the mirror is worth.
+        let from_mirror = believes && walks;
         let given: Vec<String> = items.iter().map(|item| item.given.clone()).collect();
         let answers = if from_mirror {
             Answers {
@@ -290,10 +290,17 @@ impl Engine {
         Ok(Step::Went)
     }
 
-    /// The users of the next batch, and whether they are the next of a walk over everybody; none where nobody is left.
-    async fn next_items(&self, claim: Claim, job: &Job, limit: i64) -> Result<Option<(Vec<Item>, bool)>, SyncError> {
+    /// The users of the next batch, and whether they are the next of a walk over everybody, for which the mirror may be
+    /// believed; none where nobody is left.
+    async fn next_items(
+        &self,
+        claim: Claim,
+        job: &Job,
+        believes: bool,
+    ) -> Result<Option<(Vec<Item>, bool)>, SyncError> {
+        let limit = |most| i64::try_from(self.batch_size(most)).unwrap_or(i64::MAX);
         let mut db = self.store.read().await?;
-        let waiting = items::waiting(&mut db, job.id, limit).await?;
+        let waiting = items::waiting(&mut db, job.id, limit(ASKED_IN_BATCH)).await?;
         if !waiting.is_empty() {
             return Ok(Some((waiting, false)));
         }
@@ -304,7 +311,8 @@ impl Engine {
             let count = candidates::count(&mut db, &job.environment).await?;
             queue::note_total(&mut db, claim, i32::try_from(count).unwrap_or(i32::MAX)).await?;
         }
-        let ids = candidates::next(&mut db, &job.environment, job.walk_after, limit).await?;
+        let most = if believes { MIRRORED_IN_BATCH } else { ASKED_IN_BATCH };
+        let ids = candidates::next(&mut db, &job.environment, job.walk_after, limit(most)).await?;
         if ids.is_empty() {
             queue::note_walked(&mut db, claim).await?;
             return Ok(None);

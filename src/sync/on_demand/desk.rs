@@ -49,6 +49,9 @@ pub(super) struct Admitted {
     pub verdict: Arc<ShownVerdict>,
 }
 
+/// What is remembered, with the time as of which it was so.
+type Memory<K, V> = Mutex<HashMap<K, (DateTime<Utc>, V)>>;
+
 type Flight = Arc<OnceCell<Result<Answer, Refusal>>>;
 
 /// What is asked, of whom, for what, and by whom: only such requests share an answer.
@@ -57,9 +60,9 @@ type FlightKey = (String, Named, Trigger, String);
 /// One for every engine; clones of an engine share it.
 #[derive(Debug, Default)]
 pub struct Desk {
-    looks: Mutex<HashMap<Whom, (DateTime<Utc>, ())>>,
-    unknown: Mutex<HashMap<(String, String), (DateTime<Utc>, ())>>,
-    admitted: Mutex<HashMap<(Whom, Trigger), (DateTime<Utc>, Admitted)>>,
+    looks: Memory<Whom, ()>,
+    unknown: Memory<(String, String), ()>,
+    admitted: Memory<(Whom, Trigger), Admitted>,
     flights: Mutex<HashMap<FlightKey, Flight>>,
 }
 
@@ -186,7 +189,7 @@ impl Drop for Passenger<'_> {
 }
 
 fn recall<K: Eq + Hash, V: Clone>(
-    memory: &Mutex<HashMap<K, (DateTime<Utc>, V)>>,
+    memory: &Memory<K, V>,
     key: &K,
     now: DateTime<Utc>,
     freshness: Duration,
@@ -197,7 +200,7 @@ fn recall<K: Eq + Hash, V: Clone>(
     is_fresh.then(|| value.clone())
 }
 
-fn remember<K: Eq + Hash, V>(memory: &Mutex<HashMap<K, (DateTime<Utc>, V)>>, key: K, at: DateTime<Utc>, value: V) {
+fn remember<K: Eq + Hash, V>(memory: &Memory<K, V>, key: K, at: DateTime<Utc>, value: V) {
     let mut memory = lock(memory);
     if memory.len() >= TIDY_FROM {
         // Whatever is older than the newer half goes.

@@ -283,6 +283,7 @@ impl Engine {
         let mut again: Vec<Uuid> = loaded.others.iter().map(|case| case.id).collect();
         again.extend(is_open.then_some(target.id));
         pending::mark(tx, std::slice::from_ref(&environment.name), &again).await?;
+        let verdict = if is_held { verdict.while_held() } else { verdict };
         Ok((verdict, effect))
     }
 

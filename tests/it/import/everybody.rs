@@ -106,6 +106,20 @@ async fn what_was_refused_is_judged_again_and_nobody_else() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn whoever_was_refused_is_looked_up_in_the_directory_and_not_in_the_mirror() {
+    let world = World::new(vec![trial()]).await;
+    let bob = unlicensed(world.tenant(), "Bob");
+    world.sync_completely().await;
+    let id = import(&world, &of_everybody()).await.job.id;
+    // The mirror is fresh, and knows nothing of this.
+    world.tenant().give_profile(bob, Profile::E3Sales);
+    world.engine.requeue_import(super::OPERATOR, id).await.unwrap();
+    assert_eq!(step(&world).await, Some(id));
+    assert_eq!(summary(&super::report(&world, id).await), ("complete", 1, 0, 0));
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_beside_a_running_cycle_makes_every_row_once() {
     let world = World::new(vec![open_environment(ENV)]).await;
