@@ -11,6 +11,7 @@ pub mod explain;
 pub mod gauges;
 pub mod import;
 mod judge;
+mod left_over;
 mod many;
 pub mod on_demand;
 pub mod pull;

@@ -7,9 +7,10 @@ use super::error::{CliResult, exit};
 use super::output::{or_dash, print_json, table};
 use super::{CliError, Context, Output, wire};
 use crate::store::lease::Attempt;
-use crate::store::runs;
+use crate::store::environments::LeftOver;
+use crate::store::runs::{self, Run};
 use crate::sync::cycle::Request;
-use crate::sync::{Counts, Engine, Outcome, Report, schedule};
+use crate::sync::{Counts, Engine, Outcome, Report, ReportedChange, schedule};
 
 /// How often is looked whether the lease is free or the daemon's run has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -123,14 +124,13 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
             }
         };
         if let Some(run) = run
-            && let Some(outcome) = run.outcome
+            && let Some(outcome) = run.outcome.clone()
         {
             let changes = match runs::planned_changes(&mut db, run.id).await? {
                 Some(changes) => serde_json::from_value(changes).ok(),
                 None => None,
             };
-            let report = report_of(run.id, &outcome, run.dry_run, &run.counts, run.problems);
-            return Ok(Some(Report { changes, ..report }));
+            return Ok(Some(report_of(run, &outcome, changes)));
         }
         let waited = (engine.clock.now() - now).to_std().unwrap_or_default();
         if waited > DAEMON_SILENCE && runs::is_idle(&mut db, id).await? {
@@ -141,22 +141,28 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
     }
 }
 
-fn report_of(run: i64, outcome: &str, dry_run: bool, counts: &serde_json::Value, problems: Vec<String>) -> Report {
-    let environments = counts_of(counts);
+fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> Report {
+    let environments = counts_of(&run.counts);
     Report {
-        run,
+        run: run.id,
         outcome: match outcome {
             "complete" => Outcome::Complete,
             "held" => Outcome::Held,
             "incomplete" => Outcome::Incomplete,
             _ => Outcome::Failed,
         },
-        dry_run,
+        dry_run: run.dry_run,
         holds: environments.iter().any(|counts| counts.held > 0),
         environments,
-        problems,
-        changes: None,
+        problems: run.problems,
+        left_over: left_over_of(run.left_over),
+        changes,
     }
+}
+
+/// What a run found left over, as it is stored.
+pub fn left_over_of(stored: serde_json::Value) -> Vec<LeftOver> {
+    serde_json::from_value(stored).unwrap_or_default()
 }
 
 /// The counts of a run as they are stored.
@@ -209,6 +215,9 @@ pub fn print_report(report: &Report) {
     println!("{}", counts_table(&report.environments));
     for problem in &report.problems {
         println!("{problem}");
+    }
+    for left in &report.left_over {
+        println!("Left over: {}", left.sentence());
     }
     let run = report.run;
     let kind = if report.dry_run { "Dry run" } else { "Run" };

@@ -46,9 +46,9 @@ pub struct Checkpoint {
     pub fingerprint: String,
     /// False while the object behind the source is gone or may not be read.
     pub readable: bool,
-    /// Why what the source removed lately is no evidence by itself.
+    /// Why what the source removed lately is no evidence by itself, until every environment has been told.
     pub doubt: Option<String>,
-    /// The last doubt, once it has been judged by, until the source says something beyond doubt.
+    /// The last doubt, once they have, until the source says something beyond doubt.
     pub suspicion: Option<String>,
     /// What a source without a feed said last.
     pub value: Option<Value>,
@@ -162,12 +162,26 @@ pub async fn next_round(db: &mut Connection) -> StoreResult<i64> {
         .await?)
 }
 
-/// Forgets every doubt, once what it concerned has been judged and held. What was doubted is read anew from its
-/// beginning: a feed of changes would never take back what was wrong.
+/// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now. What was doubted is read
+/// anew from its beginning: a feed of changes would never take back what was wrong.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn clear_doubts(db: &mut Connection) -> StoreResult<()> {
+pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from rollcall.environment_doubt d where not exists (
+             select from rollcall.checkpoint c
+             where c.source = d.source and (c.doubt is not null or c.suspicion is not null))"
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.environment_doubt (environment, source, why)
+         select name, source, doubt from rollcall.environment cross join rollcall.checkpoint where doubt is not null
+         on conflict do nothing"
+    )
+    .execute(&mut *db)
+    .await?;
     sqlx::query!(
         "update rollcall.checkpoint
          set doubt = null, suspicion = doubt, phase = 'full', next_link = null, delta_link = null
@@ -178,18 +192,23 @@ pub async fn clear_doubts(db: &mut Connection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Doubts anew what is still suspected and was the reason of sets that have expired undecided: their rows are judged
-/// anew, and what nobody has confirmed is no better evidence for being old. The source is read from its beginning.
+/// Tells an environment anew of what is still suspected and was the reason of sets that have expired undecided: their
+/// rows are judged anew, and what nobody has confirmed is no better evidence for being old. The source is read from its
+/// beginning.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn doubt_again(db: &mut Connection, expired: &[String]) -> StoreResult<()> {
+pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[String]) -> StoreResult<()> {
     if !expired.is_empty() {
         sqlx::query!(
-            "update rollcall.checkpoint
-             set doubt = suspicion, phase = 'full', next_link = null, delta_link = null
-             where suspicion is not null
-               and exists (select from unnest($1::text[]) as e (why) where position(suspicion in why) > 0)",
+            "with again as (
+                 update rollcall.checkpoint set phase = 'full', next_link = null, delta_link = null
+                 where suspicion is not null
+                   and exists (select from unnest($2::text[]) as e (why) where position(suspicion in why) > 0)
+                 returning source, suspicion)
+             insert into rollcall.environment_doubt (environment, source, why) select $1, source, suspicion from again
+             on conflict do nothing",
+            environment,
             expired
         )
         .execute(db)
@@ -198,19 +217,32 @@ pub async fn doubt_again(db: &mut Connection, expired: &[String]) -> StoreResult
     Ok(())
 }
 
-/// The sources in doubt, and why.
+/// The sources that some environments have not been judged by since they came into doubt: environment, source, why.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn doubts(db: &mut Connection) -> StoreResult<Vec<(String, String)>> {
+pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, String, String)>> {
     Ok(sqlx::query!(
-        r#"select source, doubt as "doubt!" from rollcall.checkpoint where doubt is not null order by source"#
+        "select environment, source, why from rollcall.environment_doubt
+         where environment = any($1) order by source, why, environment",
+        environments
     )
     .fetch_all(db)
     .await?
     .into_iter()
-    .map(|row| (row.source, row.doubt))
+    .map(|row| (row.environment, row.source, row.why))
     .collect())
+}
+
+/// An environment has been judged with everything in mind that was in doubt for it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
+    sqlx::query!("delete from rollcall.environment_doubt where environment = $1", environment)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Lets the users begin a full round, unless one is under way.

@@ -1,6 +1,8 @@
-//! What the store keeps of each environment: which configuration it was judged under, and how far.
+//! What the store keeps of each environment: which configuration it was judged under, and how far. Environments that a
+//! process does not have in its configuration stay known here (rules.md, section 11).
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
@@ -22,23 +24,29 @@ pub struct Progress {
     pub enabled_rows: i64,
 }
 
-/// Registers an environment and its configuration; a changed configuration judges everyone anew.
-/// Adds up the changes of the row count.
+/// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
+/// of one that somebody had taken leave of. Adds up the changes of the row count.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn register(
     db: &mut Connection,
     name: &str,
+    kind: &str,
     fingerprint: &str,
     until_edited: &[String],
 ) -> StoreResult<Progress> {
     sqlx::query!(
-        "insert into rollcall.environment as e (name, fingerprint, until_edited) values ($1, $2, $3)
+        "insert into rollcall.environment as e (name, kind, fingerprint, until_edited) values ($1, $2, $3, $4)
          on conflict (name) do update set
-             epoch = e.epoch + 1, fingerprint = excluded.fingerprint, until_edited = excluded.until_edited
-         where e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited",
+             epoch = e.epoch + (e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
+                                or e.closed_at is not null)::int,
+             kind = excluded.kind, fingerprint = excluded.fingerprint, until_edited = excluded.until_edited,
+             closed_at = null
+         where e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
+            or e.kind is distinct from excluded.kind or e.closed_at is not null",
         name,
+        kind,
         fingerprint,
         until_edited
     )
@@ -151,4 +159,127 @@ pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Those that are known beside the configured ones, taken leave of or not.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<String>> {
+    Ok(sqlx::query_scalar!(
+        "select name from rollcall.environment where name <> all($1) order by name",
+        configured
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Nobody tells an environment what changes while it is away: it is judged whole when it is back, and need not remember
+/// who is pending.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.environment set epoch = epoch + 1
+         where name = any($1) and (judged_epoch = epoch or walk_epoch = epoch)",
+        away
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("delete from rollcall.pending where environment = any($1)", away)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// An environment with what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// Its kind as configured last; none where that was before anybody wrote it down.
+    pub kind: Option<String>,
+    /// When everyone was last judged.
+    pub judged_at: Option<DateTime<Utc>>,
+    /// When somebody took leave of it.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Enabled rows of users and applications.
+    pub enabled: i64,
+    /// Disabled ones.
+    pub disabled: i64,
+    /// Rows whose removal waits for a person.
+    pub held: i64,
+    /// Whether there is any row at all, a placeholder perhaps.
+    pub has_rows: bool,
+}
+
+/// Every environment of these names, with its rows counted one by one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Known>> {
+    Ok(sqlx::query_as!(
+        Known,
+        r#"select e.name as "name!", e.kind, e.judged_at, e.closed_at, rows.enabled as "enabled!",
+                  rows.disabled as "disabled!", rows.any as "has_rows!",
+                  (select count(*) from rollcall.removal r
+                   where r.environment = e.name and r.state = 'held') as "held!"
+           from rollcall.environment e
+           cross join lateral (
+               select count(*) filter (where is_somebody and not isdisabled) as enabled,
+                      count(*) filter (where is_somebody and isdisabled) as disabled, count(*) > 0 as any
+               from (select isdisabled, coalesce(azureactivedirectoryobjectid, applicationid) is not null as is_somebody
+                     from rollcall.system_user s where s.environment = e.name) as found) as rows
+           where e.name = any($1) order by e.name"#,
+        names
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// An environment that is in the database with rows, but not in the configuration, and that nobody has taken leave of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LeftOver {
+    /// The environment.
+    pub environment: String,
+    /// Its enabled rows, which nothing keeps true any more.
+    pub enabled: i64,
+    /// Rows whose removal was held when it went, and which nobody can decide.
+    pub held: i64,
+}
+
+impl LeftOver {
+    /// One sentence with what to do.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self {
+            environment, enabled, ..
+        } = self;
+        format!(
+            "environment {environment} is in the database but not in this configuration: its {enabled} enabled rows are \
+             not kept true. Configure it again, or take leave of it with `rollcall environment retire {environment}`."
+        )
+    }
+}
+
+/// What is left over beside the configured environments.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<LeftOver>> {
+    let others = others(&mut *db, configured).await?;
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = known(db, &others).await?;
+    Ok(known
+        .into_iter()
+        .filter(|known| known.closed_at.is_none() && known.has_rows)
+        .map(|known| LeftOver {
+            environment: known.name,
+            enabled: known.enabled,
+            held: known.held,
+        })
+        .collect())
 }

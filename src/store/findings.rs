@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::environments::LeftOver;
 use super::{Connection, StoreResult};
 
 /// The code of a finding about a set of removals that the guard holds.
@@ -10,6 +11,9 @@ pub const REMOVALS_HELD: &str = "removals_held";
 
 /// The code of a finding about a row that the database does not take.
 pub const ROW_NOT_WRITTEN: &str = "row_not_written";
+
+/// The code of a finding about an environment that the configuration lacks.
+pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 
 /// A cause as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +90,51 @@ pub async fn reconcile_sources(
     .execute(&mut *db)
     .await?;
     open(db, environment, seen, run_id, now).await
+}
+
+/// Which environments are left over now. How many rows they leave may change without the finding being a new one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reconcile_left_over(
+    db: &mut Connection,
+    left_over: &[LeftOver],
+    run_id: i64,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    let names: Vec<String> = left_over.iter().map(|left| left.environment.clone()).collect();
+    let details: Vec<String> = left_over.iter().map(LeftOver::sentence).collect();
+    sqlx::query!(
+        "update rollcall.finding set closed_at = $2 where code = $3 and closed_at is null and environment <> all($1)",
+        &names,
+        now,
+        ENVIRONMENT_LEFT_OVER
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update rollcall.finding f set detail = s.detail
+         from unnest($1::text[], $2::text[]) as s (environment, detail)
+         where f.code = $3 and f.closed_at is null and f.environment = s.environment and f.detail <> s.detail",
+        &names,
+        &details,
+        ENVIRONMENT_LEFT_OVER
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.finding (code, environment, detail, run_id, opened_at)
+         select $3, environment, detail, $4, $5 from unnest($1::text[], $2::text[]) as s (environment, detail)
+         on conflict do nothing",
+        &names,
+        &details,
+        ENVIRONMENT_LEFT_OVER,
+        run_id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Closes what is open about one subject.

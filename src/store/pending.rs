@@ -34,6 +34,27 @@ pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) ->
     Ok(())
 }
 
+/// Marks users in every environment that the database knows, whether this process has it or another one. One that
+/// somebody has taken leave of is judged whole if it comes back.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.pending (environment, object_id)
+         select distinct name, id from rollcall.environment cross join unnest($1::uuid[]) id
+         where closed_at is null order by name, id
+         on conflict (environment, object_id) do update set version = excluded.version",
+        ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The next users to judge after `after`, in key order, none behind `up_to`.
 ///
 /// # Errors

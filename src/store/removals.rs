@@ -106,12 +106,12 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
     Ok(())
 }
 
-/// Held sets whose time is over are dissolved; their rows are judged anew. Returns why they were held.
+/// Held sets whose time is over are dissolved; their rows are judged anew. Returns the runs that held them, and why.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<String>> {
-    Ok(sqlx::query_scalar!(
+pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, String)>> {
+    Ok(sqlx::query!(
         "with expired as (
              update rollcall.held_set set decision = 'expired', decided_at = $2
              where environment = $1 and decision is null and expires_at <= $2 returning run_id, why),
@@ -121,12 +121,15 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
          marked as (
              insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
              on conflict (environment, object_id) do update set version = excluded.version)
-         select why from expired",
+         select run_id, why from expired",
         environment,
         now
     )
     .fetch_all(db)
-    .await?)
+    .await?
+    .into_iter()
+    .map(|row| (row.run_id, row.why))
+    .collect())
 }
 
 /// What a run has collected and nobody has decided.

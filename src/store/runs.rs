@@ -27,6 +27,9 @@ pub struct Run {
     pub counts: Value,
     /// What stood in its way, a sentence each.
     pub problems: Vec<String>,
+    /// Environments that were in the database but not in its configuration.
+    #[schema(value_type = Vec<super::environments::LeftOver>)]
+    pub left_over: Value,
 }
 
 /// Begins a run.
@@ -38,6 +41,7 @@ pub async fn begin(
     trigger: &str,
     dry_run: bool,
     environments: &[String],
+    left_over: &Value,
     now: DateTime<Utc>,
 ) -> StoreResult<i64> {
     // Whoever led before and did not end its run has crashed: this caller holds the lease.
@@ -48,10 +52,12 @@ pub async fn begin(
     .execute(&mut *db)
     .await?;
     Ok(sqlx::query_scalar!(
-        "insert into rollcall.sync_run (trigger, dry_run, environments, started_at) values ($1, $2, $3, $4) returning id",
+        "insert into rollcall.sync_run (trigger, dry_run, environments, left_over, started_at)
+         values ($1, $2, $3, $4, $5) returning id",
         trigger,
         dry_run,
         environments,
+        left_over,
         now
     )
     .fetch_one(db)
@@ -89,7 +95,7 @@ pub async fn end(
 /// When the database does not answer.
 pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where id = $1", id)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from rollcall.sync_run where id = $1", id)
             .fetch_optional(db)
             .await?,
     )
@@ -101,7 +107,7 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
 /// When the database does not answer.
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems from rollcall.sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from rollcall.sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
             .fetch_all(db)
             .await?,
     )

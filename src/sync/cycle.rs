@@ -15,10 +15,10 @@ use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::store::checkpoints;
-use crate::store::environments::{self, Progress};
+use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{mirror, pending, quota, removals, runs};
+use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, runs};
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
@@ -52,11 +52,13 @@ impl Engine {
         let chosen = self.chosen(&request.environments)?;
         let now = self.clock.now();
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let run_id = {
+        let (run_id, left_over) = {
             let mut tx = self.begin(lease).await?;
-            let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, now).await?;
+            let left_over = environments::left_over(&mut tx, &self.settings.names()).await?;
+            let told = json!(left_over);
+            let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?;
             tx.commit().await?;
-            id
+            (id, left_over)
         };
         begun(run_id).await;
         let run = RunInfo {
@@ -68,7 +70,7 @@ impl Engine {
         };
         let span = info_span!("cycle", run = run_id);
         // Boxed: it is large, and everybody who awaits a run would carry it.
-        let result = Box::pin(self.run_begun(lease, run, request, &chosen))
+        let result = Box::pin(self.run_begun(lease, run, request, &chosen, left_over))
             .instrument(span)
             .await;
         if matches!(result, Err(SyncError::Cancelled)) {
@@ -103,16 +105,18 @@ impl Engine {
         run: RunInfo<'_>,
         request: &Request,
         chosen: &[&(Environment, String)],
+        left_over: Vec<LeftOver>,
     ) -> Result<Report, SyncError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
+        self.set_aside(run, &left_over).await?;
         self.prepare(run, request.full).await?;
         let pulled = Box::pin(self.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);
         for problem in &problems {
             warn!(problem, "a source could not be read to its end");
         }
-        let doubts = self.doubts().await?;
-        problems.extend(doubts.iter().map(|(_, why)| format!("in doubt: {why}")));
+        let doubts = self.doubts(lease, chosen).await?;
+        problems.extend(doubts.iter().map(|(_, why, _)| format!("in doubt: {why}")));
 
         let mut environments = Vec::new();
         let mut changes = Vec::new();
@@ -124,7 +128,9 @@ impl Engine {
                 let progress = self.register(run, environment, fingerprint).await?;
                 let view = view(environment, &pulled);
                 self.judge(&view, run, &progress, &mut tally).await?;
-                let concerned = doubts_of(environment, &doubts, &pulled);
+                let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
+                let told: Vec<_> = told.map(|(source, why, _)| (source.clone(), why.clone())).collect();
+                let concerned = doubts_of(environment, &told, &pulled);
                 let why = self
                     .decide_removals(&view, run, &progress, concerned, &mut tally)
                     .await?;
@@ -139,10 +145,9 @@ impl Engine {
             changes.append(&mut tally.changes);
             environments.push(tally.counts);
         }
-        let everywhere = chosen.len() == self.settings.environments.len();
         // What holds somebody has its finding there.
-        let idle = doubts.iter().filter(|(_, why)| !holds.contains(why));
-        self.finish_sources(run, &pulled, idle, everywhere && pulled.users_reached)
+        let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
+        self.finish_sources(run, &pulled, idle.map(|(source, why, _)| (source, why)))
             .await?;
         let holds = held > 0 || !holds.is_empty();
 
@@ -165,6 +170,7 @@ impl Engine {
             dry_run: run.dry_run,
             environments,
             problems,
+            left_over,
             changes: run.dry_run.then_some(changes),
             holds,
         })
@@ -177,8 +183,7 @@ impl Engine {
             let progress = self.register(run, environment, fingerprint).await?;
             let mut tx = self.begin(run.lease).await?;
             removals::requeue_collected(&mut tx, name).await?;
-            let expired = removals::expire(&mut tx, name, run.now).await?;
-            checkpoints::doubt_again(&mut tx, &expired).await?;
+            expire_sets(&mut tx, name, run).await?;
             pending::mark_due(&mut tx, name, run.now).await?;
             let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
             let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
@@ -216,19 +221,42 @@ impl Engine {
             .map(|field| field.column().to_owned())
             .collect();
         let mut tx = self.begin(run.lease).await?;
-        let progress = environments::register(&mut tx, &environment.name, fingerprint, &until_edited).await?;
+        let progress = environments::register(
+            &mut tx,
+            &environment.name,
+            environment.kind.as_str(),
+            fingerprint,
+            &until_edited,
+        )
+        .await?;
         quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
         tx.commit().await?;
         Ok(progress)
     }
 
-    /// Which sources are in doubt, and why; kept until everything they concern has been judged.
-    async fn doubts(&self) -> Result<Vec<(String, String)>, SyncError> {
-        let mut db = self.store.read().await?;
-        Ok(checkpoints::doubts(&mut db).await?)
+    /// Which sources are in doubt, why, and for which of the chosen environments: each keeps a doubt until it has been
+    /// judged by it, whether in this run or another.
+    async fn doubts(
+        &self,
+        lease: &Lease,
+        chosen: &[&(Environment, String)],
+    ) -> Result<Vec<(String, String, Vec<String>)>, SyncError> {
+        let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
+        let mut tx = self.begin(lease).await?;
+        checkpoints::tell_doubts(&mut tx).await?;
+        let told = checkpoints::doubts(&mut tx, &names).await?;
+        tx.commit().await?;
+        let mut doubts: Vec<(String, String, Vec<String>)> = Vec::new();
+        for (environment, source, why) in told {
+            match doubts.last_mut() {
+                Some(last) if last.0 == source && last.1 == why => last.2.push(environment),
+                _ => doubts.push((source, why, vec![environment])),
+            }
+        }
+        Ok(doubts)
     }
 
-    /// Findings about the sources of an environment: unreadable, in doubt, held.
+    /// Findings about the sources of an environment that has been judged: unreadable, in doubt, held. Its doubts are over.
     async fn note_findings(
         &self,
         run: RunInfo<'_>,
@@ -277,17 +305,19 @@ impl Engine {
             }
         }
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
+        if !run.dry_run {
+            checkpoints::settle_doubts(&mut tx, &environment.name).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
 
-    /// Findings about the sources of the tenant, and the end of the doubts.
+    /// Findings about the sources of the tenant.
     async fn finish_sources(
         &self,
         run: RunInfo<'_>,
         pulled: &Pulled,
-        idle_doubts: impl Iterator<Item = &(String, String)>,
-        judged_everywhere: bool,
+        idle_doubts: impl Iterator<Item = (&String, &String)>,
     ) -> Result<(), SyncError> {
         let unread = pulled
             .problems
@@ -300,9 +330,6 @@ impl Engine {
             .collect();
         let mut tx = self.begin(run.lease).await?;
         findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
-        if judged_everywhere && !run.dry_run {
-            checkpoints::clear_doubts(&mut tx).await?;
-        }
         tx.commit().await?;
         Ok(())
     }
@@ -331,6 +358,16 @@ impl Engine {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Dissolves what nobody has decided in time; what was in doubt stays so.
+pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'_>) -> StoreResult<()> {
+    let expired = removals::expire(&mut *tx, name, run.now).await?;
+    for (set, _) in &expired {
+        findings::close_subject(&mut *tx, name, findings::REMOVALS_HELD, &held_subject(*set), run.now).await?;
+    }
+    let reasons: Vec<String> = expired.into_iter().map(|(_, why)| why).collect();
+    checkpoints::doubt_again(tx, name, &reasons).await
 }
 
 /// A line for every cause, with the sources that it keeps from being read.

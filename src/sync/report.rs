@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::plan::{Change, RoleChange};
+use crate::store::environments::LeftOver;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -122,6 +123,9 @@ pub struct Report {
     /// What stood in its way, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// Environments that are in the database but not in the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_over: Vec<LeftOver>,
     /// What would change; dry runs only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Vec<ReportedChange>>,

@@ -21,6 +21,7 @@ mod database;
 mod doubts;
 mod dry_run;
 mod ending;
+mod environments;
 mod failover;
 mod fields;
 mod first_sync;

@@ -105,7 +105,7 @@ impl Engine {
             changed.extend(groups::set_roles_of(&mut tx, &held).await?);
         }
         let changed: Vec<Uuid> = changed.into_iter().collect();
-        pending::mark(&mut tx, &self.settings.names(), &changed).await?;
+        pending::mark_everywhere(&mut tx, &changed).await?;
         tx.commit().await?;
         Ok(moved)
     }
@@ -157,7 +157,7 @@ impl Engine {
         let round = checkpoints::read(&mut tx, "users").await?.round;
         mirror::write_users(&mut tx, &users, round).await?;
         let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
-        pending::mark(&mut tx, &self.settings.names(), &ids).await?;
+        pending::mark_everywhere(&mut tx, &ids).await?;
         tx.commit().await?;
         Ok(())
     }
