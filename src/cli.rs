@@ -7,6 +7,7 @@ mod check;
 mod config;
 #[cfg(feature = "simulator")]
 mod demo;
+mod environment;
 mod error;
 mod explain;
 mod findings;
@@ -92,6 +93,9 @@ enum Command {
     /// Sync history; approval of removals that the guard holds.
     #[command(subcommand)]
     Runs(runs::Command),
+    /// Looks at environments, and takes leave of one that is gone.
+    #[command(subcommand)]
+    Environment(environment::Command),
     /// Lists what an operator should look at.
     Findings(findings::Arguments),
     /// Prints the rules: gates, entitlements, outcomes and reason codes.
@@ -166,10 +170,11 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Job(command) => job::run(context, command).await,
         Command::Candidates(arguments) => candidates::run(context, &arguments).await,
         Command::Runs(command) => runs::run(context, command).await,
+        Command::Environment(command) => environment::run(context, command).await,
         Command::Findings(arguments) => findings::run(context, arguments).await,
         Command::Rules => Ok(rules::run(context)),
         Command::Migrate => wire::migrate(context).await,
-        Command::Config(command) => config::run(context, &command),
+        Command::Config(command) => config::run(context, &command).await,
         #[cfg(feature = "simulator")]
         Command::Demo(arguments) => demo::run(context, arguments).await,
         #[cfg(feature = "simulator")]

@@ -22,6 +22,7 @@ pub mod removals;
 pub mod roles;
 pub mod rows;
 pub mod runs;
+pub mod serving;
 pub mod subjects;
 
 use std::str::FromStr;

@@ -17,6 +17,7 @@ pub mod on_demand;
 pub mod pull;
 mod removals;
 mod report;
+pub mod retire;
 pub mod schedule;
 
 use std::sync::Arc;
@@ -112,6 +113,14 @@ pub enum SyncError {
         field: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Somebody wants to take leave of an environment that is configured, or that a process serves.
+    #[error("take leave of the environment `{environment}`, which is in use")]
+    EnvironmentInUse {
+        /// Which.
+        environment: String,
+        /// The process that serves it; none where this configuration has it.
+        served_by: Option<String>,
     },
     /// An environment was named that the configuration does not have.
     #[error("find the environment `{0}`")]

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::domain::feed::{AdminRole, SubscribedSku};
 use crate::domain::licence::Category;
 use crate::graph::{ALARMING_SKEW, Graph, GraphError};
+use crate::store::{Store, environments};
 use crate::sync::pull::describe;
 
 /// How one check ended.
@@ -127,7 +128,10 @@ async fn check_database(config: &Config, report: &mut Report) {
         }
     };
     match store.missing_migrations().await {
-        Ok(0) => report.add("database", Mark::Ok, "reachable, migrations applied", 0),
+        Ok(0) => {
+            report.add("database", Mark::Ok, "reachable, migrations applied", 0);
+            check_left_over(config, &store, report).await;
+        }
         Ok(missing) => report.add(
             "database",
             Mark::Warning,
@@ -142,6 +146,28 @@ async fn check_database(config: &Config, report: &mut Report) {
         ),
     }
     store.close().await;
+}
+
+/// Environments that the database has and the configuration lacks.
+async fn check_left_over(config: &Config, store: &Store, report: &mut Report) {
+    let asked = async {
+        let mut db = store.read().await?;
+        environments::left_over(&mut db, &wire::settings(config).names()).await
+    };
+    match asked.await {
+        Ok(left_over) => {
+            for left in left_over {
+                let what = format!("environment {}", left.environment);
+                report.add(&what, Mark::Warning, format!("left over: {}", left.sentence()), 0);
+            }
+        }
+        Err(error) => report.add(
+            "database",
+            Mark::Failed,
+            CliError::from(error).to_string(),
+            exit::DATABASE,
+        ),
+    }
 }
 
 async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec<SubscribedSku> {

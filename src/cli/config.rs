@@ -1,12 +1,15 @@
 //! `rollcall config`: validates, and shows what is in force.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::error::CliResult;
 use super::output::print_json;
 use super::{Context, Output, wire};
+use crate::config::Config;
+use crate::store::environments::{self, LeftOver};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -16,15 +19,29 @@ pub enum Command {
     Show,
 }
 
-pub fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
+/// How long the database may take to say what is left over in it: the rest needs no database.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
     let config = wire::load(&context.config)?;
     match (command, context.output) {
         (Command::Show, Output::Table) => print!("{}", config.show()),
         (Command::Show, Output::Json) => print_json(&config.show_json()),
-        (Command::Check, Output::Json) => print_json(&json!({ "ok": true, "warnings": config.warnings })),
+        (Command::Check, Output::Json) => {
+            let left_over = left_over(&config).await;
+            print_json(&json!({ "ok": true, "warnings": config.warnings, "left_over": left_over }));
+        }
         (Command::Check, Output::Table) => {
             for warning in &config.warnings {
                 println!("warning: {warning}");
+            }
+            match left_over(&config).await {
+                Some(left_over) => {
+                    for left in left_over {
+                        println!("warning: {}", left.sentence());
+                    }
+                }
+                None => eprintln!("The database could not be asked for environments that are left over in it."),
             }
             println!(
                 "{} is valid: {} environment(s).",
@@ -34,4 +51,19 @@ pub fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the database has beside the configured environments, if it answers.
+async fn left_over(config: &Config) -> Option<Vec<LeftOver>> {
+    let asked = async {
+        let store = wire::connect(config).await.ok()?;
+        if store.missing_migrations().await.ok()? > 0 {
+            return None;
+        }
+        let mut db = store.read().await.ok()?;
+        environments::left_over(&mut db, &wire::settings(config).names())
+            .await
+            .ok()
+    };
+    tokio::time::timeout(ANSWER_WITHIN, asked).await.ok().flatten()
 }

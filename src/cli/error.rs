@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::domain::reason::Code;
 use crate::graph::GraphError;
 use crate::store::StoreError;
+use crate::store::serving::BELIEVED_FOR;
 use crate::sync::SyncError;
 use crate::sync::cycle::chain;
 use crate::sync::on_demand::Refusal;
@@ -44,6 +45,8 @@ pub enum CliError {
     Refused(Box<Refusal>),
     /// The rules refused some of what was asked, and the results say which.
     AlreadyShown(Code),
+    /// Something stands in the way of what was asked, by a code that no rule has.
+    InTheWay(&'static str, String),
     /// Anything else.
     Other(String),
 }
@@ -61,7 +64,7 @@ impl CliError {
             Self::Graph(_) => exit::DIRECTORY,
             Self::Store(error) if error.is_unavailable() => exit::DATABASE,
             Self::Refused(refusal) if refusal.code == Code::DirectoryUnavailable => exit::DIRECTORY,
-            Self::Refused(_) | Self::AlreadyShown(_) => exit::REFUSED,
+            Self::Refused(_) | Self::AlreadyShown(_) | Self::InTheWay(..) => exit::REFUSED,
             Self::Store(_) | Self::Other(_) => 1,
         })
     }
@@ -71,6 +74,7 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) | Self::Other(text) => f.write_str(text),
+            Self::InTheWay(code, text) => write!(f, "{text} ({code})"),
             Self::Config(error) => error.fmt(f),
             Self::Graph(error) => f.write_str(&describe(error)),
             Self::Store(error) => write!(f, "could not {}. {}", chain(error), error.remedy()),
@@ -109,6 +113,24 @@ impl From<SyncError> for CliError {
             SyncError::UnknownEnvironment(name) => {
                 Self::Usage(format!("there is no environment `{name}` in the configuration"))
             }
+            SyncError::EnvironmentInUse {
+                environment,
+                served_by: None,
+            } => Self::InTheWay(
+                "environment_configured",
+                format!("environment {environment} is in this configuration: take it out first"),
+            ),
+            SyncError::EnvironmentInUse {
+                environment,
+                served_by: Some(holder),
+            } => Self::InTheWay(
+                "environment_served",
+                format!(
+                    "environment {environment} is served by the running process {holder}: take it out of that one's \
+                     configuration and reload it, or stop it; after a kill it counts as running for {} s more",
+                    BELIEVED_FOR.as_secs()
+                ),
+            ),
             SyncError::NothingHeld(run) => Self::Usage(format!(
                 "run {run} holds nothing there; `rollcall runs list` shows which runs do"
             )),

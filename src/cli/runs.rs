@@ -1,5 +1,6 @@
 //! `rollcall runs`: history, and the decision about removals that the guard holds.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -7,8 +8,8 @@ use serde_json::json;
 use super::error::CliResult;
 use super::output::{or_dash, print_json, table};
 use super::{CliError, Context, Output, sync, wire};
-use crate::store::{Store, removals, runs};
-use crate::sync::approval::Decision;
+use crate::store::{Store, environments, removals, runs};
+use crate::sync::approval::{Decided, Decision};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -41,9 +42,10 @@ pub struct Held {
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let config = context.load(true)?;
     let store = context.open_store(&config).await?;
+    let configured = wire::settings(&config).names();
     match command {
-        Command::List { limit } => list(context, &store, limit).await?,
-        Command::Show { run } => show(context, &store, run).await?,
+        Command::List { limit } => list(context, &store, limit, &configured).await?,
+        Command::Show { run } => show(context, &store, run, &configured).await?,
         Command::Approve(held) => {
             let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
             decide(context, &engine, &held, Decision::Approve).await?;
@@ -56,7 +58,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, store: &Store, limit: i64) -> CliResult<()> {
+async fn list(context: &Context, store: &Store, limit: i64, configured: &[String]) -> CliResult<()> {
     let mut db = store.read().await?;
     let found = runs::list(&mut db, None, limit).await?;
     if context.output == Output::Json {
@@ -102,17 +104,20 @@ async fn list(context: &Context, store: &Store, limit: i64) -> CliResult<()> {
         "HELD",
     ];
     print!("{}", table(&heading, &rows));
+    for left in environments::left_over(&mut db, configured).await? {
+        println!("\nLeft over: {}", left.sentence());
+    }
     Ok(())
 }
 
-async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
+async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) -> CliResult<()> {
     let mut db = store.read().await?;
     let Some(run) = runs::find(&mut db, id).await? else {
         return Err(CliError::Usage(format!(
             "there is no run {id}; see `rollcall runs list`"
         )));
     };
-    let sets = removals::sets(&mut db, Some(id)).await?;
+    let sets = removals::sets(&mut db, Some(id), configured).await?;
     let held = removals::held_rows(&mut db, id, i64::MAX).await?;
     if context.output == Output::Json {
         print_json(&json!({ "run": run, "held_sets": sets, "held": held }));
@@ -135,8 +140,16 @@ async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
     for problem in &run.problems {
         println!("  problem: {problem}");
     }
+    for left in sync::left_over_of(run.left_over.clone()) {
+        println!("  left over: {}", left.sentence());
+    }
     for set in &sets {
         let state = match (&set.decision, &set.decided_by) {
+            (None, _) if !set.can_be_decided => format!(
+                "{} rows; nobody can decide them, since the environment is not in this configuration; they expire at {}",
+                set.rows,
+                set.expires_at.format("%Y-%m-%d %H:%M UTC")
+            ),
             (None, _) => format!(
                 "{} rows wait until {}",
                 set.rows,
@@ -163,31 +176,64 @@ async fn show(context: &Context, store: &Store, id: i64) -> CliResult<()> {
             "\n{}",
             table(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], &rows)
         );
-        println!("\nDecide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
+        if sets.iter().any(|set| set.can_be_decided) {
+            println!("\nDecide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
+        }
     }
     Ok(())
 }
 
 async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, decision: Decision) -> CliResult<()> {
     let actor = wire::operator();
-    let counts = engine
+    let decisions = engine
         .decide(held.run, held.environment.as_deref(), decision, &actor)
         .await?;
     if context.output == Output::Json {
-        print_json(&json!({ "run": held.run, "decided_by": actor, "environments": counts }));
-        return Ok(());
-    }
-    for counts in counts {
-        match decision {
-            Decision::Approve => println!(
-                "{}: {} rows disabled, approved by {actor}.",
-                counts.environment, counts.disabled
-            ),
-            Decision::Reject => println!(
-                "{}: {} rows stay enabled, rejected by {actor}.",
-                counts.environment, counts.held
-            ),
+        print_json(&json!({ "run": held.run, "decided_by": actor, "environments": decisions.environments }));
+    } else {
+        for decided in &decisions.environments {
+            println!("{}", sentence(decided, &actor));
         }
     }
-    Ok(())
+    match decisions.failure {
+        Some(failure) => Err(failure.into()),
+        None if decisions.environments.iter().any(|decided| decided.error.is_some()) => {
+            Err(CliError::Other("not everything was carried out".to_owned()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What came of a decision in one environment.
+fn sentence(decided: &Decided, actor: &str) -> String {
+    let Decided {
+        counts,
+        decision,
+        dropped,
+        waiting,
+        error,
+    } = decided;
+    let mut text = match decision {
+        Some("rejected") => format!(
+            "{}: {} rows stay enabled, rejected by {actor}.",
+            counts.environment, counts.held
+        ),
+        Some(_) => format!(
+            "{}: {} rows disabled, approved by {actor}.",
+            counts.environment, counts.disabled
+        ),
+        None => format!(
+            "{}: {} rows disabled, {waiting} still wait for a decision: {}.",
+            counts.environment,
+            counts.disabled,
+            error.as_deref().unwrap_or_default()
+        ),
+    };
+    if *dropped > 0 {
+        let _ = write!(
+            text,
+            " {dropped} were dropped, since they qualify again or cannot be judged now."
+        );
+    }
+    text
 }

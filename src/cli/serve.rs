@@ -23,7 +23,7 @@ use crate::http::{self, api};
 use crate::store::Store;
 use crate::sync::cycle::chain;
 use crate::sync::import;
-use crate::sync::schedule::{Configured, Schedule};
+use crate::sync::schedule::{self, Configured, Schedule};
 use crate::telemetry::metrics::Metrics;
 
 /// After a signal, what is in hand is finished within this long; what is not is broken off, as a crash would do.
@@ -96,6 +96,11 @@ pub async fn serve(
         holder: wire::holder(),
         configured,
     };
+    // Before anything is judged. A database that does not answer is the schedule's business.
+    let serving = schedule.configured.borrow().engine.clone();
+    let _ = schedule::announce(&serving, &schedule.holder).await;
+    let announcing = schedule::keep_announcing(schedule.configured.clone(), schedule.holder.clone());
+    let holder = schedule.holder.clone();
     let mut tasks = tokio::task::JoinSet::new();
     let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
     let api = api::router(api::Api {
@@ -156,7 +161,12 @@ pub async fn serve(
         tasks.shutdown().await;
     }
     helpers.shutdown().await;
-    let _ = tokio::time::timeout(CLOSE_WITHIN, store.close()).await;
+    drop(announcing);
+    let _ = tokio::time::timeout(CLOSE_WITHIN, async {
+        schedule::serve_nothing(&serving, &holder).await;
+        store.close().await;
+    })
+    .await;
     info!("stopped");
     Ok(ExitCode::from(u8::from(crashed)))
 }

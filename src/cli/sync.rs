@@ -1,15 +1,19 @@
 //! `rollcall sync`: one cycle in the foreground, or one asked of the daemon that leads.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::error::{CliResult, exit};
 use super::output::{or_dash, print_json, table};
 use super::{CliError, Context, Output, wire};
-use crate::store::lease::Attempt;
 use crate::store::environments::LeftOver;
+use crate::store::lease::Attempt;
 use crate::store::runs::{self, Run};
 use crate::sync::cycle::Request;
+use crate::sync::schedule::Configured;
 use crate::sync::{Counts, Engine, Outcome, Report, ReportedChange, schedule};
 
 /// How often is looked whether the lease is free or the daemon's run has ended.
@@ -81,8 +85,15 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
         match schedule::try_lead(engine, &holder, false).await? {
             Attempt::Leading(lease) => {
                 let renewal = schedule::keep_renewing(engine, &lease);
+                schedule::announce(engine, &holder).await?;
+                let (_unchanged, configured) = watch::channel(Arc::new(Configured {
+                    engine: engine.clone(),
+                    interval: Duration::ZERO,
+                }));
+                let announcing = schedule::keep_announcing(configured, holder.clone());
                 let result = engine.run(&lease, request, async |_| {}).await;
-                drop(renewal);
+                drop((renewal, announcing));
+                schedule::serve_nothing(engine, &holder).await;
                 schedule::hand_over(engine, &lease).await;
                 return Ok(result?);
             }
@@ -104,11 +115,16 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
     }
 }
 
-/// Asks the daemon for a run and follows it. None when the daemon does not answer.
+/// Asks the daemon for a run and follows it. None when the daemon does not answer. Environments are asked for by name, so
+/// that a daemon that lacks one says so.
 async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
     let mut db = engine.store.read().await?;
     let now = engine.clock.now();
-    let id = runs::request(&mut db, &request.environments, request.full, request.dry_run, now).await?;
+    let environments = match &request.environments[..] {
+        [] => engine.settings.names(),
+        named => named.to_vec(),
+    };
+    let id = runs::request(&mut db, &environments, request.full, request.dry_run, now).await?;
     eprintln!("Asked the daemon that leads; following its run.");
     loop {
         if engine.cancel.is_cancelled() {

@@ -127,6 +127,9 @@ codes! {
     NotDeletable "not_deletable" false
         "The row may not be deleted."
         "Delete the user in the directory for good first; stubs and inactive application users can be deleted at once.";
+    EnvironmentRetired "environment_retired" false
+        "An administrator has taken leave of the environment."
+        "Configure the environment again: whoever is entitled is enabled by the next sync.";
     RoleNotFound "role_not_found" false
         "The environment has no such security role."
         "Add the role to the environment's `roles`, or correct the name.";

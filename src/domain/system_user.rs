@@ -263,6 +263,14 @@ impl SystemUser {
         self.disabled_by = None;
     }
 
+    /// Whether the sync may enable the row again: it has disabled it, or the row went with its environment, which is back.
+    #[must_use]
+    pub fn is_disabled_by_sync(&self) -> bool {
+        self.isdisabled
+            && (self.disabled_by.as_deref() == Some(SYNC_ACTOR)
+                || self.disabledreason.as_deref() == Some(Code::EnvironmentRetired.as_str()))
+    }
+
     /// Whether it is one of the two placeholders, which nobody touches.
     #[must_use]
     pub fn is_reserved(&self) -> bool {

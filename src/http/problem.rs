@@ -169,6 +169,12 @@ impl From<SyncError> for Problem {
                 code: "environment_not_found",
                 ..Self::not_found(&format!("environment `{name}`"))
             },
+            SyncError::EnvironmentInUse { environment, .. } => Self::new(
+                StatusCode::CONFLICT,
+                "environment_in_use",
+                format!("environment `{environment}` is in use"),
+                "Take it out of every configuration that has it first.",
+            ),
             SyncError::UnknownUser(user) => {
                 let detail = format!("neither the directory nor the table has the user `{user}`");
                 Refusal::saying(Code::UserNotFound, detail).into()

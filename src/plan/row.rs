@@ -208,7 +208,7 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
         }
         Outcome::Disable => plan.removal = verdict.code,
         Outcome::Leave | Outcome::Refuse => {
-            let by_sync = after.isdisabled && after.disabled_by.as_deref() == Some(SYNC_ACTOR);
+            let by_sync = after.is_disabled_by_sync();
             let settled = verdict.code.filter(|code| {
                 !matches!(
                     code,
@@ -222,7 +222,7 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
                 )
             });
             if let (true, Some(code)) = (by_sync, settled) {
-                after.disabledreason = Some(code.as_str().to_owned());
+                after.disable(SYNC_ACTOR, code);
             }
         }
         Outcome::Skip => {}

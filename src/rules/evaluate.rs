@@ -8,7 +8,7 @@ use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::domain::system_user::{SYNC_ACTOR, SystemUser, is_reserved};
+use crate::domain::system_user::{SystemUser, is_reserved};
 
 /// Judges one user in one environment.
 #[must_use]
@@ -286,7 +286,7 @@ impl<'a> Judge<'a> {
         };
         if row.isdisabled && row.onhold {
             self.note(Gate::Hold, Status::Fail, Some(Code::OnHold));
-        } else if row.isdisabled && self.trigger.is_background() && row.disabled_by.as_deref() != Some(SYNC_ACTOR) {
+        } else if row.isdisabled && self.trigger.is_background() && !row.is_disabled_by_sync() {
             self.note(Gate::DisabledByHand, Status::Fail, Some(Code::DisabledByHand));
         }
         if self.wants_web(row) {
@@ -414,7 +414,7 @@ impl<'a> Judge<'a> {
             return (Outcome::Refuse, Some(Code::NonInteractive));
         }
         if self.trigger.is_background() {
-            if row.disabled_by.as_deref() != Some(SYNC_ACTOR) {
+            if !row.is_disabled_by_sync() {
                 return (Outcome::Leave, Some(Code::DisabledByHand));
             }
             if self.entitlement() == Entitlement::OnDemandOnly {

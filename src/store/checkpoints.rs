@@ -239,9 +239,12 @@ pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult
 /// # Errors
 /// When the database does not answer.
 pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
-    sqlx::query!("delete from rollcall.environment_doubt where environment = $1", environment)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "delete from rollcall.environment_doubt where environment = $1",
+        environment
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

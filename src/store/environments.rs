@@ -193,6 +193,42 @@ pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> 
     Ok(())
 }
 
+/// Locks an environment against being registered until the transaction ends. False when it is not known.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
+    let found = sqlx::query!("select name from rollcall.environment where name = $1 for update", name)
+        .fetch_optional(db)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Takes leave of an environment: it is no longer named as left over, and starts whole if it comes back.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.environment set closed_at = $2 where name = $1",
+        name,
+        now
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("delete from rollcall.pending where environment = $1", name)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!(
+        "update rollcall.finding set closed_at = $2 where environment = $1 and closed_at is null",
+        name,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// An environment with what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {

@@ -272,21 +272,25 @@ pub struct HeldSet {
     pub decided_by: Option<String>,
     /// Rows still waiting.
     pub rows: i64,
+    /// Whether somebody can decide it: it is open, and its environment is configured.
+    pub can_be_decided: bool,
 }
 
-/// The held sets of a run, or all open ones.
+/// The held sets of a run, or all open ones. Those of environments that are not `configured` cannot be decided.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sets(db: &mut Connection, run_id: Option<i64>) -> StoreResult<Vec<HeldSet>> {
+pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String]) -> StoreResult<Vec<HeldSet>> {
     Ok(sqlx::query_as!(
         HeldSet,
         r#"select environment, run_id, why, held_at, expires_at, decision, decided_by,
                   (select count(*) from rollcall.removal r
-                   where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held') as "rows!"
+                   where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held') as "rows!",
+                  decision is null and environment = any($2) as "can_be_decided!"
            from rollcall.held_set h
            where ($1::bigint is null and decision is null) or run_id = $1 order by run_id, environment"#,
-        run_id
+        run_id,
+        configured
     )
     .fetch_all(db)
     .await?)
@@ -408,14 +412,35 @@ pub async fn note_approved(
     Ok(noted.rows_affected() == 1)
 }
 
-/// How many rows are held in all.
+/// How many rows are held in some environments.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_held(db: &mut Connection) -> StoreResult<i64> {
-    Ok(
-        sqlx::query_scalar!(r#"select count(*) as "count!" from rollcall.removal where state = 'held'"#)
-            .fetch_one(db)
-            .await?,
+pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.removal where state = 'held' and environment = any($1)"#,
+        environments
     )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Dissolves the open sets of an environment that somebody takes leave of.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.held_set set decision = 'expired', decided_by = $2, decided_at = $3
+         where environment = $1 and decision is null",
+        environment,
+        by,
+        now
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("delete from rollcall.removal where environment = $1", environment)
+        .execute(db)
+        .await?;
+    Ok(())
 }

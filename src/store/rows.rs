@@ -77,6 +77,29 @@ pub async fn lock_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
     .await?)
 }
 
+/// The keys of the next enabled rows of users and applications, in their order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_enabled(
+    db: &mut Connection,
+    environment: &str,
+    after: Option<Uuid>,
+    limit: i64,
+) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select systemuserid from rollcall.system_user
+         where environment = $1 and systemuserid > $2 and not isdisabled
+           and coalesce(azureactivedirectoryobjectid, applicationid) is not null
+         order by systemuserid limit $3",
+        environment,
+        after.unwrap_or(Uuid::nil()),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// Some rows by their keys.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::{RunInfo, Scope};
-use super::cycle::{held_subject, view};
+use super::cycle::{chain, held_subject, view};
 use super::judge::Tally;
 use super::pull::Pulled;
 use super::{Counts, Engine, SyncError};
@@ -19,23 +19,49 @@ pub enum Decision {
     Reject,
 }
 
+/// What was carried out of a decision in one environment, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Decided {
+    /// What was done; `held` are the rows that a rejection leaves enabled.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// `approved` or `rejected`; none where the set is still open.
+    pub decision: Option<&'static str>,
+    /// Rows that left the set without being disabled: they qualify again, or cannot be judged at this moment.
+    pub dropped: u64,
+    /// Rows of the set that still wait for a decision.
+    pub waiting: u64,
+    /// What stood in the way, if not everything was carried out.
+    pub error: Option<String>,
+}
+
+/// What came of a decision: every environment that it was about is listed.
+#[derive(Debug)]
+pub struct Decisions {
+    /// By environment.
+    pub environments: Vec<Decided>,
+    /// The first failure, where not everything was carried out.
+    pub failure: Option<SyncError>,
+}
+
 impl Engine {
     /// Decides what a run holds, in all its environments or one. An approval applies exactly the held set, each
-    /// row judged again at that moment: a row that qualifies again is dropped, none is ever added.
+    /// row judged again at that moment: a row that qualifies again is dropped, none is ever added. What fails in one
+    /// environment keeps no other from being decided.
     ///
     /// # Errors
-    /// [`SyncError::NothingHeld`] when the run holds nothing there; else when the database fails.
+    /// [`SyncError::NothingHeld`] when the run holds nothing there; any other when nothing at all was carried out.
     pub async fn decide(
         &self,
         run_id: i64,
         environment: Option<&str>,
         decision: Decision,
         actor: &str,
-    ) -> Result<Vec<Counts>, SyncError> {
+    ) -> Result<Decisions, SyncError> {
         let now = self.clock.now();
         let open: Vec<String> = {
             let mut db = self.store.read().await?;
-            removals::sets(&mut db, Some(run_id))
+            removals::sets(&mut db, Some(run_id), &[])
                 .await?
                 .into_iter()
                 .filter(|set| set.decision.is_none() && set.expires_at > now)
@@ -43,9 +69,6 @@ impl Engine {
                 .map(|set| set.environment)
                 .collect()
         };
-        if open.is_empty() {
-            return Err(SyncError::NothingHeld(run_id));
-        }
         let known = self.known().await?;
         let run = RunInfo {
             lease: None,
@@ -54,40 +77,92 @@ impl Engine {
             dry_run: false,
             actor,
         };
-        let mut decided = Vec::new();
+        let mut decisions = Decisions {
+            environments: Vec::new(),
+            failure: None,
+        };
         for name in open {
-            let mut tally = Tally::new(&name);
-            let Some((environment, _)) = self.settings.environments.iter().find(|(known, _)| known.name == name) else {
-                return Err(SyncError::UnknownEnvironment(name));
+            let mut decided = Decided {
+                counts: Tally::new(&name).counts,
+                decision: None,
+                dropped: 0,
+                waiting: 0,
+                error: None,
             };
-            let ids = {
-                let mut db = self.store.read().await?;
-                removals::held_ids(&mut db, &name, run_id).await?
-            };
-            if decision == Decision::Approve {
-                self.carry_out(&view(environment, &known), run, Scope::Approved, ids, &mut tally)
-                    .await?;
-            } else {
-                tally.counts.held = ids.len() as u64;
+            match self.decide_set(run, &name, &known, decision, &mut decided).await {
+                Ok(true) => {}
+                // Two may decide at once: the set bears the name of one of them, and each is told what came of it.
+                Ok(false) => continue,
+                Err(error) => {
+                    decided.error = Some(match &error {
+                        SyncError::UnknownEnvironment(_) => "the environment is not in this configuration".to_owned(),
+                        error => chain(error),
+                    });
+                    decisions.failure.get_or_insert(error);
+                }
             }
-            let mut tx = self.begin(None).await?;
-            let word = if decision == Decision::Approve {
-                "approved"
-            } else {
-                "rejected"
-            };
-            let is_ours = removals::decide(&mut tx, &name, run_id, word, actor, run.now).await?;
-            findings::close_subject(&mut tx, &name, findings::REMOVALS_HELD, &held_subject(run_id), run.now).await?;
-            tx.commit().await?;
-            // Two may decide at once: the set bears the name of one of them, and each is told what came of it.
-            if is_ours {
-                decided.push(tally.counts);
+            decisions.environments.push(decided);
+        }
+        let is_untouched = |one: &Decided| one.decision.is_none() && one.counts.disabled == 0 && one.dropped == 0;
+        match decisions.failure {
+            Some(error) if decisions.environments.iter().all(is_untouched) => Err(error),
+            None if decisions.environments.is_empty() => Err(SyncError::NothingHeld(run_id)),
+            failure => Ok(Decisions { failure, ..decisions }),
+        }
+    }
+
+    /// Decides one set. Answers whether it was ours to decide; `decided` tells how far it has come, whatever happens.
+    async fn decide_set(
+        &self,
+        run: RunInfo<'_>,
+        name: &str,
+        known: &Pulled,
+        decision: Decision,
+        decided: &mut Decided,
+    ) -> Result<bool, SyncError> {
+        let ids = {
+            let mut db = self.store.read().await?;
+            removals::held_ids(&mut db, name, run.run_id).await?
+        };
+        let all = ids.len() as u64;
+        decided.waiting = all;
+        self.check_cancelled()?;
+        let environment = self.environment(name)?;
+        if decision == Decision::Approve {
+            let mut tally = Tally::new(name);
+            let result = self
+                .carry_out(&view(environment, known), run, Scope::Approved, ids, &mut tally)
+                .await;
+            decided.counts = tally.counts;
+            let mut db = self.store.read().await?;
+            decided.waiting = removals::held_ids(&mut db, name, run.run_id).await?.len() as u64;
+            decided.dropped = all.saturating_sub(decided.waiting + decided.counts.disabled);
+            result?;
+            if decided.waiting > 0 {
+                decided.error = Some("the database does not take some rows: see `rollcall findings`".to_owned());
+                return Ok(true);
             }
+        } else {
+            decided.counts.held = all;
         }
-        if decided.is_empty() {
-            return Err(SyncError::NothingHeld(run_id));
-        }
-        Ok(decided)
+        let word = match decision {
+            Decision::Approve => "approved",
+            Decision::Reject => "rejected",
+        };
+        let mut tx = self.begin(None).await?;
+        let is_ours = removals::decide(&mut tx, name, run.run_id, word, run.actor, run.now).await?;
+        findings::close_subject(
+            &mut tx,
+            name,
+            findings::REMOVALS_HELD,
+            &held_subject(run.run_id),
+            run.now,
+        )
+        .await?;
+        tx.commit().await?;
+        decided.decision = is_ours.then_some(word);
+        decided.waiting = 0;
+        Ok(is_ours)
     }
 
     /// What the last runs found out about the sources, without asking Graph.

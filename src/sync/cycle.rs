@@ -294,7 +294,7 @@ impl Engine {
             removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
         }
         // A set that is still held keeps its finding.
-        for set in removals::sets(&mut tx, None).await? {
+        for set in removals::sets(&mut tx, None, &[]).await? {
             if set.environment == environment.name && set.run_id != run.run_id {
                 seen.push(Seen {
                     object_id: None,

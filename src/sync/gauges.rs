@@ -2,7 +2,7 @@
 
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
-use crate::store::{checkpoints, environments, findings, removals, rows, runs};
+use crate::store::{Connection, checkpoints, environments, findings, removals, rows, runs};
 use crate::telemetry::metrics::Metrics;
 
 /// What the guard holds, which people change between two runs, and which has to be known before the first.
@@ -11,7 +11,24 @@ use crate::telemetry::metrics::Metrics;
 /// When the database fails.
 pub async fn refresh_held(engine: &Engine) -> Result<(), SyncError> {
     let mut db = engine.store.read().await?;
-    Metrics.guard_held(removals::count_held(&mut db).await?);
+    Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
+    Ok(())
+}
+
+/// What environments leave that are not configured any more: nothing as soon as they are, or are taken leave of.
+async fn refresh_left_over(engine: &Engine, db: &mut Connection) -> Result<(), SyncError> {
+    let configured = engine.settings.names();
+    let left_over = environments::left_over(&mut *db, &configured).await?;
+    let mut all = environments::others(db, &configured).await?;
+    all.extend(configured);
+    for name in all {
+        let left = left_over.iter().find(|left| left.environment == name);
+        Metrics.left_over(
+            &name,
+            left.map_or(0, |left| left.enabled),
+            left.map_or(0, |left| left.held),
+        );
+    }
     Ok(())
 }
 
@@ -30,11 +47,11 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     }
     let open = findings::count_open(&mut db).await?;
     for environment in engine.settings.names() {
-        for code in Code::ALL
-            .iter()
-            .map(|code| code.as_str())
-            .chain([findings::REMOVALS_HELD, findings::ROW_NOT_WRITTEN])
-        {
+        for code in Code::ALL.iter().map(|code| code.as_str()).chain([
+            findings::REMOVALS_HELD,
+            findings::ROW_NOT_WRITTEN,
+            findings::ENVIRONMENT_LEFT_OVER,
+        ]) {
             let count = open
                 .iter()
                 .find(|(at, what, _)| at.as_ref() == Some(&environment) && what == code);
@@ -47,7 +64,8 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
         .map(|(.., count)| count)
         .sum();
     Metrics.findings("", Code::DirectoryUnavailable.as_str(), tenant);
-    Metrics.guard_held(removals::count_held(&mut db).await?);
+    Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
+    refresh_left_over(engine, &mut db).await?;
     if let Some(at) = runs::last_success(&mut db).await? {
         Metrics.last_success(at);
     }

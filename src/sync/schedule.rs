@@ -8,13 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rand::Rng;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::cycle::{Request, chain};
 use super::gauges;
 use super::{Engine, Report, SyncError};
 use crate::store::lease::{self, Attempt, Lease};
-use crate::store::{Store, StoreError, runs};
+use crate::store::{Store, StoreError, runs, serving};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the loop looks for requests, and for the lease.
@@ -30,7 +30,7 @@ const AFTER_ANOTHER: Duration = Duration::from_secs(30);
 /// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
 const JITTER: f64 = 0.1;
 
-/// Renews a lease in the background until it is dropped.
+/// Renews a lease, or what is announced, in the background until it is dropped.
 #[derive(Debug)]
 pub struct Renewal(#[expect(dead_code, reason = "dropping it ends the task")] tokio_util::task::AbortOnDropHandle<()>);
 
@@ -63,6 +63,43 @@ pub fn keep_renewing(engine: &Engine, lease: &Lease) -> Renewal {
 async fn renew(store: &Store, lease: &Lease) -> Result<(), StoreError> {
     let mut db = store.read().await?;
     lease::renew(&mut db, lease).await
+}
+
+/// How often a process says which environments it serves, so that one answer may be missed.
+const ANNOUNCE: Duration = Duration::from_secs(10);
+
+/// Says which environments a process serves: nobody takes leave of those.
+///
+/// # Errors
+/// When the database fails.
+pub async fn announce(engine: &Engine, holder: &str) -> Result<(), StoreError> {
+    let mut db = engine.store.read().await?;
+    serving::announce(&mut db, holder, &engine.settings.names()).await
+}
+
+/// Says so again and again until it is dropped, and at once when the configuration is another one.
+#[must_use]
+pub fn keep_announcing(configured: watch::Receiver<Arc<Configured>>, holder: String) -> Renewal {
+    Renewal(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut configured = configured;
+        loop {
+            let engine = configured.borrow_and_update().engine.clone();
+            if let Err(error) = announce(&engine, &holder).await {
+                debug!(error = %chain(&error), "the environments that are served could not be announced");
+            }
+            tokio::select! {
+                () = engine.clock.sleep(ANNOUNCE) => {}
+                changed = configured.changed() => if changed.is_err() { engine.clock.sleep(ANNOUNCE).await; },
+            }
+        }
+    })))
+}
+
+/// Serves nothing any more, as well as it goes: it would be forgotten anyway.
+pub async fn serve_nothing(engine: &Engine, holder: &str) {
+    if let Ok(mut db) = engine.store.read().await {
+        let _ = serving::announce(&mut db, holder, &[]).await;
+    }
 }
 
 /// Gives the lease back, as well as it goes: it would run out anyway.

@@ -89,6 +89,13 @@ impl Metrics {
         gauge!("rollcall_guard_held").set(whole(count));
     }
 
+    /// What an environment leaves that is in the database but not in the configuration: enabled rows, and rows whose
+    /// removal was held, which nobody can decide.
+    pub fn left_over(self, environment: &str, enabled: i64, held: i64) {
+        gauge!("rollcall_left_over_rows", "environment" => environment.to_owned()).set(whole(enabled));
+        gauge!("rollcall_left_over_held", "environment" => environment.to_owned()).set(whole(held));
+    }
+
     /// The API refused a request that was one too many. `bound` is one of three.
     pub fn api_limited(self, bound: &'static str) {
         counter!("rollcall_api_limited_total", "bound" => bound).increment(1);

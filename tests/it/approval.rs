@@ -77,12 +77,13 @@ async fn approval_can_name_one_environment() {
     block(&world, &users[..2]);
     let report = world.sync().await;
     assert_eq!(report.outcome, Outcome::Held);
-    let counts = world
+    let decisions = world
         .engine
         .decide(report.run, Some("sandbox"), Decision::Approve, "grace")
         .await
         .unwrap();
-    assert_eq!((counts.len(), counts[0].disabled), (1, 2));
+    let decided = &decisions.environments;
+    assert_eq!((decided.len(), decided[0].counts.disabled), (1, 2));
     assert!(disabled(&world).await.is_empty(), "production still waits");
     assert_eq!(open_sets(&world).await.len(), 1);
     let unknown = world

@@ -100,7 +100,7 @@ impl Trial {
             }
             Act::Approve(run) => {
                 let decided = self.engine.decide(run, None, Decision::Approve, "grace").await;
-                decided.map(|_| ())
+                decided.and_then(|decided| decided.failure.map_or(Ok(()), Err))
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Environments come and go (rules.md, section 11; case env-1): one that missed changes is judged whole when it is back.
 //! `play` does the same at random, `left_over` shows what is said of one that stays away and `retire` its end.
 
+mod left_over;
 mod play;
+mod retire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -205,7 +207,9 @@ async fn env_1_two_engines_with_other_configurations_tell_each_other_what_they_m
         settings: Arc::new(settings(vec![lab()], NO_LIMITS)),
         ..with_lab
     };
-    stage.tenant().update_user(stage.people[8], |user| user.city = Some("Oslo".to_owned()));
+    stage
+        .tenant()
+        .update_user(stage.people[8], |user| user.city = Some("Oslo".to_owned()));
     stage.sync().await;
     stage.assert_caught_up(LAB).await;
     // And the first has not been told of what the second pulled.
@@ -249,7 +253,9 @@ async fn env_1_a_renamed_environment_starts_whole_and_leaves_the_rows_of_the_old
             },
         ],
     );
-    stage.tenant().update_user(stage.people[1], |user| user.account_enabled = Some(false));
+    stage
+        .tenant()
+        .update_user(stage.people[1], |user| user.account_enabled = Some(false));
     let report = stage.world.sync_completely().await;
     assert_eq!(report.environments[1].created, 11);
     assert_eq!(table(&stage.world, LAB).await, before);
@@ -323,8 +329,10 @@ async fn who_is_pending_in_an_environment_that_is_away_is_forgotten_and_judged_w
         stage.tenant().add_user(User::named("Visitor", &number.to_string()));
         stage
             .world
-            .execute("update rollcall.system_user set jobtitle = coalesce(jobtitle, '') || 'x'
-                 where environment = 'lab'")
+            .execute(
+                "update rollcall.system_user set jobtitle = coalesce(jobtitle, '') || 'x'
+                 where environment = 'lab'",
+            )
             .await;
         assert!(stage.world.number(waiting).await > 0);
         stage.world.sync_completely().await;
@@ -379,7 +387,12 @@ async fn a_doubt_reaches_an_environment_that_was_away_or_not_chosen_when_it_came
         // All but the administrator.
         assert_eq!((report.outcome, report.environments[0].held), (Outcome::Incomplete, 10));
         let report = stage.world.run(others).await.unwrap();
-        assert_eq!(report.outcome, Outcome::Complete, "it has been judged by: {:?}", report.problems);
+        assert_eq!(
+            report.outcome,
+            Outcome::Complete,
+            "it has been judged by: {:?}",
+            report.problems
+        );
 
         reload(&mut stage.world, both());
         let report = stage.world.sync().await;

@@ -75,12 +75,18 @@ pub fn set(users: &[Uuid]) -> BTreeSet<Uuid> {
 
 pub async fn open_sets(world: &World) -> Vec<HeldSet> {
     let mut db = world.engine.store.read().await.unwrap();
-    removals::sets(&mut db, None).await.unwrap()
+    removals::sets(&mut db, None, &world.engine.settings.names())
+        .await
+        .unwrap()
 }
 
 pub async fn held_set(world: &World, run: i64) -> HeldSet {
     let mut db = world.engine.store.read().await.unwrap();
-    removals::sets(&mut db, Some(run)).await.unwrap().pop().unwrap()
+    removals::sets(&mut db, Some(run), &world.engine.settings.names())
+        .await
+        .unwrap()
+        .pop()
+        .unwrap()
 }
 
 pub async fn held_ids(world: &World, run: i64) -> BTreeSet<Uuid> {
@@ -93,8 +99,12 @@ pub async fn held_ids(world: &World, run: i64) -> BTreeSet<Uuid> {
 }
 
 pub async fn decide(world: &World, run: i64, decision: Decision) -> Result<u64, SyncError> {
-    let counts = world.engine.decide(run, None, decision, "grace").await?;
-    Ok(counts.iter().map(|counts| counts.disabled).sum())
+    let decisions = world.engine.decide(run, None, decision, "grace").await?;
+    Ok(decisions
+        .environments
+        .iter()
+        .map(|decided| decided.counts.disabled)
+        .sum())
 }
 
 /// A run whose removals are held, with the number of them.

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::users::usable;
 use super::{Api, Page, page, page_size};
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, GroupNesting};
 use crate::http::input::{Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::rules::Trigger;
 use crate::store::candidates::Candidate;
-use crate::store::{Connection, StoreResult, environments, quota};
+use crate::store::{Connection, StoreResult, environments, quota, removals, rows};
 use crate::sync::explain::ShownExplanation;
 
 /// One environment.
@@ -22,7 +22,7 @@ pub struct EnvironmentInfo {
     /// Its name.
     name: String,
     /// `production`, `sandbox`, `default`, `trial`, `developer`, `teams`.
-    kind: &'static str,
+    kind: String,
     /// Without a database nobody gets a row.
     has_database: bool,
     /// The group whose members may have access.
@@ -45,16 +45,22 @@ pub struct EnvironmentInfo {
     enabled: i64,
     /// Disabled ones.
     disabled: i64,
+    /// Whether it is in the daemon's configuration. One that is left over in the database is listed with the kind it had
+    /// (`unknown` if nobody wrote it down) and otherwise as one without settings; nothing can be done in it.
+    configured: bool,
+    /// Rows whose removal waits for a person; in one that is left over nobody can decide it.
+    held: i64,
 }
 
 impl EnvironmentInfo {
     async fn of(db: &mut Connection, environment: &Environment) -> StoreResult<Self> {
         let (enabled, disabled) = environments::count_rows(&mut *db, &environment.name).await?;
         let cap = environment.non_interactive_cap;
-        let free = quota::free_slots(db, &environment.name, cap).await?;
+        let free = quota::free_slots(&mut *db, &environment.name, cap).await?;
+        let held = removals::count_held(db, std::slice::from_ref(&environment.name)).await?;
         Ok(Self {
             name: environment.name.clone(),
-            kind: environment.kind.as_str(),
+            kind: environment.kind.as_str().to_owned(),
             has_database: environment.has_database,
             security_group: environment.security_group,
             group_nesting: environment.group_nesting.as_str(),
@@ -66,11 +72,40 @@ impl EnvironmentInfo {
             roles: environment.roles.clone(),
             enabled,
             disabled,
+            configured: true,
+            held,
         })
+    }
+
+    /// Those that the database has and the configuration lacks.
+    async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<Self>> {
+        let left_over = environments::left_over(&mut *db, configured).await?;
+        let names: Vec<String> = left_over.into_iter().map(|left| left.environment).collect();
+        let mut items = Vec::new();
+        for known in environments::known(&mut *db, &names).await? {
+            items.push(Self {
+                kind: known.kind.unwrap_or_else(|| "unknown".to_owned()),
+                has_database: false,
+                security_group: None,
+                group_nesting: GroupNesting::Ignore.as_str(),
+                creator: None,
+                app_pass_capacity: 0,
+                pay_as_you_go: false,
+                non_interactive_cap: 0,
+                non_interactive_users: rows::count_non_interactive(&mut *db, &known.name).await?,
+                roles: Vec::new(),
+                enabled: known.enabled,
+                disabled: known.disabled,
+                configured: false,
+                held: known.held,
+                name: known.name,
+            });
+        }
+        Ok(items)
     }
 }
 
-/// Lists the environments.
+/// Lists the environments: those that are configured, and those that are left over in the database.
 #[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", responses(
     (status = 200, body = Page<EnvironmentInfo>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -82,6 +117,7 @@ pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<Environ
     for (environment, _) in &engine.settings.environments {
         items.push(EnvironmentInfo::of(&mut db, environment).await?);
     }
+    items.extend(EnvironmentInfo::left_over(&mut db, &engine.settings.names()).await?);
     Ok(Json(Page::whole(items)))
 }
 
@@ -97,9 +133,16 @@ pub async fn show(
     Path(env): Path<String>,
 ) -> Result<Json<EnvironmentInfo>, Problem> {
     let engine = api.engine();
-    let environment = engine.environment(&env)?;
     let mut db = engine.store.read().await?;
-    Ok(Json(EnvironmentInfo::of(&mut db, environment).await?))
+    match engine.environment(&env) {
+        Ok(environment) => Ok(Json(EnvironmentInfo::of(&mut db, environment).await?)),
+        Err(unknown) => {
+            let mut left_over = EnvironmentInfo::left_over(&mut db, &engine.settings.names())
+                .await?
+                .into_iter();
+            Ok(Json(left_over.find(|left| left.name == env).ok_or(unknown)?))
+        }
+    }
 }
 
 /// Whom to explain, and for which trigger.

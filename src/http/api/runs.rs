@@ -11,11 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Api, Page, number, page, page_size};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
+use crate::store::environments;
 use crate::store::findings::{self, OpenFinding};
 use crate::store::removals::{self, HeldRow, HeldSet};
 use crate::store::runs::{self, Run};
-use crate::sync::Counts;
-use crate::sync::approval::Decision;
+use crate::sync::approval::{Decided, Decision};
+use crate::sync::cycle::chain;
 
 /// How long a request for a run waits for the run's number, and how often it looks.
 const RUN_BEGINS_WITHIN: u32 = 25;
@@ -71,7 +72,7 @@ pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<String>) -> 
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     let run = runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
-    let held_sets = removals::sets(&mut db, Some(id)).await?;
+    let held_sets = removals::sets(&mut db, Some(id), &engine.settings.names()).await?;
     let held = removals::held_rows(&mut db, id, i64::MAX).await?;
     Ok(Json(RunDetails { run, held_sets, held }))
 }
@@ -92,20 +93,19 @@ pub struct Where {
 
 /// What came of a decision.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the command line")]
-pub struct Decided {
+pub struct Decisions {
     /// The run.
     run: i64,
     /// Who decided.
     decided_by: String,
-    /// What was done, by environment.
-    environments: Vec<Counts>,
+    /// What was carried out and what was not, by environment.
+    environments: Vec<Decided>,
 }
 
 /// Disables exactly the rows that a run holds; each is judged again at that moment. The environment may stand in a JSON
 /// body instead.
 #[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
-    (status = 200, body = Decided),
+    (status = 200, body = Decisions),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn approve(
@@ -113,13 +113,13 @@ pub async fn approve(
     Operator(caller): Operator,
     Path(id): Path<String>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
-) -> Result<Json<Decided>, Problem> {
+) -> Result<Json<Decisions>, Problem> {
     decide(&api, &id, &place, Decision::Approve, caller.name).await
 }
 
 /// Leaves the rows that a run holds enabled until their cause changes. The environment may stand in a JSON body instead.
 #[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
-    (status = 200, body = Decided),
+    (status = 200, body = Decisions),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn reject(
@@ -127,7 +127,7 @@ pub async fn reject(
     Operator(caller): Operator,
     Path(id): Path<String>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
-) -> Result<Json<Decided>, Problem> {
+) -> Result<Json<Decisions>, Problem> {
     decide(&api, &id, &place, Decision::Reject, caller.name).await
 }
 
@@ -137,7 +137,7 @@ async fn decide(
     place: &Where,
     decision: Decision,
     decided_by: String,
-) -> Result<Json<Decided>, Problem> {
+) -> Result<Json<Decisions>, Problem> {
     let run = number("id", id)?;
     let engine = api.engine();
     if let Some(name) = &place.environment {
@@ -147,13 +147,16 @@ async fn decide(
         let mut db = engine.store.read().await?;
         runs::find(&mut db, run).await?.ok_or_else(|| no_run(run))?;
     }
-    let environments = engine
+    let decisions = engine
         .decide(run, place.environment.as_deref(), decision, &decided_by)
         .await?;
-    Ok(Json(Decided {
+    if let Some(failure) = &decisions.failure {
+        tracing::warn!(run, error = %chain(failure), "a decision was not carried out everywhere");
+    }
+    Ok(Json(Decisions {
         run,
         decided_by,
-        environments,
+        environments: decisions.environments,
     }))
 }
 
@@ -240,10 +243,15 @@ pub async fn findings(
     let limit = page_size(looking.limit)?;
     let engine = api.engine();
     let environment = looking.environment.as_deref();
-    if let Some(name) = environment {
+    let mut db = engine.store.read().await?;
+    if let Some(name) = environment
+        && !environments::others(&mut db, &engine.settings.names())
+            .await?
+            .iter()
+            .any(|left| left == name)
+    {
         engine.environment(name)?;
     }
-    let mut db = engine.store.read().await?;
     let items = findings::list_open(&mut db, environment, looking.cursor, limit + 1).await?;
     Ok(Json(page(items, limit, |finding| finding.id)))
 }

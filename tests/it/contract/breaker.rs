@@ -112,7 +112,7 @@ async fn a_person_ends_the_doubt_of_a_group_that_is_empty_indeed() {
     let again = sync_incompletely(&world).await;
     assert_eq!(again.environments[0].held, 3, "the new set is as large as the old one");
     let decide = world.engine.decide(again.run, None, Decision::Approve, "admin");
-    assert_eq!(decide.await.unwrap()[0].disabled, 3);
+    assert_eq!(decide.await.unwrap().environments[0].counts.disabled, 3);
     for _ in 0..2 {
         world.assert_settled().await;
         world.advance(HOLD);

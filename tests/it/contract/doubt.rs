@@ -105,7 +105,7 @@ async fn a_group_that_really_is_empty_can_be_approved() {
         .decide(report.run, None, Decision::Approve, "admin@contoso.example")
         .await
         .unwrap();
-    assert_eq!(decided[0].disabled, 3);
+    assert_eq!(decided.environments[0].counts.disabled, 3);
     for user in users {
         assert_eq!(disabled(&world, user).await.as_deref(), Some("not_in_security_group"));
     }
@@ -260,7 +260,7 @@ async fn a_removal_approved_while_its_group_cannot_be_read_waits_until_it_can() 
         let decided = world
             .engine
             .decide(held.run, None, Decision::Approve, "admin@contoso.example");
-        decided.await.unwrap()[0].disabled
+        decided.await.unwrap().environments[0].counts.disabled
     };
     assert_eq!(approve().await, 0);
     assert_all_enabled(&world, &users).await;

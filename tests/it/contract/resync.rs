@@ -176,7 +176,7 @@ async fn item_4_the_guard_holds_a_mass_disable_after_a_resync() {
         .decide(report.run, None, Decision::Approve, "admin@contoso.example")
         .await
         .unwrap();
-    assert_eq!(decided[0].disabled, 3);
+    assert_eq!(decided.environments[0].counts.disabled, 3);
     assert_eq!(disabled(&world, users[0]).await.as_deref(), Some("directory_deleted"));
     world.assert_settled().await;
     assert!(world.findings().await.is_empty(), "{:?}", world.findings().await);

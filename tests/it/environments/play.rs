@@ -132,7 +132,10 @@ async fn environments_that_come_and_go_end_as_those_that_never_left() {
                     found.get(id)
                 );
             }
-            assert!(found.keys().all(|id| expected.contains_key(id)), "seed {seed}, {environment}");
+            assert!(
+                found.keys().all(|id| expected.contains_key(id)),
+                "seed {seed}, {environment}"
+            );
         }
         world.assert_settled().await;
         reference.engine.store.close().await;

@@ -1,0 +1,59 @@
+//! Which environments the running processes serve: each says so again and again, and is believed for a while by the
+//! database's clock. A process that was killed is forgotten when that is over.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Connection, StoreResult};
+
+/// How long a process is believed to serve what it said.
+pub const BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// Says that a process serves these environments and no others.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]) -> StoreResult<()> {
+    let now = now(&mut *db).await?;
+    sqlx::query!(
+        "delete from rollcall.serving where holder = $1 and environment <> all($2) or expires_at < $3",
+        holder,
+        environments,
+        now
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into rollcall.serving (environment, holder, expires_at)
+         select environment, $1, $3 from unnest($2::text[]) as e (environment)
+         on conflict (environment, holder) do update set expires_at = excluded.expires_at",
+        holder,
+        environments,
+        now + BELIEVED_FOR
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Who serves an environment now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<String>> {
+    let now = now(&mut *db).await?;
+    Ok(sqlx::query_scalar!(
+        "select holder from rollcall.serving where environment = $1 and expires_at >= $2 order by holder",
+        environment,
+        now
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+async fn now(db: &mut Connection) -> StoreResult<DateTime<Utc>> {
+    Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(db)
+        .await?)
+}
