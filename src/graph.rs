@@ -35,8 +35,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::feed::{
-    AdminRole, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku,
-    Trail, UserChange, UserPatch,
+    AdminRole, Asked, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal,
+    SubscribedSku, Trail, UserChange, UserPatch,
 };
 use crate::domain::signing_keys::SigningKeys;
 use wire::relation::{
@@ -171,7 +171,7 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when the group is gone.
-    pub async fn all_group_members(&self, group: Uuid) -> Result<Vec<Principal>, GraphError> {
+    pub async fn all_group_members(&self, group: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
         let first = || members_of(group);
         self.fetch_all::<RawPrincipal>(endpoint::GROUP_MEMBERS, first).await
     }
@@ -181,7 +181,7 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when the group is gone.
-    pub async fn group_owners(&self, group: Uuid) -> Result<Vec<Principal>, GraphError> {
+    pub async fn group_owners(&self, group: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
         let first = || format!("groups/{group}/owners?$select=id");
         self.fetch_all::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
     }
@@ -191,7 +191,7 @@ impl Graph {
     /// # Errors
     ///
     /// As any call.
-    pub async fn role_assignments(&self, role: AdminRole) -> Result<Vec<RoleAssignment>, GraphError> {
+    pub async fn role_assignments(&self, role: AdminRole) -> Result<Asked<Vec<RoleAssignment>>, GraphError> {
         self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
             .await
     }
@@ -202,8 +202,8 @@ impl Graph {
     ///
     /// As any call.
     pub async fn subscribed_skus(&self) -> Result<Vec<SubscribedSku>, GraphError> {
-        self.fetch_all::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned())
-            .await
+        let skus = self.fetch_all::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned());
+        Ok(skus.await?.value)
     }
 
     /// All soft-deleted users. An entry that cannot be read is left out: its user only counts as gone instead.
@@ -290,7 +290,7 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when there is no such user.
-    pub async fn user_member_of(&self, id: Uuid) -> Result<Vec<Principal>, GraphError> {
+    pub async fn user_member_of(&self, id: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
         let first = || groups_at(&format!("users/{id}"));
         self.fetch_all::<RawPrincipal>(endpoint::MEMBER_OF, first).await
     }

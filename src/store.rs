@@ -3,6 +3,7 @@
 //! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
 //! inside one. Writes are set-based: one statement per batch, never one per user.
 
+pub mod administrators;
 pub mod candidates;
 pub mod changes;
 pub mod checkpoints;
@@ -18,6 +19,7 @@ mod migrations;
 pub mod mirror;
 pub mod pending;
 pub mod quota;
+pub mod recheck;
 pub mod removals;
 pub mod roles;
 pub mod rows;
@@ -35,6 +37,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 
 use self::connection::{Breakdown, STATEMENT_TIMEOUT};
+use crate::domain::feed::Moment;
 
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,6 +112,16 @@ impl Store {
     /// When the database does not answer.
     pub async fn read(&self) -> StoreResult<Connection> {
         Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
+    }
+
+    /// A number for a question to the directory, higher than every earlier one, whoever drew it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_moment(&self) -> StoreResult<Moment> {
+        let mut db = self.read().await?;
+        let drawn = sqlx::query_scalar!(r#"select nextval('rollcall.round') as "moment!""#);
+        Ok(Moment(drawn.fetch_one(&mut db).await?))
     }
 
     /// The pool's connections: open, idle.

@@ -8,6 +8,7 @@ mod batch;
 mod case;
 pub mod cycle;
 pub mod explain;
+mod facts;
 pub mod gauges;
 pub mod import;
 mod judge;
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::environment::Environment;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphError};
 use crate::plan::guard::Limits;
 use crate::store::lease::Lease;
 use crate::store::{Store, StoreError, StoreResult, Transaction};
@@ -127,6 +128,20 @@ pub enum SyncError {
     UnknownEnvironment(String),
 }
 
+impl SyncError {
+    /// A failure of a read that is not the directory's: the daemon stops, or the database is away.
+    fn unless_directory(error: GraphError) -> Result<GraphError, Self> {
+        match error {
+            GraphError::Cancelled => Err(Self::Cancelled),
+            GraphError::Moment(error) => Err(match error.downcast::<StoreError>() {
+                Ok(error) => Self::Store(*error),
+                Err(_) => Self::Store(StoreError::Conflict),
+            }),
+            error => Ok(error),
+        }
+    }
+}
+
 /// A short pause before a transaction that met somebody else's is repeated, and how often that is done.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 const CONFLICT_TRIES: u32 = 8;
@@ -157,6 +172,15 @@ impl Engine {
             }
         }
         Err(StoreError::Conflict)
+    }
+
+    /// Microsoft Graph, with a number from the database on every answer, by which what the mirror holds is ordered.
+    fn directory(&self) -> Graph {
+        let store = self.store.clone();
+        self.graph.ordered_by(move || {
+            let store = store.clone();
+            Box::pin(async move { store.next_moment().await.map_err(Into::into) })
+        })
     }
 
     /// How many users a batch takes whose own limit is `limit`.

@@ -213,7 +213,12 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
     report.graph(
         "roles (RoleManagement.Read.Directory)",
         graph.role_assignments(AdminRole::Global).await,
-        |assignments| format!("readable; {} assignments of Global Administrator", assignments.len()),
+        |assignments| {
+            format!(
+                "readable; {} assignments of Global Administrator",
+                assignments.value.len()
+            )
+        },
     );
     report.graph("deleted users (User.Read.All)", graph.deleted_users().await, |users| {
         format!("readable; {} users can be restored", users.len())

@@ -34,9 +34,36 @@ impl fmt::Debug for Link {
     }
 }
 
+/// The place of an answer among all answers (rules.md, section 2, "Order"): a number from one sequence of the database,
+/// drawn before the attempt that was answered. What was asked for later is newer, whichever arrives last and whichever
+/// daemon asked; clocks have no say in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
+/// An answer, and when it was asked for. Of an answer that took several requests, when the first of them was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked<T> {
+    /// The moment.
+    pub at: Moment,
+    /// The answer.
+    pub value: T,
+}
+
+impl<T> Asked<T> {
+    /// What else is said by the same answer.
+    pub fn map<U>(self, say: impl FnOnce(T) -> U) -> Asked<U> {
+        Asked {
+            at: self.at,
+            value: say(self.value),
+        }
+    }
+}
+
 /// One page of a feed.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
+    /// When it was asked for.
+    pub asked: Moment,
     /// What the page lists, in the order sent.
     pub items: Vec<T>,
     /// Entries that could not be read (no id, an id that is no GUID): skipped, one sentence each,
@@ -131,7 +158,20 @@ pub enum UserChange {
         id: Uuid,
         /// Soft-deleted or gone.
         reason: Removal,
+        /// When it was deleted, where the answer says so.
+        deleted_at: Option<DateTime<Utc>>,
     },
+}
+
+impl UserChange {
+    /// Whom it is about.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Present(patch) => patch.id,
+            Self::Removed { id, .. } => *id,
+        }
+    }
 }
 
 /// Why a feed reports an object as removed.
@@ -263,9 +303,9 @@ pub struct ServicePrincipal {
 #[derive(Clone, Debug)]
 pub struct LookedUp {
     /// The user; `None` where the directory has no such live user.
-    pub user: Option<UserPatch>,
+    pub user: Asked<Option<UserPatch>>,
     /// The groups the user is a direct member of.
-    pub groups: Vec<Uuid>,
+    pub groups: Asked<Vec<Uuid>>,
 }
 
 /// The three administrator roles that matter (rules.md, section 1).

@@ -17,6 +17,7 @@ use super::fault::{Carries, Codes, THROTTLED, refusal, worth_repeating};
 use super::http::Connection;
 use super::retry::{Again, read_retry_after};
 use super::wire::batch::{self, Body, RawBatch, RawRequest, RawResponse};
+use crate::domain::feed::Asked;
 
 /// The most parts one batch may have.
 pub(super) const MOST_PARTS: usize = 20;
@@ -28,12 +29,12 @@ pub(super) struct Part {
     pub rest: String,
 }
 
-/// The body of one part, or why there is none.
-pub(super) type Answer = Result<Body, GraphError>;
+/// The body of one part, or why there is none; and when it was asked for.
+pub(super) type Answer = Asked<Result<Body, GraphError>>;
 
 /// What the answer to one part means.
 enum Judged {
-    Done(Answer),
+    Done(Result<Body, GraphError>),
     Again(Again),
     TokenRefused,
 }
@@ -77,14 +78,20 @@ impl Graph {
             let call = self.batch_call(parts, &open)?;
             let mut fetched = self.fetch_with(&call, &mut effort, batch::decode).await?;
             let (mut again, mut token_refused) = (Vec::new(), false);
+            let answer = |value| {
+                Some(Asked {
+                    at: fetched.asked,
+                    value,
+                })
+            };
             for at in open {
                 let response = fetched.value.remove(&at.to_string());
                 match self.judge(&parts[at], response, fetched.client_request_id) {
-                    Judged::Done(answer) => answers[at] = Some(answer),
+                    Judged::Done(body) => answers[at] = answer(body),
                     Judged::Again(failure) => again.push((at, failure)),
                     Judged::TokenRefused if effort.token_replaced => {
                         let endpoint = parts[at].endpoint.template;
-                        answers[at] = Some(Err(GraphError::Unauthorized { endpoint }));
+                        answers[at] = answer(Err(GraphError::Unauthorized { endpoint }));
                     }
                     Judged::TokenRefused => token_refused = true,
                 }
@@ -94,7 +101,7 @@ impl Graph {
             }
             if !self.wait_for(&again, &mut effort).await? {
                 for (at, failure) in again {
-                    answers[at] = Some(Err(failure.error));
+                    answers[at] = answer(Err(failure.error));
                 }
             }
         }
@@ -194,11 +201,16 @@ impl Graph {
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
             let call = self.call(part.endpoint, || part.rest.clone(), None, Carries::Nothing)?;
-            match self.fetch_with(&call, &mut effort, batch::decode_alone).await {
-                Ok(fetched) => answers.push(Ok(fetched.value)),
+            // For an answer without a body: as old as the first attempt.
+            let at = self.moment().await?;
+            answers.push(match self.fetch_with(&call, &mut effort, batch::decode_alone).await {
+                Ok(fetched) => Asked {
+                    at: fetched.asked,
+                    value: Ok(fetched.value),
+                },
                 Err(error) if concerns_all(&error) => return Err(error),
-                Err(error) => answers.push(Err(error)),
-            }
+                Err(error) => Asked { at, value: Err(error) },
+            });
         }
         Ok(answers)
     }
@@ -206,8 +218,10 @@ impl Graph {
 
 /// Whether an error of one read would be every other's too.
 pub(super) fn concerns_all(error: &GraphError) -> bool {
-    matches!(error, GraphError::Cancelled | GraphError::Token(_))
-        || matches!(error, GraphError::Unavailable { endpoint, .. } if *endpoint == super::endpoint::TOKEN.template)
+    matches!(
+        error,
+        GraphError::Cancelled | GraphError::Moment(_) | GraphError::Token(_)
+    ) || matches!(error, GraphError::Unavailable { endpoint, .. } if *endpoint == super::endpoint::TOKEN.template)
 }
 
 fn warn(endpoint: Endpoint, status: Option<StatusCode>, code: &str, request_id: Option<&str>, client_request_id: Uuid) {

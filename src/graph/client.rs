@@ -2,10 +2,12 @@
 //!
 //! What a single failed attempt means, and its line in the log, is in `attempt`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use super::RESTARTS;
 use super::attempt::{Attempt, Failure};
 use super::auth::{Token, Tokens};
 use super::endpoint::{self, Endpoint};
-use super::error::GraphError;
+use super::error::{BelowHttp, GraphError};
 use super::fault::Carries;
 use super::http::{Connection, Http};
 use super::keys::Publisher;
@@ -24,7 +26,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Link, Next, Page, Trail};
+use crate::domain::feed::{Asked, Link, Moment, Next, Page, Trail};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -32,6 +34,19 @@ pub struct Graph {
     pub(super) shared: Arc<Shared>,
     pub(super) patience: Patience,
     priority: Priority,
+    moments: Moments,
+}
+
+/// Where the numbers come from that order the answers; see [`Moment`].
+#[derive(Clone, Default)]
+struct Moments(Option<Arc<Draw>>);
+
+type Draw = dyn Fn() -> BoxFuture<'static, Result<Moment, BelowHttp>> + Send + Sync;
+
+impl fmt::Debug for Moments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Moments")
+    }
 }
 
 /// Whom the service throttles first.
@@ -80,6 +95,7 @@ impl Default for Effort {
 
 /// What an attempt brought, and by what it was asked for.
 pub(super) struct Fetched<T> {
+    pub asked: Moment,
     pub value: T,
     pub token: Arc<Token>,
     pub client_request_id: Uuid,
@@ -101,7 +117,28 @@ impl Graph {
             }),
             patience: Patience::new(settings, clock, cancel),
             priority: Priority::Low,
+            moments: Moments::default(),
         })
+    }
+
+    /// The same edge with a source of the numbers that order its answers: `draw` is asked for one before every attempt.
+    /// Without one all answers count as asked for at the beginning, which is enough for whoever keeps none of them.
+    #[must_use]
+    pub fn ordered_by(
+        &self,
+        draw: impl Fn() -> BoxFuture<'static, Result<Moment, BelowHttp>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            moments: Moments(Some(Arc::new(draw))),
+            ..self.clone()
+        }
+    }
+
+    pub(super) async fn moment(&self) -> Result<Moment, GraphError> {
+        match &self.moments.0 {
+            Some(draw) => draw().await.map_err(GraphError::Moment),
+            None => Ok(Moment::default()),
+        }
     }
 
     /// The same edge, sending another priority.
@@ -147,9 +184,10 @@ impl Graph {
     ) -> Result<Page<R::Item>, GraphError> {
         let call = self.call(endpoint, first, at, Carries::DeltaLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
-        complain(endpoint, &listing);
+        complain(endpoint, &listing.value);
         let page = listing
-            .into_delta_page(&call.target.text)
+            .value
+            .into_delta_page(&call.target.text, listing.at)
             .map_err(|what| protocol(endpoint, what))?;
         self.followable(endpoint, page)
     }
@@ -166,10 +204,11 @@ impl Graph {
         self.plain_page(&call, listing)
     }
 
-    fn plain_page<T>(&self, call: &Call, listing: Listing<T>) -> Result<Page<T>, GraphError> {
-        complain(call.endpoint, &listing);
+    fn plain_page<T>(&self, call: &Call, listing: Asked<Listing<T>>) -> Result<Page<T>, GraphError> {
+        complain(call.endpoint, &listing.value);
         let page = listing
-            .into_plain_page(&call.target.text)
+            .value
+            .into_plain_page(&call.target.text, listing.at)
             .map_err(|what| protocol(call.endpoint, what))?;
         self.followable(call.endpoint, page)
     }
@@ -189,7 +228,7 @@ impl Graph {
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
-    ) -> Result<Vec<R::Item>, GraphError> {
+    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
         let listed = self.begun().fetch_pages::<R>(endpoint, first, None).await?;
         listed.whole(endpoint)
     }
@@ -209,10 +248,14 @@ impl Graph {
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
-        first_page: &[u8],
-    ) -> Result<Vec<R::Item>, GraphError> {
+        first_page: Asked<&[u8]>,
+    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
         let call = self.call(endpoint, &first, None, Carries::Nothing)?;
-        let listing = wire::decode_listing::<R>(first_page).map_err(|why| unusable(endpoint, why))?;
+        let listing = wire::decode_listing::<R>(first_page.value).map_err(|why| unusable(endpoint, why))?;
+        let listing = Asked {
+            at: first_page.at,
+            value: listing,
+        };
         let page = self.plain_page(&call, listing)?;
         self.fetch_pages::<R>(endpoint, first, Some(page))
             .await?
@@ -228,6 +271,7 @@ impl Graph {
         let mut restarts = 0;
         'listing: loop {
             let mut listed = Listed {
+                asked: None,
                 items: Vec::new(),
                 unreadable: 0,
             };
@@ -247,6 +291,7 @@ impl Graph {
                     page => page?,
                 };
                 trail.step(&page).map_err(|what| protocol(endpoint, what.to_owned()))?;
+                listed.asked.get_or_insert(page.asked);
                 listed.items.extend(page.items);
                 listed.unreadable += page.unreadable.len();
                 let Next::Page(link) = page.next else { return Ok(listed) };
@@ -259,7 +304,7 @@ impl Graph {
     pub(super) async fn fetch_one<R: Raw>(&self, endpoint: Endpoint, rest: &str) -> Result<R::Item, GraphError> {
         let call = self.call(endpoint, || rest.to_owned(), None, Carries::Nothing)?;
         let raw = self.fetch(&call, |body| wire::decode_with_path::<R>(body)).await?;
-        finish(endpoint, raw)
+        finish(endpoint, raw.value)
     }
 
     /// Prepares a request. Links are checked where they arrive, so one that may not be followed is a stored one
@@ -294,9 +339,12 @@ impl Graph {
     }
 
     /// Sends until there is an answer that decodes, or no more sense in sending.
-    async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<T, GraphError> {
-        let fetched = self.begun().fetch_with(call, &mut Effort::default(), decode).await;
-        Ok(fetched?.value)
+    async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<Asked<T>, GraphError> {
+        let fetched = self.begun().fetch_with(call, &mut Effort::default(), decode).await?;
+        Ok(Asked {
+            at: fetched.asked,
+            value: fetched.value,
+        })
     }
 
     /// The same as part of a larger effort, whose bounds it shares.
@@ -312,10 +360,12 @@ impl Graph {
                 return Err(too_late(call.endpoint));
             }
             let token = tokens.get(patience).await?;
+            let asked = self.moment().await?;
             match self.attempt(call, &token, effort.connection, decode).await {
                 Ok((value, client_request_id)) => {
                     effort.connection = Connection::Pooled;
                     return Ok(Fetched {
+                        asked,
                         value,
                         token,
                         client_request_id,
@@ -410,15 +460,20 @@ impl Graph {
 
 /// All pages of a plain listing.
 struct Listed<T> {
+    /// When its first page was asked for.
+    asked: Option<Moment>,
     items: Vec<T>,
     /// How many entries could not be read.
     unreadable: usize,
 }
 
 impl<T> Listed<T> {
-    fn whole(self, endpoint: Endpoint) -> Result<Vec<T>, GraphError> {
+    fn whole(self, endpoint: Endpoint) -> Result<Asked<Vec<T>>, GraphError> {
         match self.unreadable {
-            0 => Ok(self.items),
+            0 => Ok(Asked {
+                at: self.asked.unwrap_or_default(),
+                value: self.items,
+            }),
             1 => Err(protocol(endpoint, "an entry cannot be read".to_owned())),
             count => Err(protocol(endpoint, format!("{count} entries cannot be read"))),
         }

@@ -87,6 +87,9 @@ pub enum GraphError {
         /// Where it points.
         host: String,
     },
+    /// There was no number that orders the answer ([`crate::domain::feed::Moment`]). Not a failure of the directory.
+    #[error("draw the number that orders the answers of the directory")]
+    Moment(#[source] BelowHttp),
     /// The daemon is stopping.
     #[error("finish before the stop")]
     Cancelled,

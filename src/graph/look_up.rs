@@ -15,7 +15,7 @@ use super::wire::relation::{RawPrincipal, RawRoleAssignment};
 use super::wire::user::RawUser;
 use super::wire::{self, Raw};
 use super::{assignments_of, endpoint, groups_at, present, user_at, user_segment};
-use crate::domain::feed::{AdminRole, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch};
+use crate::domain::feed::{AdminRole, Asked, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch};
 
 /// What was found out about some users.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct LookUps {
     /// The users, in the order asked.
     pub users: Vec<Result<LookedUp, GraphError>>,
     /// Every active assignment of the three administrator roles, where they were asked for.
-    pub roles: Option<Result<Vec<(AdminRole, RoleAssignment)>, GraphError>>,
+    pub roles: Option<Result<Asked<Vec<(AdminRole, RoleAssignment)>>, GraphError>>,
 }
 
 /// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
@@ -40,15 +40,15 @@ enum Question {
 
 /// What was found out about one user so far.
 struct Known {
-    user: Result<Option<UserPatch>, GraphError>,
-    groups: Result<Vec<Uuid>, GraphError>,
+    user: Result<Asked<Option<UserPatch>>, GraphError>,
+    groups: Result<Asked<Vec<Uuid>>, GraphError>,
 }
 
 /// The answer to a question.
 enum Fact {
-    Roles(Result<Vec<(AdminRole, RoleAssignment)>, GraphError>),
-    User(usize, Box<Result<Option<UserPatch>, GraphError>>),
-    Groups(usize, Result<Vec<Uuid>, GraphError>),
+    Roles(Result<Asked<Vec<(AdminRole, RoleAssignment)>>, GraphError>),
+    User(usize, Box<Result<Asked<Option<UserPatch>>, GraphError>>),
+    Groups(usize, Result<Asked<Vec<Uuid>>, GraphError>),
 }
 
 impl Graph {
@@ -62,7 +62,7 @@ impl Graph {
             .map(|(questions, parts)| self.find_out(questions, parts, &refused))
             .collect();
         let facts: Vec<Vec<Fact>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
-        Ok(gather(users.len(), with_roles, facts.into_iter().flatten()))
+        Ok(gather(users.len(), facts.into_iter().flatten()))
     }
 
     async fn find_out(
@@ -85,11 +85,12 @@ impl Graph {
             Question::User(at) => Fact::User(at, Box::new(user(answer))),
             Question::Groups(at) => {
                 let read = self.read_on::<RawPrincipal>(part, answer).await?;
-                Fact::Groups(at, read.map(groups))
+                Fact::Groups(at, read.map(|read| read.map(groups)))
             }
             Question::Roles(role) => {
                 let read = self.read_on::<RawRoleAssignment>(part, answer).await?;
-                Fact::Roles(read.map(|all| all.into_iter().map(|one| (role, one)).collect()))
+                let of_role = |all: Vec<RoleAssignment>| all.into_iter().map(|one| (role, one)).collect();
+                Fact::Roles(read.map(|read| read.map(of_role)))
             }
         })
     }
@@ -99,11 +100,15 @@ impl Graph {
         &self,
         part: &Part,
         answer: Answer,
-    ) -> Result<Result<Vec<R::Item>, GraphError>, GraphError> {
-        let read = match answer {
+    ) -> Result<Result<Asked<Vec<R::Item>>, GraphError>, GraphError> {
+        let read = match answer.value {
             Ok(page) => {
                 let first = || part.rest.clone();
-                self.fetch_rest::<R>(part.endpoint, first, page.get().as_bytes()).await
+                let page = Asked {
+                    at: answer.at,
+                    value: page.get().as_bytes(),
+                };
+                self.fetch_rest::<R>(part.endpoint, first, page).await
             }
             Err(error) => Err(error),
         };
@@ -136,26 +141,27 @@ fn questions(users: &[String], with_roles: bool) -> (Vec<Question>, Vec<Part>) {
     (questions, parts)
 }
 
-fn gather(users: usize, with_roles: bool, facts: impl Iterator<Item = Fact>) -> LookUps {
+fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
     let nobody = || Known {
-        user: Ok(None),
-        groups: Ok(Vec::new()),
+        user: Ok(Asked::default()),
+        groups: Ok(Asked::default()),
     };
     let mut known: Vec<Known> = (0..users).map(|_| nobody()).collect();
-    let mut roles = with_roles.then(|| Ok(Vec::new()));
+    let mut roles: Option<Result<Asked<Vec<_>>, _>> = None;
     for fact in facts {
         match fact {
             Fact::User(at, user) => known[at].user = *user,
             Fact::Groups(at, groups) => known[at].groups = groups,
             Fact::Roles(found) => {
-                roles = match (roles, found) {
+                roles = Some(match (roles, found) {
                     (Some(Ok(mut all)), Ok(found)) => {
-                        all.extend(found);
-                        Some(Ok(all))
+                        all.at = all.at.min(found.at);
+                        all.value.extend(found.value);
+                        Ok(all)
                     }
-                    (Some(Ok(_)), Err(error)) => Some(Err(error)),
-                    (roles, _) => roles,
-                }
+                    (None | Some(Ok(_)), found) => found,
+                    (Some(failed), _) => failed,
+                });
             }
         }
     }
@@ -168,29 +174,26 @@ fn gather(users: usize, with_roles: bool, facts: impl Iterator<Item = Fact>) -> 
 impl Known {
     /// Groups matter only of a user who is there: else they are not found either.
     fn settle(self) -> Result<LookedUp, GraphError> {
-        Ok(match self.user? {
-            None => LookedUp {
-                user: None,
-                groups: Vec::new(),
-            },
-            user => LookedUp {
-                user,
-                groups: self.groups?,
-            },
-        })
+        let user = self.user?;
+        let groups = match user.value {
+            Some(_) => self.groups?,
+            None => Asked::default(),
+        };
+        Ok(LookedUp { user, groups })
     }
 }
 
-fn user(answer: Answer) -> Result<Option<UserPatch>, GraphError> {
+fn user(answer: Answer) -> Result<Asked<Option<UserPatch>>, GraphError> {
     let read = |body: Body| {
         let raw = wire::decode_with_path::<RawUser>(body.get().as_bytes());
         let raw = raw.map_err(|why| unusable(endpoint::USER, why))?;
         Ok(present(finish(endpoint::USER, raw)?))
     };
-    match answer.and_then(read) {
-        Err(GraphError::NotFound { .. }) => Ok(None),
-        read => read,
-    }
+    let value = match answer.value.and_then(read) {
+        Err(GraphError::NotFound { .. }) => None,
+        read => read?,
+    };
+    Ok(Asked { at: answer.at, value })
 }
 
 /// Roles and administrative units are left out. What has no type may be a group, and a user is never among them.

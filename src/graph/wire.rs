@@ -14,7 +14,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::domain::feed::{Link, Next, Page};
+use crate::domain::feed::{Link, Moment, Next, Page};
 
 /// Why a body cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(super) fn decode_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Res
 
 impl<T> Listing<T> {
     /// As a page of a delta feed: exactly one link.
-    pub fn into_delta_page(self, requested: &str) -> Result<Page<T>, String> {
+    pub fn into_delta_page(self, requested: &str, asked: Moment) -> Result<Page<T>, String> {
         let next = match (self.next_link, self.delta_link) {
             (Some(next), None) => Next::Page(unlike(requested, next)?),
             (None, Some(delta)) => Next::Delta(Link::new(delta)),
@@ -112,6 +112,7 @@ impl<T> Listing<T> {
             (None, None) => return Err("a delta page has neither a next nor a delta link".to_owned()),
         };
         Ok(Page {
+            asked,
             items: self.items,
             unreadable: self.unreadable,
             next,
@@ -119,12 +120,13 @@ impl<T> Listing<T> {
     }
 
     /// As a page of a plain listing: a next link, or the end.
-    pub fn into_plain_page(self, requested: &str) -> Result<Page<T>, String> {
+    pub fn into_plain_page(self, requested: &str, asked: Moment) -> Result<Page<T>, String> {
         let next = match self.next_link {
             Some(next) => Next::Page(unlike(requested, next)?),
             None => Next::End,
         };
         Ok(Page {
+            asked,
             items: self.items,
             unreadable: self.unreadable,
             next,

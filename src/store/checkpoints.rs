@@ -34,7 +34,7 @@ pub struct Checkpoint {
     pub source: String,
     /// Where it stands.
     pub phase: Phase,
-    /// The number of the present or last full round.
+    /// The present or last full round: the moment at which its first page was asked for.
     pub round: i64,
     /// The next page of a round under way.
     pub next_link: Option<Link>,
@@ -152,14 +152,16 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
     Ok(())
 }
 
-/// A number for a new full round, higher than every earlier one.
+/// The present or last round of a source; keeps others from writing the checkpoint until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn next_round(db: &mut Connection) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(r#"select nextval('rollcall.round') as "round!""#)
-        .fetch_one(db)
-        .await?)
+pub async fn lock_round(db: &mut Connection, source: &str) -> StoreResult<i64> {
+    let round = sqlx::query_scalar!(
+        "select round from rollcall.checkpoint where source = $1 for share",
+        source
+    );
+    Ok(round.fetch_optional(db).await?.unwrap_or(0))
 }
 
 /// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now. What was doubted is read

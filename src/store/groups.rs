@@ -1,59 +1,70 @@
-//! The mirror of group members, group owners and role holders.
-
-use std::collections::{BTreeMap, HashMap};
+//! The mirror of group members and group owners. A membership is as old as the answer that told it, be it about the group
+//! or about its member; `directory_membership` is what the latest of them say.
 
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
-use crate::domain::feed::{Principal, PrincipalKind};
-use crate::rules::AdminRoles;
+use crate::domain::feed::{Asked, Moment, Principal, PrincipalKind};
 
-/// Adds members; returns the ids for which this is news. In a listing, who is a member already is marked as seen.
+/// Adds members; returns the ids for which this is news. Whoever is a member already counts as asked for again.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn add_members(
-    db: &mut Connection,
-    group: Uuid,
-    members: &[Principal],
-    round: i64,
-    is_listing: bool,
-) -> StoreResult<Vec<Uuid>> {
+pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Principal>]) -> StoreResult<Vec<Uuid>> {
     let wanted: Vec<_> = members
         .iter()
-        .filter(|member| member.kind != PrincipalKind::Other)
+        .filter(|member| member.value.kind != PrincipalKind::Other)
         .collect();
-    let ids: Vec<_> = wanted.iter().map(|member| member.id).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = wanted.iter().map(|member| member.value.id).collect();
+    let moments: Vec<_> = wanted.iter().map(|member| member.at.0).collect();
     let are_groups: Vec<_> = wanted
         .iter()
-        .map(|member| member.kind == PrincipalKind::Group)
+        .map(|member| member.value.kind == PrincipalKind::Group)
         .collect();
-    let news = sqlx::query_scalar!(
+    // Who is no member by the latest look-up, although a page that was stored at the same time says so.
+    sqlx::query!(
+        "update rollcall.directory_group_member m set is_member = false
+         from rollcall.directory_look_up l
+         where m.group_id = $1 and m.object_id = any($2) and m.is_member
+           and l.object_id = m.object_id and l.groups_asked > m.seen_round",
+        group,
+        &ids
+    )
+    .execute(&mut *db)
+    .await?;
+    let mut news = sqlx::query_scalar!(
         "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
-         select distinct on (id) $1, id, is_group, true, $4::bigint
-         from unnest($2::uuid[], $3::boolean[]) as u (id, is_group)
+         select $1, id, bool_or(is_group), true, max(asked)
+         from unnest($2::uuid[], $3::boolean[], $4::bigint[]) as u (id, is_group, asked)
+         group by id order by id
          on conflict (group_id, object_id) do update set
              is_member = true, is_group = excluded.is_group, seen_round = excluded.seen_round
-         where not m.is_member
+         where not m.is_member and m.seen_round <= excluded.seen_round
          returning object_id",
         group,
         &ids,
         &are_groups,
-        round
+        &moments
     )
     .fetch_all(&mut *db)
     .await?;
-    if is_listing && news.len() < ids.len() {
+    if news.len() < ids.len() {
         sqlx::query!(
-            "update rollcall.directory_group_member set seen_round = $3
-             where group_id = $1 and object_id = any($2) and seen_round <> $3",
+            "update rollcall.directory_group_member m set seen_round = asked
+             from (select id, max(asked) as asked from unnest($2::uuid[], $3::bigint[]) as u (id, asked) group by id) as u
+             where m.group_id = $1 and m.object_id = u.id and m.is_member and m.seen_round < asked",
             group,
             &ids,
-            round
+            &moments
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
     }
+    let older = note_older(db, group, &ids, &moments, true).await?;
+    news.retain(|id| !older.contains(id));
     Ok(news)
 }
 
@@ -61,12 +72,64 @@ pub async fn add_members(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn remove_members(db: &mut Connection, group: Uuid, ids: &[Uuid]) -> StoreResult<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        "update rollcall.directory_group_member set is_member = false
-         where group_id = $1 and object_id = any($2) and is_member returning object_id",
+pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid>]) -> StoreResult<Vec<Uuid>> {
+    if left.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = left.iter().map(|left| left.value).collect();
+    let moments: Vec<i64> = left.iter().map(|left| left.at.0).collect();
+    let news = sqlx::query_scalar!(
+        "update rollcall.directory_group_member m set is_member = false, seen_round = u.asked
+         from (select id, max(asked) as asked from unnest($2::uuid[], $3::bigint[]) as u (id, asked) group by id) as u
+         where m.group_id = $1 and m.object_id = u.id and m.is_member and m.seen_round <= u.asked
+         returning m.object_id",
         group,
-        ids
+        &ids,
+        &moments
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // That somebody is no member is known as well: an older answer may still say otherwise.
+    sqlx::query!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member, seen_round)
+         select $1, id, false, max(asked) from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
+         group by id order by id
+         on conflict (group_id, object_id) do update set seen_round = excluded.seen_round
+         where not m.is_member and m.seen_round < excluded.seen_round",
+        group,
+        &ids,
+        &moments
+    )
+    .execute(&mut *db)
+    .await?;
+    note_older(db, group, &ids, &moments, false).await?;
+    Ok(news)
+}
+
+/// Puts on the recheck list those of whom the mirror knows something newer than what a page of the group said:
+/// `is_member`, each at a moment. Returns them.
+async fn note_older(
+    db: &mut Connection,
+    group: Uuid,
+    ids: &[Uuid],
+    moments: &[i64],
+    is_member: bool,
+) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "insert into rollcall.directory_recheck as r (object_id, asked)
+         select u.id, max(u.asked)
+         from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
+         join rollcall.directory_group_member m on m.group_id = $1 and m.object_id = u.id and not m.is_group
+         left join rollcall.directory_look_up l on l.object_id = u.id
+         where (m.is_member and m.seen_round >= coalesce(l.groups_asked, 0)) <> $4
+           and greatest(m.seen_round, l.groups_asked) > u.asked
+         group by u.id order by u.id
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)
+         returning object_id",
+        group,
+        ids,
+        moments,
+        is_member
     )
     .fetch_all(db)
     .await?)
@@ -114,81 +177,104 @@ pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
         .collect())
 }
 
-/// Takes in the groups of some users, as pairs of user and group: of the groups `read`, those and no others. Returns
-/// the users for whom this is news.
+/// The groups that some users are direct members of, all of them, each as of a moment.
+#[derive(Clone, Debug, Default)]
+pub struct MembershipsOf {
+    /// The users.
+    pub users: Vec<Asked<Uuid>>,
+    /// Of the groups that the mirror holds: user and group.
+    pub joined: Vec<Asked<(Uuid, Uuid)>>,
+}
+
+/// Takes in the groups of some users. Returns the users for whom this is news.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle_members(
-    db: &mut Connection,
-    users: &[Uuid],
-    read: &[Uuid],
-    joined: &[(Uuid, Uuid)],
-) -> StoreResult<Vec<Uuid>> {
+pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
+    let MembershipsOf { users, joined } = memberships;
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
+    let moments: Vec<i64> = users.iter().map(|user| user.at.0).collect();
     sqlx::query!(
-        "delete from rollcall.directory_returned where object_id = any($1)",
-        users
+        "insert into rollcall.directory_look_up as l (object_id, groups_asked)
+         select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
+         on conflict (object_id) do update set groups_asked = excluded.groups_asked
+         where l.groups_asked < excluded.groups_asked",
+        &ids,
+        &moments
     )
     .execute(&mut *db)
     .await?;
-    let (joiners, joined): (Vec<Uuid>, Vec<Uuid>) = joined.iter().copied().unzip();
+    forget_returned(&mut *db, &ids).await?;
+    let joiners: Vec<Uuid> = joined.iter().map(|pair| pair.value.0).collect();
+    let groups: Vec<Uuid> = joined.iter().map(|pair| pair.value.1).collect();
     let mut news = sqlx::query_scalar!(
-        "update rollcall.directory_group_member m set is_member = false
-         where object_id = any($1) and group_id = any($2) and is_member and not exists (
+        "update rollcall.directory_group_member m set is_member = false, seen_round = u.asked
+         from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
+         where m.object_id = u.id and m.is_member and m.seen_round <= u.asked and not exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
              where j.object_id = m.object_id and j.group_id = m.group_id)
-         returning object_id",
-        users,
-        read,
+         returning m.object_id",
+        &ids,
+        &moments,
         &joiners,
+        &groups
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let joined: Vec<i64> = joined.iter().map(|pair| pair.at.0).collect();
+    let won = sqlx::query_scalar!(
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member, seen_round)
+         select group_id, object_id, true, max(asked)
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
+         group by group_id, object_id order by group_id, object_id
+         on conflict (group_id, object_id) do update set is_member = true, seen_round = excluded.seen_round
+         where not m.is_member and m.seen_round <= excluded.seen_round
+         returning object_id",
+        &joiners,
+        &groups,
         &joined
     )
     .fetch_all(&mut *db)
     .await?;
-    let won = sqlx::query_scalar!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member)
-         select distinct group_id, object_id, true from unnest($1::uuid[], $2::uuid[]) as j (object_id, group_id)
-         order by 1, 2
-         on conflict (group_id, object_id) do update set is_member = true where not m.is_member
-         returning object_id",
+    sqlx::query!(
+        "update rollcall.directory_group_member m set seen_round = j.asked
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
+         where m.object_id = j.object_id and m.group_id = j.group_id and m.is_member and m.seen_round < j.asked",
         &joiners,
+        &groups,
         &joined
     )
-    .fetch_all(db)
+    .execute(db)
     .await?;
     news.extend(won);
     Ok(news)
 }
 
-/// Of which of some groups some users are direct members: user and group.
+/// The groups of these users need not be asked for any more.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn memberships(db: &mut Connection, users: &[Uuid], among: &[Uuid]) -> StoreResult<Vec<(Uuid, Uuid)>> {
-    Ok(sqlx::query!(
-        r#"select object_id as "object_id!", group_id as "group_id!"
-           from unnest($1::uuid[]) as wanted (id) cross join unnest($2::uuid[]) as within (id)
-           cross join lateral (
-               select object_id, group_id from rollcall.directory_group_member
-               where group_id = within.id and object_id = wanted.id and is_member limit 1) as found"#,
-        users,
-        among
+pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from rollcall.directory_returned where object_id = any($1)",
+        users
     )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| (row.object_id, row.group_id))
-    .collect())
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
-/// After a complete listing: whoever was not listed is no member. Returns them. Soft-deleted users keep
+/// After a complete listing: whoever was not seen in the group since it began is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "update rollcall.directory_group_member m set is_member = false
+        "update rollcall.directory_group_member m set is_member = false, seen_round = $2
          where group_id = $1 and is_member and seen_round < $2
            and not exists (select from rollcall.directory_user u where u.id = m.object_id and u.state = 1)
          returning object_id",
@@ -199,12 +285,30 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> Stor
     .await?)
 }
 
-/// Replaces the owners; returns the ids for which something changed.
+/// Whether a whole reading of a source is newer than the last one; notes that it is the last one now, and keeps others
+/// from taking in another until the transaction ends.
+pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) -> StoreResult<bool> {
+    let noted = sqlx::query!(
+        "insert into rollcall.directory_reading as r values ($1, $2)
+         on conflict (source) do update set asked = excluded.asked where r.asked <= excluded.asked",
+        source,
+        asked.0
+    )
+    .execute(db)
+    .await?;
+    Ok(noted.rows_affected() == 1)
+}
+
+/// Replaces the owners, unless a later reading has; returns the ids for which something changed.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &[Principal]) -> StoreResult<Vec<Uuid>> {
+pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Vec<Principal>>) -> StoreResult<Vec<Uuid>> {
+    if !is_newest(&mut *db, &format!("owners:{group}"), owners.at).await? {
+        return Ok(Vec::new());
+    }
     let ids: Vec<_> = owners
+        .value
         .iter()
         .filter(|owner| owner.kind == PrincipalKind::User)
         .map(|owner| owner.id)
@@ -256,104 +360,15 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
 pub async fn nested_groups(db: &mut Connection, group: Uuid) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         r#"with recursive nested (id) as (
-               select object_id from rollcall.directory_group_member
+               select object_id from rollcall.directory_membership
                where group_id = $1 and is_group and is_member
                union
                select m.object_id from nested n
-               join rollcall.directory_group_member m on m.group_id = n.id and m.is_group and m.is_member
+               join rollcall.directory_membership m on m.group_id = n.id and m.is_group and m.is_member
            )
            select id as "id!" from nested where id <> $1"#,
         group
     )
     .fetch_all(db)
     .await?)
-}
-
-/// Takes in the administrator roles of some users; returns those for whom this is news.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn set_roles_of(db: &mut Connection, users: &[(Uuid, AdminRoles)]) -> StoreResult<Vec<Uuid>> {
-    let (holders, others): (Vec<_>, Vec<_>) = users.iter().partition(|(_, roles)| roles.any());
-    let others: Vec<Uuid> = others.into_iter().map(|(id, _)| id).collect();
-    let mut news = sqlx::query_scalar!(
-        "delete from rollcall.directory_role_member where object_id = any($1) returning object_id",
-        &others
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let set = sqlx::query_scalar!(
-        "insert into rollcall.directory_role_member as r
-         select * from unnest($1::uuid[], $2::boolean[], $3::boolean[], $4::boolean[])
-         on conflict (object_id) do update set
-             global = excluded.global, power_platform = excluded.power_platform, dynamics_365 = excluded.dynamics_365
-         where (r.global, r.power_platform, r.dynamics_365)
-             <> (excluded.global, excluded.power_platform, excluded.dynamics_365)
-         returning object_id",
-        &holders.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-        &holders.iter().map(|(_, roles)| roles.global).collect::<Vec<_>>(),
-        &holders
-            .iter()
-            .map(|(_, roles)| roles.power_platform)
-            .collect::<Vec<_>>(),
-        &holders.iter().map(|(_, roles)| roles.dynamics_365).collect::<Vec<_>>(),
-    )
-    .fetch_all(db)
-    .await?;
-    news.extend(set);
-    Ok(news)
-}
-
-/// Replaces the holders of administrator roles; returns the ids for which something changed.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn set_roles(db: &mut Connection, holders: &BTreeMap<Uuid, AdminRoles>) -> StoreResult<Vec<Uuid>> {
-    let known: HashMap<Uuid, AdminRoles> =
-        sqlx::query!("select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member")
-            .fetch_all(&mut *db)
-            .await?
-            .into_iter()
-            .map(|row| {
-                let roles = AdminRoles {
-                    global: row.global,
-                    power_platform: row.power_platform,
-                    dynamics_365: row.dynamics_365,
-                };
-                (row.object_id, roles)
-            })
-            .collect();
-    let lost: Vec<Uuid> = known.keys().filter(|id| !holders.contains_key(id)).copied().collect();
-    let changed: Vec<(Uuid, AdminRoles)> = holders
-        .iter()
-        .filter(|(id, roles)| known.get(id) != Some(roles))
-        .map(|(id, roles)| (*id, *roles))
-        .collect();
-    if !lost.is_empty() {
-        sqlx::query!(
-            "delete from rollcall.directory_role_member where object_id = any($1)",
-            &lost
-        )
-        .execute(&mut *db)
-        .await?;
-    }
-    if !changed.is_empty() {
-        sqlx::query!(
-            "insert into rollcall.directory_role_member
-             select * from unnest($1::uuid[], $2::boolean[], $3::boolean[], $4::boolean[])
-             on conflict (object_id) do update set
-                 global = excluded.global, power_platform = excluded.power_platform,
-                 dynamics_365 = excluded.dynamics_365",
-            &changed.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-            &changed.iter().map(|(_, roles)| roles.global).collect::<Vec<_>>(),
-            &changed
-                .iter()
-                .map(|(_, roles)| roles.power_platform)
-                .collect::<Vec<_>>(),
-            &changed.iter().map(|(_, roles)| roles.dynamics_365).collect::<Vec<_>>(),
-        )
-        .execute(db)
-        .await?;
-    }
-    Ok(lost.into_iter().chain(changed.into_iter().map(|(id, _)| id)).collect())
 }

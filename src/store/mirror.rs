@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use ring::digest;
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::{Connection, StoreResult, expect_rows};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::DeletedUser;
+use crate::domain::feed::{DeletedUser, Moment};
 
 /// The stored form of a state.
 pub(super) fn state_from(state: i16) -> DirectoryState {
@@ -111,18 +111,36 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
-/// Keeps others from writing some users until the transaction ends.
+/// A user as the mirror knows it, and when that was asked for.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    /// The user.
+    pub user: DirectoryUser,
+    /// The moment.
+    pub asked: Moment,
+}
+
+/// Reads users by id, and keeps others from writing them until the transaction ends.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
-    sqlx::query!(
-        "select id from rollcall.directory_user where id = any($1) order by id for update",
+pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Mirrored>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let locked = sqlx::query!(
+        "select id, seen_round from rollcall.directory_user where id = any($1) order by id for update",
         ids
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(())
+    let mut users = read_users(db, ids).await?;
+    let mirrored = locked.into_iter().filter_map(|row| {
+        let user = users.remove(&row.id)?;
+        let asked = Moment(row.seen_round);
+        Some((row.id, Mirrored { user, asked }))
+    });
+    Ok(mirrored.collect())
 }
 
 /// The ids of the next users after `after`, in key order.
@@ -153,30 +171,36 @@ pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Opti
     .await?)
 }
 
-/// Writes users as they are given; `round` marks them as seen.
+/// Writes users as they are given. `locked` are those of them whom the transaction has locked.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn write_users(db: &mut Connection, users: &[DirectoryUser], round: i64) -> StoreResult<()> {
+/// [`super::StoreError::Conflict`] when one of the others has come meanwhile, by somebody else; when the database does not answer.
+pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid]) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
     }
-    let plan_sets: Vec<Uuid> = users.iter().map(|user| plan_set_id(&user.usable_plans)).collect();
+    let plan_sets: Vec<Uuid> = users
+        .iter()
+        .map(|known| plan_set_id(&known.user.usable_plans))
+        .collect();
     write_plan_sets(&mut *db, users, &plan_sets).await?;
     macro_rules! column {
         ($field:ident) => {
-            users.iter().map(|user| user.$field.clone()).collect::<Vec<_>>()
+            users
+                .iter()
+                .map(|known| known.user.$field.clone())
+                .collect::<Vec<_>>()
         };
     }
-    sqlx::query!(
+    let written = sqlx::query!(
         "insert into rollcall.directory_user as u (
              id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
              display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
              state_or_province, postal_code, country, seen_round)
-         select *, $22::bigint from unnest(
+         select * from unnest(
              $1::uuid[], $2::smallint[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::uuid[], $7::integer[],
              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[])
+             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[])
          on conflict (id) do update set
              state = excluded.state, deleted_at = excluded.deleted_at, account_enabled = excluded.account_enabled,
              is_agent = excluded.is_agent, plan_set = excluded.plan_set, nul_removed = excluded.nul_removed,
@@ -185,16 +209,17 @@ pub async fn write_users(db: &mut Connection, users: &[DirectoryUser], round: i6
              job_title = excluded.job_title, mail = excluded.mail, business_phone = excluded.business_phone,
              mobile_phone = excluded.mobile_phone, street_address = excluded.street_address, city = excluded.city,
              state_or_province = excluded.state_or_province, postal_code = excluded.postal_code,
-             country = excluded.country, seen_round = excluded.seen_round",
+             country = excluded.country, seen_round = excluded.seen_round
+         where u.id = any($23)",
         &column!(id),
-        &users.iter().map(|user| state_to(user.state)).collect::<Vec<_>>(),
+        &users.iter().map(|known| state_to(known.user.state)).collect::<Vec<_>>(),
         &column!(deleted_at) as &[Option<DateTime<Utc>>],
         &column!(account_enabled) as &[Option<bool>],
         &column!(is_agent),
         &plan_sets,
         &column!(nul_removed),
         &column!(user_principal_name) as &[Option<String>],
-        &users.iter().map(DirectoryUser::upn_key).collect::<Vec<_>>() as &[Option<String>],
+        &users.iter().map(|known| known.user.upn_key()).collect::<Vec<_>>() as &[Option<String>],
         &column!(display_name) as &[Option<String>],
         &column!(given_name) as &[Option<String>],
         &column!(surname) as &[Option<String>],
@@ -207,18 +232,19 @@ pub async fn write_users(db: &mut Connection, users: &[DirectoryUser], round: i6
         &column!(state_or_province) as &[Option<String>],
         &column!(postal_code) as &[Option<String>],
         &column!(country) as &[Option<String>],
-        round
+        &users.iter().map(|known| known.asked.0).collect::<Vec<_>>(),
+        locked
     )
     .execute(db)
     .await?;
-    Ok(())
+    expect_rows(&written, users.len())
 }
 
-async fn write_plan_sets(db: &mut Connection, users: &[DirectoryUser], plan_sets: &[Uuid]) -> StoreResult<()> {
+async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[Uuid]) -> StoreResult<()> {
     let sets: BTreeMap<Uuid, &[Uuid]> = plan_sets
         .iter()
         .zip(users)
-        .map(|(id, user)| (*id, user.usable_plans.as_slice()))
+        .map(|(id, known)| (*id, known.user.usable_plans.as_slice()))
         .collect();
     let known = sqlx::query_scalar!(
         "select id from rollcall.plan_set where id = any($1)",
@@ -238,16 +264,17 @@ async fn write_plan_sets(db: &mut Connection, users: &[DirectoryUser], plan_sets
     Ok(())
 }
 
-/// Marks users as seen in a round without changing them.
+/// Notes that what is known of users, whom the transaction has locked, was asked for again.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn mark_seen(db: &mut Connection, ids: &[Uuid], round: i64) -> StoreResult<()> {
-    if !ids.is_empty() {
+pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreResult<()> {
+    if !users.is_empty() {
         sqlx::query!(
-            "update rollcall.directory_user set seen_round = $2 where id = any($1)",
-            ids,
-            round
+            "update rollcall.directory_user u set seen_round = asked
+             from unnest($1::uuid[], $2::bigint[]) as a (id, asked) where u.id = a.id and u.seen_round <> asked",
+            &users.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            &users.iter().map(|(_, asked)| asked.0).collect::<Vec<_>>()
         )
         .execute(db)
         .await?;
@@ -255,13 +282,13 @@ pub async fn mark_seen(db: &mut Connection, ids: &[Uuid], round: i64) -> StoreRe
     Ok(())
 }
 
-/// How many present users a round listed, and how many present users the mirror held before it.
+/// How many present users were seen since a round began, and how many present users the mirror held before it.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
-        r#"select count(*) filter (where seen_round = $1) as "seen!", count(*) as "present!"
+        r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
            from rollcall.directory_user where state = 0"#,
         round
     )
@@ -270,9 +297,9 @@ pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i6
     Ok((counts.seen, counts.present))
 }
 
-/// After a complete full round: whoever was not listed is soft-deleted if deletedItems names it, else gone.
+/// After a complete full round: whoever was not seen since it began is soft-deleted if deletedItems names it, else gone.
 /// Whoever is only known from deletedItems is noted, so that a return can be told from a beginning.
-/// Returns how many were known and were not listed.
+/// Returns how many were known and were not seen.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -282,7 +309,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser]) -> 
     let swept = sqlx::query!(
         "with deleted as (select * from unnest($2::uuid[], $3::timestamptz[]) as d (id, at))
          update rollcall.directory_user u
-         set state = case when d.id is null then 2 else 1 end,
+         set state = case when d.id is null then 2 else 1 end, seen_round = $1,
              deleted_at = coalesce(d.at, u.deleted_at)
          from rollcall.directory_user m left join deleted d on d.id = m.id
          where u.id = m.id and m.seen_round < $1 and m.state < 2

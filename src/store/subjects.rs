@@ -60,7 +60,7 @@ pub async fn read(
                   bool_or(is_owner and group_id = $2) as "owner!", bool_or(is_member and group_id <> $2) as "nested!"
            from unnest($1::uuid[]) as wanted (id) cross join unnest($3::uuid[]) as within (id)
            cross join lateral (
-               select object_id, group_id, is_member, is_owner from rollcall.directory_group_member
+               select object_id, group_id, is_member, is_owner from rollcall.directory_membership
                where group_id = within.id and object_id = wanted.id limit 1) as found
            group by object_id"#,
         ids,

@@ -473,7 +473,7 @@ impl Engine {
         let Ok(of_user) = graph.user_member_of(id).await else {
             return Vec::new();
         };
-        let of_user: Vec<Uuid> = of_user.into_iter().map(|group| group.id).collect();
+        let of_user: Vec<Uuid> = of_user.value.into_iter().map(|group| group.id).collect();
         if of_user.contains(&root) {
             return Vec::new();
         }

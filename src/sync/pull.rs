@@ -3,6 +3,7 @@
 
 mod feed;
 mod groups;
+mod recheck;
 mod returned;
 mod roles;
 mod skus;
@@ -85,9 +86,9 @@ enum PullError {
 
 impl From<GraphError> for PullError {
     fn from(error: GraphError) -> Self {
-        match error {
-            GraphError::Cancelled => Self::Run(SyncError::Cancelled),
-            error => Self::Graph(error),
+        match SyncError::unless_directory(error) {
+            Ok(error) => Self::Graph(error),
+            Err(error) => Self::Run(error),
         }
     }
 }
@@ -114,6 +115,7 @@ impl Engine {
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
     pub async fn pull(&self, lease: &Lease) -> Result<Pulled, SyncError> {
         let mut pulled = Pulled::default();
+        let recheck = self.recheck_list().await?;
         let (users, groups, roles, skus) = tokio::join!(
             self.pull_users(lease),
             self.pull_groups(lease),
@@ -133,6 +135,7 @@ impl Engine {
         pulled.unreadable_groups = unreadable;
         pulled.problems.extend(problems);
         pulled.problems.extend(self.pull_returned(lease).await?);
+        pulled.problems.extend(self.recheck(lease, &recheck).await?);
         if let Err(problem) = roles? {
             pulled.stale = true;
             pulled.problems.push(problem);

@@ -104,7 +104,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
     let user = format!(r##"{{"id":"{USER}","@odata.type":"#microsoft.graph.user"}}"##);
     let robot = format!(r##"{{"id":"{group}","@odata.type":"#microsoft.graph.servicePrincipal"}}"##);
     server.script(two_pages(&user, &robot));
-    let owners = graph.group_owners(GROUP).await.unwrap();
+    let owners = graph.group_owners(GROUP).await.unwrap().value;
     assert_eq!(
         owners.iter().map(|owner| owner.kind).collect::<Vec<_>>(),
         [PrincipalKind::User, PrincipalKind::Other]
@@ -115,7 +115,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
     );
     let bare = format!(r#"{{"principalId":"{USER}","directoryScopeId":"/"}}"#);
     server.script(two_pages(&role, &bare));
-    let roles = graph.role_assignments(AdminRole::Dynamics365).await.unwrap();
+    let roles = graph.role_assignments(AdminRole::Dynamics365).await.unwrap().value;
     assert_eq!(
         (roles[0].principal.kind, roles[0].tenant_wide),
         (PrincipalKind::Group, false)
@@ -138,7 +138,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
         &robot,
         &format!(r##"{{"id":"{group}","@odata.type":"#Microsoft.Graph.Group"}}"##),
     ));
-    let containers = graph.user_member_of(id(USER)).await.unwrap();
+    let containers = graph.user_member_of(id(USER)).await.unwrap().value;
     assert_eq!(containers[1].kind, PrincipalKind::Group);
 
     let firsts: Vec<_> = server.asked().into_iter().step_by(2).map(|seen| seen.target).collect();
@@ -281,7 +281,7 @@ async fn an_expired_page_link_restarts_a_listing_a_few_times_only() {
     let end = Reply::ok(r#"{"value":[]}"#);
     let (graph, _) = graph(&server);
     server.script([first.clone(), expired.clone(), first.clone(), end]);
-    assert_eq!(graph.group_owners(GROUP).await.unwrap().len(), 1);
+    assert_eq!(graph.group_owners(GROUP).await.unwrap().value.len(), 1);
     server.script([
         first.clone(),
         expired.clone(),

@@ -108,7 +108,7 @@ fn agents_and_tombstones_are_told_apart() {
     ] {
         let listing = list::<RawUser>(&format!(r#"{{"@removed":{reason},"id":"{}"}}"#, USER.to_uppercase()));
         assert!(
-            matches!(listing.items[..], [UserChange::Removed { id: removed, reason }] if removed == id(USER) && reason == expected),
+            matches!(listing.items[..], [UserChange::Removed { id: removed, reason, .. }] if removed == id(USER) && reason == expected),
             "{reason}: {listing:?}"
         );
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::{AdminRole, Link, Next, Patch, PrincipalKind, Removal, UserChange};
+use crate::domain::feed::{AdminRole, Link, Moment, Next, Patch, PrincipalKind, Removal, UserChange};
 use crate::graph::GraphError;
 use crate::graph::fault::Codes;
 use crate::graph::wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
@@ -82,7 +82,7 @@ impl Examples {
 
     fn delta_link(&self, name: &str) -> Next {
         let listing = decode_listing::<RawUser>(&self.read(name)).unwrap();
-        listing.into_delta_page("first").unwrap().next
+        listing.into_delta_page("first", Moment::default()).unwrap().next
     }
 }
 
@@ -158,7 +158,7 @@ fn user_feeds() {
     let users = examples.users("users-delta-changes-removed-changed.json");
     assert_eq!(present(&users[0]).display_name, value("Testuser7"));
     let removed = id("8ffff70c-1c63-4860-b963-e34ec660931d");
-    assert!(matches!(users[1], UserChange::Removed { id, reason: Removal::SoftDeleted } if id == removed));
+    assert!(matches!(users[1], UserChange::Removed { id, reason: Removal::SoftDeleted, .. } if id == removed));
 
     let users = examples.users("users-delta-default-properties.json");
     assert_eq!(present(&users[0]).business_phone, value("+1 425 555 0109"));

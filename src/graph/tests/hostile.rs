@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::mutation::{Spoiling, spoiling, spoilt};
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::{Next, UserChange};
+use crate::domain::feed::{Moment, Next, UserChange};
 use crate::graph::endpoint;
 use crate::graph::fault::Codes;
 use crate::graph::link::Root;
@@ -84,7 +84,7 @@ fn decode<R: Raw>(body: &[u8], entries: usize) -> Result<(), TestCaseError> {
             prop_assert!(listing.items.len() <= entries, "more items than entries");
             let complaints = listing.unreadable.join("\n");
             prop_assert!(!complaints.contains(PERSON), "{}", complaints);
-            if let Ok(page) = listing.into_delta_page("x") {
+            if let Ok(page) = listing.into_delta_page("x", Moment::default()) {
                 prop_assert!(!matches!(page.next, Next::End));
             }
         }

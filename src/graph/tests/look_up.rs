@@ -95,14 +95,9 @@ async fn look_up(server: &Server, users: &[&str], with_roles: bool) -> LookUps {
 }
 
 pub(super) fn assert_known(user: &Result<LookedUp, GraphError>, id_of: &str) {
-    let LookedUp {
-        user: Some(user),
-        groups,
-    } = user.as_ref().unwrap()
-    else {
-        panic!("{user:?}")
-    };
-    assert_eq!((user.id, &groups[..]), (id(id_of), &[GROUP][..]));
+    let LookedUp { user, groups } = user.as_ref().unwrap();
+    let user = user.value.as_ref().unwrap();
+    assert_eq!((user.id, &groups.value[..]), (id(id_of), &[GROUP][..]));
 }
 
 #[tokio::test]
@@ -138,7 +133,7 @@ async fn one_user_with_the_roles_is_one_request_of_five_parts() {
 
     let [user] = &found.users[..] else { panic!("{found:?}") };
     assert_known(user, ADA);
-    let roles = found.roles.unwrap().unwrap();
+    let roles = found.roles.unwrap().unwrap().value;
     let held: Vec<AdminRole> = roles.iter().map(|(role, _)| *role).collect();
     assert_eq!(held, AdminRole::ALL);
     assert!(
@@ -175,12 +170,12 @@ async fn a_name_is_escaped_and_a_text_that_names_nobody_is_not_asked_about() {
     assert_known(&found.users[0], BOB);
     for nobody in &found.users[1..3] {
         let nobody = nobody.as_ref().unwrap();
-        assert!(nobody.user.is_none() && nobody.groups.is_empty());
+        assert!(nobody.user.value.is_none() && nobody.groups.value.is_empty());
     }
     assert_known(&found.users[3], ADA);
 
     let nothing = look_up(&server, &["delta"], false).await;
-    assert!(nothing.users[0].as_ref().unwrap().user.is_none() && nothing.roles.is_none());
+    assert!(nothing.users[0].as_ref().unwrap().user.value.is_none() && nothing.roles.is_none());
     assert_eq!(server.asked().len(), 1);
     assert!(look_up(&server, &[], true).await.roles.unwrap().is_ok());
 }
@@ -237,7 +232,7 @@ async fn whoever_is_not_found_is_nobody_and_groups_that_are_not_found_are_an_err
     .await;
     let found = look_up(&server, &[ADA, BOB], false).await;
     let ada = found.users[0].as_ref().unwrap();
-    assert!(ada.user.is_none() && ada.groups.is_empty());
+    assert!(ada.user.value.is_none() && ada.groups.value.is_empty());
     let error = found.users[1].as_ref().unwrap_err();
     assert!(matches!(
         error,
@@ -350,7 +345,7 @@ async fn further_pages_are_read_outside_the_batch() {
     let found = look_up(&server, &[ADA, BOB], false).await;
     assert_known(&found.users[0], ADA);
     let bob = found.users[1].as_ref().unwrap();
-    assert_eq!(bob.groups, [GROUP, Uuid::from_u128(7)]);
+    assert_eq!(bob.groups.value, [GROUP, Uuid::from_u128(7)]);
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].target, "/v1.0/users/x/memberOf?$skiptoken=2");
@@ -443,7 +438,7 @@ async fn a_failed_part_is_logged_with_its_ids_and_nothing_about_a_person() {
         assert!(!log.contains(part), "{part} stands in\n{log}");
     }
     assert_eq!(
-        found.users[1].as_ref().unwrap().user.as_ref().unwrap().mail,
+        found.users[1].as_ref().unwrap().user.value.as_ref().unwrap().mail,
         Patch::Absent
     );
 }

@@ -27,12 +27,12 @@ async fn where_batches_are_refused_everything_is_asked_alone_with_the_same_resul
         let found = graph.look_up(&users, true).await.unwrap();
         for (at, (user, id)) in found.users.iter().zip(&users).enumerate() {
             if at == 2 {
-                assert!(user.as_ref().unwrap().user.is_none());
+                assert!(user.as_ref().unwrap().user.value.is_none());
             } else {
                 assert_known(user, id);
             }
         }
-        assert_eq!(found.roles.unwrap().unwrap().len(), 3);
+        assert_eq!(found.roles.unwrap().unwrap().value.len(), 3);
         let asked = server.asked();
         assert_eq!(asked.iter().filter(|seen| seen.method == "GET").count(), 33);
         let batches = |server: &Server| server.asked().iter().filter(|seen| seen.method == "POST").count();

@@ -73,7 +73,11 @@ impl Raw for RawUser {
     fn finish(mut self, unreadable: &mut Vec<String>) -> Option<UserChange> {
         let id = self.id.or_complain("a user", unreadable)?;
         if let Some(reason) = self.removed {
-            return Some(UserChange::Removed { id, reason });
+            return Some(UserChange::Removed {
+                id,
+                reason,
+                deleted_at: None,
+            });
         }
         self.patch.id = id;
         Some(UserChange::Present(self.patch))

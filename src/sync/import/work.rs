@@ -259,7 +259,7 @@ impl Engine {
                 outage: None,
             }
         } else {
-            self.look_up_many(&self.graph, &environment.name, &given).await?
+            self.look_up_many(&self.directory(), &environment.name, &given).await?
         };
         if let Some(problem) = answers.outage {
             return Ok(Step::Unavailable(problem));

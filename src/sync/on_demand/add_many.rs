@@ -46,7 +46,7 @@ impl Engine {
         }
         let company = company.map(company_of).transpose()?;
         let answers = if environment.has_database {
-            let graph = self.graph.for_someone_waiting();
+            let graph = self.directory().for_someone_waiting();
             self.look_up_many(&graph, &environment.name, users).await?
         } else {
             Answers {

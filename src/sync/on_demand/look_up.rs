@@ -7,9 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
-use super::take_in::{Said, Snapshot};
+use super::take_in::{Assignments, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
-use crate::domain::feed::{AdminRole, LookedUp, RoleAssignment};
+use crate::domain::feed::{Asked, LookedUp, Moment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::store::{Connection, StoreResult, mirror, rows};
@@ -59,8 +59,8 @@ pub(in crate::sync) struct Answers {
 enum Sought {
     Id(Uuid),
     Name(String),
-    /// The directory has nobody of that id.
-    NoSuchId(Uuid),
+    /// The directory has nobody of that id, as of a moment.
+    NoSuchId(Asked<Uuid>),
     /// The directory has nobody of that name, or did not answer.
     NoSuchName(String, Option<String>),
     Settled(Fresh),
@@ -76,12 +76,20 @@ impl Sought {
         }
     }
 
-    /// Not found, or no answer.
-    fn not_found(&self, problem: Option<String>) -> Self {
-        match (self, problem) {
-            (Self::Id(id), Some(problem)) => Self::Settled(Fresh::Unanswered(Some(*id), problem)),
-            (Self::Id(id), None) => Self::NoSuchId(*id),
-            (Self::Name(name), problem) => Self::NoSuchName(name.clone(), problem),
+    /// The directory has nobody like that.
+    fn not_found(&self, at: Moment) -> Self {
+        match self {
+            Self::Id(id) => Self::NoSuchId(Asked { at, value: *id }),
+            Self::Name(name) => Self::NoSuchName(name.clone(), None),
+            _ => Self::Settled(Fresh::Nobody),
+        }
+    }
+
+    /// The directory gave no answer.
+    fn unanswered(&self, problem: String) -> Self {
+        match self {
+            Self::Id(id) => Self::Settled(Fresh::Unanswered(Some(*id), problem)),
+            Self::Name(name) => Self::NoSuchName(name.clone(), Some(problem)),
             _ => Self::Settled(Fresh::Nobody),
         }
     }
@@ -91,19 +99,27 @@ impl Sought {
 struct Search<'a> {
     graph: &'a Graph,
     sought: Vec<Sought>,
-    /// What the mirror knew before the directory was asked.
-    before: BTreeMap<Uuid, Snapshot>,
     /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
     roles_asked: bool,
-    roles: Option<Vec<(AdminRole, RoleAssignment)>>,
+    roles: Option<Assignments>,
     outage: Option<String>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(graph: &'a Graph, sought: Vec<Sought>) -> Self {
+        Self {
+            graph,
+            sought,
+            roles_asked: false,
+            roles: None,
+            outage: None,
+        }
+    }
+
     /// Nobody else is asked for: the directory is away.
     fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
         for (at, _) in open {
-            self.sought[*at] = self.sought[*at].not_found(Some(problem.to_owned()));
+            self.sought[*at] = self.sought[*at].unanswered(problem.to_owned());
         }
     }
 
@@ -119,7 +135,7 @@ impl Search<'_> {
 impl Engine {
     /// Asks the directory for a user named by object id, user principal name or row id.
     pub(in crate::sync) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, SyncError> {
-        let graph = self.graph.for_someone_waiting();
+        let graph = self.directory().for_someone_waiting();
         let answers = self.look_up_many(&graph, environment, &[user.to_owned()]).await?;
         Ok(answers.fresh.into_iter().next().unwrap_or(Fresh::Nobody))
     }
@@ -132,16 +148,19 @@ impl Engine {
         environment: &str,
         users: &[String],
     ) -> Result<Answers, SyncError> {
-        let mut search = Search {
-            graph,
-            sought: self.resolve(environment, users).await?,
-            before: BTreeMap::new(),
-            roles_asked: false,
-            roles: None,
-            outage: None,
-        };
+        let mut search = Search::new(graph, self.resolve(environment, users).await?);
         self.ask(&mut search).await?;
         self.follow_names(environment, &mut search).await?;
+        self.settle(search).await
+    }
+
+    /// The same for users who are named by object id alone, whatever rows there are.
+    pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<Answers, SyncError> {
+        let sought = ids.iter().map(|id| Sought::Id(*id)).collect();
+        self.settle(Search::new(graph, sought)).await
+    }
+
+    async fn settle(&self, mut search: Search<'_>) -> Result<Answers, SyncError> {
         self.ask(&mut search).await?;
         self.ask_for_deleted(&mut search).await?;
         let settled = |sought| match sought {
@@ -218,7 +237,6 @@ impl Engine {
             search.give_up(open, &problem);
             return Ok(());
         }
-        self.remember(search, open).await?;
         let keys: Vec<String> = open.iter().map(|(_, key)| key.clone()).collect();
         let answers = match search.graph.look_up(&keys, !search.roles_asked).await {
             Ok(asked) => {
@@ -228,9 +246,8 @@ impl Engine {
                 }
                 asked.users
             }
-            Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
             Err(error) => {
-                let problem = describe(&error);
+                let problem = describe(&SyncError::unless_directory(error)?);
                 search.give_up(open, &problem);
                 search.outage = Some(problem);
                 return Ok(());
@@ -239,23 +256,26 @@ impl Engine {
         let mut found = BTreeMap::new();
         for ((at, key), answer) in open.iter().zip(answers) {
             search.sought[*at] = match answer {
-                Ok(LookedUp {
-                    user: Some(user),
-                    groups,
-                }) => {
-                    let id = user.id;
-                    found.insert(id, Said { user, groups });
-                    Sought::Settled(search.found(id))
-                }
-                Ok(_) => search.sought[*at].not_found(None),
+                Ok(LookedUp { user, groups }) => match user.value {
+                    Some(patch) => {
+                        let id = patch.id;
+                        let user = Asked {
+                            at: user.at,
+                            value: patch,
+                        };
+                        found.insert(id, Said { user, groups });
+                        Sought::Settled(search.found(id))
+                    }
+                    None => search.sought[*at].not_found(user.at),
+                },
                 // The directory does not take such a text for a name, so it is nobody's.
                 Err(GraphError::BadRequest { status: 400, .. }) if Uuid::parse_str(key).is_err() => {
-                    search.sought[*at].not_found(None)
+                    search.sought[*at].not_found(Moment::default())
                 }
-                Err(error) => search.sought[*at].not_found(Some(describe(&error))),
+                Err(error) => search.sought[*at].unanswered(describe(&error)),
             };
         }
-        let moved = self.take_in(&found, &search.before, search.roles.as_deref()).await?;
+        let moved = self.take_in(&found, search.roles.as_ref()).await?;
         for (at, _) in open {
             if let Sought::Settled(Fresh::User(id) | Fresh::UserWithoutRoles(id)) = search.sought[*at]
                 && moved.contains(&id)
@@ -263,22 +283,6 @@ impl Engine {
                 search.sought[*at] = Sought::Id(id);
             }
         }
-        Ok(())
-    }
-
-    /// Notes what the mirror knows of whoever is asked for next.
-    async fn remember(&self, search: &mut Search<'_>, open: &[(usize, String)]) -> Result<(), SyncError> {
-        let mut ids = Vec::new();
-        let mut db = self.store.read().await?;
-        for (at, _) in open {
-            match &search.sought[*at] {
-                Sought::Id(id) => ids.push(*id),
-                Sought::Name(name) => ids.extend(mirror::find_by_upn(&mut db, &upn_key(name)).await?),
-                _ => {}
-            }
-        }
-        drop(db);
-        search.before.extend(self.snapshots(&ids).await?);
         Ok(())
     }
 
@@ -303,7 +307,7 @@ impl Engine {
 
     /// Whoever was not found is deleted, and perhaps still to be restored; only a second answer says which.
     async fn ask_for_deleted(&self, search: &mut Search<'_>) -> Result<(), SyncError> {
-        let missing: Vec<(usize, Uuid)> = search
+        let missing: Vec<(usize, Asked<Uuid>)> = search
             .sought
             .iter()
             .enumerate()
@@ -312,20 +316,25 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        let questions: Vec<_> = missing.iter().map(|(_, id)| search.graph.deleted_user(*id)).collect();
+        let questions: Vec<_> = missing
+            .iter()
+            .map(|(_, id)| search.graph.deleted_user(id.value))
+            .collect();
         let answers: Vec<_> = stream::iter(questions).buffered(DELETED_TOGETHER).collect().await;
-        let mut gone = BTreeMap::new();
+        let mut gone = Vec::new();
         for ((at, id), answer) in missing.into_iter().zip(answers) {
             search.sought[at] = match answer {
                 Ok(deleted) => {
-                    gone.insert(id, deleted);
-                    Sought::Settled(Fresh::User(id))
+                    gone.push(id.map(|id| (id, deleted)));
+                    Sought::Settled(Fresh::User(id.value))
                 }
-                Err(GraphError::Cancelled) => return Err(SyncError::Cancelled),
-                Err(error) => Sought::Settled(Fresh::Unanswered(Some(id), describe(&error))),
+                Err(error) => {
+                    let error = SyncError::unless_directory(error)?;
+                    Sought::Settled(Fresh::Unanswered(Some(id.value), describe(&error)))
+                }
             };
         }
-        self.take_out(&gone, &search.before).await
+        self.take_out(&gone).await
     }
 
     /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:

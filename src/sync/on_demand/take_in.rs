@@ -1,206 +1,146 @@
-//! What the directory said of some users, written into the mirror; unless the mirror has moved on meanwhile.
-//!
-//! A cycle may hear of a user between question and answer, and its feed tells everything once. Whatever was asked
-//! before that must not be written after it.
+//! What the directory said of some users who were asked about, written into the mirror: the user, the direct memberships,
+//! the roles, each as of the moment it was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{AdminRole, DeletedUser, PrincipalKind, RoleAssignment, UserPatch};
+use crate::domain::feed::{
+    AdminRole, Asked, DeletedUser, Moment, PrincipalKind, Removal, RoleAssignment, UserChange, UserPatch,
+};
 use crate::rules::AdminRoles;
-use crate::store::{Connection, StoreResult, checkpoints, groups, mirror, pending, subjects};
-use crate::sync::{Engine, SyncError};
+use crate::store::groups::{self, MembershipsOf};
+use crate::store::{StoreResult, Transaction, administrators, checkpoints, mirror, pending};
+use crate::sync::{Engine, SyncError, facts};
 
-/// What the mirror knows of a user.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Snapshot {
-    user: Option<DirectoryUser>,
-    /// Those of the groups that count.
-    groups: BTreeSet<Uuid>,
-    roles: AdminRoles,
-}
+/// Every assignment of the administrator roles.
+pub(super) type Assignments = Asked<Vec<(AdminRole, RoleAssignment)>>;
 
 /// What the directory said of a user who is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Said {
-    pub user: UserPatch,
+    pub user: Asked<UserPatch>,
     /// Direct memberships.
-    pub groups: Vec<Uuid>,
+    pub groups: Asked<Vec<Uuid>>,
 }
 
 impl Engine {
-    /// What the mirror knows of some users now.
-    pub(super) async fn snapshots(&self, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Snapshot>, SyncError> {
-        let counted = self.counted_groups().await?;
-        let mut db = self.store.read().await?;
-        Ok(snapshots(&mut db, ids, &counted).await?)
-    }
-
-    /// The groups that any environment looks at.
-    async fn counted_groups(&self) -> Result<Vec<Uuid>, SyncError> {
-        let known = self.known().await?;
-        let counted: BTreeSet<Uuid> = known
-            .nested
-            .iter()
-            .flat_map(|(root, nested)| nested.iter().chain([root]))
-            .copied()
-            .collect();
-        Ok(counted.into_iter().collect())
-    }
-
-    /// Writes what the directory said of users who are there and marks whom it concerns. Answers those of whom the
-    /// mirror is no longer what it was before the question: nothing is written of them.
+    /// Writes what the directory said of users who are there and marks whom it concerns. Answers those of whom the mirror
+    /// has heard something newer: what was said of them is dropped.
     pub(super) async fn take_in(
         &self,
         said: &BTreeMap<Uuid, Said>,
-        before: &BTreeMap<Uuid, Snapshot>,
-        roles: Option<&[(AdminRole, RoleAssignment)]>,
+        roles: Option<&Assignments>,
     ) -> Result<BTreeSet<Uuid>, SyncError> {
         if said.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let counted = self.counted_groups().await?;
-        Ok(self.retry(|| self.try_take_in(said, before, roles, &counted)).await?)
+        Ok(self.retry(|| self.try_take_in(said, roles)).await?)
     }
 
     async fn try_take_in(
         &self,
         said: &BTreeMap<Uuid, Said>,
-        before: &BTreeMap<Uuid, Snapshot>,
-        roles: Option<&[(AdminRole, RoleAssignment)]>,
-        counted: &[Uuid],
+        roles: Option<&Assignments>,
     ) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.begin(None).await?;
-        let asked: Vec<Uuid> = said.keys().copied().collect();
-        let moved = moved_on(&mut tx, &asked, before, counted).await?;
-        let kept: Vec<(&Uuid, &Said)> = said.iter().filter(|(id, _)| !moved.contains(id)).collect();
-        let ids: Vec<Uuid> = kept.iter().map(|(id, _)| **id).collect();
-        let mut changed = BTreeSet::new();
-        let mut users = Vec::with_capacity(kept.len());
-        for (id, said) in &kept {
-            let known = before.get(id).and_then(|before| before.user.clone());
-            let mut user = known.clone().unwrap_or_default();
-            user.absorb(said.user.clone(), true);
-            if known.as_ref() != Some(&user) {
-                changed.insert(**id);
-            }
-            users.push(user);
-        }
-        // Stamped with the round that may be under way, so that its end does not take the users for gone.
-        let round = checkpoints::read(&mut tx, "users").await?.round;
-        mirror::write_users(&mut tx, &users, round).await?;
-        let joined: Vec<(Uuid, Uuid)> = kept
+        let unlisted = unlisted(&mut tx, said).await?;
+        let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
+        let mut older: BTreeSet<Uuid> = dropped.iter().map(|said| said.user.value.id).collect();
+        let present = kept
             .iter()
-            .flat_map(|(id, said)| said.groups.iter().map(|group| (**id, *group)))
-            .filter(|(_, group)| counted.contains(group))
-            .collect();
-        changed.extend(groups::settle_members(&mut tx, &ids, counted, &joined).await?);
+            .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
+        let taken = facts::take_in(&mut tx, present.collect(), true).await?;
+        older.extend(taken.older.iter().map(|user| user.value));
+        let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
+        let mut held: BTreeSet<Uuid> = groups::followed(&mut tx).await?.into_iter().collect();
+        let environments = self.settings.environments.iter();
+        held.extend(environments.filter_map(|(environment, _)| environment.security_group));
+        changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
         if let Some(roles) = roles {
-            let held: Vec<(Uuid, AdminRoles)> = kept
-                .iter()
-                .map(|(id, said)| (**id, admin_roles(**id, &said.groups, roles)))
-                .collect();
-            changed.extend(groups::set_roles_of(&mut tx, &held).await?);
+            let held: Vec<_> = kept.iter().map(|said| admin_roles(said, roles)).collect();
+            changed.extend(administrators::settle(&mut tx, &held).await?);
         }
         let changed: Vec<Uuid> = changed.into_iter().collect();
         pending::mark_everywhere(&mut tx, &changed).await?;
         tx.commit().await?;
-        Ok(moved)
+        Ok(older)
     }
 
-    /// Writes that the directory does not have some users any more; not of those of whom the mirror has heard meanwhile.
-    pub(super) async fn take_out(
-        &self,
-        gone: &BTreeMap<Uuid, Option<DeletedUser>>,
-        before: &BTreeMap<Uuid, Snapshot>,
-    ) -> Result<(), SyncError> {
-        let users: Vec<DirectoryUser> = gone
-            .iter()
-            .filter_map(|(id, deleted)| {
-                let state = match deleted {
-                    Some(_) => DirectoryState::SoftDeleted,
-                    None => DirectoryState::Gone,
-                };
-                let known = before.get(id).and_then(|before| before.user.clone());
-                // Nobody we ever heard of, or nothing new.
-                if (known.is_none() && deleted.is_none()) || known.as_ref().is_some_and(|known| known.state == state) {
-                    return None;
-                }
-                let known = known.unwrap_or_default();
-                Some(DirectoryUser {
-                    id: *id,
-                    state,
-                    deleted_at: deleted.and_then(|user| user.deleted_at).or(known.deleted_at),
-                    ..known
-                })
-            })
-            .collect();
-        if users.is_empty() {
+    /// Writes that the directory does not have some users any more.
+    pub(super) async fn take_out(&self, gone: &[Asked<(Uuid, Option<DeletedUser>)>]) -> Result<(), SyncError> {
+        if gone.is_empty() {
             return Ok(());
         }
-        let counted = self.counted_groups().await?;
-        Ok(self.retry(|| self.try_take_out(&users, before, &counted)).await?)
-    }
-
-    async fn try_take_out(
-        &self,
-        users: &[DirectoryUser],
-        before: &BTreeMap<Uuid, Snapshot>,
-        counted: &[Uuid],
-    ) -> StoreResult<()> {
-        let mut tx = self.begin(None).await?;
-        let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
-        let moved = moved_on(&mut tx, &ids, before, counted).await?;
-        let users: Vec<DirectoryUser> = users.iter().filter(|user| !moved.contains(&user.id)).cloned().collect();
-        let round = checkpoints::read(&mut tx, "users").await?.round;
-        mirror::write_users(&mut tx, &users, round).await?;
-        let ids: Vec<Uuid> = users.iter().map(|user| user.id).collect();
-        pending::mark_everywhere(&mut tx, &ids).await?;
-        tx.commit().await?;
-        Ok(())
+        let removed = gone.iter().map(|gone| {
+            gone.map(|(id, deleted)| UserChange::Removed {
+                id,
+                reason: deleted.map_or(Removal::Gone, |_| Removal::SoftDeleted),
+                deleted_at: deleted.and_then(|deleted| deleted.deleted_at),
+            })
+        });
+        let removed: Vec<_> = removed.collect();
+        Ok(self
+            .retry(async || {
+                let mut tx = self.begin(None).await?;
+                let taken = facts::take_in(&mut tx, removed.clone(), true).await?;
+                pending::mark_everywhere(&mut tx, &taken.changed).await?;
+                tx.commit().await
+            })
+            .await?)
     }
 }
 
-/// Locks some users of the mirror and answers of whom it knows something else than before.
-async fn moved_on(
-    db: &mut Connection,
-    ids: &[Uuid],
-    before: &BTreeMap<Uuid, Snapshot>,
-    counted: &[Uuid],
-) -> StoreResult<BTreeSet<Uuid>> {
-    mirror::lock_users(&mut *db, ids).await?;
-    let now = snapshots(db, ids, counted).await?;
-    let has_moved = |id: &Uuid| now.get(id) != Some(before.get(id).unwrap_or(&Snapshot::default()));
-    Ok(ids.iter().copied().filter(has_moved).collect())
-}
-
-async fn snapshots(db: &mut Connection, ids: &[Uuid], counted: &[Uuid]) -> StoreResult<BTreeMap<Uuid, Snapshot>> {
-    let mut users = mirror::read_users(&mut *db, ids).await?;
-    let standings = subjects::read(&mut *db, ids, None, &[], false).await?;
-    let mut groups: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
-    for (user, group) in groups::memberships(db, ids, counted).await? {
-        groups.entry(user).or_default().insert(group);
+/// Users whom the mirror does not have, although a round began after they were asked about: it did not list them, or has
+/// not yet. That answer is the newer one. No round ends before the transaction does.
+async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreResult<BTreeSet<Uuid>> {
+    let ids: Vec<Uuid> = said.keys().copied().collect();
+    let known = mirror::lock_users(&mut *tx, &ids).await?;
+    let unknown: Vec<&Said> = said
+        .iter()
+        .filter_map(|(id, said)| (!known.contains_key(id)).then_some(said))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    let snapshot = |id: &Uuid| Snapshot {
-        user: users.remove(id),
-        groups: groups.remove(id).unwrap_or_default(),
-        roles: standings.get(id).map(|standing| standing.roles).unwrap_or_default(),
-    };
-    let ids: BTreeSet<Uuid> = ids.iter().copied().collect();
-    Ok(ids.iter().copied().zip(ids.iter().map(snapshot)).collect())
+    let round = Moment(checkpoints::lock_round(tx, "users").await?);
+    let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
+    Ok(unlisted.map(|said| said.user.value.id).collect())
 }
 
-/// The roles a user holds, directly or through a role-assignable group, which cannot be nested.
-fn admin_roles(id: Uuid, groups: &[Uuid], assignments: &[(AdminRole, RoleAssignment)]) -> AdminRoles {
+/// Of the groups that the mirror holds.
+fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
+    let mut memberships = MembershipsOf::default();
+    for said in said {
+        let (id, at) = (said.user.value.id, said.groups.at);
+        memberships.users.push(Asked { at, value: id });
+        let joined = said.groups.value.iter().filter(|group| held.contains(group));
+        memberships.joined.extend(joined.map(|group| Asked {
+            at,
+            value: (id, *group),
+        }));
+    }
+    memberships
+}
+
+/// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of the
+/// two answers.
+fn admin_roles(said: &Said, assignments: &Assignments) -> Asked<(Uuid, AdminRoles)> {
+    let id = said.user.value.id;
     let mut holds = AdminRoles::default();
-    for (role, assignment) in assignments.iter().filter(|(_, assignment)| assignment.tenant_wide) {
+    let tenant_wide = assignments
+        .value
+        .iter()
+        .filter(|(_, assignment)| assignment.tenant_wide);
+    for (role, assignment) in tenant_wide {
         let principal = assignment.principal;
-        let through_group = principal.kind == PrincipalKind::Group && groups.contains(&principal.id);
+        let through_group = principal.kind == PrincipalKind::Group && said.groups.value.contains(&principal.id);
         if principal.id == id || through_group {
             holds.insert(*role);
         }
     }
-    holds
+    Asked {
+        at: assignments.at.min(said.groups.at),
+        value: (id, holds),
+    }
 }

@@ -6,13 +6,47 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::domain::feed::{Link, Next, Page, Trail};
+use crate::domain::feed::{Asked, Link, Moment, Next, Page, Trail};
 use crate::graph::GraphError;
 
 /// How many pages may wait to be stored. With the largest pages that is a few megabytes.
 const AHEAD: usize = 4;
 
 type Answer<T> = Result<Page<T>, GraphError>;
+
+/// Pages that are stored together.
+#[derive(Clone, Debug)]
+pub(super) struct Pages<T> {
+    /// When the first of them was asked for.
+    pub asked: Moment,
+    /// What they list, in the order sent, each as of its page.
+    pub items: Vec<Asked<T>>,
+    /// Entries that could not be read.
+    pub unreadable: Vec<String>,
+    /// Where the feed goes on.
+    pub next: Next,
+}
+
+impl<T> Pages<T> {
+    fn of(page: Page<T>) -> Self {
+        let mut pages = Self {
+            asked: page.asked,
+            items: Vec::with_capacity(page.items.len()),
+            unreadable: Vec::new(),
+            next: Next::End,
+        };
+        pages.add(page);
+        pages
+    }
+
+    fn add(&mut self, page: Page<T>) {
+        let at = page.asked;
+        self.items
+            .extend(page.items.into_iter().map(|value| Asked { at, value }));
+        self.unreadable.extend(page.unreadable);
+        self.next = page.next;
+    }
+}
 
 /// A feed that is being followed. Dropping it ends the fetching.
 pub(super) struct Feed<T> {
@@ -59,24 +93,20 @@ impl<T: Send + 'static> Feed<T> {
         }
     }
 
-    /// The next page, with those that came meanwhile added to it.
-    pub(super) async fn next(&mut self) -> Answer<T> {
+    /// The next page, with those that came meanwhile.
+    pub(super) async fn next(&mut self) -> Result<Pages<T>, GraphError> {
         let first = match self.waiting.pop_front() {
             Some(answer) => answer,
             None => self.pages.recv().await.unwrap_or(Err(GraphError::Cancelled)),
         };
-        let mut page = first?;
+        let mut pages = Pages::of(first?);
         while self.waiting.is_empty() {
             match self.pages.try_recv() {
-                Ok(Ok(more)) => {
-                    page.items.extend(more.items);
-                    page.unreadable.extend(more.unreadable);
-                    page.next = more.next;
-                }
+                Ok(Ok(more)) => pages.add(more),
                 Ok(failure) => self.waiting.push_back(failure),
                 Err(_) => break,
             }
         }
-        Ok(page)
+        Ok(pages)
     }
 }

@@ -6,14 +6,14 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::feed::Feed;
+use super::feed::{Feed, Pages};
 use super::{Problem, PullError};
 use crate::domain::environment::GroupNesting;
-use crate::domain::feed::{GroupChange, Next, Page, Principal};
+use crate::domain::feed::{Asked, GroupChange, Next, Principal};
 use crate::graph::GraphError;
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, Transaction, environments, groups, mirror, pending};
+use crate::store::{StoreError, StoreResult, Transaction, environments, groups, pending};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
 
@@ -127,11 +127,11 @@ impl Reader<'_> {
     /// The plain listing. Answers false: the changes since it began still have to be followed.
     async fn list(&self, checkpoint: &mut Checkpoint) -> Result<bool, PullError> {
         if checkpoint.delta_link.is_none() {
-            checkpoint.delta_link = Some(self.engine.graph.group_delta_latest(self.group).await?);
+            checkpoint.delta_link = Some(self.engine.directory().group_delta_latest(self.group).await?);
             checkpoint.delta_since = Some(self.engine.clock.now());
             checkpoint.next_link = None;
         }
-        let (graph, group) = (self.engine.graph.clone(), self.group);
+        let (graph, group) = (self.engine.directory(), self.group);
         let mut feed = Feed::begin("groups/{id}/members", checkpoint.next_link.clone(), move |at| {
             let graph = graph.clone();
             async move { graph.group_members(group, at.as_ref()).await }
@@ -149,7 +149,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn store_listing(&self, mut checkpoint: Checkpoint, page: Page<Principal>) -> StoreResult<Checkpoint> {
+    async fn store_listing(&self, mut checkpoint: Checkpoint, page: Pages<Principal>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
         let was_read_before = checkpoint.reached_at.is_some();
         let mut listed: Listed = checkpoint
@@ -158,12 +158,12 @@ impl Reader<'_> {
             .and_then(|value| serde_json::from_value(value).ok())
             .unwrap_or_default();
         if checkpoint.next_link.is_none() {
-            checkpoint.round = checkpoints::next_round(&mut tx).await?;
+            checkpoint.round = page.asked.0;
             listed = Listed::default();
         }
         listed.members += page.items.len() as u64;
         listed.unreadable += page.unreadable.len() as u64;
-        let joined = groups::add_members(&mut tx, self.group, &page.items, checkpoint.round, true).await?;
+        let joined = groups::add_members(&mut tx, self.group, &page.items).await?;
         if was_read_before {
             self.note_moved(&mut tx, &joined).await?;
         }
@@ -196,7 +196,7 @@ impl Reader<'_> {
             checkpoint.phase = Phase::Full;
             return Ok(false);
         };
-        let graph = self.engine.graph.clone();
+        let graph = self.engine.directory();
         let mut feed = Feed::begin("groups/delta", Some(at), move |at| {
             let graph = graph.clone();
             async move {
@@ -210,7 +210,7 @@ impl Reader<'_> {
             if page
                 .items
                 .iter()
-                .any(|change| change.group == self.group && change.removed)
+                .any(|change| change.value.group == self.group && change.value.removed)
             {
                 return Err(GraphError::NotFound {
                     endpoint: "groups/delta",
@@ -227,18 +227,19 @@ impl Reader<'_> {
         }
     }
 
-    async fn store_changes(&self, mut checkpoint: Checkpoint, page: Page<GroupChange>) -> StoreResult<Checkpoint> {
+    async fn store_changes(&self, mut checkpoint: Checkpoint, page: Pages<GroupChange>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
-        // Whoever asked the directory about one of them meanwhile compares with what this page says, or is waited for:
-        // no later page would tell it again.
-        let moving = page.items.iter().flat_map(|change| {
-            let joined = change.joined.iter().map(|principal| principal.id);
-            joined.chain(change.left.iter().copied())
-        });
-        mirror::lock_users(&mut tx, &moving.collect::<Vec<_>>()).await?;
-        for change in page.items.into_iter().filter(|change| change.group == self.group) {
-            let joined = groups::add_members(&mut tx, self.group, &change.joined, checkpoint.round, false).await?;
-            let left = groups::remove_members(&mut tx, self.group, &change.left).await?;
+        for change in page.items.into_iter().filter(|change| change.value.group == self.group) {
+            let at = change.at;
+            let joined: Vec<_> = change
+                .value
+                .joined
+                .into_iter()
+                .map(|value| Asked { at, value })
+                .collect();
+            let left: Vec<_> = change.value.left.into_iter().map(|value| Asked { at, value }).collect();
+            let joined = groups::add_members(&mut tx, self.group, &joined).await?;
+            let left = groups::remove_members(&mut tx, self.group, &left).await?;
             self.note_moved(&mut tx, &joined).await?;
             self.note_moved(&mut tx, &left).await?;
         }
@@ -281,7 +282,7 @@ impl Reader<'_> {
     /// The owners, whole: there are few, and they matter for access on demand only. Some kinds of group have none
     /// to read; what was known of them then stands.
     async fn read_owners(&self) -> Result<Option<Problem>, PullError> {
-        let owners = match self.engine.graph.group_owners(self.group).await {
+        let owners = match self.engine.directory().group_owners(self.group).await {
             Ok(owners) => owners,
             Err(GraphError::NotFound { .. }) => {
                 // Either the group is gone, which the members say too, or this kind of group has no owners.
@@ -289,8 +290,10 @@ impl Reader<'_> {
                 return Ok(None);
             }
             Err(GraphError::BadRequest { .. }) => return Ok(None),
-            Err(GraphError::Cancelled) => return Err(SyncError::Cancelled.into()),
-            Err(error) => return Ok(Some(Problem::from_graph(&self.source, &error))),
+            Err(error) => {
+                let error = SyncError::unless_directory(error)?;
+                return Ok(Some(Problem::from_graph(&self.source, &error)));
+            }
         };
         let mut tx = self.engine.begin(self.lease).await?;
         let changed = groups::set_owners(&mut tx, self.group, &owners).await?;

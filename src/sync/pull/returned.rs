@@ -3,14 +3,14 @@
 //! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
 //! when she returns (contract, section 3). So whoever returns is asked for directly.
 
-use futures_util::future::join_all;
-use uuid::Uuid;
-
 use super::{Problem, PullError, survive};
+use crate::domain::feed::Asked;
 use crate::graph::GraphError;
+use crate::store::groups::{self, MembershipsOf};
 use crate::store::lease::Lease;
-use crate::store::{groups, pending};
+use crate::store::pending;
 use crate::sync::{Engine, SyncError};
+use futures_util::future::join_all;
 
 /// How many users are asked for at once: few come back, and Graph counts each.
 const AT_ONCE: usize = 8;
@@ -32,9 +32,9 @@ impl Engine {
             self.check_cancelled()?;
             let answers = join_all(users.iter().map(async |user| {
                 if read.is_empty() {
-                    return Ok(Vec::new());
+                    return Ok(Asked::default());
                 }
-                self.graph.user_member_of(*user).await
+                self.directory().user_member_of(*user).await
             }))
             .await;
             for (user, answer) in users.iter().zip(answers) {
@@ -43,19 +43,21 @@ impl Engine {
                     // Gone again, which the users' feed tells too: what is known stands.
                     Err(GraphError::NotFound { .. }) => {
                         let mut tx = self.begin(lease).await?;
-                        groups::settle_members(&mut tx, &[*user], &[], &[]).await?;
+                        groups::forget_returned(&mut tx, &[*user]).await?;
                         tx.commit().await?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let joined: Vec<(Uuid, Uuid)> = member_of
-                    .iter()
-                    .filter(|group| read.contains(&group.id))
-                    .map(|group| (*user, group.id))
-                    .collect();
+                let at = member_of.at;
+                let pairs = member_of.value.iter().map(|group| (*user, group.id));
+                let joined = pairs.filter(|(_, group)| read.contains(group));
+                let memberships = MembershipsOf {
+                    users: vec![Asked { at, value: *user }],
+                    joined: joined.map(|value| Asked { at, value }).collect(),
+                };
                 let mut tx = self.begin(lease).await?;
-                let news = groups::settle_members(&mut tx, &[*user], &read, &joined).await?;
+                let news = groups::settle_members(&mut tx, &memberships).await?;
                 pending::mark(&mut tx, &self.settings.names(), &news).await?;
                 tx.commit().await?;
             }

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::{Problem, PullError, survive};
-use crate::domain::feed::{AdminRole, Principal, PrincipalKind};
+use crate::domain::feed::{AdminRole, Asked, Moment, Principal, PrincipalKind};
 use crate::graph::GraphError;
 use crate::rules::AdminRoles;
 use crate::store::lease::Lease;
-use crate::store::{checkpoints, groups, pending};
+use crate::store::{administrators, checkpoints, pending};
 use crate::sync::{Engine, SyncError};
 
 const SOURCE: &str = "roles";
@@ -35,8 +35,12 @@ impl Engine {
         let mut holders: BTreeMap<Uuid, AdminRoles> = BTreeMap::new();
         let mut members: HashMap<Uuid, Vec<Principal>> = HashMap::new();
         let mut any_application = false;
+        let graph = self.directory();
+        let mut asked: Option<Moment> = None;
         for role in AdminRole::ALL {
-            for assignment in self.graph.role_assignments(role).await? {
+            let assignments = graph.role_assignments(role).await?;
+            asked.get_or_insert(assignments.at);
+            for assignment in assignments.value {
                 if !assignment.tenant_wide {
                     continue;
                 }
@@ -46,7 +50,7 @@ impl Engine {
                     PrincipalKind::Group => {
                         let members = match members.entry(id) {
                             Entry::Occupied(known) => known.into_mut(),
-                            Entry::Vacant(unknown) => unknown.insert(self.graph.all_group_members(id).await?),
+                            Entry::Vacant(unknown) => unknown.insert(graph.all_group_members(id).await?.value),
                         };
                         // Role-assignable groups cannot be nested: one level is complete.
                         for member in members.iter().filter(|member| member.kind == PrincipalKind::User) {
@@ -73,15 +77,20 @@ impl Engine {
             listed.insert(*group, had.clone());
         }
         checkpoint.value = Some(serde_json::json!(listed));
+        let is_nobody = holders.is_empty();
+        let holders = Asked {
+            at: asked.unwrap_or_default(),
+            value: holders,
+        };
         let mut tx = self.begin(lease).await?;
-        let changed = groups::set_roles(&mut tx, &holders).await?;
+        let changed = administrators::replace(&mut tx, &holders).await?;
         if let Some((group, had)) = emptied {
             checkpoint.doubt = Some(format!(
                 "roles: the listing of the role-assignable group {group} came back empty, where it had {} members who \
                  are still in it by their own account",
                 had.len()
             ));
-        } else if !holders.is_empty() || any_application {
+        } else if !is_nobody || any_application {
             checkpoint.trust();
         } else if changed.len() >= NOBODY_COUNTS_FROM {
             checkpoint.doubt = Some(format!(
@@ -106,8 +115,10 @@ impl Engine {
         for (group, _) in listed.iter().filter(|(_, members)| members.is_empty()) {
             let Some(had) = before.get(group) else { continue };
             for member in had {
-                match self.graph.user_member_of(*member).await {
-                    Ok(groups) if groups.iter().any(|of| of.id == *group) => return Ok(Some((*group, had.clone()))),
+                match self.directory().user_member_of(*member).await {
+                    Ok(groups) if groups.value.iter().any(|of| of.id == *group) => {
+                        return Ok(Some((*group, had.clone())));
+                    }
                     // Not there any more, or no user at all.
                     Ok(_) | Err(GraphError::NotFound { .. }) => {}
                     Err(error) => return Err(error.into()),

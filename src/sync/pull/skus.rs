@@ -26,7 +26,7 @@ impl Engine {
     }
 
     async fn read_skus(&self, lease: &Lease) -> Result<bool, PullError> {
-        let skus = self.graph.subscribed_skus().await?;
+        let skus = self.directory().subscribed_skus().await?;
         let marketing = skus.iter().filter(|sku| sku.usable).any(|sku| {
             sku.plans
                 .iter()

@@ -3,20 +3,16 @@
 //! Absence means two things: in a full round a property that is not sent is null, and a user who is not
 //! listed by its last page is looked up in deletedItems and swept; in an incremental round both mean unchanged.
 
-use std::collections::{HashMap, HashSet};
-
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::feed::Feed;
+use super::feed::{Feed, Pages};
 use super::{Problem, PullError, survive};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{Next, Page, Patch, Removal, UserChange};
+use crate::domain::feed::{Next, Patch, UserChange};
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::checkpoints::{self, Checkpoint, Phase};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, environments, groups, mirror, pending};
-use crate::sync::{Engine, SyncError};
+use crate::store::{StoreError, StoreResult, environments, mirror, pending, recheck};
+use crate::sync::{Engine, SyncError, facts};
 use crate::telemetry::metrics::Metrics;
 
 const SOURCE: &str = "users";
@@ -44,6 +40,14 @@ struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, change: &UserChange, is_full: bool) {
+        if let UserChange::Present(patch) = change {
+            self.present += 1;
+            self.with_account += u64::from(is_readable(&patch.account_enabled, is_full));
+            self.with_plans += u64::from(is_readable(&patch.usable_plans, is_full));
+        }
+    }
+
     /// What makes a round that ended so no evidence.
     fn doubt(self, is_full: bool) -> Option<&'static str> {
         if self.present > 0 && self.with_account == 0 {
@@ -146,7 +150,7 @@ impl Engine {
             Phase::Full => None,
             Phase::Sweep | Phase::Delta => checkpoint.delta_link.clone(),
         });
-        let graph = self.graph.clone();
+        let graph = self.directory();
         Feed::begin("users/delta", at, move |at| {
             let graph = graph.clone();
             async move { graph.users_delta(at.as_ref()).await }
@@ -175,13 +179,13 @@ impl Engine {
         &self,
         lease: &Lease,
         mut checkpoint: Checkpoint,
-        page: Page<UserChange>,
+        page: Pages<UserChange>,
     ) -> StoreResult<Checkpoint> {
         let mut tx = self.begin(lease).await?;
         let is_full = checkpoint.phase == Phase::Full;
         let mut tally: Tally = read_tally(&checkpoint);
         if is_full && checkpoint.next_link.is_none() {
-            checkpoint.round = checkpoints::next_round(&mut tx).await?;
+            checkpoint.round = page.asked.0;
             SELECTION_FINGERPRINT.clone_into(&mut checkpoint.fingerprint);
             tally = Tally {
                 // A round that was broken off has overwritten some of what it is compared with.
@@ -192,32 +196,13 @@ impl Engine {
             tally = Tally::default();
         }
         tally.unreadable += page.unreadable.len() as u64;
-        let ids: Vec<Uuid> = page.items.iter().map(id_of).collect();
-        let known = mirror::read_users(&mut tx, &ids).await?;
-        let (users, listed) = absorb(page.items, &known, is_full, &mut tally);
-        let mut changed: Vec<DirectoryUser> = users
-            .into_values()
-            .filter(|user| known.get(&user.id) != Some(user))
-            .collect();
-        // In the order in which everybody locks them.
-        changed.sort_unstable_by_key(|user| user.id);
-        let changed_ids: Vec<Uuid> = changed.iter().map(|user| user.id).collect();
-        mirror::write_users(&mut tx, &changed, checkpoint.round).await?;
-        let came_back = |user: &&DirectoryUser| {
-            user.state == DirectoryState::Present
-                && known
-                    .get(&user.id)
-                    .is_some_and(|known| known.state != DirectoryState::Present)
-        };
-        let returned: Vec<Uuid> = changed.iter().filter(came_back).map(|user| user.id).collect();
-        groups::note_returned(&mut tx, &returned).await?;
-        if checkpoint.phase != Phase::Delta {
-            let written: HashSet<Uuid> = changed_ids.iter().copied().collect();
-            let seen: Vec<Uuid> = listed.into_iter().filter(|id| !written.contains(id)).collect();
-            mirror::mark_seen(&mut tx, &seen, checkpoint.round).await?;
+        for item in &page.items {
+            tally.add(&item.value, is_full);
         }
+        let taken = facts::take_in(&mut tx, page.items, is_full).await?;
+        recheck::add(&mut tx, &taken.older).await?;
         if !is_full {
-            pending::mark(&mut tx, &self.settings.names(), &changed_ids).await?;
+            pending::mark(&mut tx, &self.settings.names(), &taken.changed).await?;
         }
         match page.next {
             Next::Page(link) => checkpoint.next_link = Some(link),
@@ -253,7 +238,7 @@ impl Engine {
         if checkpoint.phase != Phase::Sweep {
             return Ok(());
         }
-        let deleted = self.graph.deleted_users().await?;
+        let deleted = self.directory().deleted_users().await?;
 
         let mut tx = self.begin(lease).await?;
         let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
@@ -304,13 +289,6 @@ fn read_tally(checkpoint: &Checkpoint) -> Tally {
         .unwrap_or_default()
 }
 
-fn id_of(change: &UserChange) -> Uuid {
-    match change {
-        UserChange::Present(patch) => patch.id,
-        UserChange::Removed { id, .. } => *id,
-    }
-}
-
 /// Whether a property that every user has was told, or is known from before.
 fn is_readable<T>(patch: &Patch<T>, is_full: bool) -> bool {
     match patch {
@@ -318,46 +296,4 @@ fn is_readable<T>(patch: &Patch<T>, is_full: bool) -> bool {
         Patch::Null => false,
         Patch::Absent => !is_full,
     }
-}
-
-/// Applies a page to what the mirror knows, in the order sent, and lists who exists.
-fn absorb(
-    items: Vec<UserChange>,
-    known: &HashMap<Uuid, DirectoryUser>,
-    is_full: bool,
-    tally: &mut Tally,
-) -> (HashMap<Uuid, DirectoryUser>, Vec<Uuid>) {
-    let mut users: HashMap<Uuid, DirectoryUser> = HashMap::with_capacity(items.len());
-    let mut listed = Vec::with_capacity(items.len());
-    for item in items {
-        let id = id_of(&item);
-        match item {
-            UserChange::Present(patch) => {
-                tally.present += 1;
-                tally.with_account += u64::from(is_readable(&patch.account_enabled, is_full));
-                tally.with_plans += u64::from(is_readable(&patch.usable_plans, is_full));
-                let user = users
-                    .entry(id)
-                    .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
-                user.absorb(*patch, is_full);
-                listed.push(id);
-            }
-            UserChange::Removed { reason, .. } => {
-                // A tombstone for somebody never seen is legal, and matters only if she may come back.
-                if reason == Removal::Gone && !users.contains_key(&id) && !known.contains_key(&id) {
-                    continue;
-                }
-                let user = users
-                    .entry(id)
-                    .or_insert_with(|| known.get(&id).cloned().unwrap_or_default());
-                user.id = id;
-                user.state = match reason {
-                    Removal::SoftDeleted => DirectoryState::SoftDeleted,
-                    Removal::Gone => DirectoryState::Gone,
-                };
-                listed.push(id);
-            }
-        }
-    }
-    (users, listed)
 }

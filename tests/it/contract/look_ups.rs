@@ -67,12 +67,22 @@ impl Stage {
         assert_eq!(found.users.len(), self.users.len());
         for (at, (found, id)) in found.users.iter().zip(&self.users).enumerate() {
             let found = found.as_ref().unwrap();
-            assert_eq!(found.user.as_ref().unwrap().id, *id);
-            assert!(found.user.as_ref().unwrap().usable_plans.clone().value().is_some());
+            assert_eq!(found.user.value.as_ref().unwrap().id, *id);
+            assert!(
+                found
+                    .user
+                    .value
+                    .as_ref()
+                    .unwrap()
+                    .usable_plans
+                    .clone()
+                    .value()
+                    .is_some()
+            );
             let groups: &[Uuid] = if at < 2 { &[self.group] } else { &[] };
-            assert_eq!(found.groups, groups);
+            assert_eq!(found.groups.value, groups);
         }
-        let [(role, assignment)] = &found.roles.unwrap().unwrap()[..] else {
+        let [(role, assignment)] = &found.roles.unwrap().unwrap().value[..] else {
             panic!("one administrator is expected")
         };
         assert_eq!((*role, assignment.principal.id), (AdminRole::Global, self.users[0]));
@@ -97,9 +107,13 @@ async fn item_7_4_users_and_roles_come_in_as_few_requests_as_it_takes() {
     let [first, second, third] = &found.users[..] else {
         panic!("{found:?}")
     };
-    assert_eq!(first.as_ref().unwrap().user.as_ref().unwrap().id, stage.users[0]);
-    assert_eq!(first.as_ref().unwrap().groups, [stage.group], "a role is no group");
-    assert!(second.as_ref().unwrap().user.is_none() && third.as_ref().unwrap().user.is_none());
+    assert_eq!(first.as_ref().unwrap().user.value.as_ref().unwrap().id, stage.users[0]);
+    assert_eq!(
+        first.as_ref().unwrap().groups.value,
+        [stage.group],
+        "a role is no group"
+    );
+    assert!(second.as_ref().unwrap().user.value.is_none() && third.as_ref().unwrap().user.value.is_none());
     assert_eq!(stage.simulator.requests().len(), 1);
 }
 
@@ -136,8 +150,8 @@ async fn item_7_4_many_groups_are_read_to_their_end() {
         tenant.add_member(tenant.create_group(&format!("Group {number}")), stage.users[0]);
     }
     let found = stage.graph.look_up(&stage.names()[..2], false).await.unwrap();
-    assert_eq!(found.users[0].as_ref().unwrap().groups.len(), 231);
-    assert_eq!(found.users[1].as_ref().unwrap().groups, [stage.group]);
+    assert_eq!(found.users[0].as_ref().unwrap().groups.value.len(), 231);
+    assert_eq!(found.users[1].as_ref().unwrap().groups.value, [stage.group]);
 
     let stranger = Simulator::start(Settings::default()).unwrap();
     stage.break_with(

@@ -1,0 +1,58 @@
+//! Users of whom something was dropped, since something newer was known. The newer answer may have come from a replica that
+//! lags, so the next run asks for them again.
+
+use uuid::Uuid;
+
+use super::{Connection, StoreResult};
+use crate::domain::feed::{Asked, Moment};
+
+/// Adds users, each with the moment of what was dropped.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into rollcall.directory_recheck as r (object_id, asked)
+         select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+        &users.iter().map(|user| user.value).collect::<Vec<_>>(),
+        &users.iter().map(|user| user.at.0).collect::<Vec<_>>()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Everybody on the list.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn all(db: &mut Connection) -> StoreResult<Vec<Asked<Uuid>>> {
+    let rows = sqlx::query!("select object_id, asked from rollcall.directory_recheck order by object_id")
+        .fetch_all(db)
+        .await?;
+    let users = rows.into_iter().map(|row| Asked {
+        at: Moment(row.asked),
+        value: row.object_id,
+    });
+    Ok(users.collect())
+}
+
+/// Takes users off the list who were asked for again, unless something more has been dropped meanwhile.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from rollcall.directory_recheck r using unnest($1::uuid[], $2::bigint[]) as u (id, asked)
+         where r.object_id = u.id and r.asked = u.asked",
+        &users.iter().map(|user| user.value).collect::<Vec<_>>(),
+        &users.iter().map(|user| user.at.0).collect::<Vec<_>>()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

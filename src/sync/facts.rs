@@ -1,0 +1,91 @@
+//! What the directory said of users, written into the mirror in the order in which it was asked for.
+//!
+//! The one way for a page of the feed, a look-up and a deletion alike: what is known as of a later moment stays, whichever
+//! answer arrives last (rules.md, section 2, "Order").
+
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
+
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::feed::{Asked, Removal, UserChange};
+use crate::store::mirror::{self, Mirrored};
+use crate::store::{StoreResult, Transaction, groups};
+
+/// What became of facts.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Users of whom the mirror knows something else now.
+    pub changed: Vec<Uuid>,
+    /// Facts that were dropped, since the mirror knows something newer.
+    pub older: Vec<Asked<Uuid>>,
+}
+
+/// Takes in facts about users, in the order sent. `absent_is_null` where a property that is not sent is not set.
+pub(super) async fn take_in(
+    tx: &mut Transaction,
+    facts: Vec<Asked<UserChange>>,
+    absent_is_null: bool,
+) -> StoreResult<Taken> {
+    let mut ids: Vec<Uuid> = facts.iter().map(|fact| fact.value.id()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let known = mirror::lock_users(&mut *tx, &ids).await?;
+    let mut taken = Taken::default();
+    // In the order in which everybody locks them.
+    let mut latest: BTreeMap<Uuid, Mirrored> = BTreeMap::new();
+    for fact in facts {
+        let id = fact.value.id();
+        let before = latest.get(&id).or_else(|| known.get(&id));
+        if before.is_some_and(|before| fact.at < before.asked) {
+            taken.older.push(fact.map(|_| id));
+            continue;
+        }
+        if let Some(user) = merge(before.map(|before| &before.user), fact.value, absent_is_null) {
+            latest.insert(id, Mirrored { user, asked: fact.at });
+        }
+    }
+    let is_new = |latest: &Mirrored| known.get(&latest.user.id).map(|known| &known.user) != Some(&latest.user);
+    let (changed, confirmed): (Vec<_>, Vec<_>) = latest.into_values().partition(is_new);
+    let locked: Vec<Uuid> = known.keys().copied().collect();
+    mirror::write_users(&mut *tx, &changed, &locked).await?;
+    let confirmed: Vec<_> = confirmed.iter().map(|known| (known.user.id, known.asked)).collect();
+    mirror::mark_asked(&mut *tx, &confirmed).await?;
+    groups::note_returned(&mut *tx, &returned(&changed, &known)).await?;
+    taken.changed = changed.iter().map(|changed| changed.user.id).collect();
+    Ok(taken)
+}
+
+/// What is known of a user once a fact is added; nothing where there is nothing to know.
+fn merge(known: Option<&DirectoryUser>, fact: UserChange, absent_is_null: bool) -> Option<DirectoryUser> {
+    let mut user = known.cloned().unwrap_or_default();
+    match fact {
+        UserChange::Present(patch) => user.absorb(*patch, absent_is_null),
+        // A tombstone for somebody never seen is legal, and matters only if she may come back.
+        UserChange::Removed {
+            reason: Removal::Gone, ..
+        } if known.is_none() => return None,
+        UserChange::Removed { id, reason, deleted_at } => {
+            user.id = id;
+            user.deleted_at = deleted_at.or(user.deleted_at);
+            user.state = match reason {
+                Removal::SoftDeleted => DirectoryState::SoftDeleted,
+                Removal::Gone => DirectoryState::Gone,
+            };
+        }
+    }
+    Some(user)
+}
+
+/// Those who came back from deletedItems.
+fn returned(changed: &[Mirrored], known: &HashMap<Uuid, Mirrored>) -> Vec<Uuid> {
+    let was_away = |id: &Uuid| {
+        known
+            .get(id)
+            .is_some_and(|known| known.user.state != DirectoryState::Present)
+    };
+    let present = changed
+        .iter()
+        .filter(|changed| changed.user.state == DirectoryState::Present);
+    present.map(|changed| changed.user.id).filter(was_away).collect()
+}
