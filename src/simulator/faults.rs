@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::identity::TokenFault;
 use super::tenant::Tenant;
 
@@ -157,6 +159,8 @@ pub enum Effect {
     SlowBody(Duration),
     /// Waits before answering.
     Delay(Duration),
+    /// Holds the request before it is answered, and the answer before it is sent.
+    Hold(Gate),
     /// Changes the tenant, then answers as usual.
     Meanwhile(Arc<dyn Fn(&Tenant) + Send + Sync>),
     /// Rewrites the JSON of the real answer.
@@ -255,6 +259,51 @@ impl Effect {
             body: "{}".into(),
             ..Canned::default()
         })
+    }
+}
+
+/// Two gates for one request: one before it is answered, one before the answer is sent. What the tenant is at the moment
+/// between them is what the answer says.
+#[derive(Clone)]
+pub struct Gate(Arc<[Semaphore; 4]>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(std::array::from_fn(|_| Semaphore::new(0))))
+    }
+}
+
+impl Gate {
+    async fn wait(&self, step: usize) {
+        if let Ok(permit) = self.0[step].acquire().await {
+            permit.forget();
+        }
+    }
+
+    /// Waits until the request has come.
+    pub async fn asked(&self) {
+        self.wait(0).await;
+    }
+
+    /// Lets it be answered, and waits until it is.
+    pub async fn answer(&self) {
+        self.0[1].add_permits(1);
+        self.wait(2).await;
+    }
+
+    /// Sends the answer.
+    pub fn send(&self) {
+        self.0[3].add_permits(1);
+    }
+
+    pub(super) async fn before_the_answer(&self) {
+        self.0[0].add_permits(1);
+        self.wait(1).await;
+    }
+
+    pub(super) async fn before_it_is_sent(&self) {
+        self.0[2].add_permits(1);
+        self.wait(3).await;
     }
 }
 

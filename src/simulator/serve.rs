@@ -45,6 +45,7 @@ pub(super) async fn request(State(shared): State<Arc<Shared>>, request: Request)
     match &effect {
         Some(Effect::Delay(pause)) => shared.clock.sleep(*pause).await,
         Some(Effect::Meanwhile(change)) => change(&shared.tenant),
+        Some(Effect::Hold(gate)) => gate.before_the_answer().await,
         Some(Effect::EmptyPage) => ask.empty_page = true,
         Some(Effect::Hangup) => return hangup(),
         _ => {}
@@ -55,6 +56,9 @@ pub(super) async fn request(State(shared): State<Arc<Shared>>, request: Request)
         Some(effect) => damaged(real(&shared, &ask, Some(effect)), &ask, effect),
         None => cached(&shared, &ask),
     };
+    if let Some(Effect::Hold(gate)) = &effect {
+        gate.before_it_is_sent().await;
+    }
     shared.journal.answered(sequence, answer.status.as_u16());
     let gzip = accepts_gzip(&ask.headers) && shared.settings().gzip;
     respond(&shared.clock, &ask, compressed(answer, gzip), effect.as_ref())

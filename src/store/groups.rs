@@ -247,6 +247,24 @@ pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) ->
         &groups,
         &joined
     )
+    .execute(&mut *db)
+    .await?;
+    // What the mirror knows better than the look-up.
+    sqlx::query!(
+        "insert into rollcall.directory_recheck as r (object_id, asked)
+         select u.id, max(u.asked)
+         from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
+         join rollcall.directory_group_member m on m.object_id = u.id and m.seen_round > u.asked
+         where m.is_member <> exists (
+             select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
+             where j.object_id = m.object_id and j.group_id = m.group_id)
+         group by u.id order by u.id
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+        &ids,
+        &moments,
+        &joiners,
+        &groups
+    )
     .execute(db)
     .await?;
     news.extend(won);

@@ -29,6 +29,7 @@ mod guard;
 mod import;
 mod least_privilege;
 mod on_demand;
+mod order;
 mod outages;
 mod property;
 mod proxy;

@@ -116,6 +116,12 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whoever is still to be found, and how the directory is asked for them.
+    fn open(&self) -> Vec<(usize, String)> {
+        let sought = self.sought.iter().enumerate();
+        sought.filter_map(|(at, sought)| Some((at, sought.key()?))).collect()
+    }
+
     /// Nobody else is asked for: the directory is away.
     fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
         for (at, _) in open {
@@ -160,9 +166,16 @@ impl Engine {
         self.settle(Search::new(graph, sought)).await
     }
 
+    /// Asks until everybody is settled; again for whomever a cycle has heard of meanwhile: what was asked first is older
+    /// than that.
     async fn settle(&self, mut search: Search<'_>) -> Result<Answers, SyncError> {
-        self.ask(&mut search).await?;
-        self.ask_for_deleted(&mut search).await?;
+        for _ in 0..MOST_QUESTIONS {
+            self.ask(&mut search).await?;
+            self.ask_for_deleted(&mut search).await?;
+            if search.open().is_empty() {
+                break;
+            }
+        }
         let settled = |sought| match sought {
             Sought::Settled(fresh) => fresh,
             // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
@@ -216,18 +229,10 @@ impl Engine {
         Ok(sought)
     }
 
-    /// Asks for whoever is still to be found, and takes in who is; again for whomever a cycle has heard of meanwhile:
-    /// what was asked first may be older than that, and would be told to nobody again.
+    /// Asks for whoever is still to be found, and takes in who is.
     async fn ask(&self, search: &mut Search<'_>) -> Result<(), SyncError> {
-        for _ in 0..MOST_QUESTIONS {
-            let open = search.sought.iter().enumerate();
-            let open: Vec<(usize, String)> = open.filter_map(|(at, sought)| Some((at, sought.key()?))).collect();
-            if open.is_empty() {
-                break;
-            }
-            for chunk in open.chunks(ASKED_TOGETHER) {
-                self.ask_together(search, chunk).await?;
-            }
+        for chunk in search.open().chunks(ASKED_TOGETHER) {
+            self.ask_together(search, chunk).await?;
         }
         Ok(())
     }
@@ -334,7 +339,15 @@ impl Engine {
                 }
             };
         }
-        self.take_out(&gone).await
+        let moved = self.take_out(&gone).await?;
+        for sought in &mut search.sought {
+            if let Sought::Settled(Fresh::User(id)) = sought
+                && moved.contains(id)
+            {
+                *sought = Sought::Id(*id);
+            }
+        }
+        Ok(())
     }
 
     /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:

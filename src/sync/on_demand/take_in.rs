@@ -67,10 +67,14 @@ impl Engine {
         Ok(older)
     }
 
-    /// Writes that the directory does not have some users any more.
-    pub(super) async fn take_out(&self, gone: &[Asked<(Uuid, Option<DeletedUser>)>]) -> Result<(), SyncError> {
+    /// Writes that the directory does not have some users any more. Answers those of whom the mirror has heard something
+    /// newer.
+    pub(super) async fn take_out(
+        &self,
+        gone: &[Asked<(Uuid, Option<DeletedUser>)>],
+    ) -> Result<BTreeSet<Uuid>, SyncError> {
         if gone.is_empty() {
-            return Ok(());
+            return Ok(BTreeSet::new());
         }
         let removed = gone.iter().map(|gone| {
             gone.map(|(id, deleted)| UserChange::Removed {
@@ -85,7 +89,8 @@ impl Engine {
                 let mut tx = self.begin(None).await?;
                 let taken = facts::take_in(&mut tx, removed.clone(), true).await?;
                 pending::mark_everywhere(&mut tx, &taken.changed).await?;
-                tx.commit().await
+                tx.commit().await?;
+                Ok(taken.older.iter().map(|user| user.value).collect())
             })
             .await?)
     }
