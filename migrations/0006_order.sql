@@ -1,4 +1,4 @@
--- The order of the directory's answers (docs: rules, "Order"). A fact is as old as the moment at which it was asked for:
+-- The order of the directory's answers (rules.md, section 2, "Order"). A fact is as old as the moment at which it was asked for:
 -- a number from the sequence rollcall.round, which numbered the full rounds so far and goes on doing so, since the number
 -- of a round is the moment at which its first page was asked for. directory_user.seen_round and
 -- directory_group_member.seen_round hold the moment of the user's record and of the membership; whoever has a smaller one
