@@ -264,6 +264,9 @@ pub struct RoleAssignment {
     pub tenant_wide: bool,
 }
 
+/// Every active assignment of the three administrator roles.
+pub type Assignments = Asked<Vec<(AdminRole, RoleAssignment)>>;
+
 /// One entry of `subscribedSkus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribedSku {

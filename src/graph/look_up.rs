@@ -15,7 +15,9 @@ use super::wire::relation::{RawPrincipal, RawRoleAssignment};
 use super::wire::user::RawUser;
 use super::wire::{self, Raw};
 use super::{assignments_of, endpoint, groups_at, present, user_at, user_segment};
-use crate::domain::feed::{AdminRole, Asked, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch};
+use crate::domain::feed::{
+    AdminRole, Asked, Assignments, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
+};
 
 /// What was found out about some users.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub struct LookUps {
     /// The users, in the order asked.
     pub users: Vec<Result<LookedUp, GraphError>>,
     /// Every active assignment of the three administrator roles, where they were asked for.
-    pub roles: Option<Result<Asked<Vec<(AdminRole, RoleAssignment)>>, GraphError>>,
+    pub roles: Option<Result<Assignments, GraphError>>,
 }
 
 /// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
@@ -46,7 +48,7 @@ struct Known {
 
 /// The answer to a question.
 enum Fact {
-    Roles(Result<Asked<Vec<(AdminRole, RoleAssignment)>>, GraphError>),
+    Roles(Result<Assignments, GraphError>),
     User(usize, Box<Result<Asked<Option<UserPatch>>, GraphError>>),
     Groups(usize, Result<Asked<Vec<Uuid>>, GraphError>),
 }

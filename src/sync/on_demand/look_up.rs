@@ -7,9 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
-use super::take_in::{Assignments, Said};
+use super::take_in::Said;
 use crate::domain::directory_user::{DirectoryState, upn_key};
-use crate::domain::feed::{Asked, LookedUp, Moment};
+use crate::domain::feed::{Asked, Assignments, LookedUp, Moment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::store::{Connection, StoreResult, mirror, rows};

@@ -5,16 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::feed::{
-    AdminRole, Asked, DeletedUser, Moment, PrincipalKind, Removal, RoleAssignment, UserChange, UserPatch,
-};
+use crate::domain::feed::{Asked, Assignments, DeletedUser, Moment, PrincipalKind, Removal, UserChange, UserPatch};
 use crate::rules::AdminRoles;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, mirror, pending};
 use crate::sync::{Engine, SyncError, facts};
-
-/// Every assignment of the administrator roles.
-pub(super) type Assignments = Asked<Vec<(AdminRole, RoleAssignment)>>;
 
 /// What the directory said of a user who is there.
 #[derive(Clone, Debug)]
