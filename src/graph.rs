@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::feed::{
-    AdminRole, Asked, DeletedUser, GroupChange, Link, Next, Page, Principal, RoleAssignment, ServicePrincipal,
+    AdminRole, Asked, DeletedUser, GroupChange, Link, Listed, Next, Page, Principal, RoleAssignment, ServicePrincipal,
     SubscribedSku, Trail, UserChange, UserPatch,
 };
 use crate::domain::signing_keys::SigningKeys;
@@ -171,9 +171,10 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when the group is gone.
-    pub async fn all_group_members(&self, group: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
+    pub async fn all_group_members(&self, group: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
         let first = || members_of(group);
-        self.fetch_all::<RawPrincipal>(endpoint::GROUP_MEMBERS, first).await
+        self.fetch_readable::<RawPrincipal>(endpoint::GROUP_MEMBERS, first)
+            .await
     }
 
     /// All owners of a group.
@@ -181,9 +182,9 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when the group is gone.
-    pub async fn group_owners(&self, group: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
+    pub async fn group_owners(&self, group: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
         let first = || format!("groups/{group}/owners?$select=id");
-        self.fetch_all::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
+        self.fetch_readable::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
     }
 
     /// All active assignments of a role, permanent and activated, of any scope. Eligible ones are not among them.
@@ -191,8 +192,8 @@ impl Graph {
     /// # Errors
     ///
     /// As any call.
-    pub async fn role_assignments(&self, role: AdminRole) -> Result<Asked<Vec<RoleAssignment>>, GraphError> {
-        self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
+    pub async fn role_assignments(&self, role: AdminRole) -> Result<Asked<Listed<RoleAssignment>>, GraphError> {
+        self.fetch_readable::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
             .await
     }
 
@@ -201,20 +202,20 @@ impl Graph {
     /// # Errors
     ///
     /// As any call.
-    pub async fn subscribed_skus(&self) -> Result<Vec<SubscribedSku>, GraphError> {
-        let skus = self.fetch_all::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned());
+    pub async fn subscribed_skus(&self) -> Result<Listed<SubscribedSku>, GraphError> {
+        let skus = self.fetch_readable::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned());
         Ok(skus.await?.value)
     }
 
-    /// All soft-deleted users. An entry that cannot be read is left out: its user only counts as gone instead.
+    /// All soft-deleted users.
     ///
     /// # Errors
     ///
     /// As any call.
-    pub async fn deleted_users(&self) -> Result<Vec<DeletedUser>, GraphError> {
+    pub async fn deleted_users(&self) -> Result<Listed<DeletedUser>, GraphError> {
         let first = || "directory/deletedItems/microsoft.graph.user?$select=id,deletedDateTime".to_owned();
-        self.fetch_readable::<RawDeletedUser>(endpoint::DELETED_USERS, first)
-            .await
+        let deleted = self.fetch_readable::<RawDeletedUser>(endpoint::DELETED_USERS, first);
+        Ok(deleted.await?.value)
     }
 
     /// One soft-deleted user; `None` where there is none of this id, be it that the user lives, is gone for good or
@@ -235,7 +236,7 @@ impl Graph {
                 ..
             }) => {
                 let all = call.deleted_users().await?;
-                Ok(all.into_iter().find(|user| user.id == id))
+                Ok(all.items.into_iter().find(|user| user.id == id))
             }
             Err(error) => Err(error),
         }
@@ -253,7 +254,8 @@ impl Graph {
         let found = self
             .fetch_readable::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
             .await?;
-        Ok(found.into_iter().find(|principal| principal.app_id == app_id))
+        let mut found = found.value.items.into_iter();
+        Ok(found.find(|principal| principal.app_id == app_id))
     }
 
     /// Fresh facts about any number of users, each by object id or user principal name, and with `with_roles` about

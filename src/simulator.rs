@@ -39,7 +39,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::faults::{Canned, Carrying, Effect, Fault, Faults, Gate, RetryAfter, When};
+pub use self::faults::{Canned, Carrying, Effect, Fault, Faults, Gate, RetryAfter, Spoilt, When};
 use self::identity::Tokens;
 pub use self::identity::{Certificate, Federation, TokenFault};
 use self::journal::Journal;

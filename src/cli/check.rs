@@ -216,20 +216,21 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
         |assignments| {
             format!(
                 "readable; {} assignments of Global Administrator",
-                assignments.value.len()
+                assignments.value.items.len()
             )
         },
     );
     report.graph("deleted users (User.Read.All)", graph.deleted_users().await, |users| {
-        format!("readable; {} users can be restored", users.len())
+        format!("readable; {} users can be restored", users.items.len())
     });
     check_applications(config, graph, report).await;
     report
         .graph(
             "licences (LicenseAssignment.Read.All)",
             graph.subscribed_skus().await,
-            |skus| format!("readable; {} SKUs", skus.len()),
+            |skus| format!("readable; {} SKUs", skus.items.len()),
         )
+        .map(|skus| skus.items)
         .unwrap_or_default()
 }
 

@@ -18,6 +18,99 @@ pub enum DirectoryState {
     Gone,
 }
 
+macro_rules! properties {
+    ($($variant:ident $name:literal)*) => {
+        /// What may be undecodable about a user; the number is its bit in [`Unknowns`]. The texts come first, in the
+        /// order of [`DirectoryUser::absorb`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Property { $(#[doc = $name] $variant,)* }
+
+        impl Property {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name in Graph.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+properties! {
+    UserPrincipalName "userPrincipalName"
+    DisplayName "displayName"
+    GivenName "givenName"
+    Surname "surname"
+    JobTitle "jobTitle"
+    Mail "mail"
+    BusinessPhones "businessPhones"
+    MobilePhone "mobilePhone"
+    StreetAddress "streetAddress"
+    City "city"
+    State "state"
+    PostalCode "postalCode"
+    Country "country"
+    AccountEnabled "accountEnabled"
+    AssignedPlans "assignedPlans"
+    Type "@odata.type"
+    Removed "@removed"
+}
+
+/// Which properties have a value that cannot be decoded (rules.md, section 2): what was known of them stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unknowns(i32);
+
+impl Unknowns {
+    /// The plans have never been decoded: there are no last known ones.
+    const NO_PLANS_EVER: i32 = 1 << 30;
+
+    /// As it is stored.
+    #[must_use]
+    pub const fn from_bits(bits: i32) -> Self {
+        Self(bits)
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub const fn bits(self) -> i32 {
+        self.0
+    }
+
+    /// Notes a property.
+    pub fn set(&mut self, property: Property, is_undecodable: bool) {
+        let bit = 1 << property as i32;
+        self.0 = if is_undecodable { self.0 | bit } else { self.0 & !bit };
+    }
+
+    /// Whether a property is among them.
+    #[must_use]
+    pub const fn has(self, property: Property) -> bool {
+        self.0 & (1 << property as i32) != 0
+    }
+
+    /// A user whose plans were never decoded.
+    #[must_use]
+    pub(crate) const fn no_plans() -> Self {
+        Self(Self::NO_PLANS_EVER | 1 << Property::AssignedPlans as i32)
+    }
+
+    /// Whether nothing is known of the plans, not even from earlier; some may be known to be usable.
+    #[must_use]
+    pub const fn no_plans_ever(self) -> bool {
+        self.0 & Self::NO_PLANS_EVER != 0
+    }
+
+    /// The properties.
+    pub fn properties(self) -> impl Iterator<Item = Property> {
+        Property::ALL
+            .iter()
+            .copied()
+            .filter(move |property| self.has(*property))
+    }
+}
+
 /// A directory user: who it is and what the rules look at.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DirectoryUser {
@@ -36,6 +129,8 @@ pub struct DirectoryUser {
     /// Which texts had NUL characters, which no column can hold and which were removed: a bit for each,
     /// in the order of [`DirectoryUser::absorb`].
     pub nul_removed: i32,
+    /// What could not be decoded when it was read last.
+    pub undecodable: Unknowns,
     /// `userPrincipalName`.
     pub user_principal_name: Option<String>,
     /// `displayName`.
@@ -67,23 +162,31 @@ pub struct DirectoryUser {
 impl DirectoryUser {
     /// Takes in what the directory sent. `absent_is_null` in a full round, where a property that was never
     /// set is left out; in an incremental round absent means unchanged (rules.md, section 7).
-    /// A user that is sent is there: an earlier deletion is over.
+    /// A user that is sent is there: an earlier deletion is over. What cannot be decoded leaves what was known.
     pub fn absorb(&mut self, patch: UserPatch, absent_is_null: bool) {
+        let is_new = self.id.is_nil();
         self.id = patch.id;
-        self.state = DirectoryState::Present;
-        self.deleted_at = None;
+        // If it is a tombstone, nothing is to be concluded from what it does not mention, nor from its being there.
+        let may_be_removed = patch.undecodable.has(Property::Removed);
+        let absent_is_null = absent_is_null && !may_be_removed;
+        if !may_be_removed {
+            self.state = DirectoryState::Present;
+            self.deleted_at = None;
+        }
+        self.undecodable.set(Property::Removed, may_be_removed);
         self.is_agent |= patch.is_agent;
-        match patch.usable_plans {
-            Patch::Value(plans) => self.usable_plans = plans,
-            Patch::Absent if absent_is_null => self.usable_plans.clear(),
-            // The collection is never null in the directory (contract, section 2.2): the application may not read it,
-            // and what was known stands.
-            Patch::Absent | Patch::Null => {}
+        self.undecodable
+            .set(Property::Type, patch.undecodable.has(Property::Type));
+        let some_plans = patch.undecodable.has(Property::AssignedPlans);
+        self.absorb_plans(patch.usable_plans, some_plans, is_new, absent_is_null);
+        if patch.account_enabled != Patch::Absent || absent_is_null {
+            let is_undecodable = patch.account_enabled == Patch::Undecodable;
+            self.undecodable.set(Property::AccountEnabled, is_undecodable);
         }
         patch
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);
-        for (bit, (patch, known)) in [
+        for ((patch, known), property) in [
             (patch.user_principal_name, &mut self.user_principal_name),
             (patch.display_name, &mut self.display_name),
             (patch.given_name, &mut self.given_name),
@@ -99,18 +202,49 @@ impl DirectoryUser {
             (patch.country, &mut self.country),
         ]
         .into_iter()
-        .enumerate()
+        .zip(Property::ALL)
         {
-            if patch != Patch::Absent || absent_is_null {
-                self.nul_removed &= !(1 << bit);
+            let bit = 1 << *property as i32;
+            match patch {
+                Patch::Undecodable => self.undecodable.set(*property, true),
+                Patch::Absent if !absent_is_null => {}
+                _ => {
+                    self.undecodable.set(*property, false);
+                    self.nul_removed &= !bit;
+                }
             }
             patch.apply_to(known, absent_is_null);
             if let Some(text) = known
                 && text.contains('\0')
             {
                 text.retain(|character| character != '\0');
-                self.nul_removed |= 1 << bit;
+                self.nul_removed |= bit;
             }
+        }
+    }
+
+    /// Takes in the plans. Where some of them cannot be decoded, what was known stands beside the others.
+    fn absorb_plans(&mut self, patch: Patch<Vec<Uuid>>, is_incomplete: bool, is_new: bool, absent_is_null: bool) {
+        let is_undecodable = is_incomplete || patch == Patch::Undecodable;
+        let is_decoded = matches!(patch, Patch::Value(_) | Patch::Absent) && !is_undecodable;
+        match patch {
+            Patch::Value(plans) if is_incomplete => {
+                self.usable_plans.extend(plans);
+                self.usable_plans.sort_unstable();
+                self.usable_plans.dedup();
+            }
+            Patch::Value(plans) => self.usable_plans = plans,
+            Patch::Absent if absent_is_null => self.usable_plans.clear(),
+            // The collection is never null in the directory (contract, section 2.2): the application may not read it,
+            // and what was known stands.
+            Patch::Null | Patch::Undecodable => {}
+            Patch::Absent => return,
+        }
+        self.undecodable.set(Property::AssignedPlans, is_undecodable);
+        if is_decoded {
+            self.undecodable.0 &= !Unknowns::NO_PLANS_EVER;
+        } else if is_undecodable && is_new {
+            self.undecodable.0 |= Unknowns::NO_PLANS_EVER;
         }
     }
 

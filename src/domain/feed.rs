@@ -9,6 +9,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::directory_user::Unknowns;
+
 /// An opaque link of a feed: a next link or a delta link, followed verbatim.
 /// It is as good as a secret, so neither `Debug` nor `Display` shows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -125,6 +127,8 @@ pub enum Patch<T> {
     Null,
     /// A value.
     Value(T),
+    /// Something that is no value of this property: it is unknown.
+    Undecodable,
 }
 
 impl<T> Patch<T> {
@@ -132,17 +136,28 @@ impl<T> Patch<T> {
     pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
-            Self::Absent | Self::Null => None,
+            Self::Absent | Self::Null | Self::Undecodable => None,
         }
     }
 
-    /// Applies the patch to what is known: in a full round absent means null, in an incremental one unchanged.
+    /// The same with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
+        match self {
+            Self::Value(value) => Patch::Value(change(value)),
+            Self::Absent => Patch::Absent,
+            Self::Null => Patch::Null,
+            Self::Undecodable => Patch::Undecodable,
+        }
+    }
+
+    /// Applies the patch to what is known: in a full round absent means null, in an incremental one unchanged. What
+    /// cannot be decoded changes nothing.
     pub fn apply_to(self, known: &mut Option<T>, absent_is_null: bool) {
         match self {
             Self::Value(value) => *known = Some(value),
             Self::Null => *known = None,
             Self::Absent if absent_is_null => *known = None,
-            Self::Absent => {}
+            Self::Absent | Self::Undecodable => {}
         }
     }
 }
@@ -174,6 +189,15 @@ impl UserChange {
     }
 }
 
+/// A whole listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// What it lists, in the order sent.
+    pub items: Vec<T>,
+    /// How many entries could not be read. Where there are any, absence from the listing is no evidence.
+    pub unreadable: usize,
+}
+
 /// Why a feed reports an object as removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -190,6 +214,9 @@ pub struct UserPatch {
     pub id: Uuid,
     /// `#microsoft.graph.agentUser`: an AI agent's account.
     pub is_agent: bool,
+    /// What cannot be decoded beside the properties that are [`Patch::Undecodable`]: entries of `assignedPlans` (the
+    /// others are in `usable_plans`), `@odata.type`, `@removed`.
+    pub undecodable: Unknowns,
     /// `accountEnabled`.
     pub account_enabled: Patch<bool>,
     /// Ids of the `assignedPlans` whose `capabilityStatus` is `Enabled` or `Warning`; sorted, without repeats.
@@ -225,12 +252,22 @@ pub struct UserPatch {
 /// What kind of object a relation points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
-    /// A user, an agent user, or an object whose type the answer did not name.
+    /// The answer does not say, or not so that it can be decoded.
+    Unknown,
+    /// A user, an agent user, or a member whose type the answer did not name.
     User,
     /// A group.
     Group,
     /// A device, contact, service principal or anything else.
     Other,
+}
+
+impl PrincipalKind {
+    /// Whether it is a user, or may be one.
+    #[must_use]
+    pub const fn may_be_user(self) -> bool {
+        matches!(self, Self::User | Self::Unknown)
+    }
 }
 
 /// A member or owner of a group, or a holder of a role.

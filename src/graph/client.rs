@@ -26,7 +26,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Asked, Link, Moment, Next, Page, Trail};
+use crate::domain::feed::{Asked, Link, Listed, Moment, Next, Page, Trail};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -229,18 +229,16 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
     ) -> Result<Asked<Vec<R::Item>>, GraphError> {
-        let listed = self.begun().fetch_pages::<R>(endpoint, first, None).await?;
-        listed.whole(endpoint)
+        whole(endpoint, self.fetch_readable::<R>(endpoint, first).await?)
     }
 
-    /// The same for a listing that may lack an entry.
+    /// The same for whoever asks what is missing.
     pub(super) async fn fetch_readable<R: Raw>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
-    ) -> Result<Vec<R::Item>, GraphError> {
-        let listed = self.begun().fetch_pages::<R>(endpoint, first, None).await?;
-        Ok(listed.items)
+    ) -> Result<Asked<Listed<R::Item>>, GraphError> {
+        self.begun().fetch_pages::<R>(endpoint, first, None).await
     }
 
     /// All pages of a plain listing of which the first has come already, by another way.
@@ -257,9 +255,7 @@ impl Graph {
             value: listing,
         };
         let page = self.plain_page(&call, listing)?;
-        self.fetch_pages::<R>(endpoint, first, Some(page))
-            .await?
-            .whole(endpoint)
+        whole(endpoint, self.fetch_pages::<R>(endpoint, first, Some(page)).await?)
     }
 
     async fn fetch_pages<R: Raw>(
@@ -267,11 +263,11 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
         mut first_page: Option<Page<R::Item>>,
-    ) -> Result<Listed<R::Item>, GraphError> {
+    ) -> Result<Asked<Listed<R::Item>>, GraphError> {
         let mut restarts = 0;
         'listing: loop {
+            let mut asked = None;
             let mut listed = Listed {
-                asked: None,
                 items: Vec::new(),
                 unreadable: 0,
             };
@@ -291,10 +287,15 @@ impl Graph {
                     page => page?,
                 };
                 trail.step(&page).map_err(|what| protocol(endpoint, what.to_owned()))?;
-                listed.asked.get_or_insert(page.asked);
+                let first_asked = *asked.get_or_insert(page.asked);
                 listed.items.extend(page.items);
                 listed.unreadable += page.unreadable.len();
-                let Next::Page(link) = page.next else { return Ok(listed) };
+                let Next::Page(link) = page.next else {
+                    return Ok(Asked {
+                        at: first_asked,
+                        value: listed,
+                    });
+                };
                 at = Some(link);
             }
         }
@@ -303,8 +304,7 @@ impl Graph {
     /// One object; `rest` follows `/v1.0/`.
     pub(super) async fn fetch_one<R: Raw>(&self, endpoint: Endpoint, rest: &str) -> Result<R::Item, GraphError> {
         let call = self.call(endpoint, || rest.to_owned(), None, Carries::Nothing)?;
-        let raw = self.fetch(&call, |body| wire::decode_with_path::<R>(body)).await?;
-        finish(endpoint, raw.value)
+        Ok(self.fetch(&call, wire::decode_one::<R>).await?.value)
     }
 
     /// Prepares a request. Links are checked where they arrive, so one that may not be followed is a stored one
@@ -458,25 +458,12 @@ impl Graph {
     }
 }
 
-/// All pages of a plain listing.
-struct Listed<T> {
-    /// When its first page was asked for.
-    asked: Option<Moment>,
-    items: Vec<T>,
-    /// How many entries could not be read.
-    unreadable: usize,
-}
-
-impl<T> Listed<T> {
-    fn whole(self, endpoint: Endpoint) -> Result<Asked<Vec<T>>, GraphError> {
-        match self.unreadable {
-            0 => Ok(Asked {
-                at: self.asked.unwrap_or_default(),
-                value: self.items,
-            }),
-            1 => Err(protocol(endpoint, "an entry cannot be read".to_owned())),
-            count => Err(protocol(endpoint, format!("{count} entries cannot be read"))),
-        }
+/// A listing of which nothing may be missing.
+fn whole<T>(endpoint: Endpoint, listed: Asked<Listed<T>>) -> Result<Asked<Vec<T>>, GraphError> {
+    match listed.value.unreadable {
+        0 => Ok(listed.map(|listed| listed.items)),
+        1 => Err(protocol(endpoint, "an entry cannot be read".to_owned())),
+        count => Err(protocol(endpoint, format!("{count} entries cannot be read"))),
     }
 }
 
@@ -485,13 +472,6 @@ pub(super) fn endless(endpoint: Endpoint) -> GraphError {
         endpoint,
         "its page links expire while they are followed, or it has no end".to_owned(),
     )
-}
-
-/// What an entry becomes; one without a usable id is no answer.
-pub(super) fn finish<R: Raw>(endpoint: Endpoint, raw: R) -> Result<R::Item, GraphError> {
-    let mut unreadable = Vec::new();
-    raw.finish(&mut unreadable)
-        .ok_or_else(|| protocol(endpoint, unreadable.join(", ")))
 }
 
 /// A body that came whole and cannot be used.

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use super::batch::{Answer, MOST_PARTS, Part, concerns_all};
-use super::client::{Graph, finish, unusable};
+use super::client::{Graph, unusable};
 use super::error::GraphError;
 use super::wire::batch::Body;
 use super::wire::relation::{RawPrincipal, RawRoleAssignment};
@@ -187,9 +187,8 @@ impl Known {
 
 fn user(answer: Answer) -> Result<Asked<Option<UserPatch>>, GraphError> {
     let read = |body: Body| {
-        let raw = wire::decode_with_path::<RawUser>(body.get().as_bytes());
-        let raw = raw.map_err(|why| unusable(endpoint::USER, why))?;
-        Ok(present(finish(endpoint::USER, raw)?))
+        let user = wire::decode_one::<RawUser>(body.get().as_bytes());
+        Ok(present(user.map_err(|why| unusable(endpoint::USER, why))?))
     };
     let value = match answer.value.and_then(read) {
         Err(GraphError::NotFound { .. }) => None,

@@ -1,14 +1,19 @@
 //! From bytes to the domain's shapes, in one pass.
 //!
 //! Decoding is the largest single cost of a round, so a page is read straight from its bytes into the final types.
-//! Only when that fails is the page read again entry by entry, so that one malformed entry is set aside instead of
-//! failing its page. Never puts a value of the page into an error or a complaint: they are logged.
+//! Only when that fails is the page read again entry by entry, and the entry that failed value by value: what cannot be
+//! decoded costs that value (rules.md, section 2). Never puts a value of the page into an error or a complaint: they
+//! are logged.
 
 pub(super) mod batch;
 pub(super) mod relation;
 pub(super) mod user;
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -29,6 +34,8 @@ pub(super) enum Undecodable {
 pub(super) trait Raw: DeserializeOwned {
     /// What it becomes.
     type Item;
+    /// The same shape for an entry of which a value cannot be decoded. Itself where every value is read on its own.
+    type Tolerant: Raw<Item = Self::Item>;
     /// Becomes it; complaints about parts of the entry go to `unreadable`, and an entry without a usable id is only
     /// that. Returns nothing then.
     fn finish(self, unreadable: &mut Vec<String>) -> Option<Self::Item>;
@@ -45,12 +52,16 @@ pub(super) struct Listing<T> {
 
 /// Reads a list.
 pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
-    match serde_json::from_slice::<RawPage<R>>(body) {
+    match serde_json::from_slice::<RawPage<Object<R>>>(body) {
         Ok(page) => {
             let mut unreadable = Vec::new();
             let entries = page.value.ok_or_else(no_value)?;
             let mut items = Vec::with_capacity(entries.len());
-            items.extend(entries.into_iter().filter_map(|entry| entry.finish(&mut unreadable)));
+            items.extend(
+                entries
+                    .into_iter()
+                    .filter_map(|Object(entry)| entry.finish(&mut unreadable)),
+            );
             Ok(Listing {
                 items,
                 unreadable,
@@ -64,16 +75,14 @@ pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Un
 }
 
 fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
-    let page: RawPage<&RawValue> = decode_with_path(body)?;
+    let body = mended(body);
+    let page: RawPage<&RawValue> = decode_with_path(&body)?;
     let mut items = Vec::new();
     let mut unreadable = Vec::new();
     for (index, entry) in page.value.ok_or_else(no_value)?.into_iter().enumerate() {
-        match decode_with_path::<R>(entry.get().as_bytes()) {
-            Ok(entry) => items.extend(entry.finish(&mut unreadable)),
-            Err(Undecodable::Shape(what)) => unreadable.push(format!("entry {index}: {what}")),
-            // It has been read as JSON with its page: what the decoder takes offence at is a value, such as a number
-            // that no number can hold.
-            Err(Undecodable::Broken) => unreadable.push(format!("entry {index}: a value that cannot be read")),
+        match finish_entry::<R>(entry.get(), &mut unreadable) {
+            Ok(item) => items.extend(item),
+            Err(_) => unreadable.push(format!("entry {index} is no object that can be read")),
         }
     }
     Ok(Listing {
@@ -82,6 +91,83 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
         next_link: page.next_link,
         delta_link: page.delta_link,
     })
+}
+
+/// Reads one object, as far as it can be decoded; one without a usable id is no answer.
+pub(super) fn decode_one<R: Raw>(body: &[u8]) -> Result<R::Item, Undecodable> {
+    let mut complaints = Vec::new();
+    let body = mended(body);
+    let entry: &RawValue = serde_json::from_slice(&body).map_err(|_| Undecodable::Broken)?;
+    let item = finish_entry::<R>(entry.get(), &mut complaints)
+        .map_err(|_| Undecodable::Shape("it is no object that can be read".to_owned()))?;
+    item.ok_or_else(|| Undecodable::Shape(complaints.join(", ")))
+}
+
+fn finish_entry<R: Raw>(entry: &str, unreadable: &mut Vec<String>) -> Result<Option<R::Item>, serde_json::Error> {
+    match serde_json::from_str::<Object<R>>(entry) {
+        Ok(Object(entry)) => Ok(entry.finish(unreadable)),
+        Err(_) => Ok(serde_json::from_str::<Object<R::Tolerant>>(entry)?.0.finish(unreadable)),
+    }
+}
+
+/// Bytes that are no UTF-8 spoil the value they stand in, not the page: half a surrogate pair, which no text can hold,
+/// takes their place.
+fn mended(body: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(body).is_ok() {
+        return Cow::Borrowed(body);
+    }
+    let mut mended = Vec::with_capacity(body.len() + 64);
+    for chunk in body.utf8_chunks() {
+        mended.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            mended.extend_from_slice(b"\\ud800 ");
+        }
+    }
+    Cow::Owned(mended)
+}
+
+/// An object where one is due. A derived shape alone would also take a list, for its members in order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Visitor(PhantomData))
+    }
+}
+
+/// A value that is read on its own: none where it cannot be decoded. The rest of its entry does not suffer for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tolerant<T>(pub Option<T>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Tolerant<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(value.get()).ok()))
+    }
+}
+
+impl Tolerant<RawId> {
+    /// What is no text is no GUID either.
+    pub fn id(self) -> RawId {
+        self.0.unwrap_or(RawId::Malformed)
+    }
+}
+
+impl<T: Default> Default for Tolerant<T> {
+    fn default() -> Self {
+        Self(Some(T::default()))
+    }
 }
 
 fn no_value() -> Undecodable {
@@ -160,7 +246,7 @@ pub(super) enum RawId {
     /// There is none, or null.
     #[default]
     Missing,
-    /// A text that is no GUID.
+    /// Anything that is no GUID.
     Malformed,
     /// A GUID.
     Guid(Uuid),
@@ -175,14 +261,6 @@ impl RawId {
             Self::Malformed => unreadable.push(format!("the id of {what} is no GUID")),
         }
         None
-    }
-
-    /// The GUID, if it is one.
-    pub fn guid(self) -> Option<Uuid> {
-        match self {
-            Self::Guid(id) => Some(id),
-            Self::Missing | Self::Malformed => None,
-        }
     }
 }
 
@@ -223,7 +301,7 @@ pub(super) struct Compared<T>(pub T);
 
 impl<'de, T: Default + for<'s> From<&'s str>> Deserialize<'de> for Compared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<T>(std::marker::PhantomData<T>);
+        struct Visitor<T>(PhantomData<T>);
         impl<T: Default + for<'s> From<&'s str>> serde::de::Visitor<'_> for Visitor<T> {
             type Value = Compared<T>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -236,7 +314,7 @@ impl<'de, T: Default + for<'s> From<&'s str>> Deserialize<'de> for Compared<T> {
                 Ok(Compared(T::default()))
             }
         }
-        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+        deserializer.deserialize_any(Visitor(PhantomData))
     }
 }
 

@@ -4,7 +4,7 @@ use super::access_mode::access_mode;
 use super::gate::Gate;
 use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
 use super::verdict::{Check, Entitlement, Outcome, Status, Verdict, for_asker};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
@@ -100,9 +100,10 @@ impl<'a> Judge<'a> {
             Answer::Known(user) if !is_incomplete(user) => Some(user),
             Answer::Known(_) | Answer::Unknown => None,
         };
-        let doubt = readable.is_none().then_some(Stop::Doubt(Code::DirectoryUnavailable));
+        self.follow = self.stop.is_none() && readable.is_some();
+        let is_unknown = readable.is_none_or(is_account_unknown);
+        let doubt = is_unknown.then_some(Stop::Doubt(Code::DirectoryUnavailable));
         self.gate(Gate::DirectoryAnswer, doubt);
-        self.follow = self.stop.is_none();
         let Some(user) = readable else {
             for gate in [
                 Gate::UserPrincipalName,
@@ -265,12 +266,31 @@ impl<'a> Judge<'a> {
         } else if matches!(self.subject.answer, Answer::Unknown) {
             self.note(Gate::Licence, Status::Unknown, None);
         } else {
+            if code.is_some() && self.are_plans_unknown() {
+                self.gate(Gate::Licence, Some(Stop::Doubt(Code::DirectoryUnavailable)));
+                return;
+            }
             let status = if code.is_some() { Status::Fail } else { Status::Pass };
             let reservation = (self.entitlement() == Entitlement::OnDemandOnly).then_some(Code::OnDemandOnly);
             self.note(Gate::Licence, status, code.or(reservation));
             if let Some(code) = code {
                 self.stop.get_or_insert(Stop::Disable(code));
             }
+        }
+    }
+
+    /// Nothing can be said against the user's licence: no plans were ever decoded.
+    fn are_plans_unknown(&self) -> bool {
+        matches!(self.subject.answer, Answer::Known(user) if user.undecodable.no_plans_ever())
+    }
+
+    /// Whether a source that could not be read might forbid to disable for this reason: an administrator needs neither
+    /// group nor licence, and a tenant with a Marketing licence needs no other.
+    fn reads_stale_source(&self, code: Option<Code>) -> bool {
+        match code {
+            Some(Code::NotInSecurityGroup) => self.subject.stale_roles,
+            Some(Code::Unlicensed | Code::AppPassExhausted) => self.subject.stale_roles || self.subject.stale_skus,
+            _ => false,
         }
     }
 
@@ -310,7 +330,7 @@ impl<'a> Judge<'a> {
                 code,
                 Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
             );
-            if self.subject.stale_sources && !by_directory {
+            if self.reads_stale_source(code) {
                 (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
                 undecided = true;
             } else if self.subject.last_system_administrator {
@@ -459,4 +479,10 @@ enum Lapse {
 /// Gate 6: the directory answered, but not what has to be known of a user who is there.
 fn is_incomplete(user: &DirectoryUser) -> bool {
     user.state == DirectoryState::Present && (user.account_enabled.is_none() || user.upn_key().is_none())
+}
+
+/// Gate 6, too: the directory said something of the account that cannot be decoded. What was known before says nothing
+/// of today; everything else of the user follows.
+fn is_account_unknown(user: &DirectoryUser) -> bool {
+    user.state == DirectoryState::Present && user.undecodable.has(Property::AccountEnabled)
 }

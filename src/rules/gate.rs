@@ -3,7 +3,7 @@
 
 use super::situation::{GROUP, Situation};
 use super::subject::{Client, GroupRelation, Trigger};
-use crate::domain::directory_user::DirectoryState;
+use crate::domain::directory_user::{DirectoryState, Unknowns};
 use crate::domain::environment::{GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::{NON_INTERACTIVE, SUPPORT};
@@ -87,7 +87,8 @@ gates! {
     }
     /// 6
     DirectoryAnswer "directory_answer" {
-        "6" "The directory's answer about this user is missing or incomplete, or says not whether sign-in is allowed."
+        "6" "The directory's answer about this user is missing or incomplete, or does not say in a way that can be \
+             decoded whether sign-in is allowed."
             "A finding is opened." [DirectoryUnavailable]
             |it| it.user = None;
     }
@@ -140,6 +141,8 @@ gates! {
             "An entitlement that counts on demand only passes, and says so. Rows that lived on app passes alone \
              outlast them by the grace, and are then disabled for app_pass_exhausted."
             [Unlicensed AppPassExhausted OnDemandOnly] |it| it.licences.full = None;
+        "§2" "Nothing entitles the user, and the plans could never be decoded."
+            "The row is left alone until they can." [DirectoryUnavailable] without_plans;
     }
     /// Section 4: hold
     Hold "hold" {
@@ -214,6 +217,13 @@ fn grouped(it: &mut Situation, relation: GroupRelation) {
 fn nested(it: &mut Situation) {
     grouped(it, GroupRelation::NestedOnly);
     it.environment.group_nesting = GroupNesting::OnDemand;
+}
+
+fn without_plans(it: &mut Situation) {
+    it.licences.full = None;
+    if let Some(user) = &mut it.user {
+        user.undecodable = Unknowns::no_plans();
+    }
 }
 
 fn without_slot(it: &mut Situation) {

@@ -41,8 +41,10 @@ pub(crate) struct Situation {
     pub non_interactive_slot: bool,
     /// The row is the last enabled System Administrator.
     pub last_system_administrator: bool,
-    /// Roles or SKUs could not be read.
-    pub stale_sources: bool,
+    /// The roles could not be read.
+    pub stale_roles: bool,
+    /// The SKUs could not be read.
+    pub stale_skus: bool,
     /// The time of the evaluation.
     pub now: DateTime<Utc>,
 }
@@ -66,7 +68,8 @@ impl Situation {
             tenant_marketing: false,
             non_interactive_slot: true,
             last_system_administrator: false,
-            stale_sources: false,
+            stale_roles: false,
+            stale_skus: false,
             now: DateTime::UNIX_EPOCH,
         }
     }
@@ -94,7 +97,8 @@ impl Situation {
             tenant_marketing: self.tenant_marketing,
             non_interactive_slot: self.non_interactive_slot,
             last_system_administrator: self.last_system_administrator,
-            stale_sources: self.stale_sources,
+            stale_roles: self.stale_roles,
+            stale_skus: self.stale_skus,
             now: self.now,
         };
         evaluate(&self.environment, &subject, trigger)

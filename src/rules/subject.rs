@@ -150,6 +150,13 @@ impl AdminRoles {
         self.global || self.power_platform
     }
 
+    /// Adds the roles of another reading.
+    pub fn add(&mut self, other: Self) {
+        self.global |= other.global;
+        self.power_platform |= other.power_platform;
+        self.dynamics_365 |= other.dynamics_365;
+    }
+
     /// Adds a role.
     pub fn insert(&mut self, role: AdminRole) {
         match role {
@@ -182,8 +189,10 @@ pub struct Subject<'a> {
     pub non_interactive_slot: bool,
     /// The row is the last enabled System Administrator.
     pub last_system_administrator: bool,
-    /// Roles or SKUs could not be read in this run: nobody loses access for group or licence.
-    pub stale_sources: bool,
+    /// The administrator roles could not be read in this run: nobody loses access for want of group or licence.
+    pub stale_roles: bool,
+    /// The SKUs could not be read in this run: nobody loses access for want of a licence.
+    pub stale_skus: bool,
     /// The time of the evaluation.
     pub now: DateTime<Utc>,
 }

@@ -163,7 +163,10 @@ fn object(state: &State, held: &RoleAssignment, which: Roles, expand: Option<Wri
     }
     if let Some(how) = expand {
         let mut principal = Vec::new();
-        if state.live(held.principal).is_some() || state.standing(held.principal).is_none() {
+        if state.is_deleted_group(held.principal) {
+            let group = json!({"@odata.type": "#microsoft.graph.group", "id": held.principal});
+            principal.extend_from_slice(group.to_string().as_bytes());
+        } else if state.live(held.principal).is_some() || state.standing(held.principal).is_none() {
             write_object(&mut principal, state, held.principal, how, None);
         }
         object["principal"] = serde_json::from_slice(&principal).unwrap_or(Value::Null);

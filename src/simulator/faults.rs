@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::identity::TokenFault;
 use super::tenant::Tenant;
@@ -165,6 +166,8 @@ pub enum Effect {
     Meanwhile(Arc<dyn Fn(&Tenant) + Send + Sync>),
     /// Rewrites the JSON of the real answer.
     Rewrite(Arc<dyn Fn(&mut serde_json::Value) + Send + Sync>),
+    /// Spoils properties of objects of the real answer.
+    Spoil(Arc<[Spoilt]>),
     /// Misbehaves at the token endpoint.
     Token(TokenFault),
 }
@@ -180,6 +183,12 @@ impl Effect {
     #[must_use]
     pub fn rewrite(rewrite: impl Fn(&mut serde_json::Value) + Send + Sync + 'static) -> Self {
         Self::Rewrite(Arc::new(rewrite))
+    }
+
+    /// Spoils properties of objects of the real answer.
+    #[must_use]
+    pub fn spoil(spoilt: impl Into<Arc<[Spoilt]>>) -> Self {
+        Self::Spoil(spoilt.into())
     }
 
     /// An OData error of this status and code.
@@ -305,6 +314,17 @@ impl Gate {
         self.0[2].add_permits(1);
         self.wait(3).await;
     }
+}
+
+/// A property of an object that is sent as another text, which need not be a value at all: `"\ud83d"` is half of one.
+#[derive(Clone, Debug)]
+pub struct Spoilt {
+    /// The `id` of the object, an entry of the answer or the answer itself.
+    pub id: Uuid,
+    /// The property, `id` included.
+    pub property: &'static str,
+    /// What is sent for it.
+    pub text: String,
 }
 
 /// Something to go wrong.

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use futures_util::stream;
 use serde_json::Value;
 
-use super::faults::{Canned, Effect, RetryAfter};
+use super::faults::{Canned, Effect, RetryAfter, Spoilt};
 use super::journal::{Seen, without_tokens};
 use super::wire::{Answer, Ask};
 use super::{Shared, identity, router, signing};
@@ -215,10 +215,37 @@ pub(super) fn damaged(mut answer: Answer, ask: &Ask, effect: &Effect) -> Answer 
             page["@odata.nextLink"] = format!("{root}/v1.0/users/delta?$skiptoken=foreign").into();
         }
         Effect::Rewrite(rewrite) => rewrite(&mut page),
+        Effect::Spoil(spoilt) => {
+            answer.body = spoil(&mut page, spoilt).into();
+            return answer;
+        }
         _ => return answer,
     }
     answer.body = page.to_string().into();
     answer
+}
+
+/// The page with other texts in the place of some properties. No JSON value can hold those, so marks stand for them.
+fn spoil(page: &mut Value, spoilt: &[Spoilt]) -> String {
+    let mark = |number: usize| format!("\u{fffe}{number}\u{fffe}");
+    let mut objects: Vec<&mut Value> = if page["value"].is_array() {
+        page["value"].as_array_mut().into_iter().flatten().collect()
+    } else {
+        vec![page]
+    };
+    for object in &mut objects {
+        let id = object["id"].as_str().map(str::to_owned);
+        for (number, spoilt) in spoilt.iter().enumerate() {
+            if id.as_deref() == Some(&spoilt.id.to_string()) {
+                object[spoilt.property] = mark(number).into();
+            }
+        }
+    }
+    let mut text = page.to_string();
+    for (number, spoilt) in spoilt.iter().enumerate() {
+        text = text.replace(&Value::from(mark(number)).to_string(), &spoilt.text);
+    }
+    text
 }
 
 fn remove(page: &mut Value, name: &str) {

@@ -282,6 +282,18 @@ impl Tenant {
         true
     }
 
+    /// Deletes a group and leaves its role assignments: they are still listed, with the group for their principal.
+    pub fn orphan_group(&self, id: Uuid) -> bool {
+        let held: Vec<_> = {
+            let state = self.read();
+            let held = state.assignments.iter().filter(|held| held.principal == id);
+            held.cloned().collect()
+        };
+        let deleted = self.delete_group(id);
+        self.write().assignments.extend(held);
+        deleted
+    }
+
     /// The ids of the groups, in the order of creation.
     #[must_use]
     pub fn group_ids(&self) -> Vec<Uuid> {

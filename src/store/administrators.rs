@@ -59,12 +59,16 @@ pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) ->
     write(db, &known, &held).await
 }
 
-/// Replaces the holders by a whole reading, unless a later one has; whoever was looked up since is left as it is and put on
-/// the recheck list. Returns the ids for which something changed.
+/// Replaces the holders by a reading of all, unless a later one has; whoever was looked up since is left as it is and put on
+/// the recheck list. From a reading that is not whole nobody is missing. Returns the ids for which something changed.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn replace(db: &mut Connection, holders: &Asked<BTreeMap<Uuid, AdminRoles>>) -> StoreResult<Vec<Uuid>> {
+pub async fn replace(
+    db: &mut Connection,
+    holders: &Asked<BTreeMap<Uuid, AdminRoles>>,
+    is_whole: bool,
+) -> StoreResult<Vec<Uuid>> {
     if !is_newest(&mut *db, SOURCE, holders.at).await? {
         return Ok(Vec::new());
     }
@@ -76,6 +80,11 @@ pub async fn replace(db: &mut Connection, holders: &Asked<BTreeMap<Uuid, AdminRo
     .await?;
     let mut known = known(&mut *db, None).await?;
     let mut held = holders.value.clone();
+    if !is_whole {
+        for (id, roles) in &known {
+            held.entry(*id).or_default().add(*roles);
+        }
+    }
     let mut older = Vec::new();
     for id in looked_up {
         if known.remove(&id) != held.remove(&id) {

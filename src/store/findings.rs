@@ -9,6 +9,12 @@ use super::{Connection, StoreResult};
 /// The code of a finding about a set of removals that the guard holds.
 pub const REMOVALS_HELD: &str = "removals_held";
 
+/// The code of a finding about a role that is assigned to somebody who does not exist.
+pub const ORPHANED_ROLE_ASSIGNMENT: &str = "orphaned_role_assignment";
+
+/// The code of a finding about a property whose value in the directory cannot be decoded.
+pub const VALUE_UNDECODABLE: &str = "value_undecodable";
+
 /// The code of a finding about a row that the database does not take.
 pub const ROW_NOT_WRITTEN: &str = "row_not_written";
 

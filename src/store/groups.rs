@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
-use crate::domain::feed::{Asked, Moment, Principal, PrincipalKind};
+use crate::domain::feed::{Asked, Listed, Moment, Principal, PrincipalKind};
 
 /// Adds members; returns the ids for which this is news. Whoever is a member already counts as asked for again.
 ///
@@ -303,6 +303,25 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> Stor
     .await?)
 }
 
+/// After a listing with entries that could not be read: whoever was not seen in the group since it began is asked about in
+/// the next run. That does for users; a group that was not seen stays a member.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn recheck_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.directory_recheck as r (object_id, asked)
+         select object_id, $2::bigint from rollcall.directory_group_member
+         where group_id = $1 and is_member and not is_group and seen_round < $2 order by object_id
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+        group,
+        round
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Whether a whole reading of a source is newer than the last one; notes that it is the last one now, and keeps others
 /// from taking in another until the transaction ends.
 pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) -> StoreResult<bool> {
@@ -317,25 +336,28 @@ pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) 
     Ok(noted.rows_affected() == 1)
 }
 
-/// Replaces the owners, unless a later reading has; returns the ids for which something changed.
+/// Replaces the owners, unless a later reading has; returns the ids for which something changed. Nobody is missing from a
+/// reading with entries that could not be read.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Vec<Principal>>) -> StoreResult<Vec<Uuid>> {
+pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<Principal>>) -> StoreResult<Vec<Uuid>> {
     if !is_newest(&mut *db, &format!("owners:{group}"), owners.at).await? {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = owners
         .value
+        .items
         .iter()
-        .filter(|owner| owner.kind == PrincipalKind::User)
+        .filter(|owner| owner.kind.may_be_user())
         .map(|owner| owner.id)
         .collect();
     let lost = sqlx::query_scalar!(
         "update rollcall.directory_group_member set is_owner = false
-         where group_id = $1 and is_owner and object_id <> all($2) returning object_id",
+         where group_id = $1 and is_owner and object_id <> all($2) and $3 returning object_id",
         group,
-        &ids
+        &ids,
+        owners.value.unreadable == 0
     )
     .fetch_all(&mut *db)
     .await?;

@@ -7,7 +7,7 @@ use ring::digest;
 use uuid::Uuid;
 
 use super::{Connection, StoreResult, expect_rows};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser, Unknowns};
 use crate::domain::feed::{DeletedUser, Moment};
 
 /// The stored form of a state.
@@ -46,6 +46,7 @@ struct UserRow {
     is_agent: bool,
     plans: Option<Vec<Uuid>>,
     nul_removed: i32,
+    undecodable: i32,
     user_principal_name: Option<String>,
     display_name: Option<String>,
     given_name: Option<String>,
@@ -71,6 +72,7 @@ impl From<UserRow> for DirectoryUser {
             is_agent: row.is_agent,
             usable_plans: row.plans.unwrap_or_default(),
             nul_removed: row.nul_removed,
+            undecodable: Unknowns::from_bits(row.undecodable),
             user_principal_name: row.user_principal_name,
             display_name: row.display_name,
             given_name: row.given_name,
@@ -99,7 +101,7 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
     let rows = sqlx::query_as!(
         UserRow,
         r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",
-                  p.plans as "plans?", nul_removed as "nul_removed!",
+                  p.plans as "plans?", nul_removed as "nul_removed!", undecodable as "undecodable!",
                   user_principal_name, display_name, given_name, surname, job_title, mail, business_phone,
                   mobile_phone, street_address, city, state_or_province, postal_code, country
            from rollcall.directory_user u left join rollcall.plan_set p on p.id = u.plan_set
@@ -196,11 +198,12 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         "insert into rollcall.directory_user as u (
              id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
              display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
-             state_or_province, postal_code, country, seen_round)
+             state_or_province, postal_code, country, seen_round, undecodable)
          select * from unnest(
              $1::uuid[], $2::smallint[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::uuid[], $7::integer[],
              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[])
+             $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[],
+             $24::integer[])
          on conflict (id) do update set
              state = excluded.state, deleted_at = excluded.deleted_at, account_enabled = excluded.account_enabled,
              is_agent = excluded.is_agent, plan_set = excluded.plan_set, nul_removed = excluded.nul_removed,
@@ -209,7 +212,7 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
              job_title = excluded.job_title, mail = excluded.mail, business_phone = excluded.business_phone,
              mobile_phone = excluded.mobile_phone, street_address = excluded.street_address, city = excluded.city,
              state_or_province = excluded.state_or_province, postal_code = excluded.postal_code,
-             country = excluded.country, seen_round = excluded.seen_round
+             country = excluded.country, seen_round = excluded.seen_round, undecodable = excluded.undecodable
          where u.id = any($23)",
         &column!(id),
         &users.iter().map(|known| state_to(known.user.state)).collect::<Vec<_>>(),
@@ -233,7 +236,11 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         &column!(postal_code) as &[Option<String>],
         &column!(country) as &[Option<String>],
         &users.iter().map(|known| known.asked.0).collect::<Vec<_>>(),
-        locked
+        locked,
+        &users
+            .iter()
+            .map(|known| known.user.undecodable.bits())
+            .collect::<Vec<_>>()
     )
     .execute(db)
     .await?;
@@ -299,11 +306,12 @@ pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i6
 
 /// After a complete full round: whoever was not seen since it began is soft-deleted if deletedItems names it, else gone.
 /// Whoever is only known from deletedItems is noted, so that a return can be told from a beginning.
-/// Returns how many were known and were not seen.
+/// Returns how many were known and were not seen. Where the round or deletedItems is not whole, nobody is gone for it: they
+/// are asked for by name in the next run.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser]) -> StoreResult<u64> {
+pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
     let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
     let swept = sqlx::query!(
@@ -313,10 +321,11 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser]) -> 
              deleted_at = coalesce(d.at, u.deleted_at)
          from rollcall.directory_user m left join deleted d on d.id = m.id
          where u.id = m.id and m.seen_round < $1 and m.state < 2
-           and m.state <> case when d.id is null then 2 else 1 end",
+           and m.state <> case when d.id is null then 2 else 1 end and (d.id is not null or $4)",
         round,
         &ids,
-        &times as &[Option<DateTime<Utc>>]
+        &times as &[Option<DateTime<Utc>>],
+        is_whole
     )
     .execute(&mut *db)
     .await?;
@@ -329,8 +338,18 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser]) -> 
         &times as &[Option<DateTime<Utc>>],
         plan_set_id(&[])
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
+    if !is_whole {
+        sqlx::query!(
+            "insert into rollcall.directory_recheck as r (object_id, asked)
+             select id, $1::bigint from rollcall.directory_user where seen_round < $1 and state < 2 order by id
+             on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+            round
+        )
+        .execute(db)
+        .await?;
+    }
     Ok(swept.rows_affected())
 }
 
@@ -342,6 +361,18 @@ pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from rollcall.directory_user where state = 0 and account_enabled is null) as "any!""#
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// How many present users have a value that cannot be decoded.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.directory_user where state = 0 and undecodable <> 0"#
     )
     .fetch_one(db)
     .await?)

@@ -1,5 +1,6 @@
-//! Users of whom something was dropped, since something newer was known. The newer answer may have come from a replica that
-//! lags, so the next run asks for them again.
+//! Users of whom something was dropped, since something newer was known: the newer answer may have come from a replica that
+//! lags. And those of whom something could not be decoded, or who were missing where not every entry could be read. The
+//! next run asks for them again.
 
 use uuid::Uuid;
 
@@ -26,14 +27,17 @@ pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> 
     Ok(())
 }
 
-/// Everybody on the list.
+/// The first on the list: who has been waiting for longest.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn all(db: &mut Connection) -> StoreResult<Vec<Asked<Uuid>>> {
-    let rows = sqlx::query!("select object_id, asked from rollcall.directory_recheck order by object_id")
-        .fetch_all(db)
-        .await?;
+pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uuid>>> {
+    let rows = sqlx::query!(
+        "select object_id, asked from rollcall.directory_recheck order by asked, object_id limit $1",
+        limit
+    )
+    .fetch_all(db)
+    .await?;
     let users = rows.into_iter().map(|row| Asked {
         at: Moment(row.asked),
         value: row.object_id,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::case::{Case, View, blocked_names, held_name};
 use super::cycle::{chain, held_subject};
 use super::{Engine, SyncError};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
 use crate::plan::{Change, Finding, Operation, Removals, RoleChange, RolePlan, RowPlan, Writer};
@@ -318,6 +319,7 @@ impl Draft {
             },
             detail: finding.detail.clone(),
         }));
+        self.seen.extend(case.user.iter().flat_map(undecodable));
         if roles.keeps_last_administrator {
             self.seen.push(Seen {
                 object_id: Some(case.id),
@@ -348,6 +350,21 @@ impl Draft {
         }
         self.decided.push((case, plan));
     }
+}
+
+/// What cannot be decoded of a user who is there: a finding for each property until it can be.
+fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
+    let properties = user.undecodable.properties();
+    let is_present = user.state == DirectoryState::Present;
+    properties.filter(move |_| is_present).map(|property| Seen {
+        object_id: Some(user.id),
+        code: findings::VALUE_UNDECODABLE.to_owned(),
+        subject: property.as_str().to_owned(),
+        detail: format!(
+            "The directory's value of `{}` cannot be decoded; what was known before stands until it can.",
+            property.as_str()
+        ),
+    })
 }
 
 /// Notes who has been judged, and who has to be judged again.

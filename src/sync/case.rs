@@ -32,8 +32,10 @@ pub(super) struct View<'a> {
     /// A nested group cannot be read: who is no direct member is in doubt.
     pub nested_unreadable: bool,
     pub tenant_marketing: bool,
-    /// Roles or SKUs could not be read in this run.
-    pub stale: bool,
+    /// The roles could not be read in this run.
+    pub stale_roles: bool,
+    /// The SKUs could not be read in this run.
+    pub stale_skus: bool,
 }
 
 /// One user with everything that is known, before the verdict.
@@ -154,9 +156,12 @@ impl Case {
     ) -> T {
         let mut relation = self.standing.relation;
         let is_certain = self.is_fresh && relation == GroupRelation::Member;
-        let in_doubt = (view.group_unreadable && !is_certain)
-            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
-        if in_doubt {
+        let may_be_nested = match relation {
+            // A nested owner is more than an owner only where nested members count in full.
+            GroupRelation::OwnerOnly => view.environment.group_nesting == GroupNesting::Full,
+            relation => relation == GroupRelation::None,
+        };
+        if (view.group_unreadable && !is_certain) || (view.nested_unreadable && may_be_nested) {
             relation = GroupRelation::Unreadable;
         }
         let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
@@ -170,7 +175,8 @@ impl Case {
             tenant_marketing: view.tenant_marketing,
             non_interactive_slot: self.slot_is_free,
             last_system_administrator: self.is_last_administrator,
-            stale_sources: view.stale,
+            stale_roles: view.stale_roles,
+            stale_skus: view.stale_skus,
             now,
         })
     }

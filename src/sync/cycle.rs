@@ -8,7 +8,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::batch::RunInfo;
 use super::case::View;
 use super::judge::Tally;
-use super::pull::{Problem, Pulled};
+use super::pull::{Problem, Pulled, has_missed};
 use super::removals::Doubts;
 use super::{Counts, Engine, Outcome, Report, SyncError};
 use crate::domain::environment::{Environment, GroupNesting};
@@ -190,7 +190,8 @@ impl Engine {
             if is_due && progress.judged_epoch == progress.epoch {
                 environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
                 // No change of theirs may ever tell that they can be read by now.
-                if mirror::any_unreadable(&mut tx).await? {
+                let users = checkpoints::read(&mut tx, "users").await?;
+                if mirror::any_unreadable(&mut tx).await? || has_missed(&users) {
                     checkpoints::begin_full_round_of_users(&mut tx).await?;
                 }
             }
@@ -265,14 +266,7 @@ impl Engine {
         holds: &[String],
     ) -> Result<(), SyncError> {
         let mut seen: Vec<Seen> = Vec::new();
-        let groups = environment.security_group.iter().chain(
-            environment
-                .security_group
-                .iter()
-                .filter_map(|group| pulled.nested.get(group))
-                .flatten(),
-        );
-        let sources: BTreeSet<String> = groups.map(|group| format!("group:{group}")).collect();
+        let sources = group_sources(environment, pulled);
         for problem in pulled
             .problems
             .iter()
@@ -327,6 +321,10 @@ impl Engine {
             .chain(&pulled.skipped)
             .map(|problem| source_finding(&problem.source, &problem.detail))
             .chain(idle_doubts.map(|(source, why)| source_finding(source, why)))
+            .chain(pulled.orphaned_roles.iter().map(|orphan| Seen {
+                code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
+                ..source_finding(&orphan.source, &orphan.detail)
+            }))
             .collect();
         let mut tx = self.begin(run.lease).await?;
         findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
@@ -410,24 +408,23 @@ pub(super) fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a
         nested_unreadable: nested.iter().any(|group| pulled.unreadable_groups.contains(group)),
         nested,
         tenant_marketing: pulled.tenant_marketing,
-        stale: pulled.stale,
+        stale_roles: pulled.stale_roles,
+        stale_skus: pulled.stale_skus,
     }
+}
+
+/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
+fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<String> {
+    let root = environment.security_group;
+    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+    let nested = root.filter(|_| counts_nested).and_then(|root| pulled.nested.get(&root));
+    let groups = root.into_iter().chain(nested.into_iter().flatten().copied());
+    groups.map(|group| format!("group:{group}")).collect()
 }
 
 /// The doubts that concern one environment, with the reasons they hold.
 fn doubts_of(environment: &Environment, doubts: &[(String, String)], pulled: &Pulled) -> Doubts {
-    let groups: BTreeSet<String> = environment
-        .security_group
-        .iter()
-        .chain(
-            environment
-                .security_group
-                .iter()
-                .filter_map(|group| pulled.nested.get(group))
-                .flatten(),
-        )
-        .map(|group| format!("group:{group}"))
-        .collect();
+    let groups = group_sources(environment, pulled);
     let mut concerned = Doubts::default();
     for (source, why) in doubts {
         let codes = match source.as_str() {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::feed::{Asked, Removal, UserChange};
 use crate::store::mirror::{self, Mirrored};
-use crate::store::{StoreResult, Transaction, groups};
+use crate::store::{StoreResult, Transaction, groups, recheck};
 
 /// What became of facts.
 #[derive(Debug, Default)]
@@ -45,12 +45,23 @@ pub(super) async fn take_in(
             latest.insert(id, Mirrored { user, asked: fact.at });
         }
     }
+    // They are asked for again until everything about them can be decoded.
+    let undecodable = latest.values().filter(|known| {
+        known.user.state == DirectoryState::Present && known.user.undecodable.properties().next().is_some()
+    });
+    let undecodable: Vec<_> = undecodable
+        .map(|known| Asked {
+            at: known.asked,
+            value: known.user.id,
+        })
+        .collect();
     let is_new = |latest: &Mirrored| known.get(&latest.user.id).map(|known| &known.user) != Some(&latest.user);
     let (changed, confirmed): (Vec<_>, Vec<_>) = latest.into_values().partition(is_new);
     let locked: Vec<Uuid> = known.keys().copied().collect();
     mirror::write_users(&mut *tx, &changed, &locked).await?;
     let confirmed: Vec<_> = confirmed.iter().map(|known| (known.user.id, known.asked)).collect();
     mirror::mark_asked(&mut *tx, &confirmed).await?;
+    recheck::add(&mut *tx, &undecodable).await?;
     groups::note_returned(&mut *tx, &returned(&changed, &known)).await?;
     taken.changed = changed.iter().map(|changed| changed.user.id).collect();
     Ok(taken)

@@ -9,6 +9,9 @@ mod roles;
 mod skus;
 mod users;
 
+pub(super) use roles::RoleGroups;
+pub(super) use users::has_missed;
+
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
@@ -61,21 +64,49 @@ pub fn describe(error: &GraphError) -> String {
 
 /// What pulling brought.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Pulled {
     /// What stood in the way.
     pub problems: Vec<Problem>,
     /// Entries that could not be read and were left out; nothing waits for them.
     pub skipped: Vec<Problem>,
+    /// Role assignments whose principal does not exist: they give the role to nobody.
+    pub orphaned_roles: Vec<Problem>,
     /// Whether the users have reached their checkpoint, so that judging may begin.
     pub users_reached: bool,
-    /// Roles or SKUs could not be read; their last reading counts.
-    pub stale: bool,
+    /// The roles could not be read; their last reading counts.
+    pub stale_roles: bool,
+    /// The SKUs could not be read; their last reading counts.
+    pub stale_skus: bool,
     /// Groups that cannot be read, or have not reached their checkpoint.
     pub unreadable_groups: BTreeSet<Uuid>,
     /// The groups nested within each security group, where an environment counts them.
     pub nested: HashMap<Uuid, Vec<Uuid>>,
     /// Whether the tenant has a Marketing licence.
     pub tenant_marketing: bool,
+}
+
+impl Pulled {
+    /// Notes how a source came out: how many entries could not be read, or why it could not. Answers whether it was read.
+    fn note(&mut self, source: &str, read: Result<usize, Problem>) -> bool {
+        match read {
+            Ok(0) => {}
+            Ok(count) => self.skipped.push(Problem::new(
+                source,
+                format!("{count} entries that could not be read were skipped; nobody counts as missing for it"),
+            )),
+            Err(problem) => {
+                self.problems.push(problem);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The source of a group's members.
+fn source_of(group: Uuid) -> String {
+    format!("group:{group}")
 }
 
 /// A failure while pulling: either the source's own, which the run survives, or the run's.
@@ -115,45 +146,34 @@ impl Engine {
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
     pub async fn pull(&self, lease: &Lease) -> Result<Pulled, SyncError> {
         let mut pulled = Pulled::default();
-        let recheck = self.recheck_list().await?;
+        let recheck = self.recheck_list(lease).await?;
         let (users, groups, roles, skus) = tokio::join!(
             self.pull_users(lease),
             self.pull_groups(lease),
             self.pull_roles(lease),
             self.pull_skus(lease),
         );
-        match users? {
-            Ok((problem, skipped)) => {
-                pulled.users_reached = true;
-                pulled.problems.extend(problem);
-                pulled.skipped.extend(skipped);
-            }
-            Err(problem) => pulled.problems.push(problem),
-        }
-        let (nested, unreadable, problems) = groups?;
-        pulled.nested = nested;
-        pulled.unreadable_groups = unreadable;
-        pulled.problems.extend(problems);
+        let (problem, read) = users?;
+        pulled.users_reached = pulled.note("users", read);
+        pulled.problems.extend(problem);
+        let groups = groups?;
+        pulled.nested = groups.nested;
+        pulled.unreadable_groups = groups.unreadable_groups;
+        pulled.problems.extend(groups.problems);
+        pulled.skipped.extend(groups.skipped);
         pulled.problems.extend(self.pull_returned(lease).await?);
         pulled.problems.extend(self.recheck(lease, &recheck).await?);
-        if let Err(problem) = roles? {
-            pulled.stale = true;
-            pulled.problems.push(problem);
-        }
-        let (marketing, problem) = skus?;
+        pulled.stale_roles = !pulled.note("roles", roles?);
+        pulled.orphaned_roles = self.orphaned_roles().await?;
+        let (marketing, skus) = skus?;
         pulled.tenant_marketing = marketing;
-        pulled.stale |= problem.is_some();
-        pulled.problems.extend(problem);
+        pulled.stale_skus = !pulled.note("skus", skus);
         Ok(pulled)
     }
 
     /// The security groups, and the groups within them where an environment counts those.
-    async fn pull_groups(
-        &self,
-        lease: &Lease,
-    ) -> Result<(HashMap<Uuid, Vec<Uuid>>, BTreeSet<Uuid>, Vec<Problem>), SyncError> {
-        let mut problems = Vec::new();
-        let mut unreadable = BTreeSet::new();
+    async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, SyncError> {
+        let mut pulled = Pulled::default();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
         loop {
             let closures = self.closures().await?;
@@ -164,19 +184,22 @@ impl Engine {
                 .collect();
             let fresh: Vec<Uuid> = wanted.difference(&done).copied().collect();
             if fresh.is_empty() {
-                return Ok((closures, unreadable, problems));
+                pulled.nested = closures;
+                return Ok(pulled);
             }
             let results = join_all(fresh.iter().map(|&group| {
                 let environments = self.environments_of(group, &closures);
-                async move { (group, self.pull_group(lease, group, environments).await) }
+                let is_root = closures.contains_key(&group);
+                async move { (group, self.pull_group(lease, group, is_root, environments).await) }
             }))
             .await;
             for (group, result) in results {
-                let (readable, problem) = result?;
-                if !readable {
-                    unreadable.insert(group);
+                let result = result?;
+                if !result.is_readable {
+                    pulled.unreadable_groups.insert(group);
                 }
-                problems.extend(problem);
+                pulled.problems.extend(result.problem);
+                pulled.note(&source_of(group), Ok(result.skipped));
             }
             done.extend(fresh);
         }

@@ -2,7 +2,7 @@
 //! against the simulated tenant and a real database, and each ends with a cycle that plans nothing.
 //!
 //! Beside them, `look_ups` shows what the edge alone promises about batches and reads on demand (section 7.4), and
-//! `doubt`, `breaker`, `nesting` and `unreadable` show what else the directory may say that is not to be taken at its word
+//! `doubt`, `breaker`, `nesting`, `spoilt` and `unreadable` show what else the directory may say that is not to be taken at its word
 //! (rules.md, sections 1 and 11).
 
 mod admins;
@@ -20,6 +20,7 @@ mod nesting;
 mod renames;
 mod resync;
 mod retries;
+mod spoilt;
 mod tokens;
 mod unreadable;
 

@@ -66,7 +66,7 @@ async fn an_answer_nested_without_end_is_no_answer() {
     );
     // What nobody reads may be as deep as it likes.
     let server = Server::start([Reply::ok(skipped)]).await;
-    assert_eq!(graph(&server).0.subscribed_skus().await.unwrap(), []);
+    assert_eq!(graph(&server).0.subscribed_skus().await.unwrap().items, []);
     for body in [in_an_entry, page] {
         let server = Server::start((0..9).map(|_| Reply::ok(body.clone()))).await;
         let error = graph(&server).0.users_delta(None).await.unwrap_err();
@@ -142,12 +142,16 @@ async fn a_listing_that_leads_in_a_circle_has_an_end_wherever_it_is_read_whole()
 }
 
 #[tokio::test]
-async fn a_listing_with_an_entry_that_cannot_be_read_is_not_taken_for_the_whole() {
+async fn a_listing_with_an_entry_that_cannot_be_read_says_so_or_is_not_taken_for_the_whole() {
     let assignment = r#"{"principalId":"87d349ed-44d7-43e1-9a83-5f2406dee5bd","directoryScopeId":"/"}"#;
     let broken = Reply::ok(format!(r#"{{"value":[{assignment},{{"principalId":"Maria"}}]}}"#));
-    let server = Server::start([broken]).await;
+    let groups = Reply::ok(r#"{"value":[{"id":"Maria"}]}"#);
+    let server = Server::start([broken, groups]).await;
+    let (graph, _) = graph(&server);
     let role = crate::domain::feed::AdminRole::Global;
-    let error = graph(&server).0.role_assignments(role).await.unwrap_err();
+    let listed = graph.role_assignments(role).await.unwrap().value;
+    assert_eq!((listed.items.len(), listed.unreadable), (1, 1));
+    let error = graph.user_member_of(GROUP).await.unwrap_err();
     let text = told(&error);
     assert!(
         text.contains("an entry cannot be read") && !text.contains("Maria"),

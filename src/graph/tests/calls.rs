@@ -85,7 +85,7 @@ async fn compressed_answers_are_read() {
         0, 0x42, 0xea, 0x40, 0x44, 0x0c, 0, 0, 0,
     ];
     let server = Server::start([Reply::ok(GZIP).with("content-encoding", "gzip")]).await;
-    assert_eq!(graph(&server).0.subscribed_skus().await.unwrap(), []);
+    assert_eq!(graph(&server).0.subscribed_skus().await.unwrap().items, []);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
     let user = format!(r##"{{"id":"{USER}","@odata.type":"#microsoft.graph.user"}}"##);
     let robot = format!(r##"{{"id":"{group}","@odata.type":"#microsoft.graph.servicePrincipal"}}"##);
     server.script(two_pages(&user, &robot));
-    let owners = graph.group_owners(GROUP).await.unwrap().value;
+    let owners = graph.group_owners(GROUP).await.unwrap().value.items;
     assert_eq!(
         owners.iter().map(|owner| owner.kind).collect::<Vec<_>>(),
         [PrincipalKind::User, PrincipalKind::Other]
@@ -115,14 +115,19 @@ async fn listings_read_every_page_and_name_what_they_list() {
     );
     let bare = format!(r#"{{"principalId":"{USER}","directoryScopeId":"/"}}"#);
     server.script(two_pages(&role, &bare));
-    let roles = graph.role_assignments(AdminRole::Dynamics365).await.unwrap().value;
+    let roles = graph
+        .role_assignments(AdminRole::Dynamics365)
+        .await
+        .unwrap()
+        .value
+        .items;
     assert_eq!(
         (roles[0].principal.kind, roles[0].tenant_wide),
         (PrincipalKind::Group, false)
     );
     assert_eq!(
         (roles[1].principal.kind, roles[1].tenant_wide),
-        (PrincipalKind::User, true)
+        (PrincipalKind::Unknown, true)
     );
 
     let dated = format!(r#"{{"id":"{USER}","deletedDateTime":"2026-02-01T00:00:00.1234567Z"}}"#);
@@ -130,7 +135,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
         &dated,
         &format!(r#"{{"id":"{group}","deletedDateTime":"yesterday"}}"#),
     ));
-    let deleted = graph.deleted_users().await.unwrap();
+    let deleted = graph.deleted_users().await.unwrap().items;
     assert_eq!(deleted[0].deleted_at.unwrap().timestamp(), 1_769_904_000);
     assert_eq!(deleted[1].deleted_at, None);
 
@@ -281,7 +286,7 @@ async fn an_expired_page_link_restarts_a_listing_a_few_times_only() {
     let end = Reply::ok(r#"{"value":[]}"#);
     let (graph, _) = graph(&server);
     server.script([first.clone(), expired.clone(), first.clone(), end]);
-    assert_eq!(graph.group_owners(GROUP).await.unwrap().value.len(), 1);
+    assert_eq!(graph.group_owners(GROUP).await.unwrap().value.items.len(), 1);
     server.script([
         first.clone(),
         expired.clone(),

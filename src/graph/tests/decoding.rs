@@ -3,11 +3,14 @@
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property, Unknowns};
+use crate::domain::feed::{Patch, PrincipalKind, Removal, UserChange, UserPatch};
+use crate::graph::wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
 use crate::graph::wire::user::RawUser;
 use crate::graph::wire::{Listing, Raw, Undecodable, decode_listing};
 
 const USER: &str = "87d349ed-44d7-43e1-9a83-5f2406dee5bd";
+const OTHER: &str = "95b76021-6a53-4741-ab8b-1d1f3d66a95a";
 const PLAN: &str = "40b010bb-0b69-4654-ac5e-ba161433f4b4";
 
 fn list<R: Raw + DeserializeOwned>(entries: &str) -> Listing<R::Item> {
@@ -70,7 +73,7 @@ fn absent_null_and_value_stay_three_things() {
 
 #[test]
 fn a_plan_is_usable_if_any_of_its_entries_is() {
-    let other = "95b76021-6a53-4741-ab8b-1d1f3d66a95a";
+    let other = OTHER;
     let user = user(&format!(
         r#""assignedPlans":[
             {{"assignedDateTime":"x","capabilityStatus":"Deleted","service":"s","servicePlanId":"{PLAN}"}},
@@ -115,11 +118,10 @@ fn agents_and_tombstones_are_told_apart() {
 }
 
 #[test]
-fn entries_that_cannot_be_read_are_set_aside_and_show_nothing() {
+fn entries_whose_id_cannot_be_read_are_set_aside_and_show_nothing() {
     let listing = list::<RawUser>(&format!(
-        r#"{{"displayName":"Maria"}},{{"id":"Maria"}},{{"id":null}},{{"id":"{USER}","accountEnabled":"Maria"}},
-           {{"id":"{USER}","assignedPlans":[{{"servicePlanId":"{PLAN}","capabilityStatus":["Maria"]}}]}},
-           "Maria",null,{{"id":7}},{{"id":"{USER}","mail":{{"Maria":1}}}},{{"id":"{USER}","city":"Ulm"}}"#
+        r#"{{"displayName":"Maria"}},{{"id":"Maria"}},{{"id":null}},{{"id":7}},{{"id":"\ud83d"}},{{"id":["Maria"]}},
+           "Maria",null,7,{{"id":"{USER}","city":"Ulm"}}"#
     ));
     assert!(
         matches!(&listing.items[..], [UserChange::Present(user)] if user.city == value("Ulm")),
@@ -128,14 +130,268 @@ fn entries_that_cannot_be_read_are_set_aside_and_show_nothing() {
     assert_eq!(listing.unreadable.len(), 9);
     let complaints = listing.unreadable.join("\n");
     assert!(!complaints.contains("Maria"), "{complaints}");
-    assert!(
-        complaints.contains("entry 3: a wrong type at `accountEnabled`"),
-        "{complaints}"
+    assert!(complaints.contains("entry 6 is no object"), "{complaints}");
+}
+
+/// What is no value of any property.
+fn undecodable() -> Vec<String> {
+    let mut values: Vec<String> = [
+        "7",
+        "-1",
+        "1.5e300",
+        "1e400",
+        "{}",
+        r#"{"Maria":[{}]}"#,
+        r#""Ada \ud83d""#,
+        r#""\udc00\ud800""#,
+        r#"["\ud83d"]"#,
+        "[42]",
+        "[[]]",
+        "[{}]",
+        "[null,{\"id\":7}]",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    values.push("9".repeat(400));
+    values.push(format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
+    values.push(format!("{}1{}", "{\"a\":".repeat(5_000), "}".repeat(5_000)));
+    values
+}
+
+/// The known user after a page that says this of her among others.
+fn after(property: &str, spoilt: &[u8], is_full: bool) -> DirectoryUser {
+    let others = format!(
+        r#""userPrincipalName":"n@b.c","displayName":"New","givenName":"New","surname":"New","jobTitle":"New",
+           "mail":"n@b.c","businessPhones":["New"],"mobilePhone":"New","streetAddress":"New","city":"New","state":"New",
+           "postalCode":"New","country":"New","accountEnabled":false,
+           "assignedPlans":[{{"servicePlanId":"{PLAN}","capabilityStatus":"Enabled"}}]"#
     );
-    assert!(
-        complaints.contains("entry 4: a wrong type at `assignedPlans[0].capabilityStatus`"),
-        "{complaints}"
+    let kept = format!("\"{property}\":");
+    let others = others.replace(&kept, "\"was\":");
+    let mut page = format!(r#"{{"value":[{{"id":"{OTHER}"}},{{"id":"{USER}",{others},{kept}"#).into_bytes();
+    page.extend_from_slice(spoilt);
+    page.extend_from_slice(format!(r#"}},{{"id":"{PLAN}"}}]}}"#).as_bytes());
+    let listing = decode_listing::<RawUser>(&page).unwrap();
+    assert_eq!((listing.items.len(), listing.unreadable.len()), (3, 0), "{property}");
+    let Some(UserChange::Present(patch)) = listing.items.into_iter().nth(1) else {
+        panic!("{property}: no user")
+    };
+    let mut user = known();
+    user.absorb(*patch, is_full);
+    user
+}
+
+fn known() -> DirectoryUser {
+    let old = || Some("Old".to_owned());
+    DirectoryUser {
+        id: id(USER),
+        account_enabled: Some(true),
+        usable_plans: vec![id(OTHER)],
+        user_principal_name: old(),
+        display_name: old(),
+        given_name: old(),
+        surname: old(),
+        job_title: old(),
+        mail: old(),
+        business_phone: old(),
+        mobile_phone: old(),
+        street_address: old(),
+        city: old(),
+        state_or_province: old(),
+        postal_code: old(),
+        country: old(),
+        ..DirectoryUser::default()
+    }
+}
+
+/// Every property by its name: texts by what they hold, the account and the plans as words.
+fn values(user: &DirectoryUser) -> Vec<(&'static str, Option<String>)> {
+    let plans: Vec<String> = user.usable_plans.iter().map(Uuid::to_string).collect();
+    vec![
+        ("userPrincipalName", user.user_principal_name.clone()),
+        ("displayName", user.display_name.clone()),
+        ("givenName", user.given_name.clone()),
+        ("surname", user.surname.clone()),
+        ("jobTitle", user.job_title.clone()),
+        ("mail", user.mail.clone()),
+        ("businessPhones", user.business_phone.clone()),
+        ("mobilePhone", user.mobile_phone.clone()),
+        ("streetAddress", user.street_address.clone()),
+        ("city", user.city.clone()),
+        ("state", user.state_or_province.clone()),
+        ("postalCode", user.postal_code.clone()),
+        ("country", user.country.clone()),
+        (
+            "accountEnabled",
+            user.account_enabled.map(|enabled| enabled.to_string()),
+        ),
+        ("assignedPlans", Some(plans.join(" "))),
+    ]
+}
+
+#[test]
+fn a_value_that_cannot_be_decoded_costs_that_value_and_nothing_else() {
+    let before = values(&known());
+    for (property, old) in &before {
+        let mut spoilt: Vec<Vec<u8>> = undecodable().into_iter().map(String::into_bytes).collect();
+        spoilt.push(b"\"\xff\xfe\"".to_vec());
+        spoilt.push(b"\"Ada \xed\xa0\xbd\"".to_vec());
+        if *property != "accountEnabled" {
+            spoilt.extend([b"true".to_vec(), b"false".to_vec()]);
+        }
+        if !["businessPhones", "assignedPlans"].contains(property) {
+            spoilt.push(b"[]".to_vec());
+        }
+        if ["accountEnabled", "businessPhones", "assignedPlans"].contains(property) {
+            spoilt.push(b"\"true\"".to_vec());
+        }
+        for spoilt in spoilt {
+            // Of plans, an entry without an id is none, whatever else it says.
+            if *property == "assignedPlans" && [&b"[{}]"[..]].contains(&&spoilt[..]) {
+                continue;
+            }
+            // Only the first phone counts.
+            if *property == "businessPhones" && spoilt.starts_with(b"[null") {
+                continue;
+            }
+            for is_full in [false, true] {
+                let user = after(property, &spoilt, is_full);
+                let told = format!("{property}: {:.40}", String::from_utf8_lossy(&spoilt));
+                for ((name, now), (_, old)) in values(&user).into_iter().zip(&before) {
+                    assert_eq!(now == *old, name == *property, "{told}: {name} is {now:?}");
+                }
+                let undecodable: Vec<&str> = user.undecodable.properties().map(Property::as_str).collect();
+                assert_eq!(undecodable, [*property], "{told}");
+                assert!(old.is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_stays_undecodable_until_it_decodes() {
+    let patch = |properties: &str| user(properties);
+    let mut user = known();
+    user.absorb(patch(r#""givenName":7,"assignedPlans":7,"accountEnabled":7"#), false);
+    user.absorb(patch(r#""surname":"New""#), false);
+    assert_eq!(user.undecodable.properties().count(), 3, "{user:?}");
+    user.absorb(patch(r#""givenName":null"#), false);
+    user.absorb(patch(r#""accountEnabled":true"#), false);
+    assert_eq!((user.given_name.clone(), user.account_enabled), (None, Some(true)));
+    let properties: Vec<_> = user.undecodable.properties().collect();
+    assert_eq!(properties, [Property::AssignedPlans]);
+    user.absorb(patch(r#""surname":"Newer""#), true);
+    assert_eq!(
+        user.undecodable,
+        Unknowns::default(),
+        "not mentioned in a full round is null"
     );
+}
+
+#[test]
+fn plans_beside_one_that_cannot_be_decoded_count_and_none_that_was_known_is_lost() {
+    let spoilt = |entry: &str| {
+        let plan = format!(r#"{{"servicePlanId":"{PLAN}","capabilityStatus":"Enabled"}}"#);
+        let patch = user(&format!(r#""assignedPlans":[{entry},{plan},{entry}]"#));
+        let (mut known, mut new) = (known(), DirectoryUser::default());
+        known.absorb(patch.clone(), true);
+        new.absorb(patch, true);
+        (known, new)
+    };
+    for entry in [
+        "7".to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        format!(r#"{{"servicePlanId":"{OTHER}","capabilityStatus":7}}"#),
+        format!(r#"{{"servicePlanId":"{OTHER}","capabilityStatus":"\ud83d"}}"#),
+        r#"{"servicePlanId":7,"capabilityStatus":"Enabled"}"#.to_owned(),
+        r#"{"servicePlanId":"\ud83d","capabilityStatus":"Warning"}"#.to_owned(),
+    ] {
+        let (known, new) = spoilt(&entry);
+        assert!(known.undecodable.has(Property::AssignedPlans), "{entry}");
+        assert_eq!((known.usable_plans.len(), new.usable_plans.len()), (2, 1), "{entry}");
+        assert!(
+            new.undecodable.no_plans_ever() && !known.undecodable.no_plans_ever(),
+            "{entry}"
+        );
+    }
+    for entry in [
+        format!(r#"{{"servicePlanId":"{OTHER}","capabilityStatus":"Deleted","service":7}}"#),
+        r#"{"servicePlanId":7,"capabilityStatus":"Deleted"}"#.to_owned(),
+        r#"{"servicePlanId":"Maria","capabilityStatus":7}"#.to_owned(),
+        r#"{"assignedDateTime":"\ud83d","service":["\ud83d"]}"#.to_owned(),
+    ] {
+        let (known, _) = spoilt(&entry);
+        assert_eq!(known.undecodable, Unknowns::default(), "{entry} counts for nothing");
+        assert_eq!(known.usable_plans, [id(PLAN)], "{entry}");
+    }
+}
+
+#[test]
+fn what_may_be_a_tombstone_is_neither_a_removal_nor_a_return() {
+    for removed in ["42", "false", "\"deleted\"", "[]", r#"["deleted"]"#, r#"{"\ud83d":1}"#] {
+        let patch = user(&format!(r#""@removed":{removed},"city":"Ulm""#));
+        let mut user = known();
+        user.state = DirectoryState::SoftDeleted;
+        user.absorb(patch, true);
+        assert_eq!(user.state, DirectoryState::SoftDeleted, "{removed}");
+        assert_eq!(
+            (user.city.as_deref(), user.given_name.as_deref()),
+            (Some("Ulm"), Some("Old"))
+        );
+        assert!(user.undecodable.has(Property::Removed), "{removed}");
+    }
+    let patch = user(r#""@odata.type":{"x":"agentUser"},"city":"Ulm""#);
+    assert!(!patch.is_agent && patch.undecodable.has(Property::Type));
+}
+
+#[test]
+fn relations_survive_whatever_stands_beside_the_ids() {
+    let bad = [r#""\ud83d""#, "7", "[{}]", "true"];
+    for bad in bad {
+        let members = list::<RawPrincipal>(&format!(
+            r#"{{"id":"{USER}","@odata.type":{bad}}},{{"id":{bad}}},{{"id":"{OTHER}","x":{bad}}}"#
+        ));
+        let kinds: Vec<_> = members.items.iter().map(|member| member.kind).collect();
+        assert_eq!(kinds, [PrincipalKind::Unknown, PrincipalKind::User], "{bad}");
+        assert_eq!(members.unreadable.len(), 1, "{bad}");
+
+        let groups = list::<RawGroup>(&format!(
+            r#"{{"id":"{USER}","members@delta":[{bad},{{"id":"{OTHER}"}},{{"id":{bad}}},{{"id":"{PLAN}","@removed":{bad}}},
+               {{"id":"{USER}","@removed":{{"reason":{bad}}}}}]}},{{"id":"{USER}","members@delta":{bad}}}"#
+        ));
+        assert_eq!(groups.items[0].joined[0].id, id(OTHER), "{bad}");
+        assert_eq!(
+            (groups.items[0].joined.len(), &groups.items[0].left[..]),
+            (1, &[id(USER)][..]),
+            "{bad}"
+        );
+        assert!(groups.unreadable.len() >= 3, "{bad}");
+
+        let roles = list::<RawRoleAssignment>(&format!(
+            r#"{{"principalId":"{USER}","directoryScopeId":"/","principal":{bad}}},
+               {{"principalId":{bad},"directoryScopeId":"/","principal":{{"id":"{OTHER}","@odata.type":"user"}}}},
+               {{"principalId":"{USER}","directoryScopeId":{bad}}},{{"principalId":{bad},"directoryScopeId":"/"}}"#
+        ));
+        let principals: Vec<_> = roles
+            .items
+            .iter()
+            .map(|role| (role.principal.id, role.principal.kind))
+            .collect();
+        let expected = [(id(USER), PrincipalKind::Unknown), (id(OTHER), PrincipalKind::User)];
+        assert_eq!((principals, roles.unreadable.len()), (expected.to_vec(), 2), "{bad}");
+
+        let deleted = list::<RawDeletedUser>(&format!(r#"{{"id":"{USER}","deletedDateTime":{bad}}}"#));
+        assert_eq!(deleted.items[0].deleted_at, None, "{bad}");
+
+        let skus = list::<RawSku>(&format!(
+            r#"{{"skuId":"{USER}","skuPartNumber":{bad},"capabilityStatus":"Enabled",
+                "servicePlans":[{bad},{{"servicePlanId":"{PLAN}","servicePlanName":{bad}}}]}},
+               {{"skuId":"{USER}","capabilityStatus":{bad},"servicePlans":{bad}}}"#
+        ));
+        assert!(skus.items[0].usable && skus.items[0].plans[0].0 == id(PLAN), "{bad}");
+        assert!(!skus.items[1].usable && skus.unreadable.len() >= 2, "{bad}");
+    }
 }
 
 #[test]

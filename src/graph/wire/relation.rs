@@ -4,43 +4,44 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::{Compared, ObjectType, Raw, RawId, Usable};
+use super::user::Removed;
+use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
 use crate::domain::feed::{
     DeletedUser, GroupChange, Principal, PrincipalKind, RoleAssignment, ServicePrincipal, SubscribedSku,
 };
-
-impl From<ObjectType> for PrincipalKind {
-    fn from(object: ObjectType) -> Self {
-        match object {
-            ObjectType::Unnamed | ObjectType::User | ObjectType::AgentUser => Self::User,
-            ObjectType::Group => Self::Group,
-            ObjectType::Other => Self::Other,
-        }
-    }
-}
 
 /// A member, owner or container of something.
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawPrincipal {
     #[serde(default)]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "@odata.type")]
-    object_type: Compared<ObjectType>,
+    object_type: Tolerant<Compared<ObjectType>>,
     #[serde(default, rename = "@removed")]
-    removed: Option<IgnoredAny>,
+    removed: Removed,
+}
+
+impl RawPrincipal {
+    /// What kind of object it is, where the answer says it so that it can be decoded.
+    fn object_type(&self) -> Option<ObjectType> {
+        Some(self.object_type.0.as_ref()?.0)
+    }
 }
 
 impl Raw for RawPrincipal {
     type Item = Principal;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<Principal> {
-        let id = self.id.or_complain("a member", unreadable)?;
-        Some(Principal {
-            id,
-            kind: self.object_type.0.into(),
-        })
+        let id = self.id.id().or_complain("a member", unreadable)?;
+        let kind = match self.object_type() {
+            Some(ObjectType::Unnamed | ObjectType::User | ObjectType::AgentUser) => PrincipalKind::User,
+            Some(ObjectType::Group) => PrincipalKind::Group,
+            Some(ObjectType::Other) => PrincipalKind::Other,
+            None => PrincipalKind::Unknown,
+        };
+        Some(Principal { id, kind })
     }
 }
 
@@ -48,24 +49,32 @@ impl Raw for RawPrincipal {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawGroup {
     #[serde(default)]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "@removed")]
-    removed: Option<IgnoredAny>,
+    removed: Removed,
     #[serde(default, rename = "members@delta")]
-    members: Option<Vec<RawPrincipal>>,
+    members: Tolerant<Option<Vec<Tolerant<Object<RawPrincipal>>>>>,
 }
 
 impl Raw for RawGroup {
     type Item = GroupChange;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<GroupChange> {
-        let group = self.id.or_complain("a group", unreadable)?;
+        let group = self.id.id().or_complain("a group", unreadable)?;
+        if self.removed == Removed::Undecodable || self.members.0.is_none() {
+            unreadable.push("the changes of a group cannot be decoded".to_owned());
+        }
         let mut joined = Vec::new();
         let mut left = Vec::new();
         // Backwards, so that of several words about one member the last counts.
         let mut settled = HashSet::new();
-        for member in self.members.unwrap_or_default().into_iter().rev() {
-            let gone = member.removed.is_some();
+        for Tolerant(member) in self.members.0.flatten().unwrap_or_default().into_iter().rev() {
+            let Some(Object(member)) = member.filter(|member| member.0.removed != Removed::Undecodable) else {
+                unreadable.push("the change of a member cannot be decoded".to_owned());
+                continue;
+            };
+            let gone = member.removed != Removed::No;
             let Some(member) = member.finish(unreadable) else {
                 continue;
             };
@@ -82,7 +91,7 @@ impl Raw for RawGroup {
         left.reverse();
         Some(GroupChange {
             group,
-            removed: self.removed.is_some(),
+            removed: matches!(self.removed, Removed::For(_)),
             joined,
             left,
         })
@@ -93,11 +102,11 @@ impl Raw for RawGroup {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawRoleAssignment {
     #[serde(default, rename = "principalId")]
-    principal_id: RawId,
+    principal_id: Tolerant<RawId>,
     #[serde(default, rename = "directoryScopeId")]
-    directory_scope_id: Compared<WholeTenant>,
+    directory_scope_id: Tolerant<Compared<WholeTenant>>,
     #[serde(default)]
-    principal: Option<RawPrincipal>,
+    principal: Tolerant<Option<Object<RawPrincipal>>>,
 }
 
 /// Whether a scope is the whole tenant; administrative units and objects are not.
@@ -112,21 +121,30 @@ impl From<&str> for WholeTenant {
 
 impl Raw for RawRoleAssignment {
     type Item = RoleAssignment;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<RoleAssignment> {
-        let (expanded_id, kind) = match self.principal {
-            Some(principal) => (principal.id, principal.object_type.0.into()),
-            None => (RawId::Missing, PrincipalKind::User),
+        let expanded = self.principal.0.flatten().map(|principal| principal.0);
+        // An expanded principal names its type: without one it may be a group as well as a user.
+        let kind = match expanded.as_ref().and_then(RawPrincipal::object_type) {
+            Some(ObjectType::User | ObjectType::AgentUser) => PrincipalKind::User,
+            Some(ObjectType::Group) => PrincipalKind::Group,
+            Some(ObjectType::Other) => PrincipalKind::Other,
+            Some(ObjectType::Unnamed) | None => PrincipalKind::Unknown,
         };
-        let named = if self.principal_id == RawId::Missing {
-            expanded_id
-        } else {
-            self.principal_id
+        let named = match (self.principal_id.id(), expanded) {
+            (RawId::Guid(id), _) => RawId::Guid(id),
+            (_, Some(principal)) => principal.id.id(),
+            (unnamed, None) => unnamed,
         };
         let id = named.or_complain("a role assignment's principal", unreadable)?;
+        let Some(Compared(WholeTenant(tenant_wide))) = self.directory_scope_id.0 else {
+            unreadable.push("the scope of a role assignment cannot be decoded".to_owned());
+            return None;
+        };
         Some(RoleAssignment {
             principal: Principal { id, kind },
-            tenant_wide: self.directory_scope_id.0.0,
+            tenant_wide,
         })
     }
 }
@@ -135,41 +153,45 @@ impl Raw for RawRoleAssignment {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawSku {
     #[serde(default, rename = "skuId")]
-    sku_id: RawId,
+    sku_id: Tolerant<RawId>,
     #[serde(default, rename = "skuPartNumber")]
-    part_number: Option<String>,
+    part_number: Tolerant<Option<String>>,
     #[serde(default, rename = "capabilityStatus")]
-    capability_status: Compared<Usable>,
+    capability_status: Tolerant<Compared<Usable>>,
     #[serde(default, rename = "servicePlans")]
-    plans: Option<Vec<RawSkuPlan>>,
+    plans: Tolerant<Option<Vec<Tolerant<Object<RawSkuPlan>>>>>,
 }
 
 #[derive(Deserialize)]
 struct RawSkuPlan {
     #[serde(default, rename = "servicePlanId")]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "servicePlanName")]
-    name: Option<String>,
+    name: Tolerant<Option<String>>,
 }
 
 impl Raw for RawSku {
     type Item = SubscribedSku;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<SubscribedSku> {
-        let sku_id = self.sku_id.or_complain("a SKU", unreadable)?;
-        let plans = self.plans.unwrap_or_default().into_iter();
+        let sku_id = self.sku_id.id().or_complain("a SKU", unreadable)?;
+        if self.capability_status.0.is_none() || self.plans.0.is_none() {
+            unreadable.push("the status or the plans of a SKU cannot be decoded".to_owned());
+        }
+        let plans = self.plans.0.flatten().unwrap_or_default().into_iter();
         let plans = plans
-            .filter_map(|plan| {
-                Some((
-                    plan.id.or_complain("a SKU's plan", unreadable)?,
-                    plan.name.unwrap_or_default(),
-                ))
+            .filter_map(|Tolerant(plan)| {
+                let (id, name) = plan.map_or((RawId::Malformed, None), |Object(plan)| {
+                    (plan.id.id(), plan.name.0.flatten())
+                });
+                Some((id.or_complain("a SKU's plan", unreadable)?, name.unwrap_or_default()))
             })
             .collect();
         Some(SubscribedSku {
             sku_id,
-            part_number: self.part_number.unwrap_or_default(),
-            usable: self.capability_status.0.0,
+            part_number: self.part_number.0.flatten().unwrap_or_default(),
+            usable: self.capability_status.0.is_some_and(|status| status.0.0),
             plans,
         })
     }
@@ -179,9 +201,9 @@ impl Raw for RawSku {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawDeletedUser {
     #[serde(default)]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "deletedDateTime")]
-    deleted_at: Compared<Moment>,
+    deleted_at: Tolerant<Compared<Moment>>,
 }
 
 /// A time, where it can be read.
@@ -194,14 +216,21 @@ impl From<&str> for Moment {
     }
 }
 
+impl Tolerant<Compared<Moment>> {
+    fn time(self) -> Option<DateTime<Utc>> {
+        self.0?.0.0
+    }
+}
+
 impl Raw for RawDeletedUser {
     type Item = DeletedUser;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<DeletedUser> {
-        let id = self.id.or_complain("a deleted user", unreadable)?;
+        let id = self.id.id().or_complain("a deleted user", unreadable)?;
         Some(DeletedUser {
             id,
-            deleted_at: self.deleted_at.0.0,
+            deleted_at: self.deleted_at.time(),
         })
     }
 }
@@ -210,22 +239,24 @@ impl Raw for RawDeletedUser {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawDeletedItem {
     #[serde(default)]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "@odata.type")]
-    object_type: Compared<ObjectType>,
+    object_type: Tolerant<Compared<ObjectType>>,
     #[serde(default, rename = "deletedDateTime")]
-    deleted_at: Compared<Moment>,
+    deleted_at: Tolerant<Compared<Moment>>,
 }
 
 impl Raw for RawDeletedItem {
     type Item = Option<DeletedUser>;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<Option<DeletedUser>> {
-        let id = self.id.or_complain("a deleted object", unreadable)?;
-        let is_user = PrincipalKind::from(self.object_type.0) == PrincipalKind::User;
-        Some(is_user.then_some(DeletedUser {
+        let id = self.id.id().or_complain("a deleted object", unreadable)?;
+        let object_type = self.object_type.0.map(|object| object.0);
+        let is_other = matches!(object_type, Some(ObjectType::Group | ObjectType::Other));
+        Some((!is_other).then_some(DeletedUser {
             id,
-            deleted_at: self.deleted_at.0.0,
+            deleted_at: self.deleted_at.time(),
         }))
     }
 }
@@ -234,26 +265,28 @@ impl Raw for RawDeletedItem {
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawServicePrincipal {
     #[serde(default)]
-    id: RawId,
+    id: Tolerant<RawId>,
     #[serde(default, rename = "appId")]
-    app_id: RawId,
+    app_id: Tolerant<RawId>,
     #[serde(default, rename = "displayName")]
-    display_name: Option<String>,
+    display_name: Tolerant<Option<String>>,
     #[serde(default, rename = "accountEnabled")]
-    account_enabled: Option<bool>,
+    account_enabled: Tolerant<Option<bool>>,
 }
 
 impl Raw for RawServicePrincipal {
     type Item = ServicePrincipal;
+    type Tolerant = Self;
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<ServicePrincipal> {
         Some(ServicePrincipal {
-            object_id: self.id.or_complain("a service principal", unreadable)?,
+            object_id: self.id.id().or_complain("a service principal", unreadable)?,
             app_id: self
                 .app_id
+                .id()
                 .or_complain("a service principal's application", unreadable)?,
-            display_name: self.display_name,
-            account_enabled: self.account_enabled,
+            display_name: self.display_name.0.flatten(),
+            account_enabled: self.account_enabled.0.flatten(),
         })
     }
 }

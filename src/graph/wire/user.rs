@@ -2,13 +2,16 @@
 //!
 //! Only what the daemon keeps is turned into values; the rest is skipped without being copied.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Compared, ObjectType, Raw, RawId, Usable};
+use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
+use crate::domain::directory_user::Property;
 use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
 
 /// The `$select` of every request for users: exactly what stands behind [`UserPatch`]. Only these properties are
@@ -63,34 +66,98 @@ enum Key {
 #[derive(Default)]
 pub(in crate::graph) struct RawUser {
     id: RawId,
-    removed: Option<Removal>,
+    removed: Removed,
     patch: Box<UserPatch>,
 }
 
+/// The same of which a value cannot be decoded: each is read on its own.
+pub(in crate::graph) struct TolerantUser(RawUser);
+
 impl Raw for RawUser {
     type Item = UserChange;
+    type Tolerant = TolerantUser;
 
     fn finish(mut self, unreadable: &mut Vec<String>) -> Option<UserChange> {
         let id = self.id.or_complain("a user", unreadable)?;
-        if let Some(reason) = self.removed {
-            return Some(UserChange::Removed {
-                id,
-                reason,
-                deleted_at: None,
-            });
+        match self.removed {
+            Removed::For(reason) => {
+                return Some(UserChange::Removed {
+                    id,
+                    reason,
+                    deleted_at: None,
+                });
+            }
+            Removed::Undecodable => self.patch.undecodable.set(Property::Removed, true),
+            Removed::No => {}
         }
         self.patch.id = id;
         Some(UserChange::Present(self.patch))
     }
 }
 
-impl<'de> Deserialize<'de> for RawUser {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RawUserVisitor)
+impl Raw for TolerantUser {
+    type Item = UserChange;
+    type Tolerant = Self;
+
+    fn finish(self, unreadable: &mut Vec<String>) -> Option<UserChange> {
+        self.0.finish(unreadable)
     }
 }
 
-struct RawUserVisitor;
+impl<'de> Deserialize<'de> for RawUser {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawUserVisitor { tolerant: false })
+    }
+}
+
+impl<'de> Deserialize<'de> for TolerantUser {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(RawUserVisitor { tolerant: true })
+            .map(Self)
+    }
+}
+
+struct RawUserVisitor {
+    tolerant: bool,
+}
+
+impl RawUserVisitor {
+    /// The next value; none where it cannot be decoded, which nobody but a tolerant reader survives.
+    fn read<'de, T: DeserializeOwned, A: MapAccess<'de>>(&self, map: &mut A) -> Result<Option<T>, A::Error> {
+        if self.tolerant {
+            map.next_value::<Tolerant<T>>().map(|value| value.0)
+        } else {
+            map.next_value().map(Some)
+        }
+    }
+
+    /// A property that is mentioned.
+    fn patch<'de, T: DeserializeOwned, A: MapAccess<'de>>(&self, map: &mut A) -> Result<Patch<T>, A::Error> {
+        Ok(match self.read::<Option<T>, A>(map)? {
+            Some(Some(value)) => Patch::Value(value),
+            Some(None) => Patch::Null,
+            None => Patch::Undecodable,
+        })
+    }
+
+    /// The plans, and whether some of them cannot be decoded.
+    fn plans<'de, A: MapAccess<'de>>(&self, map: &mut A) -> Result<(Patch<Vec<Uuid>>, bool), A::Error> {
+        if !self.tolerant {
+            let plans = self.patch::<Plans, A>(map)?;
+            return Ok((plans.map(|plans| plans.0), false));
+        }
+        let mut is_incomplete = false;
+        let plans = self
+            .patch::<Vec<Tolerant<Object<TolerantPlan>>>, A>(map)?
+            .map(|entries| {
+                let plans;
+                (plans, is_incomplete) = tolerate(entries);
+                plans.0
+            });
+        Ok((plans, is_incomplete))
+    }
+}
 
 impl<'de> Visitor<'de> for RawUserVisitor {
     type Value = RawUser;
@@ -104,32 +171,37 @@ impl<'de> Visitor<'de> for RawUserVisitor {
         let patch = user.patch.as_mut();
         while let Some(key) = map.next_key::<Key>()? {
             match key {
-                Key::Id => user.id = map.next_value()?,
-                Key::Type => patch.is_agent = map.next_value::<Compared<ObjectType>>()?.0 == ObjectType::AgentUser,
-                Key::Removed => {
-                    user.removed = map
-                        .next_value::<Option<RawRemoved>>()?
-                        .map(|removed| removed.reason.0.0);
-                }
-                Key::AccountEnabled => patch.account_enabled = said(map.next_value()?),
+                Key::Id => user.id = self.read(&mut map)?.unwrap_or(RawId::Malformed),
+                Key::Type => match self.read::<Compared<ObjectType>, A>(&mut map)? {
+                    Some(Compared(object)) => patch.is_agent = object == ObjectType::AgentUser,
+                    None => patch.undecodable.set(Property::Type, true),
+                },
+                Key::Removed => user.removed = map.next_value()?,
+                Key::AccountEnabled => patch.account_enabled = self.patch(&mut map)?,
                 Key::AssignedPlans => {
-                    patch.usable_plans = said(map.next_value::<Option<Plans>>()?.map(|plans| plans.0));
+                    let (plans, is_incomplete) = self.plans(&mut map)?;
+                    patch.usable_plans = plans;
+                    patch.undecodable.set(Property::AssignedPlans, is_incomplete);
                 }
-                Key::UserPrincipalName => patch.user_principal_name = said(map.next_value()?),
-                Key::DisplayName => patch.display_name = said(map.next_value()?),
-                Key::GivenName => patch.given_name = said(map.next_value()?),
-                Key::Surname => patch.surname = said(map.next_value()?),
-                Key::JobTitle => patch.job_title = said(map.next_value()?),
-                Key::Mail => patch.mail = said(map.next_value()?),
+                Key::UserPrincipalName => patch.user_principal_name = self.patch(&mut map)?,
+                Key::DisplayName => patch.display_name = self.patch(&mut map)?,
+                Key::GivenName => patch.given_name = self.patch(&mut map)?,
+                Key::Surname => patch.surname = self.patch(&mut map)?,
+                Key::JobTitle => patch.job_title = self.patch(&mut map)?,
+                Key::Mail => patch.mail = self.patch(&mut map)?,
                 Key::BusinessPhones => {
-                    patch.business_phone = said(map.next_value::<Option<FirstOf>>()?.and_then(|first| first.0));
+                    patch.business_phone = match self.patch::<FirstOf, A>(&mut map)? {
+                        Patch::Value(FirstOf(first)) => first.map_or(Patch::Null, Patch::Value),
+                        Patch::Undecodable => Patch::Undecodable,
+                        Patch::Null | Patch::Absent => Patch::Null,
+                    };
                 }
-                Key::MobilePhone => patch.mobile_phone = said(map.next_value()?),
-                Key::StreetAddress => patch.street_address = said(map.next_value()?),
-                Key::City => patch.city = said(map.next_value()?),
-                Key::State => patch.state = said(map.next_value()?),
-                Key::PostalCode => patch.postal_code = said(map.next_value()?),
-                Key::Country => patch.country = said(map.next_value()?),
+                Key::MobilePhone => patch.mobile_phone = self.patch(&mut map)?,
+                Key::StreetAddress => patch.street_address = self.patch(&mut map)?,
+                Key::City => patch.city = self.patch(&mut map)?,
+                Key::State => patch.state = self.patch(&mut map)?,
+                Key::PostalCode => patch.postal_code = self.patch(&mut map)?,
+                Key::Country => patch.country = self.patch(&mut map)?,
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -139,15 +211,32 @@ impl<'de> Visitor<'de> for RawUserVisitor {
     }
 }
 
-/// A property that was mentioned.
-fn said<T>(value: Option<T>) -> Patch<T> {
-    value.map_or(Patch::Null, Patch::Value)
+/// What `@removed` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// Nothing.
+    #[default]
+    No,
+    /// The object is removed, for this reason.
+    For(Removal),
+    /// It may be.
+    Undecodable,
 }
 
-#[derive(Deserialize)]
-struct RawRemoved {
-    #[serde(default)]
-    reason: Compared<Reason>,
+impl<'de> Deserialize<'de> for Removed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Tolerant(removed) = Tolerant::<Option<HashMap<String, Box<RawValue>>>>::deserialize(deserializer)?;
+        Ok(match removed {
+            Some(None) => Self::No,
+            Some(Some(removed)) => {
+                let reason = removed.get("reason").map(|reason| serde_json::from_str(reason.get()));
+                // A reason of another type is a word that we do not know.
+                let Compared(Reason(reason)) = reason.and_then(Result::ok).unwrap_or_default();
+                Self::For(reason)
+            }
+            None => Self::Undecodable,
+        })
+    }
 }
 
 /// `deleted` is for good; `changed`, and any word we do not know, may come back.
@@ -193,6 +282,15 @@ impl<'de> Deserialize<'de> for FirstOf {
 /// The usable plans of `assignedPlans`, sorted, without repeats: the list keeps history, and any usable entry wins.
 struct Plans(Vec<Uuid>);
 
+impl FromIterator<Uuid> for Plans {
+    fn from_iter<I: IntoIterator<Item = Uuid>>(plans: I) -> Self {
+        let mut plans: Vec<Uuid> = plans.into_iter().collect();
+        plans.sort_unstable();
+        plans.dedup();
+        Self(plans)
+    }
+}
+
 impl<'de> Deserialize<'de> for Plans {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PlansVisitor;
@@ -203,14 +301,12 @@ impl<'de> Deserialize<'de> for Plans {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Plans, A::Error> {
                 let mut plans = Vec::new();
-                while let Some(plan) = seq.next_element::<RawPlan>()? {
-                    if plan.capability_status.0.0 {
-                        plans.extend(plan.service_plan_id.guid());
+                while let Some(Object(plan)) = seq.next_element::<Object<RawPlan>>()? {
+                    if let (Usable(true), RawId::Guid(id)) = (plan.capability_status.0, plan.service_plan_id) {
+                        plans.push(id);
                     }
                 }
-                plans.sort_unstable();
-                plans.dedup();
-                Ok(Plans(plans))
+                Ok(plans.into_iter().collect())
             }
         }
         deserializer.deserialize_seq(PlansVisitor)
@@ -224,4 +320,35 @@ struct RawPlan {
     capability_status: Compared<Usable>,
     #[serde(default, rename = "servicePlanId")]
     service_plan_id: RawId,
+}
+
+/// The same, each value on its own.
+#[derive(Deserialize)]
+struct TolerantPlan {
+    #[serde(default, rename = "capabilityStatus")]
+    capability_status: Tolerant<Compared<Usable>>,
+    #[serde(default, rename = "servicePlanId")]
+    service_plan_id: Tolerant<RawId>,
+}
+
+/// The plans that are known to be usable, and whether there may be others among what cannot be decoded.
+fn tolerate(entries: Vec<Tolerant<Object<TolerantPlan>>>) -> (Plans, bool) {
+    let mut is_incomplete = false;
+    let plans = entries.into_iter().filter_map(|Tolerant(plan)| {
+        let (usable, id) = plan.map_or((None, None), |Object(plan)| {
+            (
+                plan.capability_status.0.map(|status| status.0.0),
+                plan.service_plan_id.0,
+            )
+        });
+        match (usable, id) {
+            (Some(true), Some(RawId::Guid(id))) => return Some(id),
+            // Not usable, or none that anybody knows: whatever else cannot be decoded, it counts for nothing.
+            (Some(false), _) | (_, Some(RawId::Missing | RawId::Malformed)) => {}
+            (None, Some(RawId::Guid(_))) | (_, None) => is_incomplete = true,
+        }
+        None
+    });
+    let plans = plans.collect();
+    (plans, is_incomplete)
 }

@@ -106,7 +106,8 @@ impl Stage {
             tenant_marketing: false,
             non_interactive_slot: self.slot,
             last_system_administrator: false,
-            stale_sources: false,
+            stale_roles: false,
+            stale_skus: false,
             now: self.now,
         };
         let verdict = evaluate(&self.environment, &subject, self.trigger);

@@ -1,7 +1,7 @@
 //! Section 2: the gates in order, for every trigger and every state of the row.
 
 use super::*;
-use crate::domain::directory_user::DirectoryState;
+use crate::domain::directory_user::{DirectoryState, Property, Unknowns};
 use crate::domain::environment::GroupNesting;
 use crate::rules::{Gate, Outcome};
 
@@ -121,6 +121,44 @@ fn section_2_gate_6_no_answer_or_an_incomplete_one() {
     let too_long = |user: &mut DirectoryUser| user.user_principal_name = Some("x".repeat(1025));
     check("a UPN that no row can hold", &without(too_long), &table);
     assert!(Code::DirectoryUnavailable.retryable());
+}
+
+#[test]
+fn section_2_gate_6_an_account_that_cannot_be_decoded_is_left_alone_while_its_columns_follow() {
+    for known in [true, false] {
+        let stage = Stage::new().with(|stage| {
+            stage.user().account_enabled = Some(known);
+            stage.user().undecodable.set(Property::AccountEnabled, true);
+            stage.row = row("enabled");
+        });
+        assert_eq!(stage.outcome(Trigger::Background), "leave directory_unavailable");
+        assert_eq!(stage.outcome(Trigger::AdminAdd), "refuse directory_unavailable");
+        assert!(stage.judge(Trigger::Background).follow);
+        let new = stage.with(|stage| {
+            stage.row = None;
+            stage.licences.full = Some(PLAN);
+        });
+        assert_eq!(new.outcome(Trigger::Background), "skip directory_unavailable");
+    }
+}
+
+#[test]
+fn section_2_plans_that_were_never_decoded_say_nothing_against_the_user() {
+    let unknown = |stage: &mut Stage| stage.user().undecodable = Unknowns::no_plans();
+    let stage = Stage::new().with(unknown);
+    assert_eq!(stage.outcome(Trigger::Background), "skip directory_unavailable");
+    assert_eq!(stage.outcome(Trigger::AdminAdd), "refuse directory_unavailable");
+    let enabled = stage.clone().with(|stage| stage.row = row("enabled"));
+    assert_eq!(enabled.outcome(Trigger::Background), "leave directory_unavailable");
+    let entitled: [Event; 2] = [|stage| stage.licences.full = Some(PLAN), |stage| stage.roles = GLOBAL];
+    for entitle in entitled {
+        assert_eq!(stage.clone().with(entitle).outcome(Trigger::Background), "create");
+    }
+    let blocked = enabled.with(|stage| stage.user().account_enabled = Some(false));
+    assert_eq!(
+        blocked.outcome(Trigger::Background),
+        "disable directory_account_disabled"
+    );
 }
 
 #[test]

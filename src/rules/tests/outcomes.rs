@@ -266,11 +266,61 @@ fn section_4_refresh_and_diagnostics_never_create() {
 }
 
 #[test]
-fn section_2_stale_roles_or_skus_disable_nobody_for_group_or_licence() {
+fn section_2_a_source_that_could_not_be_read_holds_only_verdicts_that_read_it() {
+    let situations: [(&str, Event); 7] = [
+        ("unlicensed", |_| {}),
+        ("app passes gone", |stage| {
+            let row = stage.row.as_mut().unwrap();
+            row.last_entitlement = Some("app_pass".to_owned());
+            row.due_at = Some(now());
+        }),
+        ("outside the group", |stage| {
+            stage.licences.full = Some(PLAN);
+            stage.environment.security_group = Some(GROUP);
+        }),
+        ("blocked", |stage| stage.user().account_enabled = Some(false)),
+        ("gone", |stage| stage.user().state = DirectoryState::Gone),
+        ("deleted", |stage| stage.user().state = DirectoryState::SoftDeleted),
+        ("licensed", |stage| stage.licences.full = Some(PLAN)),
+    ];
+    let held = "leave directory_unavailable";
+    let group = "disable not_in_security_group";
+    let directory = [
+        "disable directory_account_disabled",
+        "disable directory_deleted",
+        "disable directory_soft_deleted",
+        "keep",
+    ];
+    for (stale_roles, stale_skus, by_rule) in [
+        (
+            false,
+            false,
+            ["disable unlicensed", "disable app_pass_exhausted", group],
+        ),
+        (true, false, [held; 3]),
+        (false, true, [held, held, group]),
+        (true, true, [held; 3]),
+    ] {
+        let expected = by_rule.into_iter().chain(directory);
+        for ((what, change), expected) in situations.into_iter().zip(expected) {
+            let stage = Stage::new()
+                .with(|stage| {
+                    stage.row = row("enabled");
+                    (stage.stale_roles, stage.stale_skus) = (stale_roles, stale_skus);
+                })
+                .with(change);
+            let found = stage.outcome(Trigger::Background);
+            assert_eq!(found, expected, "{what}, roles {stale_roles}, SKUs {stale_skus}");
+        }
+    }
+}
+
+#[test]
+fn section_2_stale_roles_disable_nobody_for_group_or_licence() {
     let stale = |change: Event| {
         Stage::new()
             .with(|stage| {
-                stage.stale_sources = true;
+                stage.stale_roles = true;
                 stage.row = row("enabled");
             })
             .with(change)

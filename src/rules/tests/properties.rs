@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::directory_user::DirectoryState;
+use crate::domain::directory_user::{DirectoryState, Property, Unknowns};
 use crate::domain::environment::{AppPassLapse, GroupNesting};
 use crate::domain::licence::{Catalogue, Category, ViralCountsAs};
 use crate::rules::Outcome;
@@ -66,17 +66,30 @@ fn any_user() -> impl Strategy<Value = Option<DirectoryUser>> {
             1 => Just(Some("")),
             1 => Just(None),
         ],
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
     );
     prop::option::weighted(
         0.95,
-        user.prop_map(|(state, account_enabled, is_agent, upn)| DirectoryUser {
-            id: USER,
-            state,
-            account_enabled,
-            is_agent,
-            user_principal_name: upn.map(str::to_owned),
-            ..DirectoryUser::default()
-        }),
+        user.prop_map(
+            |(state, account_enabled, is_agent, upn, no_account, no_plans)| DirectoryUser {
+                id: USER,
+                state,
+                account_enabled,
+                is_agent,
+                user_principal_name: upn.map(str::to_owned),
+                undecodable: {
+                    let mut undecodable = if no_plans {
+                        Unknowns::no_plans()
+                    } else {
+                        Unknowns::default()
+                    };
+                    undecodable.set(Property::AccountEnabled, no_account);
+                    undecodable
+                },
+                ..DirectoryUser::default()
+            },
+        ),
     )
 }
 
@@ -129,7 +142,8 @@ prop_compose! {
         tenant_marketing in prop::bool::weighted(0.2),
         slot in any::<bool>(),
         last in prop::bool::weighted(0.1),
-        stale in prop::bool::weighted(0.1),
+        stale_roles in prop::bool::weighted(0.1),
+        stale_skus in prop::bool::weighted(0.1),
     ) -> Stage {
         Stage {
             environment, user, row, upn_blocked, tenant_marketing, relation,
@@ -141,7 +155,8 @@ prop_compose! {
             },
             non_interactive_slot: slot,
             last_system_administrator: last,
-            stale_sources: stale,
+            stale_roles,
+            stale_skus,
             now: now(),
         }
     }

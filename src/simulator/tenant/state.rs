@@ -228,6 +228,11 @@ impl State {
             .filter(|group| !group.deleted)
     }
 
+    pub(crate) fn is_deleted_group(&self, id: Uuid) -> bool {
+        let group = self.group_index.get(&id).and_then(|at| self.groups.get(*at));
+        group.is_some_and(|group| group.deleted)
+    }
+
     pub(crate) fn group_mut(&mut self, id: Uuid) -> Option<&mut Group> {
         let at = *self.group_index.get(&id)?;
         self.groups.get_mut(at).filter(|group| !group.deleted)

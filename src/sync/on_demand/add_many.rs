@@ -56,7 +56,7 @@ impl Engine {
         };
         let mut view = self.present_view(environment).await?;
         let lacks_roles = |fresh: &Fresh| matches!(fresh, Fresh::UserWithoutRoles(_));
-        view.stale |= answers.fresh.iter().any(lacks_roles);
+        view.stale_roles |= answers.fresh.iter().any(lacks_roles);
         let wish = Wish {
             trigger,
             actor,

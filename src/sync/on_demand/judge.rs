@@ -132,7 +132,7 @@ impl Engine {
         let environment = self.environment(ask.environment)?;
         let facts = self.facts_to_remember(environment, trigger, fresh).await?;
         let mut view = self.present_view(environment).await?;
-        view.stale |= matches!(fresh, Fresh::UserWithoutRoles(_));
+        view.stale_roles |= matches!(fresh, Fresh::UserWithoutRoles(_));
         let judged = self
             .retry(|| Box::pin(self.try_judge(&view, ask, trigger, fresh, first)))
             .await??;

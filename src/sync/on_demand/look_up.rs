@@ -7,13 +7,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
-use super::take_in::Said;
+use super::take_in::{Held, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::feed::{Asked, Assignments, LookedUp, Moment};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::store::{Connection, StoreResult, mirror, rows};
-use crate::sync::pull::describe;
+use crate::sync::pull::{RoleGroups, describe};
 use crate::sync::{Engine, SyncError};
 
 /// How many users one call of the Graph edge asks for: three requests, which travel together.
@@ -280,7 +280,11 @@ impl Engine {
                 Err(error) => search.sought[*at].unanswered(describe(&error)),
             };
         }
-        let moved = self.take_in(&found, search.roles.as_ref()).await?;
+        let held = match &search.roles {
+            Some(assignments) => Some(self.administrators_of(search.graph, &found, assignments).await?),
+            None => None,
+        };
+        let moved = self.take_in(&found, held.as_ref()).await?;
         for (at, _) in open {
             if let Sought::Settled(Fresh::User(id) | Fresh::UserWithoutRoles(id)) = search.sought[*at]
                 && moved.contains(&id)
@@ -289,6 +293,35 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Who holds the administrator roles. Whoever is in none of the groups any more through which the last reading knows
+    /// roles has left them, or they are gone: they are asked for, one by one since that is rare.
+    async fn administrators_of(
+        &self,
+        graph: &Graph,
+        found: &BTreeMap<Uuid, Said>,
+        assignments: &Assignments,
+    ) -> Result<Held, SyncError> {
+        let known = RoleGroups::of(&self.read_checkpoint("roles").await?);
+        let tenant_wide = assignments.value.iter().filter(|(_, one)| one.tenant_wide);
+        let assigned: BTreeSet<Uuid> = tenant_wide.map(|(_, one)| one.principal.id).collect();
+        let mut through_missing = BTreeSet::new();
+        for group in assigned {
+            let has_left = |said: &&Said| !said.groups.value.contains(&group);
+            let left = found.values().filter(has_left).map(|said| said.user.value.id);
+            let left: Vec<Uuid> = left.filter(|user| known.has_member(group, *user)).collect();
+            if left.is_empty() {
+                continue;
+            }
+            if known.is_missing(group) || graph.all_group_members(group).await.is_err() {
+                through_missing.extend(left.into_iter().map(|user| (group, user)));
+            }
+        }
+        Ok(Held {
+            assignments: assignments.clone(),
+            through_missing,
+        })
     }
 
     /// A name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.

@@ -5,11 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::feed::{Asked, Assignments, DeletedUser, Moment, PrincipalKind, Removal, UserChange, UserPatch};
+use crate::domain::feed::{Asked, Assignments, DeletedUser, Moment, Removal, UserChange, UserPatch};
 use crate::rules::AdminRoles;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, mirror, pending};
 use crate::sync::{Engine, SyncError, facts};
+
+/// Who holds the administrator roles.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub assignments: Assignments,
+    /// Groups that are assigned a role and cannot be found, each with a user who was in it when it was read last: until a
+    /// cycle says otherwise, that user holds the role (rules.md, section 2).
+    pub through_missing: BTreeSet<(Uuid, Uuid)>,
+}
 
 /// What the directory said of a user who is there.
 #[derive(Clone, Debug)]
@@ -25,7 +34,7 @@ impl Engine {
     pub(super) async fn take_in(
         &self,
         said: &BTreeMap<Uuid, Said>,
-        roles: Option<&Assignments>,
+        roles: Option<&Held>,
     ) -> Result<BTreeSet<Uuid>, SyncError> {
         if said.is_empty() {
             return Ok(BTreeSet::new());
@@ -33,11 +42,7 @@ impl Engine {
         Ok(self.retry(|| self.try_take_in(said, roles)).await?)
     }
 
-    async fn try_take_in(
-        &self,
-        said: &BTreeMap<Uuid, Said>,
-        roles: Option<&Assignments>,
-    ) -> StoreResult<BTreeSet<Uuid>> {
+    async fn try_take_in(&self, said: &BTreeMap<Uuid, Said>, roles: Option<&Held>) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.begin(None).await?;
         let unlisted = unlisted(&mut tx, said).await?;
         let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
@@ -125,7 +130,8 @@ fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
 
 /// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of the
 /// two answers.
-fn admin_roles(said: &Said, assignments: &Assignments) -> Asked<(Uuid, AdminRoles)> {
+fn admin_roles(said: &Said, held: &Held) -> Asked<(Uuid, AdminRoles)> {
+    let assignments = &held.assignments;
     let id = said.user.value.id;
     let mut holds = AdminRoles::default();
     let tenant_wide = assignments
@@ -134,7 +140,8 @@ fn admin_roles(said: &Said, assignments: &Assignments) -> Asked<(Uuid, AdminRole
         .filter(|(_, assignment)| assignment.tenant_wide);
     for (role, assignment) in tenant_wide {
         let principal = assignment.principal;
-        let through_group = principal.kind == PrincipalKind::Group && said.groups.value.contains(&principal.id);
+        let through_group =
+            said.groups.value.contains(&principal.id) || held.through_missing.contains(&(principal.id, id));
         if principal.id == id || through_group {
             holds.insert(*role);
         }

@@ -3,6 +3,8 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose what changes in between. A group that is gone or may not be read is not an empty group.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,23 +27,27 @@ const MAX_RESTARTS: u32 = 5;
 struct Listed {
     members: u64,
     unreadable: u64,
+    /// Changes since then could not be read: the group is listed anew.
+    missed: bool,
 }
 
 impl Listed {
-    /// Whether those who are missing from the listing can be taken for gone, if there are any.
-    fn is_whole(self) -> bool {
-        self.members > 0 && self.unreadable == 0
+    fn of(checkpoint: &Checkpoint) -> Self {
+        let listed = checkpoint.value.clone();
+        listed
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default()
     }
+}
 
-    fn doubt(self, group: Uuid, left: usize) -> String {
-        match self.unreadable {
-            0 => format!("the listing of group {group} came back empty, where it had {left} members"),
-            unreadable => format!(
-                "{unreadable} entries of the listing of group {group} could not be read, and {left} members were not \
-                 listed"
-            ),
-        }
-    }
+/// What became of a group.
+pub(super) struct GroupPull {
+    /// Its members are known up to now.
+    pub is_readable: bool,
+    /// What stood in the way.
+    pub problem: Option<Problem>,
+    /// Entries that could not be read and were left out.
+    pub skipped: usize,
 }
 
 /// A group that is read, for the environments it matters to.
@@ -51,40 +57,55 @@ struct Reader<'a> {
     group: Uuid,
     source: String,
     environments: Vec<String>,
+    skipped: AtomicUsize,
 }
 
 impl Engine {
-    /// Reads one group as far as it goes. Answers whether its members are known up to now.
+    /// Reads one group as far as it goes.
     pub(super) async fn pull_group(
         &self,
         lease: &Lease,
         group: Uuid,
+        is_root: bool,
         environments: Vec<String>,
-    ) -> Result<(bool, Option<Problem>), SyncError> {
+    ) -> Result<GroupPull, SyncError> {
         let reader = Reader {
             engine: self,
             lease,
             group,
-            source: format!("group:{group}"),
+            source: super::source_of(group),
             environments,
+            skipped: AtomicUsize::new(0),
         };
-        match reader.read().await {
-            Ok(problem) => Ok((true, problem)),
-            Err(PullError::Run(error)) => Err(error),
+        let (is_readable, problem) = match reader.read().await {
+            Ok(problem) => (true, problem),
+            Err(PullError::Run(error)) => return Err(error),
             Err(PullError::Graph(error)) => {
                 if matches!(error, GraphError::Forbidden { .. }) {
                     reader.note_unreadable().await?;
                 }
                 if matches!(error, GraphError::NotFound { .. }) {
-                    reader.note_gone().await?;
+                    reader.note_gone(is_root).await?;
+                    let remedy = if is_root {
+                        "correct security_group"
+                    } else {
+                        "take it out of its group"
+                    };
                     let detail = format!(
-                        "the group {group} does not exist: correct security_group, or restore the group; nobody is disabled for it"
+                        "the group {group} does not exist: {remedy}, or restore the group; nobody is disabled for it"
                     );
-                    return Ok((false, Some(Problem::new(&reader.source, detail))));
+                    // Nobody can have come into a nested group that is gone: what was known of it does for everybody.
+                    (!is_root, Some(Problem::new(&reader.source, detail)))
+                } else {
+                    (false, Some(Problem::from_graph(&reader.source, &error)))
                 }
-                Ok((false, Some(Problem::from_graph(&reader.source, &error))))
             }
-        }
+        };
+        Ok(GroupPull {
+            is_readable,
+            problem,
+            skipped: reader.skipped.into_inner(),
+        })
     }
 }
 
@@ -139,6 +160,7 @@ impl Reader<'_> {
         loop {
             self.engine.check_cancelled()?;
             let page = feed.next().await?;
+            self.skipped.fetch_add(page.unreadable.len(), Ordering::Relaxed);
             *checkpoint = self
                 .engine
                 .retry(|| self.store_listing(checkpoint.clone(), page.clone()))
@@ -152,11 +174,7 @@ impl Reader<'_> {
     async fn store_listing(&self, mut checkpoint: Checkpoint, page: Pages<Principal>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
         let was_read_before = checkpoint.reached_at.is_some();
-        let mut listed: Listed = checkpoint
-            .value
-            .clone()
-            .and_then(|value| serde_json::from_value(value).ok())
-            .unwrap_or_default();
+        let mut listed = Listed::of(&checkpoint);
         if checkpoint.next_link.is_none() {
             checkpoint.round = page.asked.0;
             listed = Listed::default();
@@ -172,13 +190,20 @@ impl Reader<'_> {
         if let Next::Page(link) = page.next {
             checkpoint.next_link = Some(link);
         } else {
-            let left = groups::sweep_members(&mut tx, self.group, checkpoint.round).await?;
-            if listed.is_whole() {
-                checkpoint.trust();
-            } else if !left.is_empty() && was_read_before {
-                checkpoint.doubt = Some(listed.doubt(self.group, left.len()));
+            if listed.unreadable > 0 {
+                groups::recheck_members(&mut tx, self.group, checkpoint.round).await?;
+            } else {
+                let left = groups::sweep_members(&mut tx, self.group, checkpoint.round).await?;
+                if listed.members > 0 {
+                    checkpoint.trust();
+                } else if !left.is_empty() && was_read_before {
+                    let (group, left) = (self.group, left.len());
+                    checkpoint.doubt = Some(format!(
+                        "the listing of group {group} came back empty, where it had {left} members"
+                    ));
+                }
+                self.note_moved(&mut tx, &left).await?;
             }
-            self.note_moved(&mut tx, &left).await?;
             if !was_read_before {
                 environments::judge_everyone(&mut tx, &self.environments).await?;
             }
@@ -217,6 +242,7 @@ impl Reader<'_> {
                 }
                 .into());
             }
+            self.skipped.fetch_add(page.unreadable.len(), Ordering::Relaxed);
             *checkpoint = self
                 .engine
                 .retry(|| self.store_changes(checkpoint.clone(), page.clone()))
@@ -229,6 +255,8 @@ impl Reader<'_> {
 
     async fn store_changes(&self, mut checkpoint: Checkpoint, page: Pages<GroupChange>) -> StoreResult<Checkpoint> {
         let mut tx = self.engine.begin(self.lease).await?;
+        let mut listed = Listed::of(&checkpoint);
+        listed.missed |= !page.unreadable.is_empty();
         for change in page.items.into_iter().filter(|change| change.value.group == self.group) {
             let at = change.at;
             let joined: Vec<_> = change
@@ -252,9 +280,14 @@ impl Reader<'_> {
                 checkpoint.delta_since = Some(now);
                 checkpoint.reached_at = Some(now);
                 checkpoint.readable = true;
+                if std::mem::take(&mut listed.missed) {
+                    checkpoint.phase = Phase::Full;
+                    checkpoint.delta_link = None;
+                }
             }
             Next::End => return Err(StoreError::Conflict),
         }
+        checkpoint.value = Some(serde_json::json!(listed));
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok(checkpoint)
@@ -303,12 +336,12 @@ impl Reader<'_> {
     }
 
     /// The group is gone: when it comes back it is listed from the start. Its members stay as they were known.
-    async fn note_gone(&self) -> Result<(), SyncError> {
+    async fn note_gone(&self, is_root: bool) -> Result<(), SyncError> {
         let mut checkpoint = self.engine.read_checkpoint(&self.source).await?;
         checkpoint.phase = Phase::Full;
         checkpoint.next_link = None;
         checkpoint.delta_link = None;
-        checkpoint.readable = false;
+        checkpoint.readable = !is_root;
         self.engine.write_checkpoint(self.lease, &checkpoint).await
     }
 

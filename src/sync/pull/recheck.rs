@@ -1,23 +1,38 @@
-//! Users of whom an earlier run dropped something as older than what was known: asked for again, since what was known may
-//! have come from a replica that lags.
+//! Users of whom an earlier run dropped something as older than what was known, since what was known may have come from a
+//! replica that lags; users of whom something could not be decoded; users whom a listing with unreadable entries left out.
+//! They are asked for by name.
 
 use uuid::Uuid;
 
 use super::Problem;
 use crate::domain::feed::Asked;
 use crate::store::lease::Lease;
-use crate::store::recheck;
+use crate::store::{checkpoints, mirror, recheck};
 use crate::sync::on_demand::Fresh;
 use crate::sync::{Engine, SyncError};
+
+/// How many a run asks for by name: more are a minute of requests, and a full round lists as many in one page.
+const MOST_ASKED_FOR: i64 = 1000;
 
 /// How many are asked for and noted together.
 const TOGETHER: usize = 200;
 
 impl Engine {
-    /// Whom earlier runs have put on the list.
-    pub(super) async fn recheck_list(&self) -> Result<Vec<Asked<Uuid>>, SyncError> {
-        let mut db = self.store.read().await?;
-        Ok(recheck::all(&mut db).await?)
+    /// Whom earlier runs have put on the list: as many as one run asks for. If more than that cannot be decoded, a full
+    /// round is the shorter way to all of them.
+    pub(super) async fn recheck_list(&self, lease: &Lease) -> Result<Vec<Asked<Uuid>>, SyncError> {
+        let list = {
+            let mut db = self.store.read().await?;
+            recheck::first(&mut db, MOST_ASKED_FOR).await?
+        };
+        if i64::try_from(list.len()) == Ok(MOST_ASKED_FOR) {
+            let mut tx = self.begin(lease).await?;
+            if mirror::count_undecodable(&mut tx).await? >= MOST_ASKED_FOR {
+                checkpoints::begin_full_round_of_users(&mut tx).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(list)
     }
 
     /// Asks for everybody on the list. Whoever gets no answer stays on it.

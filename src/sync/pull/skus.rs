@@ -1,6 +1,7 @@
 //! `subscribedSkus`: whether the tenant has a Marketing licence.
 
 use super::{Problem, PullError, survive};
+use crate::domain::feed::Listed;
 use crate::domain::licence::Category;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, environments};
@@ -11,29 +12,35 @@ const SOURCE: &str = "skus";
 impl Engine {
     /// Reads the tenant's SKUs. Answers whether there is a Marketing licence: by the configuration, by this
     /// reading, or by the last one that succeeded.
-    pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Option<Problem>), SyncError> {
+    /// A problem is why it is the last one's; what was skipped is counted.
+    pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Result<usize, Problem>), SyncError> {
         if let Some(marketing) = self.settings.tenant_marketing {
-            return Ok((marketing, None));
+            return Ok((marketing, Ok(0)));
         }
         let result = self.read_skus(lease).await;
         match survive(SOURCE, result)? {
-            Ok(marketing) => Ok((marketing, None)),
+            Ok((marketing, unreadable)) => Ok((marketing, Ok(unreadable))),
             Err(problem) => {
                 let known = self.read_checkpoint(SOURCE).await?.value;
-                Ok((known == Some(true.into()), Some(problem)))
+                Ok((known == Some(true.into()), Err(problem)))
             }
         }
     }
 
-    async fn read_skus(&self, lease: &Lease) -> Result<bool, PullError> {
-        let skus = self.directory().subscribed_skus().await?;
-        let marketing = skus.iter().filter(|sku| sku.usable).any(|sku| {
+    async fn read_skus(&self, lease: &Lease) -> Result<(bool, usize), PullError> {
+        let Listed {
+            items: skus,
+            unreadable,
+        } = self.directory().subscribed_skus().await?;
+        let mut marketing = skus.iter().filter(|sku| sku.usable).any(|sku| {
             sku.plans
                 .iter()
                 .any(|(plan, _)| self.settings.catalogue.category(*plan) == Category::Marketing)
         });
         let mut tx = self.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
+        // It may be among what could not be read.
+        marketing |= unreadable > 0 && checkpoint.value == Some(true.into());
         if skus.iter().any(|sku| !sku.plans.is_empty()) {
             checkpoint.trust();
         } else if checkpoint.value == Some(true.into()) {
@@ -51,6 +58,6 @@ impl Engine {
         checkpoint.reached_at = Some(self.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
-        Ok(marketing)
+        Ok((marketing, unreadable))
     }
 }

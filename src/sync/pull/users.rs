@@ -37,6 +37,14 @@ struct Tally {
     /// Entries that could not be read.
     #[serde(default)]
     unreadable: u64,
+    /// Changes since the last full round could not be read.
+    #[serde(default)]
+    missed: bool,
+}
+
+/// Whether changes could not be read that only a full round would tell again.
+pub(in crate::sync) fn has_missed(checkpoint: &Checkpoint) -> bool {
+    read_tally(checkpoint).missed
 }
 
 impl Tally {
@@ -79,24 +87,19 @@ impl Tally {
 }
 
 impl Engine {
-    /// Reads the users. `Ok(Ok(_))` means that the checkpoint is reached; the first problem beside it is one that
-    /// judging need not wait for, the second names entries that were skipped.
+    /// Reads the users up to the checkpoint, and answers how many entries could not be read. The problem beside it is one
+    /// that judging need not wait for.
     pub(super) async fn pull_users(
         &self,
         lease: &Lease,
-    ) -> Result<Result<(Option<Problem>, Option<Problem>), Problem>, SyncError> {
+    ) -> Result<(Option<Problem>, Result<usize, Problem>), SyncError> {
         let result = self.follow_users(lease).await;
-        let skipped = match survive(SOURCE, result)? {
-            Ok(0) => None,
-            Ok(count) => Some(Problem::new(
-                SOURCE,
-                format!("{count} entries without a usable object id or properties were skipped"),
-            )),
-            Err(problem) => return Ok(Err(problem)),
-        };
+        let skipped = survive(SOURCE, result)?;
+        if skipped.is_err() {
+            return Ok((None, skipped));
+        }
         let swept = self.sweep_users(lease).await;
-        let problem = survive(SOURCE, swept)?.err();
-        Ok(Ok((problem, skipped)))
+        Ok((survive(SOURCE, swept)?.err(), skipped))
     }
 
     /// Follows the feed until it has nothing more to say. Answers how many entries could not be read.
@@ -193,9 +196,13 @@ impl Engine {
                 ..Tally::default()
             };
         } else if checkpoint.next_link.is_none() {
-            tally = Tally::default();
+            tally = Tally {
+                missed: tally.missed,
+                ..Tally::default()
+            };
         }
         tally.unreadable += page.unreadable.len() as u64;
+        tally.missed |= !is_full && tally.unreadable > 0;
         for item in &page.items {
             tally.add(&item.value, is_full);
         }
@@ -242,15 +249,12 @@ impl Engine {
 
         let mut tx = self.begin(lease).await?;
         let (listed, present) = mirror::count_seen(&mut tx, checkpoint.round).await?;
-        let unreadable = read_tally(&checkpoint).unreadable;
-        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted).await?;
-        if listed == 0 && present > 0 {
+        // Whoever is missing may be one of those who could not be read; the next run asks.
+        let is_whole = read_tally(&checkpoint).unreadable == 0 && deleted.unreadable == 0;
+        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted.items, is_whole).await?;
+        if is_whole && listed == 0 && present > 0 {
             checkpoint.doubt = Some(format!(
                 "users: the directory listed nobody, where there had been {present}"
-            ));
-        } else if unreadable > 0 && swept > 0 {
-            checkpoint.doubt = Some(format!(
-                "users: {unreadable} entries of the listing could not be read, and {swept} users were not listed"
             ));
         }
         if swept > 0 {
@@ -263,7 +267,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) async fn read_checkpoint(&self, source: &str) -> Result<Checkpoint, SyncError> {
+    pub(in crate::sync) async fn read_checkpoint(&self, source: &str) -> Result<Checkpoint, SyncError> {
         let mut db = self.store.read().await?;
         Ok(checkpoints::read(&mut db, source).await?)
     }
@@ -292,7 +296,8 @@ fn read_tally(checkpoint: &Checkpoint) -> Tally {
 /// Whether a property that every user has was told, or is known from before.
 fn is_readable<T>(patch: &Patch<T>, is_full: bool) -> bool {
     match patch {
-        Patch::Value(_) => true,
+        // Of one value that cannot be decoded the user's own finding tells.
+        Patch::Value(_) | Patch::Undecodable => true,
         Patch::Null => false,
         Patch::Absent => !is_full,
     }

@@ -280,7 +280,7 @@ async fn a_role_group_that_cannot_be_listed_makes_all_roles_count_as_last_read()
     forever(
         &world,
         When::path(group.to_string()),
-        Effect::error(404, "Request_ResourceNotFound"),
+        Effect::error(403, "Authorization_RequestDenied"),
     );
     sync_incompletely(&world).await;
     assert_administrative(&world, admin).await;

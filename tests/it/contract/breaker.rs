@@ -155,51 +155,6 @@ async fn a_group_that_vanishes_or_is_closed_and_comes_back_loses_nobody_between(
 }
 
 #[tokio::test]
-async fn members_who_cannot_be_read_are_not_taken_for_gone() {
-    let (mut world, users) = gate(5).await;
-    world.tenant().expire_tokens(TokenDeath::Gone);
-    let spoilt = users[1].to_string();
-    let spoil = entries(move |member| {
-        if member["id"] == spoilt.as_str() {
-            member["id"] = json!("Maria");
-        }
-    });
-    forever(&world, When::path(MEMBERS), spoil);
-    let report = world.sync().await;
-    assert_held_back(&world, &report, "1 entries of the listing of group").await;
-    assert_eq!(report.environments[0].held, 1);
-    assert_lasts(&mut world, "could not be read").await;
-    assert!(!details(&world).await.join(" ").contains("Maria"));
-    heal(&world);
-    world.advance(HOLD);
-    assert_heals(&world).await;
-    world.end().await;
-}
-
-#[tokio::test]
-async fn users_whose_entry_cannot_be_read_are_not_taken_for_gone() {
-    let mut world = paged(2).await;
-    let users = staff(&world, 6);
-    world.sync_completely().await;
-    world.tenant().expire_tokens(TokenDeath::Gone);
-    let spoilt = users[2].to_string();
-    let spoil = entries(move |user| {
-        if user["id"] == spoilt.as_str() {
-            user["mail"] = json!({"Maria": 1});
-        }
-    });
-    forever(&world, When::path(USERS), spoil);
-    let report = world.sync().await;
-    assert_held_back(&world, &report, "1 entries of the listing could not be read").await;
-    assert_lasts(&mut world, "could not be read").await;
-    heal(&world);
-    world.advance(HOLD);
-    assert_heals(&world).await;
-    assert_all_enabled(&world, &users).await;
-    world.end().await;
-}
-
-#[tokio::test]
 async fn a_tenant_that_answers_an_empty_first_page_loses_nobody_however_long() {
     let mut world = paged(2).await;
     let users = staff(&world, 5);
