@@ -71,6 +71,18 @@ impl StoreError {
         }
     }
 
+    /// The SQLSTATE of what the server said.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(said) | Self::Database(said) => {
+                let error = said.0.as_database_error()?;
+                error.code().map(|code| format!("SQLSTATE {code}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the database is away, rather than unhappy.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

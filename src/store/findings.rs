@@ -9,6 +9,9 @@ use super::{Connection, StoreResult};
 /// The code of a finding about a set of removals that the guard holds.
 pub const REMOVALS_HELD: &str = "removals_held";
 
+/// The code of a finding about an environment whose rows the database does not take.
+pub const ENVIRONMENT_REFUSED: &str = "environment_refused";
+
 /// The code of a finding about a role that is assigned to somebody who does not exist.
 pub const ORPHANED_ROLE_ASSIGNMENT: &str = "orphaned_role_assignment";
 

@@ -1,6 +1,6 @@
 //! One run: pull, judge, remove, report. It takes no hints and is safe to repeat.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
@@ -18,11 +18,42 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, runs};
+use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, rows, runs};
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
     format!("run:{run_id}")
+}
+
+/// Environments of which the database does not take something, by a constraint or trigger of the customer's, and what is
+/// told of it. Their failure is their own.
+#[derive(Debug, Default)]
+struct Refused(BTreeMap<String, String>);
+
+impl Refused {
+    /// Notes what befell one environment alone; anything else ends the run.
+    fn or_note<T>(&mut self, environment: &str, result: Result<T, SyncError>) -> Result<Option<T>, SyncError> {
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(SyncError::Store(error)) if error.is_about_a_row() => error,
+            Err(error) => return Err(error),
+        };
+        // What a trigger says may be anything.
+        let code = error.sqlstate().unwrap_or_else(|| "a conflict".to_owned());
+        if !self.0.contains_key(environment) {
+            warn!(
+                environment,
+                sqlstate = code,
+                "the database refuses rows of one environment"
+            );
+            let why = format!(
+                "environment {environment}: the database refuses its rows ({code}): look for a constraint or trigger on \
+                 rollcall.system_user; the other environments go on"
+            );
+            self.0.insert(environment.to_owned(), why);
+        }
+        Ok(None)
+    }
 }
 
 /// What is asked of a run.
@@ -109,7 +140,7 @@ impl Engine {
     ) -> Result<Report, SyncError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
         self.set_aside(run, &left_over).await?;
-        self.prepare(run, request.full).await?;
+        let mut refused = self.prepare(run, request.full).await?;
         let pulled = Box::pin(self.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);
         for problem in &problems {
@@ -125,29 +156,25 @@ impl Engine {
         for (environment, fingerprint) in chosen.iter().copied() {
             let mut tally = Tally::new(&environment.name);
             if pulled.users_reached {
-                let progress = self.register(run, environment, fingerprint).await?;
-                let view = view(environment, &pulled);
-                self.judge(&view, run, &progress, &mut tally).await?;
                 let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
                 let told: Vec<_> = told.map(|(source, why, _)| (source.clone(), why.clone())).collect();
-                let concerned = doubts_of(environment, &told, &pulled);
-                let why = self
-                    .decide_removals(&view, run, &progress, concerned, &mut tally)
-                    .await?;
-                self.judge_waiting(&view, run, &mut tally).await?;
+                let judged = self
+                    .judge_environment(run, environment, fingerprint, &pulled, &told, &mut tally)
+                    .await;
+                let why = refused.or_note(&environment.name, judged)?.unwrap_or_default();
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
-                self.note_findings(run, environment, &pulled, &why).await?;
                 holds.extend(why);
             }
             held += tally.counts.held;
             changes.append(&mut tally.changes);
             environments.push(tally.counts);
         }
+        problems.extend(refused.0.values().cloned());
         // What holds somebody has its finding there.
         let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
-        self.finish_sources(run, &pulled, idle.map(|(source, why, _)| (source, why)))
+        self.finish_sources(run, &pulled, &refused, idle.map(|(source, why, _)| (source, why)))
             .await?;
         let holds = held > 0 || !holds.is_empty();
 
@@ -176,30 +203,38 @@ impl Engine {
         })
     }
 
-    /// Before anything is pulled: what earlier runs left, and what is due.
-    async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<(), SyncError> {
+    /// Everything about one environment once everything is pulled. Answers why something is held.
+    async fn judge_environment(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        fingerprint: &str,
+        pulled: &Pulled,
+        doubts: &[(String, String)],
+        tally: &mut Tally,
+    ) -> Result<Vec<String>, SyncError> {
+        let progress = self.register(run, environment, fingerprint).await?;
+        let view = view(environment, pulled);
+        self.judge(&view, run, &progress, tally).await?;
+        let concerned = doubts_of(environment, doubts, pulled);
+        let why = self.decide_removals(&view, run, &progress, concerned, tally).await?;
+        self.judge_waiting(&view, run, tally).await?;
+        self.note_findings(run, environment, pulled, &why).await?;
+        Ok(why)
+    }
+
+    /// Before anything is pulled: what earlier runs left, and what is due. Answers what the database refuses of which
+    /// environment; the others do not wait for it.
+    async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<Refused, SyncError> {
+        let mut refused = Refused::default();
         for (environment, fingerprint) in &self.settings.environments {
             let name = &environment.name;
-            let progress = self.register(run, environment, fingerprint).await?;
-            let mut tx = self.begin(run.lease).await?;
-            removals::requeue_collected(&mut tx, name).await?;
-            expire_sets(&mut tx, name, run).await?;
-            pending::mark_due(&mut tx, name, run.now).await?;
-            let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
-            let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
-            if is_due && progress.judged_epoch == progress.epoch {
-                environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
-                // No change of theirs may ever tell that they can be read by now.
-                let users = checkpoints::read(&mut tx, "users").await?;
-                if mirror::any_unreadable(&mut tx).await? || has_missed(&users) {
-                    checkpoints::begin_full_round_of_users(&mut tx).await?;
-                }
+            let prepared = self.prepare_environment(run, environment, fingerprint).await;
+            let progress = refused.or_note(name, prepared)?;
+            if environment.has_database && !run.dry_run && progress.is_some_and(|progress| !progress.is_set_up) {
+                let set_up = self.retry(|| self.set_up(run, name)).await;
+                refused.or_note(name, set_up.map_err(SyncError::from))?;
             }
-            if environment.has_database && !progress.is_set_up && !run.dry_run {
-                crate::store::rows::insert_placeholders(&mut tx, name, run.now).await?;
-                environments::note_set_up(&mut tx, name).await?;
-            }
-            tx.commit().await?;
         }
         if full {
             let mut tx = self.begin(run.lease).await?;
@@ -207,7 +242,41 @@ impl Engine {
             environments::judge_everyone(&mut tx, &self.settings.names()).await?;
             tx.commit().await?;
         }
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Writes the placeholder rows of an environment.
+    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> StoreResult<()> {
+        let mut tx = self.begin(run.lease).await?;
+        rows::insert_placeholders(&mut tx, name, run.now).await?;
+        environments::note_set_up(&mut tx, name).await?;
+        tx.commit().await
+    }
+
+    async fn prepare_environment(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        fingerprint: &str,
+    ) -> Result<Progress, SyncError> {
+        let name = &environment.name;
+        let progress = self.register(run, environment, fingerprint).await?;
+        let mut tx = self.begin(run.lease).await?;
+        removals::requeue_collected(&mut tx, name).await?;
+        expire_sets(&mut tx, name, run).await?;
+        pending::mark_due(&mut tx, name, run.now).await?;
+        let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
+        let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
+        if is_due && progress.judged_epoch == progress.epoch {
+            environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
+            // No change of theirs may ever tell that they can be read by now.
+            let users = checkpoints::read(&mut tx, "users").await?;
+            if mirror::any_unreadable(&mut tx).await? || has_missed(&users) {
+                checkpoints::begin_full_round_of_users(&mut tx).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(progress)
     }
 
     async fn register(
@@ -311,6 +380,7 @@ impl Engine {
         &self,
         run: RunInfo<'_>,
         pulled: &Pulled,
+        refused: &Refused,
         idle_doubts: impl Iterator<Item = (&String, &String)>,
     ) -> Result<(), SyncError> {
         let unread = pulled
@@ -321,6 +391,10 @@ impl Engine {
             .chain(&pulled.skipped)
             .map(|problem| source_finding(&problem.source, &problem.detail))
             .chain(idle_doubts.map(|(source, why)| source_finding(source, why)))
+            .chain(refused.0.iter().map(|(name, why)| Seen {
+                code: findings::ENVIRONMENT_REFUSED.to_owned(),
+                ..source_finding(&format!("environment:{name}"), why)
+            }))
             .chain(pulled.orphaned_roles.iter().map(|orphan| Seen {
                 code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
                 ..source_finding(&orphan.source, &orphan.detail)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng, SeedableRng};
-use rollcall::domain::environment::{Environment, GroupNesting};
+use rollcall::domain::environment::{Environment, GroupNesting, Kind};
 use rollcall::domain::system_user::SystemUser;
 use rollcall::simulator::tenant::{AssignedPlan, GLOBAL_ADMINISTRATOR, POWER_PLATFORM_ADMINISTRATOR, TokenDeath, User};
 use rollcall::simulator::{Effect, Spoilt, When};
@@ -18,7 +18,7 @@ use super::{
     forget_requests, gate, has_row, heal, once, paged, row, staff, sync_incompletely, unlicense,
 };
 use crate::on_demand::word;
-use crate::world::{World, guarded_environment, licensed};
+use crate::world::{World, guarded_environment, licensed, open_environment};
 
 const USER: &str = "/users/{id}";
 
@@ -506,6 +506,40 @@ async fn a_refresh_takes_no_role_away_that_is_held_through_a_group_that_is_gone(
     world.advance(Duration::from_mins(15));
     world.sync_completely().await;
     assert_eq!(disabled(&world, admins[0]).await.as_deref(), Some("unlicensed"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn placeholders_that_one_environment_does_not_take_hold_up_nobody() {
+    let lab = Environment::new("lab", Kind::Sandbox);
+    let world = super::paged_with(vec![lab, open_environment(ENVIRONMENT)], 10).await;
+    let users = staff(&world, 2);
+    world
+        .execute(
+            "create function public.refuse() returns trigger language plpgsql as
+                 $$ begin raise exception 'no % here', new.domainname; end $$;
+             create trigger refuse before insert on rollcall.system_user for each row
+                 when (new.environment = 'lab' and new.azureactivedirectoryobjectid is null)
+                 execute function public.refuse()",
+        )
+        .await;
+    for _ in 0..2 {
+        let report = sync_incompletely(&world).await;
+        assert!(
+            report.problems[0].contains("lab") && !report.problems[0].contains("crmoln"),
+            "{report:?}"
+        );
+        assert_all_enabled(&world, &users).await;
+        assert_eq!(world.rows("lab").await.len(), 2, "its users are no placeholders");
+        assert_eq!(world.findings().await, ["environment_refused"]);
+    }
+    let placeholders = "select count(*) from rollcall.system_user
+         where environment = 'lab' and azureactivedirectoryobjectid is null";
+    assert_eq!(world.number(placeholders).await, 0);
+    world.execute("drop trigger refuse on rollcall.system_user").await;
+    world.sync_completely().await;
+    assert_eq!(world.number(placeholders).await, 2);
+    assert!(world.findings().await.is_empty());
     world.end().await;
 }
 
