@@ -305,11 +305,15 @@ impl<'a> Judge<'a> {
             None => self.entitled(),
         };
         let mut undecided = matches!(self.stop, Some(Stop::Doubt(_))) && self.follow;
+        let by_directory = !matches!(
+            code,
+            Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
+        );
+        if outcome == Outcome::Refuse && self.subject.stale_sources && !by_directory {
+            // Nobody is told to have no right by sources that could not be read.
+            (code, undecided) = (Some(Code::DirectoryUnavailable), true);
+        }
         if outcome == Outcome::Disable {
-            let by_directory = !matches!(
-                code,
-                Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
-            );
             if self.subject.stale_sources && !by_directory {
                 (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
                 undecided = true;

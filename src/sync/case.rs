@@ -52,6 +52,8 @@ pub(super) struct Case {
     /// The directory was asked about this very user just now: its direct memberships are known, even where the group
     /// cannot be listed.
     pub is_fresh: bool,
+    /// The roles could not be read when the directory was asked about this very user.
+    pub roles_unread: bool,
 }
 
 impl Case {
@@ -67,6 +69,7 @@ impl Case {
             slot_is_free: false,
             is_last_administrator: false,
             is_fresh: false,
+            roles_unread: false,
         }
     }
 
@@ -170,7 +173,7 @@ impl Case {
             tenant_marketing: view.tenant_marketing,
             non_interactive_slot: self.slot_is_free,
             last_system_administrator: self.is_last_administrator,
-            stale_sources: view.stale,
+            stale_sources: view.stale || self.roles_unread,
             now,
         })
     }
@@ -277,6 +280,7 @@ impl Engine {
                     slot_is_free: false,
                     is_last_administrator: false,
                     is_fresh: false,
+                    roles_unread: false,
                 });
             }
             let wanted: Vec<String> = cases
