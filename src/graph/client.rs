@@ -24,7 +24,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Link, Next, Page, Trail};
+use crate::domain::feed::{Entry, Extent, Link, Next, Page, Trail};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub tokens: Tokens,
     pub root: Root,
     pub publisher: Publisher,
+    /// How much of a listing is held.
+    pub listing: Extent,
 }
 
 /// One read, whatever its attempts.
@@ -98,6 +100,7 @@ impl Graph {
                 tokens,
                 root,
                 publisher,
+                listing: settings.listing,
             }),
             patience: Patience::new(settings, clock, cancel),
             priority: Priority::Low,
@@ -185,7 +188,7 @@ impl Graph {
 
     /// All pages of a plain listing; begins again when a page link expires. A listing with an entry that cannot be
     /// read is refused: whoever compares it with what is known would take the unread for gone.
-    pub(super) async fn fetch_all<R: Raw>(
+    pub(super) async fn fetch_all<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -195,7 +198,7 @@ impl Graph {
     }
 
     /// The same for a listing that may lack an entry.
-    pub(super) async fn fetch_readable<R: Raw>(
+    pub(super) async fn fetch_readable<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -205,7 +208,7 @@ impl Graph {
     }
 
     /// All pages of a plain listing of which the first has come already, by another way.
-    pub(super) async fn fetch_rest<R: Raw>(
+    pub(super) async fn fetch_rest<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -219,7 +222,7 @@ impl Graph {
             .whole(endpoint)
     }
 
-    async fn fetch_pages<R: Raw>(
+    async fn fetch_pages<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -231,7 +234,7 @@ impl Graph {
                 items: Vec::new(),
                 unreadable: 0,
             };
-            let mut trail = Trail::default();
+            let mut trail = Trail::new(self.shared.listing);
             let mut at: Option<Link> = None;
             loop {
                 let page = match first_page.take() {
@@ -246,7 +249,7 @@ impl Graph {
                     Err(GraphError::LinkExpired { .. }) => return Err(endless(endpoint)),
                     page => page?,
                 };
-                trail.step(&page).map_err(|what| protocol(endpoint, what.to_owned()))?;
+                trail.step(&page).map_err(|what| protocol(endpoint, what))?;
                 listed.items.extend(page.items);
                 listed.unreadable += page.unreadable.len();
                 let Next::Page(link) = page.next else { return Ok(listed) };

@@ -39,6 +39,7 @@ pub(super) trait Raw: DeserializeOwned {
 pub(super) struct Listing<T> {
     pub items: Vec<T>,
     pub unreadable: Vec<String>,
+    bytes: usize,
     next_link: Option<String>,
     delta_link: Option<String>,
 }
@@ -54,6 +55,7 @@ pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Un
             Ok(Listing {
                 items,
                 unreadable,
+                bytes: body.len(),
                 next_link: page.next_link,
                 delta_link: page.delta_link,
             })
@@ -79,6 +81,7 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
     Ok(Listing {
         items,
         unreadable,
+        bytes: body.len(),
         next_link: page.next_link,
         delta_link: page.delta_link,
     })
@@ -114,6 +117,7 @@ impl<T> Listing<T> {
         Ok(Page {
             items: self.items,
             unreadable: self.unreadable,
+            bytes: self.bytes,
             next,
         })
     }
@@ -127,6 +131,7 @@ impl<T> Listing<T> {
         Ok(Page {
             items: self.items,
             unreadable: self.unreadable,
+            bytes: self.bytes,
             next,
         })
     }
