@@ -39,8 +39,8 @@ use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server is told about a session. A leader that was stopped in the middle of a transaction, or whose machine
-/// is gone, holds the lease's row: the server must be rid of it before the lease has run out (`lease`).
+/// What the server is told about a session, so that one whose owner was stopped or is gone does not last. A leader's
+/// transactions are bounded more tightly (`lease`).
 const SESSION: [(&str, &str); 9] = [
     ("search_path", "rollcall"),
     // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
