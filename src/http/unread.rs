@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+
+use crate::clock::Clock;
 
 /// The stream of one connection.
 pub(super) struct Impatient<S> {
     stream: S,
     within: Duration,
     /// Runs from the first byte that did not go out until everything has.
-    overdue: Option<Pin<Box<Sleep>>>,
+    overdue: Option<BoxFuture<'static, ()>>,
 }
 
 impl<S: AsyncWrite + Unpin> Impatient<S> {
@@ -31,7 +33,9 @@ impl<S: AsyncWrite + Unpin> Impatient<S> {
             return written;
         }
         let within = self.within;
-        let overdue = self.overdue.get_or_insert_with(|| Box::pin(sleep(within)));
+        let overdue = self
+            .overdue
+            .get_or_insert_with(|| Box::pin(async move { Clock::system().sleep(within).await }));
         ready!(overdue.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }

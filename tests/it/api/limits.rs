@@ -98,6 +98,34 @@ async fn strangers_are_answered_so_often_and_never_at_the_cost_of_a_good_token()
     stage.end().await;
 }
 
+#[tokio::test]
+async fn however_many_ask_for_readiness_one_look_at_the_database_serves_them() {
+    let stage = stage(1, 1).await;
+    let mut other = stage.world.sql().await;
+    let lock = "begin; lock table rollcall._sqlx_migrations";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let asked: Vec<_> = (0..50)
+        .map(|_| tokio::spawn(sent(stage.request(Method::GET, "//health/ready", None))))
+        .collect();
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let mut most = 0;
+    let answered = eventually(async || {
+        most = most.max(stage.world.number(waits).await);
+        asked.iter().all(tokio::task::JoinHandle::is_finished)
+    });
+    assert!(answered.await, "nobody waits for the database longer than some seconds");
+    assert_eq!(most, 1);
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().status, 503);
+    }
+    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    assert_eq!(
+        sent(stage.request(Method::GET, "//health/ready", None)).await.status,
+        200
+    );
+    stage.end().await;
+}
+
 /// A server with tight bounds; its address.
 async fn tight(bounds: Bounds) -> (SocketAddr, DropGuard) {
     serving(bounds, Router::new().route("/", get(async || "here"))).await
@@ -141,7 +169,7 @@ async fn whoever_sends_half_a_head_or_nothing_loses_the_connection() {
 async fn status(stream: &mut TcpStream) -> String {
     let mut answer = [0; 12];
     let read = tokio::time::timeout(Duration::from_mins(1), stream.read_exact(&mut answer)).await;
-    read.expect("an answer, not silence").unwrap();
+    assert!(matches!(read, Ok(Ok(_))), "silence instead of an answer");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
