@@ -2,6 +2,7 @@
 
 mod environments;
 mod jobs;
+mod kinds;
 mod roles;
 mod runs;
 mod users;
@@ -158,6 +159,9 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(users::hold))
         .routes(routes!(users::release))
         .routes(routes!(users::map))
+        .routes(routes!(kinds::stub))
+        .routes(routes!(kinds::application))
+        .routes(routes!(kinds::ownership, kinds::own))
         .routes(routes!(roles::list, roles::grant, roles::revoke))
         .routes(routes!(jobs::submit, jobs::list))
         .routes(routes!(jobs::show))

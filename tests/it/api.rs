@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod imports;
 mod inputs;
+mod kinds;
 mod limits;
 mod outages;
 mod pages;

@@ -487,8 +487,20 @@ pub async fn hold(
     Ok(Json(api.engine().hold(ask, &reason).await?))
 }
 
-/// Binds a stub to a directory user.
-#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Named,
+/// Whose a stub is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: String,
+    /// Where the user has a row already, the stub's roles move there and the stub is deleted.
+    #[serde(default)]
+    merge: bool,
+}
+
+/// Binds a stub to a directory user, or merges it into the row that the user has.
+#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Person,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -497,7 +509,7 @@ pub async fn map(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path((env, stub)): Path<(String, String)>,
-    input::Json(target): input::Json<Named>,
+    input::Json(target): input::Json<Person>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &target.user)?;
     let ask = Ask {
@@ -505,5 +517,10 @@ pub async fn map(
         user: &stub,
         actor: &caller.name,
     };
-    Ok(Json(api.engine().map(ask, &target.user).await?))
+    let engine = api.engine();
+    Ok(Json(if target.merge {
+        engine.merge(ask, &target.user).await?
+    } else {
+        engine.map(ask, &target.user).await?
+    }))
 }

@@ -65,7 +65,24 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
         act(&format!("{row}/enable"), Operate),
         act(&format!("{row}/release"), Operate),
         post(&format!("{row}/hold"), json!({"reason": "x"}), Operate),
-        post(&format!("{row}/map"), user, Operate),
+        post(&format!("{row}/map"), user.clone(), Operate),
+        get(&format!("{row}/own"), Read),
+        post(
+            &format!("{row}/own"),
+            json!({"fields": ["internalemailaddress"], "by": "sync"}),
+            Operate,
+        ),
+        // The name is the system's: nobody makes a row of it.
+        post(
+            "environments/production/stubs",
+            json!({"user": "crmoln@microsoft.com"}),
+            Operate,
+        ),
+        post(
+            "environments/production/applications",
+            json!({"application": uuid::Uuid::nil()}),
+            Operate,
+        ),
         post(&format!("{row}/roles"), json!({"role": "x"}), Operate),
         (Method::DELETE, format!("{row}/roles?role=x"), None, Operate),
         (Method::DELETE, row.to_owned(), None, Operate),
