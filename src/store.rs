@@ -111,6 +111,17 @@ impl Store {
         Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
     }
 
+    /// The same database through one connection of its own, for what must not wait behind others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let options = self.pool.options().clone().max_connections(1);
+        let at = self.pool.connect_options();
+        Self {
+            pool: options.connect_lazy_with(PgConnectOptions::clone(&at)),
+            breakdown: self.breakdown.clone(),
+        }
+    }
+
     /// The pool's connections: open, idle.
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {

@@ -46,10 +46,10 @@ pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> Result<
     lease::acquire(&mut db, holder, is_daemon).await
 }
 
-/// Keeps a lease alive while a run is under way.
+/// Keeps a lease alive while a run is under way: on a connection of its own, for the pool's may all wait for locks.
 #[must_use]
 pub fn keep_renewing(engine: &Engine, lease: &Lease) -> Renewal {
-    let (store, clock, lease) = (engine.store.clone(), engine.clock.clone(), lease.clone());
+    let (store, clock, lease) = (engine.store.apart(), engine.clock.clone(), lease.clone());
     Renewal(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             clock.sleep(lease.renewed_every()).await;

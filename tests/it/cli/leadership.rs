@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use rollcall::clock::Clock;
 use rollcall::store::Store;
 use rollcall::store::lease::{self, Attempt};
+use rollcall::sync::{Engine, schedule};
 use sqlx::{Connection, PgConnection};
 
 use super::Stage;
 use crate::daemon::{Daemon, eventually};
 use crate::proxy::{Proxy, Weather};
-use crate::world::migrated_database;
+use crate::world::{World, migrated_database, open_environment};
 
 /// Sessions of ours that wait for somebody's lock.
 const WAITING: &str = "select count(*) from pg_stat_activity
@@ -90,6 +92,27 @@ async fn no_transaction_of_a_leader_that_pauses_outlasts_its_lease() {
     drop(db);
     store.close().await;
     database.drop_database().await.unwrap();
+}
+
+/// As when everybody waits for a row that somebody else has locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_while_every_connection_of_the_pool_is_taken() {
+    let world = World::new(vec![open_environment("production")]).await;
+    let engine = Engine {
+        clock: Clock::system(),
+        ..world.engine.clone()
+    };
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(engine.store.read().await.unwrap());
+    }
+    assert_eq!(engine.store.connections(), (5, 0));
+    world.execute("update rollcall.lease set expires_at = now()").await;
+    let renewal = schedule::keep_renewing(&engine, &world.lease);
+    let left = "select extract(epoch from expires_at - now())::bigint from rollcall.lease";
+    assert!(eventually(async || world.number(left).await > 0).await);
+    drop((renewal, taken));
+    world.end().await;
 }
 
 /// Stopped in the middle of a transaction, with the lease's row locked by it.
