@@ -58,7 +58,7 @@ async fn render_metrics(State(watched): State<Watched>) -> Response {
 /// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
 /// is told, but does not count: staleness is an alert, not a reason to take a replica out.
 async fn ready(State((watched, looks)): State<(Watched, Arc<Looks>)>) -> Response {
-    let seen = tokio::time::timeout(READY_TIMEOUT, looks.next(&watched)).await;
+    let seen = tokio::time::timeout(READY_TIMEOUT, looks.next(watched.clone())).await;
     let seen = seen.ok().flatten();
     let database = seen.is_some();
     let (missing, last_success) = seen.unzip();
@@ -100,15 +100,19 @@ struct Looks {
 }
 
 impl Looks {
-    /// What a look finds that begins from now on.
-    async fn next(&self, watched: &Watched) -> Seen {
+    /// What a look finds that begins from now on. It goes on when whoever asked has gone, for all the others.
+    async fn next(self: Arc<Self>, watched: Watched) -> Seen {
         let before = self.begun.load(Ordering::SeqCst);
-        let mut last = self.last.lock().await;
-        if last.0 <= before {
-            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            *last = (number, look(watched).await.ok());
-        }
-        last.1
+        let look = tokio::spawn(async move {
+            let mut last = self.last.lock().await;
+            if last.0 <= before {
+                let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let seen = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
+                *last = (number, seen.ok().and_then(Result::ok));
+            }
+            last.1
+        });
+        look.await.ok().flatten()
     }
 }
 

@@ -164,11 +164,6 @@ fn good(user: &str) -> Vec<(Method, String, Value)> {
             format!("{env}/stubs"),
             json!({"user": "stub@x", "company": "C"}),
         ),
-        (
-            Method::POST,
-            format!("{env}/applications"),
-            json!({"application": user}),
-        ),
         (Method::GET, format!("{row}/own"), none.clone()),
         (
             Method::POST,

@@ -114,7 +114,10 @@ async fn however_many_ask_for_readiness_one_look_at_the_database_serves_them() {
         asked.iter().all(tokio::task::JoinHandle::is_finished)
     });
     assert!(answered.await, "nobody waits for the database longer than some seconds");
-    assert_eq!(most, 1);
+    assert!(
+        (1..=2).contains(&most),
+        "one, and one that was given up a moment ago: {most}"
+    );
     for answer in asked {
         assert_eq!(answer.await.unwrap().status, 503);
     }
