@@ -21,6 +21,7 @@ pub mod database;
 pub mod environment;
 mod fingerprint;
 pub mod guard;
+mod guessable;
 pub mod http;
 pub mod licenses;
 pub mod secret;

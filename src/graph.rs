@@ -115,7 +115,7 @@ impl Graph {
         let call = self.begun();
         let mut restarts = 0;
         let mut at: Option<Link> = None;
-        let mut trail = Trail::default();
+        let mut trail = Trail::new(self.shared.listing);
         loop {
             match call
                 .fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, first, at.as_ref())
@@ -127,7 +127,7 @@ impl Graph {
                 }) => return Ok(link),
                 Ok(page) => {
                     let goes_on = trail.step(&page);
-                    goes_on.map_err(|what| client::protocol(endpoint::GROUPS_DELTA, what.to_owned()))?;
+                    goes_on.map_err(|what| client::protocol(endpoint::GROUPS_DELTA, what))?;
                     let Next::Page(link) = page.next else {
                         return Err(client::endless(endpoint::GROUPS_DELTA));
                     };
@@ -136,7 +136,7 @@ impl Graph {
                 Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
                     restarts += 1;
                     at = None;
-                    trail = Trail::default();
+                    trail = Trail::new(self.shared.listing);
                 }
                 Err(GraphError::LinkExpired { .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
                 Err(error) => return Err(error),

@@ -2,7 +2,8 @@
 //! nothing: handlers read the request, call the engine and write the answer.
 //!
 //! `health` is open; `api` wants a token (`auth`) for everything but its own description, and grants each caller so
-//! much (`limits`); `server` bounds connections. Whatever goes wrong is told as a [`problem::Problem`].
+//! much (`limits`); `server` bounds connections: `places` how many there are, `unread` how long one waits for a client
+//! who does not read. Whatever goes wrong is told as a [`problem::Problem`].
 
 pub mod api;
 pub mod auth;
@@ -10,8 +11,10 @@ pub mod health;
 mod input;
 pub mod limits;
 mod log;
+mod places;
 pub mod problem;
 mod server;
+mod unread;
 
 use axum::Router;
 use tokio::net::TcpListener;

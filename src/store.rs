@@ -42,8 +42,8 @@ use crate::domain::feed::Moment;
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server is told about a session. A leader that was stopped in the middle of a transaction, or whose machine
-/// is gone, holds the lease's row: the server must be rid of it before the lease has run out (`lease`).
+/// What the server is told about a session, so that one whose owner was stopped or is gone does not last. A leader's
+/// transactions are bounded more tightly (`lease`).
 const SESSION: [(&str, &str); 9] = [
     ("search_path", "rollcall"),
     // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
@@ -122,6 +122,17 @@ impl Store {
         let mut db = self.read().await?;
         let drawn = sqlx::query_scalar!(r#"select nextval('rollcall.round') as "moment!""#);
         Ok(Moment(drawn.fetch_one(&mut db).await?))
+    }
+
+    /// The same database through one connection of its own, for what must not wait behind others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let options = self.pool.options().clone().max_connections(1);
+        let at = self.pool.connect_options();
+        Self {
+            pool: options.connect_lazy_with(PgConnectOptions::clone(&at)),
+            breakdown: self.breakdown.clone(),
+        }
     }
 
     /// The pool's connections: open, idle.

@@ -146,7 +146,7 @@ async fn keep_serving(
         output: context.output,
         log: context.log.clone(),
     };
-    serve::serve(&context, config, store, metrics, cancel).await
+    serve::serve(&context, config, store, metrics, cancel, wire::hangups()?).await
 }
 
 /// The configuration of the demo, on disk, so that other commands can use it too.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -41,8 +41,10 @@ const CYCLE_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 
 const REQUEST_BUCKETS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 pub async fn run(context: &Context) -> CliResult<ExitCode> {
-    let config = context.load(false)?;
+    // From here on no signal ends the process of itself, however long the start takes.
     let cancel = wire::cancelled_by_signals()?;
+    let hangups = wire::hangups()?;
+    let config = context.load(false)?;
     let metrics = record_metrics()?;
     let open = async {
         let store = wire::connect(&config).await?;
@@ -50,10 +52,11 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         Ok::<_, CliError>(store)
     };
     // Migrations may take their time, and are taken back as a whole.
-    match cancel.run_until_cancelled(open).await {
-        Some(store) => serve(context, config, store?, metrics, cancel).await,
-        None => Ok(ExitCode::SUCCESS),
-    }
+    let Some(store) = cancel.run_until_cancelled(open).await else {
+        info!("stopped while starting");
+        return Ok(ExitCode::SUCCESS);
+    };
+    serve(context, config, store?, metrics, cancel, hangups).await
 }
 
 /// Sets up the recorder; once per process.
@@ -80,6 +83,7 @@ pub async fn serve(
     store: Store,
     metrics: PrometheusHandle,
     cancel: CancellationToken,
+    hangups: Signal,
 ) -> CliResult<ExitCode> {
     let watched = Watched {
         store: store.clone(),
@@ -135,6 +139,7 @@ pub async fn serve(
         store.clone(),
         cancel.clone(),
         sender,
+        hangups,
     ));
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     if let Some(interval) = sd_notify::watchdog_enabled() {
@@ -224,17 +229,15 @@ fn configure(config: &Config, store: Store, cancel: CancellationToken) -> CliRes
 }
 
 /// SIGHUP: environments, guard, licences, fields, tenant and intervals are taken over with the next cycle;
-/// database, HTTP and telemetry want a restart.
+/// database, HTTP and telemetry want a restart. One that came during the start is answered now.
 async fn reload_on_hangup(
     path: std::path::PathBuf,
     mut config: Config,
     store: Store,
     cancel: CancellationToken,
     sender: watch::Sender<Arc<Configured>>,
+    mut hangups: Signal,
 ) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return;
-    };
     while hangups.recv().await.is_some() {
         let loaded = wire::load(&path).and_then(|new| {
             let configured = configure(&new, store.clone(), cancel.clone())?;

@@ -97,16 +97,16 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
                 schedule::hand_over(engine, &lease).await;
                 return Ok(result?);
             }
-            Attempt::Held { by_daemon: true } => {
+            Attempt::Held { by_daemon: true, .. } => {
                 if let Some(report) = ask(engine, request).await? {
                     return Ok(report);
                 }
             }
-            Attempt::Held { by_daemon: false } if !told => {
+            Attempt::Held { by_daemon: false, .. } if !told => {
                 eprintln!("Another sync is under way; waiting for it to end.");
                 told = true;
             }
-            Attempt::Held { by_daemon: false } => {}
+            Attempt::Held { by_daemon: false, .. } => {}
         }
         if engine.cancel.is_cancelled() {
             return Err(CliError::Other("stopped while waiting for another run".to_owned()));

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliResult;
@@ -149,10 +150,8 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
 
 /// A token that the usual signals cancel; a second signal ends the process at once.
 pub(super) fn cancelled_by_signals() -> CliResult<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| CliError::Other(format!("could not listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
     let token = CancellationToken::new();
     let cancel = token.clone();
     tokio::spawn(async move {
@@ -168,6 +167,15 @@ pub(super) fn cancelled_by_signals() -> CliResult<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// Requests to reload. From this call on they end no process.
+pub(super) fn hangups() -> CliResult<Signal> {
+    listen(SignalKind::hangup())
+}
+
+fn listen(kind: SignalKind) -> CliResult<Signal> {
+    signal(kind).map_err(|error| CliError::Other(format!("could not listen for signals: {error}")))
 }
 
 /// Who typed the command, for the change log.

@@ -11,8 +11,9 @@ use crate::domain::environment::{AppPassLapse, Environment};
 use crate::domain::field::Field;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 
-/// Raise it when the rules themselves change, so that an upgraded program judges everybody again.
-const RULES: u32 = 1;
+/// What the rules themselves are: a hash of their source (`build.rs`), so that a program with others judges everybody
+/// again. The catalogue has a fingerprint of its own.
+const RULES: &str = env!("ROLLCALL_RULES");
 
 /// 64 hexadecimal digits that change when a verdict or a field of the environment may change.
 #[must_use]
@@ -44,7 +45,7 @@ pub fn fingerprint(
     } = environment;
     let id = |id: &Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let mut parts = vec![
-        ("rules", RULES.to_string()),
+        ("rules", RULES.to_owned()),
         ("kind", kind.as_str().to_owned()),
         ("has_database", has_database.to_string()),
         ("security_group", id(security_group)),

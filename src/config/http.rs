@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 
 use super::Issue;
+use super::guessable::is_guessable;
 use super::value::{FromText, Parsed, hex, quoted};
 use crate::domain::system_user::SYNC_ACTOR;
 
@@ -232,6 +233,13 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
             return Err(Issue::new(
                 &path("sha256"),
                 "another token has the same hash; one token has one name",
+            ));
+        }
+        if is_guessable(&raw.sha256.0, &raw.name) {
+            return Err(Issue::new(
+                &path("sha256"),
+                "the hash of a word that anybody guesses; make a token with `openssl rand -hex 32`, and give what \
+                 `printf %s \"$TOKEN\" | sha256sum` prints",
             ));
         }
         if raw.roles.is_empty() {

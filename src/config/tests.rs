@@ -166,7 +166,19 @@ fn every_commented_key_of_the_example_is_a_key() {
             _ => line,
         })
         .collect();
-    let config = folder.load(&uncommented.join("\n"), &[]).unwrap();
+    let uncommented = uncommented.join("\n");
+    let refusal = folder.refusal(&uncommented, &[]);
+    assert!(
+        refusal.contains("http.token[0].sha256"),
+        "an example is no secret: {refusal}"
+    );
+    let hash = "0123456789abcdef".repeat(4);
+    let config = folder
+        .load(
+            &uncommented.replace("replace: the 64 digits that sha256sum prints", &hash),
+            &[],
+        )
+        .unwrap();
     assert_eq!(config.http.tokens.len(), 1);
     assert_eq!(config.environments.len(), 2);
     assert_eq!(config.tenant_marketing, Some(true));

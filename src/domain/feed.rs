@@ -3,13 +3,15 @@
 //! Absent, null and value are three things on the wire and stay three things here; what absence means
 //! depends on the kind of round (rules.md, section 7) and is decided where the mirror is written.
 
-use std::collections::HashSet;
+mod trail;
+
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::directory_user::Unknowns;
+pub use trail::{Entry, Extent, Trail};
 
 /// An opaque link of a feed: a next link or a delta link, followed verbatim.
 /// It is as good as a secret, so neither `Debug` nor `Display` shows it.
@@ -71,6 +73,8 @@ pub struct Page<T> {
     /// Entries that could not be read (no id, an id that is no GUID): skipped, one sentence each,
     /// without personal data.
     pub unreadable: Vec<String>,
+    /// How long the page was.
+    pub bytes: usize,
     /// Where the feed goes on.
     pub next: Next,
 }
@@ -84,37 +88,6 @@ pub enum Next {
     Delta(Link),
     /// The listing is complete. Plain listings only.
     End,
-}
-
-/// The way through the pages of one feed. A feed that leads in a circle, or through empty pages behind empty pages,
-/// would be followed for ever.
-#[derive(Debug, Default)]
-pub struct Trail {
-    seen: HashSet<Link>,
-    empty_pages: u32,
-}
-
-/// So many pages in a row may hold nothing. An empty page is legal (contract, section 2.3), and a feed that is cut off
-/// here is taken up again where it was by the next run, so that even a service that needs more comes to its end.
-const MOST_EMPTY_PAGES: u32 = 1000;
-
-impl Trail {
-    /// Goes on from a page.
-    ///
-    /// # Errors
-    /// Why the feed is not to be followed any further, in a clause.
-    pub fn step<T>(&mut self, page: &Page<T>) -> Result<(), &'static str> {
-        let Next::Page(link) = &page.next else { return Ok(()) };
-        let is_empty = page.items.is_empty() && page.unreadable.is_empty();
-        self.empty_pages = if is_empty { self.empty_pages + 1 } else { 0 };
-        if !self.seen.insert(link.clone()) {
-            return Err("a next link leads back to an earlier page");
-        }
-        if self.empty_pages > MOST_EMPTY_PAGES {
-            return Err("one empty page after the other, without an end");
-        }
-        Ok(())
-    }
 }
 
 /// A property as an incremental feed sends it.

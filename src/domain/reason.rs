@@ -138,7 +138,7 @@ codes! {
         "Change the value in the directory, or set another field policy.";
     AlreadyMapped "already_mapped" false
         "The directory user already has a row in this environment."
-        "Delete or reassign the other row first.";
+        "Merge the stub into that row (`rollcall user map --merge`), or map it to somebody else.";
     ValueTruncated "value_truncated" false
         "A directory value did not fit its column and was cut, or had characters that cannot be stored."
         "Shorten or correct the value in the directory.";

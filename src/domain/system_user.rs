@@ -123,6 +123,8 @@ pub struct SystemUser {
     pub deletedstate: i16,
     /// A placeholder made by data import.
     pub isstub: bool,
+    /// The row into which a stub went.
+    pub merged_into: Option<Uuid>,
     /// The default company, from the import that made the row.
     pub company: Option<String>,
     /// Held by an administrator.
@@ -236,6 +238,7 @@ impl SystemUser {
             azuredeletedon: None,
             deletedstate: 0,
             isstub: false,
+            merged_into: None,
             company: None,
             onhold: false,
             holdreason: None,

@@ -26,7 +26,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Asked, Link, Listed, Moment, Next, Page, Trail};
+use crate::domain::feed::{Asked, Entry, Extent, Link, Listed, Moment, Next, Page, Trail};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub tokens: Tokens,
     pub root: Root,
     pub publisher: Publisher,
+    /// How much of a listing is held.
+    pub listing: Extent,
 }
 
 /// One read, whatever its attempts.
@@ -114,6 +116,7 @@ impl Graph {
                 tokens,
                 root,
                 publisher,
+                listing: settings.listing,
             }),
             patience: Patience::new(settings, clock, cancel),
             priority: Priority::Low,
@@ -224,7 +227,7 @@ impl Graph {
 
     /// All pages of a plain listing; begins again when a page link expires. A listing with an entry that cannot be
     /// read is refused: whoever compares it with what is known would take the unread for gone.
-    pub(super) async fn fetch_all<R: Raw>(
+    pub(super) async fn fetch_all<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -233,7 +236,7 @@ impl Graph {
     }
 
     /// The same for whoever asks what is missing.
-    pub(super) async fn fetch_readable<R: Raw>(
+    pub(super) async fn fetch_readable<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -242,7 +245,7 @@ impl Graph {
     }
 
     /// All pages of a plain listing of which the first has come already, by another way.
-    pub(super) async fn fetch_rest<R: Raw>(
+    pub(super) async fn fetch_rest<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -258,7 +261,7 @@ impl Graph {
         whole(endpoint, self.fetch_pages::<R>(endpoint, first, Some(page)).await?)
     }
 
-    async fn fetch_pages<R: Raw>(
+    async fn fetch_pages<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -271,7 +274,7 @@ impl Graph {
                 items: Vec::new(),
                 unreadable: 0,
             };
-            let mut trail = Trail::default();
+            let mut trail = Trail::new(self.shared.listing);
             let mut at: Option<Link> = None;
             loop {
                 let page = match first_page.take() {
@@ -286,7 +289,7 @@ impl Graph {
                     Err(GraphError::LinkExpired { .. }) => return Err(endless(endpoint)),
                     page => page?,
                 };
-                trail.step(&page).map_err(|what| protocol(endpoint, what.to_owned()))?;
+                trail.step(&page).map_err(|what| protocol(endpoint, what))?;
                 let first_asked = *asked.get_or_insert(page.asked);
                 listed.items.extend(page.items);
                 listed.unreadable += page.unreadable.len();

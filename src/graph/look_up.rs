@@ -16,7 +16,7 @@ use super::wire::user::RawUser;
 use super::wire::{self, Raw};
 use super::{assignments_of, endpoint, groups_at, present, user_at, user_segment};
 use crate::domain::feed::{
-    AdminRole, Asked, Assignments, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
+    AdminRole, Asked, Assignments, Entry, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
 };
 
 /// What was found out about some users.
@@ -98,7 +98,7 @@ impl Graph {
     }
 
     /// A listing whose first page has come with a batch; where it has more, they are read. Errors concern all.
-    async fn read_on<R: Raw>(
+    async fn read_on<R: Raw<Item: Entry>>(
         &self,
         part: &Part,
         answer: Answer,

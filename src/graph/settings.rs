@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::error::GraphError;
+use crate::domain::feed::Extent;
 
 /// A text that must never be logged or shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,6 +123,8 @@ pub struct GraphSettings {
     pub request_timeout: Duration,
     /// The largest body that is read, after decompression. A page of 200 users with 70 plans each is about 1.5 MiB.
     pub response_limit: usize,
+    /// The longest listing that is held in memory; a longer one is no listing.
+    pub listing: Extent,
     /// How patiently one call repeats itself.
     pub retry: RetryBounds,
     /// How long a whole call may take for which somebody waits
@@ -174,6 +177,7 @@ impl GraphSettings {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_mins(1),
             response_limit: 64 << 20,
+            listing: Extent::HELD,
             retry: RetryBounds::default(),
             on_demand_limit: Duration::from_secs(10),
             token_fault_memory: Duration::from_mins(1),

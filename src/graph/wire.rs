@@ -46,6 +46,7 @@ pub(super) trait Raw: DeserializeOwned {
 pub(super) struct Listing<T> {
     pub items: Vec<T>,
     pub unreadable: Vec<String>,
+    bytes: usize,
     next_link: Option<String>,
     delta_link: Option<String>,
 }
@@ -65,6 +66,7 @@ pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Un
             Ok(Listing {
                 items,
                 unreadable,
+                bytes: body.len(),
                 next_link: page.next_link,
                 delta_link: page.delta_link,
             })
@@ -88,6 +90,7 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
     Ok(Listing {
         items,
         unreadable,
+        bytes: body.len(),
         next_link: page.next_link,
         delta_link: page.delta_link,
     })
@@ -201,6 +204,7 @@ impl<T> Listing<T> {
             asked,
             items: self.items,
             unreadable: self.unreadable,
+            bytes: self.bytes,
             next,
         })
     }
@@ -215,6 +219,7 @@ impl<T> Listing<T> {
             asked,
             items: self.items,
             unreadable: self.unreadable,
+            bytes: self.bytes,
             next,
         })
     }

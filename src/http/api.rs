@@ -2,6 +2,7 @@
 
 mod environments;
 mod jobs;
+mod kinds;
 mod roles;
 mod runs;
 mod users;
@@ -22,7 +23,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Auth, AuthError};
+use super::auth::{Auth, AuthError, Role};
 use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
@@ -104,13 +105,25 @@ impl Modify for Bearer {
 fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let (handlers, mut document) = handlers().split_for_parts();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        let reads = item.get.iter_mut().map(|operation| (Role::Read, operation));
+        let acts = [&mut item.post, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten();
+        for (role, operation) in reads.chain(acts.map(|operation| (role_to_act(operation), operation))) {
             let responses = &mut operation.responses.responses;
             responses.insert("429".to_owned(), too_many_requests().into());
+            operation.security = Some(vec![openapi::SecurityRequirement::new("bearer", [role.as_str()])]);
         }
     }
     (handlers, document)
+}
+
+/// The role that an operation wants which is more than reading, for the description. Who is let in says each handler.
+fn role_to_act(operation: &openapi::path::Operation) -> Role {
+    match operation.operation_id.as_deref() {
+        Some("ask_for_access" | "add_user" | "add_users" | "refresh_user") => Role::Access,
+        _ => Role::Operate,
+    }
 }
 
 /// What every operation may answer, since the bounds lie before them all.
@@ -146,6 +159,9 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(users::hold))
         .routes(routes!(users::release))
         .routes(routes!(users::map))
+        .routes(routes!(kinds::stub))
+        .routes(routes!(kinds::application))
+        .routes(routes!(kinds::ownership, kinds::own))
         .routes(routes!(roles::list, roles::grant, roles::revoke))
         .routes(routes!(jobs::submit, jobs::list))
         .routes(routes!(jobs::show))

@@ -1,6 +1,7 @@
 //! `/health/live`, `/health/ready` and `/metrics`: open to everybody who can reach the address.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -8,18 +9,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use chrono::{DateTime, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::store::{Store, StoreResult, runs};
 
 /// Longest wait of a readiness check for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Readiness checks at the database at the same time. They answer everybody, so they must not take up its pool.
-const CHECKS_AT_ONCE: usize = 2;
 
 /// What the handlers look at.
 #[derive(Clone)]
@@ -43,7 +42,7 @@ pub fn health(watched: Watched) -> Router {
     Router::new()
         .route("/health/live", get(async || Json(json!({ "status": "alive" }))))
         .route("/health/ready", get(ready))
-        .with_state((watched, Arc::new(Semaphore::new(CHECKS_AT_ONCE))))
+        .with_state((watched, Arc::default()))
 }
 
 /// `/metrics`.
@@ -58,16 +57,12 @@ async fn render_metrics(State(watched): State<Watched>) -> Response {
 
 /// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
 /// is told, but does not count: staleness is an alert, not a reason to take a replica out.
-async fn ready(State((watched, turns)): State<(Watched, Arc<Semaphore>)>) -> Response {
-    let look = async {
-        let _turn = turns.acquire().await;
-        look(&watched).await
-    };
-    let answer = tokio::time::timeout(READY_TIMEOUT, look).await;
-    let (database, missing, last_success) = match answer {
-        Ok(Ok((missing, last))) => (true, Some(missing), last),
-        Ok(Err(_)) | Err(_) => (false, None, None),
-    };
+async fn ready(State((watched, looks)): State<(Watched, Arc<Looks>)>) -> Response {
+    let seen = tokio::time::timeout(READY_TIMEOUT, looks.next(watched.clone())).await;
+    let seen = seen.ok().flatten();
+    let database = seen.is_some();
+    let (missing, last_success) = seen.unzip();
+    let last_success = last_success.flatten();
     let age = last_success.map(|at| (watched.clock.now() - at).num_seconds());
     let mut lacking = Vec::new();
     if !database {
@@ -93,7 +88,35 @@ async fn ready(State((watched, turns)): State<(Watched, Arc<Semaphore>)>) -> Res
     (status, Json(body)).into_response()
 }
 
-async fn look(watched: &Watched) -> StoreResult<(usize, Option<chrono::DateTime<chrono::Utc>>)> {
+/// Migrations that are missing, and the last success; nothing where the database does not answer.
+type Seen = Option<(usize, Option<DateTime<Utc>>)>;
+
+/// One look at the database at a time, which serves everybody who asked before it began: they answer whoever asks, so
+/// they must neither take up the pool nor keep each other waiting.
+#[derive(Default)]
+struct Looks {
+    begun: AtomicU64,
+    last: Mutex<(u64, Seen)>,
+}
+
+impl Looks {
+    /// What a look finds that begins from now on. It goes on when whoever asked has gone, for all the others.
+    async fn next(self: Arc<Self>, watched: Watched) -> Seen {
+        let before = self.begun.load(Ordering::SeqCst);
+        let look = tokio::spawn(async move {
+            let mut last = self.last.lock().await;
+            if last.0 <= before {
+                let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let seen = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
+                *last = (number, seen.ok().and_then(Result::ok));
+            }
+            last.1
+        });
+        look.await.ok().flatten()
+    }
+}
+
+async fn look(watched: &Watched) -> StoreResult<(usize, Option<DateTime<Utc>>)> {
     let missing = watched.store.missing_migrations().await?;
     if missing > 0 {
         return Ok((missing, None));

@@ -136,7 +136,7 @@ fn caller(parts: &Parts, role: Role) -> Result<Caller, Problem> {
 /// Somebody who may read.
 pub struct Reader(pub Caller);
 
-/// Somebody who may ask for access, add and edit users.
+/// Somebody who may ask for access, add and refresh users.
 pub struct Requester(pub Caller);
 
 /// Somebody who may do everything.

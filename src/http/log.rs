@@ -1,9 +1,9 @@
-//! A line for every request, an id for every answer, and bounds on time.
+//! A line for every request, an id and the headers that keep it private for every answer, and bounds on time.
 
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, info, info_span};
@@ -60,7 +60,14 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    keep_private(response.headers_mut());
     response
+}
+
+/// Nearly every answer is about people, refusals too: no cache keeps one, and no browser takes one for a page.
+fn keep_private(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The caller's own id for the request where it is a harmless one, else a new one.

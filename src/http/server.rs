@@ -1,25 +1,28 @@
-//! Connections: how many, and how slowly their clients may speak.
+//! Connections: how many, and how slowly their clients may speak and read.
 //!
-//! One task for each connection, HTTP/1.1. A client who sends the head of a request too slowly, or none at all, loses
-//! the connection, so that idle ones cannot use up what is there; the length of a request is bounded in time where it
-//! is answered (`log`), and in size where it is read (`input`). What does not fit waits in the kernel's queue. Never
-//! looks into a request.
+//! One task for each connection, HTTP/1.1. A client who sends the head of a request too slowly, or none at all, or who
+//! does not read the answer, loses the connection (`unread`); where there is no place for another, it loses it at once
+//! (`places`). The length of a request is bounded in time where it is answered (`log`), and in size where it is read
+//! (`input`). What does not fit waits in the kernel's queue. Never looks into a request.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::places::{Place, Places};
+use super::unread::Impatient;
 use crate::clock::Clock;
 
 /// Read ahead for the head of a request, at most twice; a longer one is 431. A token has up to 16 KiB, and proxies add
@@ -37,15 +40,18 @@ pub struct Bounds {
     pub connections: usize,
     /// Time to send the head of a request, counted from the connection or the last answer.
     pub head_timeout: Duration,
+    /// Time to read an answer, counted from where it no longer fits the buffers between.
+    pub answer_timeout: Duration,
 }
 
 impl Default for Bounds {
     /// A connection costs some ten kilobytes and a file descriptor. Idle ones live as long as with nginx, a little longer
-    /// than load balancers keep theirs for, so that these close them first.
+    /// than load balancers keep theirs for, so that these close them first. The largest answers have a megabyte or two.
     fn default() -> Self {
         Self {
             connections: 1024,
             head_timeout: Duration::from_secs(75),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -60,14 +66,10 @@ pub async fn serve_within(
     router: Router,
     cancel: CancellationToken,
 ) -> io::Result<()> {
-    let free = Arc::new(Semaphore::new(bounds.connections));
+    let places = Places::new(bounds.connections);
     let tasks = TaskTracker::new();
-    while let Some((stream, place)) = next(&listener, &free, &cancel).await {
-        let connection = speak(bounds, stream, router.clone(), cancel.clone());
-        tasks.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+    while let Some((stream, place)) = next(&listener, &places, &cancel).await {
+        tasks.spawn(speak(bounds, stream, router.clone(), place, cancel.clone()));
     }
     // Nobody is taken in while the last ones are answered.
     drop(listener);
@@ -77,25 +79,26 @@ pub async fn serve_within(
 }
 
 /// The next connection, once there is a place for it; nothing after the cancellation.
-async fn next(
-    listener: &TcpListener,
-    free: &Arc<Semaphore>,
-    cancel: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn next(listener: &TcpListener, places: &Places, cancel: &CancellationToken) -> Option<(TcpStream, Place)> {
     let accept = async {
-        let place = Arc::clone(free).acquire_owned().await.ok()?;
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, place)),
-                Err(error) if is_the_client_s(&error) => {}
-                Err(error) => {
-                    warn!(%error, "no connection can be accepted");
-                    Clock::system().sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let (stream, peer) = accept(listener).await;
+        let place = places.take(peer).await?;
+        Some((stream, place))
     };
     cancel.run_until_cancelled(accept).await.flatten()
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer.ip().to_canonical()),
+            Err(error) if is_the_client_s(&error) => {}
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                Clock::system().sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Whether a connection failed before it was ours.
@@ -107,17 +110,37 @@ fn is_the_client_s(error: &io::Error) -> bool {
 }
 
 /// Answers the requests of one connection, one after another.
-async fn speak(bounds: Bounds, stream: TcpStream, router: Router, cancel: CancellationToken) {
+async fn speak(bounds: Bounds, stream: TcpStream, router: Router, place: Place, cancel: CancellationToken) {
+    let place = Arc::new(place);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        place.is_busy_now();
+        let (answer, place) = (router.call(request), Arc::clone(&place));
+        async move {
+            let answer = answer.await;
+            place.waits_now();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_headers(HEADERS_LIMIT)
         .max_buf_size(READ_AHEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Impatient::new(stream, bounds.answer_timeout)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = place.leave.cancelled() => {
+            // Unless a request has come at this very moment.
+            if !place.is_busy() {
+                debug!("a connection that waited for its client has made room for another");
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -138,7 +138,7 @@ fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChan
         internalemailaddress address1_telephone1 mobilephone address1_line1 address1_city
         address1_stateorprovince address1_postalcode address1_country accessmode accessmode_origin isdisabled
         disabledreason disabled_by islicensed issyncwithdirectory setupuser azurestate azuredeletedon
-        deletedstate isstub company onhold holdreason customer_owned
+        deletedstate isstub merged_into company onhold holdreason customer_owned
     }
     changes
 }

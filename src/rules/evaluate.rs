@@ -325,11 +325,15 @@ impl<'a> Judge<'a> {
             None => self.entitled(),
         };
         let mut undecided = matches!(self.stop, Some(Stop::Doubt(_))) && self.follow;
+        let by_directory = !matches!(
+            code,
+            Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
+        );
+        if outcome == Outcome::Refuse && self.reads_stale_source(code) {
+            // Nobody is told to have no right by sources that could not be read.
+            (code, undecided) = (Some(Code::DirectoryUnavailable), true);
+        }
         if outcome == Outcome::Disable {
-            let by_directory = !matches!(
-                code,
-                Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
-            );
             if self.reads_stale_source(code) {
                 (outcome, code) = (self.stay(), Some(Code::DirectoryUnavailable));
                 undecided = true;

@@ -6,8 +6,11 @@ use uuid::Uuid;
 use super::changes::Author;
 use super::{Connection, StoreError, StoreResult};
 
+/// So much of what the database says about a value is passed on: a customer's trigger may quote the value itself.
+const LONGEST_REFUSAL: usize = 300;
+
 /// The program's own columns. Everything else in the table is a customer's.
-pub const OWN: [&str; 40] = [
+pub const OWN: [&str; 41] = [
     "environment",
     "systemuserid",
     "azureactivedirectoryobjectid",
@@ -37,6 +40,7 @@ pub const OWN: [&str; 40] = [
     "azuredeletedon",
     "deletedstate",
     "isstub",
+    "merged_into",
     "company",
     "onhold",
     "holdreason",
@@ -123,19 +127,40 @@ pub async fn write(
     )
     .execute(db)
     .await;
-    match written {
-        Ok(_) => Ok(Ok(())),
-        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| is_about_the_value(&code)) => {
-            Ok(Err(error.message().to_owned()))
+    taken(written.map(drop))
+}
+
+/// Has constraints checked now that a customer wants checked at the end of a transaction only. The inner error says
+/// which is not kept.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn check_deferred(db: &mut Connection) -> StoreResult<Result<(), String>> {
+    let checked = sqlx::query!("set constraints all immediate").execute(db).await;
+    taken(checked.map(drop))
+}
+
+/// Whether the database takes a value. The statement is always the same, so whatever the server refuses is about the
+/// column and its value: its type, a constraint, a trigger, a right. What concerns everybody is an error.
+fn taken(written: Result<(), sqlx::Error>) -> StoreResult<Result<(), String>> {
+    let Err(error) = written else { return Ok(Ok(())) };
+    let said = match &error {
+        sqlx::Error::Database(said) => Some((said.code().unwrap_or_default().into_owned(), said.message().to_owned())),
+        _ => None,
+    };
+    let failure = StoreError::from(error);
+    match said {
+        Some((code, said)) if is_about_the_value(&code) || matches!(failure, StoreError::Database(_)) => {
+            Ok(Err(said.chars().take(LONGEST_REFUSAL).collect()))
         }
-        Err(error) => Err(StoreError::from(error)),
+        _ => Err(failure),
     }
 }
 
-/// Whether the database refuses the value rather than the request: class 22, a value of another type; class 23, a
-/// constraint of the customer's; P0001, a trigger of the customer's; 428C9, a column that the database computes.
+/// What would be about somebody else's transaction or an old plan in another statement: a constraint of the customer's,
+/// and a type that takes no values.
 fn is_about_the_value(code: &str) -> bool {
-    code.starts_with("22") || code.starts_with("23") || code == "P0001" || code == "428C9"
+    code.starts_with("23") || code == "0A000"
 }
 
 /// Notes who changed a row last.

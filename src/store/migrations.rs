@@ -114,6 +114,8 @@ async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> 
         .await?;
     db.execute(UNHURRIED).await?;
     if !present {
+        // Nobody else waits for a schema that is not there, unless to make it.
+        db.execute(PATIENT).await?;
         db.execute("create schema if not exists rollcall").await?;
     }
     for (place, migration) in known.iter().enumerate().take(newest + 1) {

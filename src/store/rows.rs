@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Connection, StoreResult};
 use crate::domain::system_user::SystemUser;
 
-pub use write::{insert, insert_placeholders, release_names, update};
+pub use write::{insert, insert_placeholders, note_merged, release_names, update};
 
 /// Reads rows; the text after the column list is the rest of the query. What may be null is said here, because
 /// sqlx cannot see through a subquery.
@@ -22,7 +22,7 @@ macro_rules! select_rows {
                     accessmode_origin as \"accessmode_origin!\", isdisabled as \"isdisabled!\", disabledreason,
                     disabled_by, islicensed as \"islicensed!\", issyncwithdirectory as \"issyncwithdirectory!\",
                     setupuser as \"setupuser!\", azurestate as \"azurestate!\", azuredeletedon,
-                    deletedstate as \"deletedstate!\", isstub as \"isstub!\", company, onhold as \"onhold!\", holdreason,
+                    deletedstate as \"deletedstate!\", isstub as \"isstub!\", merged_into, company, onhold as \"onhold!\", holdreason,
                     customer_owned as \"customer_owned!\", last_entitlement, due_at, createdon as \"createdon!\",
                     createdby as \"createdby!\", modifiedon as \"modifiedon!\", modifiedby as \"modifiedby!\" "
                 + $rest $(+ $more)*

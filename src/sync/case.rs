@@ -54,6 +54,8 @@ pub(super) struct Case {
     /// The directory was asked about this very user just now: its direct memberships are known, even where the group
     /// cannot be listed.
     pub is_fresh: bool,
+    /// The roles could not be read when the directory was asked about this very user.
+    pub roles_unread: bool,
 }
 
 impl Case {
@@ -69,6 +71,7 @@ impl Case {
             slot_is_free: false,
             is_last_administrator: false,
             is_fresh: false,
+            roles_unread: false,
         }
     }
 
@@ -175,7 +178,7 @@ impl Case {
             tenant_marketing: view.tenant_marketing,
             non_interactive_slot: self.slot_is_free,
             last_system_administrator: self.is_last_administrator,
-            stale_roles: view.stale_roles,
+            stale_roles: view.stale_roles || self.roles_unread,
             stale_skus: view.stale_skus,
             now,
         })
@@ -283,6 +286,7 @@ impl Engine {
                     slot_is_free: false,
                     is_last_administrator: false,
                     is_fresh: false,
+                    roles_unread: false,
                 });
             }
             let wanted: Vec<String> = cases

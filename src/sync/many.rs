@@ -161,6 +161,13 @@ impl Engine {
                 _ => continue,
             };
         }
+        let without_roles: HashSet<Uuid> = targets
+            .iter()
+            .filter_map(|target| match &target.fresh {
+                Fresh::UserWithoutRoles(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
         let ids: Vec<Uuid> = answered.keys().copied().collect();
         // An import stops at a row: it is not even locked.
         let present = match wish.trigger {
@@ -176,6 +183,7 @@ impl Engine {
                 _ => {}
             }
             case.is_fresh = answered.get(&case.id) == Some(&true) && !wish.from_mirror;
+            case.roles_unread = without_roles.contains(&case.id);
         }
         let now = self.clock.now();
         let blocked = blocked_names(&cases, &taken, |case| {

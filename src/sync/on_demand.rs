@@ -11,6 +11,7 @@ mod edit;
 pub(super) mod judge;
 mod kinds;
 pub(super) mod look_up;
+mod merge;
 mod recall;
 mod roles;
 mod take_in;

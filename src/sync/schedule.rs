@@ -20,6 +20,9 @@ use crate::telemetry::metrics::Metrics;
 /// How often the loop looks for requests, and for the lease.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A lease that runs out within a tick is looked for this much after it has.
+const JUST_AFTER: Duration = Duration::from_millis(20);
+
 /// When the database has failed, the loop looks again this much later: often enough to lead before the lease of a
 /// crashed leader is long over, and not so often that the log fills up.
 const AFTER_FAILURE: Duration = Duration::from_secs(3);
@@ -43,13 +46,13 @@ pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> Result<
     lease::acquire(&mut db, holder, is_daemon).await
 }
 
-/// Keeps a lease alive while a run is under way.
+/// Keeps a lease alive while a run is under way: on a connection of its own, for the pool's may all wait for locks.
 #[must_use]
 pub fn keep_renewing(engine: &Engine, lease: &Lease) -> Renewal {
-    let (store, clock, lease) = (engine.store.clone(), engine.clock.clone(), lease.clone());
+    let (store, clock, lease) = (engine.store.apart(), engine.clock.clone(), lease.clone());
     Renewal(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            clock.sleep(lease.time() / 3).await;
+            clock.sleep(lease.renewed_every()).await;
             if let Err(error) = renew(&store, &lease).await {
                 warn!(error = %chain(&error), "the lease could not be renewed");
                 if matches!(error, StoreError::LeaseLost) {
@@ -144,6 +147,7 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
+            let mut wait = TICK;
             match try_lead(engine, &self.holder, true).await {
                 Ok(Attempt::Leading(lease)) => {
                     info!("this process leads");
@@ -154,13 +158,13 @@ impl Schedule {
                     Metrics.leader(false);
                     hand_over(engine, &lease).await;
                 }
-                Ok(Attempt::Held { .. }) => {}
+                Ok(Attempt::Held { runs_out_in, .. }) => wait = wait.min(runs_out_in + JUST_AFTER),
                 Err(error) => {
                     warn!(error = %chain(&error), remedy = error.remedy(), "the database does not answer");
                     pause(engine, AFTER_FAILURE).await;
                 }
             }
-            pause(engine, TICK).await;
+            pause(engine, wait).await;
         }
     }
 

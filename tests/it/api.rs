@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod imports;
 mod inputs;
+mod kinds;
 mod limits;
 mod outages;
 mod pages;
@@ -261,6 +262,8 @@ impl Answered {
     pub fn problem(&self) -> (u16, &str) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         assert!(uuid::Uuid::parse_str(self.header("x-request-id")).is_ok(), "{self:?}");
+        let private = (self.header("cache-control"), self.header("x-content-type-options"));
+        assert_eq!(private, ("no-store", "nosniff"), "{self:?}");
         let body = &self.body;
         assert_eq!(
             (&body["type"], &body["status"]),

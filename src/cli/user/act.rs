@@ -86,7 +86,7 @@ pub enum Command {
     },
     /// Binds a stub to a directory user; what refers to the row stays.
     #[command(
-        after_help = "Example:\n  rollcall user map ada@old.example ada@contoso.example --environment production"
+        after_help = "Examples:\n  rollcall user map ada@old.example ada@contoso.example --environment production\n  rollcall user map ada@old.example ada@contoso.example --environment production --merge"
     )]
     Map {
         /// The stub: its row's id or its name.
@@ -96,6 +96,9 @@ pub enum Command {
         /// The environment.
         #[arg(long, value_name = "NAME")]
         environment: String,
+        /// Where the user has a row already, move the stub's roles there and delete the stub.
+        #[arg(long)]
+        merge: bool,
     },
     /// Makes an application user from an app registration.
     Application {
@@ -173,7 +176,14 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             stub,
             user,
             environment,
+            merge: false,
         } => engine.map(ask(&environment, &stub), &user).await?,
+        Command::Map {
+            stub,
+            user,
+            environment,
+            merge: true,
+        } => engine.merge(ask(&environment, &stub), &user).await?,
         Command::Application {
             application,
             environment,

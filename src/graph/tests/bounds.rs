@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::server::{Reply, Server};
 use super::*;
+use crate::domain::feed::Extent;
 use crate::graph::ALARMING_SKEW;
 
 fn compressed(text: &[u8]) -> Vec<u8> {
@@ -119,6 +120,78 @@ async fn empty_pages_behind_empty_pages_have_an_end() {
     assert!(matches!(error, GraphError::Protocol { .. }), "{error:?}");
     let error = graph.all_group_members(GROUP).await.unwrap_err();
     assert!(matches!(error, GraphError::Protocol { .. }), "{error:?}");
+}
+
+/// Ever new links, each to one entry more: of any kind, with so much beside it.
+fn ever_more(server: &Server, padding: usize, is_new: bool) {
+    let root = server.root();
+    let padding = "x".repeat(padding);
+    let mut number = 0_u128;
+    server.answer_by(move |seen| {
+        number += 1;
+        let id = uuid::Uuid::from_u128(if is_new { number } else { 1 });
+        let entry = format!(
+            r#"{{"id":"{id}","principalId":"{id}","directoryScopeId":"/","skuId":"{id}","skuPartNumber":"P",
+            "capabilityStatus":"Enabled","servicePlans":[],"appId":"{id}","displayName":"{padding}"}}"#
+        );
+        let page = format!(r#"{{"value":[{entry}],"@odata.nextLink":"{root}/v1.0/x?$skiptoken={number}"}}"#);
+        if seen.method == "POST" {
+            let parts =
+                [(0, &entry), (1, &page)].map(|(id, body)| format!(r#"{{"id":"{id}","status":200,"body":{body}}}"#));
+            return Reply::ok(format!(r#"{{"responses":[{}]}}"#, parts.join(",")));
+        }
+        Reply::ok(page)
+    });
+}
+
+/// Why each source that is read whole is given up.
+async fn given_up(graph: &Graph) -> Vec<String> {
+    let why = |result: Result<(), GraphError>| match result {
+        Err(GraphError::Protocol { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    let role = crate::domain::feed::AdminRole::Global;
+    let looked_up = graph
+        .look_up(&[GROUP.to_string()], false)
+        .await
+        .unwrap()
+        .users
+        .remove(0);
+    vec![
+        why(graph.all_group_members(GROUP).await.map(drop)),
+        why(graph.group_owners(GROUP).await.map(drop)),
+        why(graph.role_assignments(role).await.map(drop)),
+        why(graph.subscribed_skus().await.map(drop)),
+        why(graph.deleted_users().await.map(drop)),
+        why(graph.service_principal(GROUP).await.map(drop)),
+        why(graph.user_member_of(GROUP).await.map(drop)),
+        why(looked_up.map(drop)),
+    ]
+}
+
+#[tokio::test]
+async fn every_listing_that_goes_on_for_ever_with_new_links_has_an_end() {
+    let server = Server::start([]).await;
+    let mut settings = settings(&server, secret());
+    settings.listing = Extent {
+        entries: 50,
+        bytes: 1 << 20,
+    };
+    let (graph, _) = graph_with(&settings);
+    for (padding, expected) in [(1, "more than 50 entries"), (100 << 10, "more than 1 MiB")] {
+        ever_more(&server, padding, true);
+        let before = server.asked().len();
+        for what in given_up(&graph).await {
+            assert!(what.contains(expected), "{what}");
+        }
+        let asked = server.asked().len() - before;
+        assert!(asked <= 8 * 52, "{asked}");
+    }
+    ever_more(&server, 1, false);
+    settings.listing = Extent::HELD;
+    let (graph, _) = graph_with(&settings);
+    let error = told(&graph.subscribed_skus().await.unwrap_err());
+    assert!(error.contains("repetitions"), "{error}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Api, Page, page, page_size};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{SystemUser, access_mode};
+use crate::domain::system_user::SystemUser;
 use crate::http::input::{self, Operator, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
@@ -346,7 +346,7 @@ pub struct Columns {
     holdreason: Option<String>,
 }
 
-/// Changes columns of a row. Modes 1 and 4 and holds need the operator role.
+/// Changes columns of a row.
 #[utoipa::path(patch, operation_id = "edit_user", path = "/environments/{env}/users/{systemuserid}", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)),
     request_body(content = Columns, description = "Column → new value; null clears."),
@@ -356,19 +356,12 @@ pub struct Columns {
 ))]
 pub async fn edit(
     State(api): State<Api>,
-    Requester(caller): Requester,
+    Operator(caller): Operator,
     Path((env, user)): Path<(String, String)>,
     input::Json(mut values): input::Json<Map<String, Value>>,
 ) -> Result<Json<Answer>, Problem> {
     if values.is_empty() {
         return Err(Problem::bad_input("body", "expected at least one column"));
-    }
-    let mode = values.get("accessmode").and_then(Value::as_i64);
-    let is_guarded = [access_mode::ADMINISTRATIVE, access_mode::NON_INTERACTIVE]
-        .into_iter()
-        .any(|guarded| mode == Some(i64::from(guarded)));
-    if is_guarded || values.contains_key("onhold") {
-        caller.require(crate::http::auth::Role::Operate)?;
     }
     let ask = Ask {
         environment: &env,
@@ -494,8 +487,20 @@ pub async fn hold(
     Ok(Json(api.engine().hold(ask, &reason).await?))
 }
 
-/// Binds a stub to a directory user.
-#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Named,
+/// Whose a stub is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: String,
+    /// Where the user has a row already, the stub's roles move there and the stub is deleted.
+    #[serde(default)]
+    merge: bool,
+}
+
+/// Binds a stub to a directory user, or merges it into the row that the user has.
+#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Person,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -504,7 +509,7 @@ pub async fn map(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path((env, stub)): Path<(String, String)>,
-    input::Json(target): input::Json<Named>,
+    input::Json(target): input::Json<Person>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &target.user)?;
     let ask = Ask {
@@ -512,5 +517,10 @@ pub async fn map(
         user: &stub,
         actor: &caller.name,
     };
-    Ok(Json(api.engine().map(ask, &target.user).await?))
+    let engine = api.engine();
+    Ok(Json(if target.merge {
+        engine.merge(ask, &target.user).await?
+    } else {
+        engine.map(ask, &target.user).await?
+    }))
 }

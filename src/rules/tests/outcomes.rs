@@ -119,12 +119,17 @@ fn section_4_the_modes_of_the_outcome_table() {
 
 /// Rows of somebody whom nothing entitles; what becomes of enabled ones is the argument.
 fn unentitled(enabled: &str) -> String {
+    unentitled_told(enabled, "unlicensed")
+}
+
+/// The same; what whoever asks is told is the second argument.
+fn unentitled_told(enabled: &str, told: &str) -> String {
     format!(
-        "none       | skip unlicensed    | refuse unlicensed  | refuse unlicensed
+        "none       | skip unlicensed    | refuse {told}  | refuse {told}
          enabled    | {enabled}
-         by_sync    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
-         by_hand    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
-         on_hold    | leave unlicensed   | refuse unlicensed  | refuse unlicensed
+         by_sync    | leave unlicensed   | refuse {told}  | refuse {told}
+         by_hand    | leave unlicensed   | refuse {told}  | refuse {told}
+         on_hold    | leave unlicensed   | refuse {told}  | refuse {told}
          mode_4     | keep               | keep               | keep
          mode_4_off | enable             | enable             | enable
          {UNTOUCHED}"
@@ -316,7 +321,7 @@ fn section_2_a_source_that_could_not_be_read_holds_only_verdicts_that_read_it() 
 }
 
 #[test]
-fn section_2_stale_roles_disable_nobody_for_group_or_licence() {
+fn section_2_stale_roles_disable_and_refuse_nobody_for_group_or_licence() {
     let stale = |change: Event| {
         Stage::new()
             .with(|stage| {
@@ -331,11 +336,20 @@ fn section_2_stale_roles_disable_nobody_for_group_or_licence() {
         stage.environment.security_group = Some(GROUP);
     });
     let doubt = "leave directory_unavailable | refuse directory_unavailable | refuse directory_unavailable";
-    check("stale", &unlicensed, &unentitled(doubt));
+    check("stale", &unlicensed, &unentitled_told(doubt, "directory_unavailable"));
     for stage in [unlicensed, outside] {
         assert_eq!(stage.outcome(Trigger::Background), "leave directory_unavailable");
         assert_eq!(stage.outcome(Trigger::AdminAdd), "refuse directory_unavailable");
         assert!(stage.judge(Trigger::Background).undecided);
+    }
+    let nobody = stale(|stage| stage.row = None);
+    let blocked_nobody = stale(|stage| {
+        stage.row = None;
+        stage.user().account_enabled = Some(false);
+    });
+    for trigger in [Trigger::AdminAdd, Trigger::Import] {
+        assert_eq!(nobody.outcome(trigger), "refuse directory_unavailable");
+        assert_eq!(blocked_nobody.outcome(trigger), "refuse directory_account_disabled");
     }
     let blocked = stale(|stage| stage.user().account_enabled = Some(false));
     assert_eq!(

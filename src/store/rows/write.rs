@@ -211,6 +211,22 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     expect_rows(&updated, rows.len())
 }
 
+/// Notes into which row a stub went.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_merged(db: &mut Connection, environment: &str, stub: Uuid, into: Uuid) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.system_user set merged_into = $3 where environment = $1 and systemuserid = $2",
+        environment,
+        stub,
+        into
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Rows turned by columns, as `unnest` wants them.
 macro_rules! columns {
     ($($column:ident: $type:ty,)*) => {

@@ -54,9 +54,7 @@ impl Engine {
                 outage: None,
             }
         };
-        let mut view = self.present_view(environment).await?;
-        let lacks_roles = |fresh: &Fresh| matches!(fresh, Fresh::UserWithoutRoles(_));
-        view.stale_roles |= answers.fresh.iter().any(lacks_roles);
+        let view = self.present_view(environment).await?;
         let wish = Wish {
             trigger,
             actor,

@@ -150,6 +150,10 @@ impl Engine {
                 fields.insert(column.clone(), json!([old, new]));
             }
         }
+        if let Err(problem) = columns::check_deferred(tx).await? {
+            let edited: Vec<&str> = custom.iter().map(|(column, _)| column.as_str()).collect();
+            return Ok(Err(bad_input(&edited.join(", "), problem)));
+        }
         let author = Author {
             actor: ask.actor,
             run_id: None,
@@ -270,7 +274,7 @@ fn edit_of(column: &str, value: &Value) -> Result<Option<Edit>, SyncError> {
     }
 }
 
-fn company_of(value: &Value) -> Result<Option<String>, SyncError> {
+pub(super) fn company_of(value: &Value) -> Result<Option<String>, SyncError> {
     let company = text_of("company", value)?;
     if company
         .as_ref()

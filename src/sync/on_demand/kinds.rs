@@ -1,7 +1,9 @@
 //! Rows that do not come from a directory user: stubs of a data import, and application users (rules.md, section 6).
 
+use serde_json::json;
 use uuid::Uuid;
 
+use super::edit::company_of;
 use super::judge::First;
 use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row};
 use crate::domain::directory_user::upn_key;
@@ -37,6 +39,8 @@ impl Engine {
         if !is_name {
             return Err(bad_input("user", format!("`{}` is no user principal name", ask.user)));
         }
+        let company = company_of(&json!(company))?;
+        let company = company.as_deref();
         Ok(self.retry(|| self.try_stub(environment, ask, company)).await??)
     }
 
@@ -88,15 +92,7 @@ impl Engine {
     /// the database fails. A verdict that does not let the user in is no error: the row is bound.
     pub async fn map(&self, ask: Ask<'_>, user: &str) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        if !environment.has_database {
-            return Err(Refusal::new(Code::NoDatabase).into());
-        }
-        let Some(stub) = self.find_row(&environment.name, ask.user).await? else {
-            return Err(no_row(ask.environment, ask.user).into());
-        };
-        if !stub.isstub {
-            return Err(Refusal::saying(Code::AlreadyMapped, format!("the row of `{}` is no stub", ask.user)).into());
-        }
+        let stub = self.stub_to_map(environment, ask).await?;
         let first = First::Bind(stub.systemuserid);
         self.judge_now(Ask { user, ..ask }, Trigger::AdminAdd, &first).await
     }
@@ -116,12 +112,18 @@ impl Engine {
         let Some(before) = rows::lock_by_ids(&mut *tx, name, &[stub]).await?.pop() else {
             return Ok(Err(no_row(ask.environment, ask.user)));
         };
-        let is_taken = rows::find_by_object_id(&mut *tx, name, user).await?.is_some();
         if before.deletedstate != 0 {
             return Ok(Err(Refusal::new(Code::RowDeleted)));
         }
-        if is_taken || !before.isstub {
+        if !before.isstub {
             return Ok(Err(Refusal::new(Code::AlreadyMapped)));
+        }
+        if let Some(row) = rows::find_by_object_id(&mut *tx, name, user).await? {
+            let detail = format!(
+                "the user has the row {} already: merge the stub into it",
+                row.systemuserid
+            );
+            return Ok(Err(Refusal::saying(Code::AlreadyMapped, detail)));
         }
         let present = crate::store::mirror::read_users(&mut *tx, &[user]).await?.remove(&user);
         match present.map(|user| user.state) {

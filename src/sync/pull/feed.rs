@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::domain::feed::{Asked, Link, Moment, Next, Page, Trail};
+use crate::domain::feed::{Asked, Entry, Extent, Link, Moment, Next, Page, Trail};
 use crate::graph::GraphError;
 
 /// How many pages may wait to be stored. With the largest pages that is a few megabytes.
@@ -56,7 +56,7 @@ pub(super) struct Feed<T> {
     _task: AbortOnDropHandle<()>,
 }
 
-impl<T: Send + 'static> Feed<T> {
+impl<T: Entry + Send + 'static> Feed<T> {
     /// Begins at a link, or at the start.
     pub(super) fn begin<F, R>(endpoint: &'static str, at: Option<Link>, fetch: F) -> Self
     where
@@ -66,14 +66,11 @@ impl<T: Send + 'static> Feed<T> {
         let (sender, pages) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
             let mut at = at;
-            let mut trail = Trail::default();
+            let mut trail = Trail::new(Extent::STREAMED);
             loop {
                 let answer = fetch(at.take()).await.and_then(|page| match trail.step(&page) {
                     Ok(()) => Ok(page),
-                    Err(what) => Err(GraphError::Protocol {
-                        endpoint,
-                        what: what.to_owned(),
-                    }),
+                    Err(what) => Err(GraphError::Protocol { endpoint, what }),
                 });
                 if let Ok(Page {
                     next: Next::Page(link), ..

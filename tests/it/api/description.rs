@@ -51,7 +51,7 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
     assert_eq!(names.len(), operations.len(), "{operations:?}");
 }
 
-/// What interfaces.md, section 4 lists.
+/// What interfaces.md, section 4 lists, and what the command line could do alone.
 const OPERATIONS: &str = "
     GET /environments
     GET /environments/{env}
@@ -85,6 +85,10 @@ const OPERATIONS: &str = "
     POST /runs/{id}/reject
     POST /sync
     GET /findings
+    POST /environments/{env}/stubs
+    POST /environments/{env}/applications
+    GET /environments/{env}/users/{systemuserid}/own
+    POST /environments/{env}/users/{systemuserid}/own
 ";
 
 #[tokio::test]

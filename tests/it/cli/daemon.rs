@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Effect, Fault, When};
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 
 use super::Stage;
 use crate::daemon::{Daemon, eventually};
@@ -244,6 +245,40 @@ async fn the_log_at_info_tells_no_names_and_no_secrets() {
         "eyj",
     ] {
         assert!(!lower.contains(sign), "{sign} in {log}");
+    }
+    stage.end().await;
+}
+
+/// The schema is being made by somebody else, so that the migrations wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_during_the_start_is_answered_after_it_and_a_stop_at_once() {
+    let stage = Stage::new().await;
+    let mut other = PgConnection::connect(&stage.database.url).await.unwrap();
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'rollcall' and wait_event_type = 'Lock'";
+    for signal in ["-HUP", "-TERM"] {
+        for statement in ["drop schema rollcall cascade", "begin", "create schema rollcall"] {
+            sqlx::raw_sql(statement).execute(&mut other).await.unwrap();
+        }
+        let mut daemon = Daemon::start(&stage.installation);
+        assert!(
+            eventually(async || stage.number(waits).await > 0).await,
+            "{}",
+            daemon.log()
+        );
+        daemon.signal(signal).await;
+        if signal == "-TERM" {
+            let ended = eventually(async || daemon.child.try_wait().unwrap().is_some()).await;
+            assert!(ended, "{}", daemon.log());
+            assert_eq!(daemon.child.wait().await.unwrap().code(), Some(0), "{}", daemon.log());
+            assert!(daemon.log().contains("stopped while starting"), "{}", daemon.log());
+            sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+        } else {
+            sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+            daemon.becomes_ready().await;
+            let log = daemon.stop().await;
+            assert!(log.contains("the configuration is reloaded"), "{log}");
+        }
     }
     stage.end().await;
 }

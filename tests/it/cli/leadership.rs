@@ -1,12 +1,17 @@
 //! Two daemons on one database: one leads, both serve; and whatever happens to either, nothing is written twice.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rollcall::clock::Clock;
+use rollcall::store::Store;
+use rollcall::store::lease::{self, Attempt};
+use rollcall::sync::{Engine, schedule};
 use sqlx::{Connection, PgConnection};
 
 use super::Stage;
 use crate::daemon::{Daemon, eventually};
 use crate::proxy::{Proxy, Weather};
+use crate::world::{World, migrated_database, open_environment};
 
 /// Sessions of ours that wait for somebody's lock.
 const WAITING: &str = "select count(*) from pg_stat_activity
@@ -62,6 +67,52 @@ async fn the_other_daemon_leads_soon_after_the_leader_is_killed_and_serves_all_t
     );
     second.stop().await;
     stage.end().await;
+}
+
+/// The leader's transactions lock the lease's row: whatever becomes of it, the row is free before the lease has run out.
+#[tokio::test]
+async fn no_transaction_of_a_leader_that_pauses_outlasts_its_lease() {
+    let database = migrated_database().await;
+    let store = Store::connect(&database.url, 2).await.unwrap();
+    let mut db = store.read().await.unwrap();
+    let Attempt::Leading(lease) = lease::acquire(&mut db, "first", true).await.unwrap() else {
+        panic!("nobody else is there")
+    };
+    let Attempt::Held { runs_out_in, .. } = lease::acquire(&mut db, "second", true).await.unwrap() else {
+        panic!("it is taken")
+    };
+    assert!(runs_out_in < Duration::from_secs(5), "{runs_out_in:?}");
+    let bound = "select setting::bigint from pg_settings where name = 'idle_in_transaction_session_timeout'";
+    let mut tx = store.begin().await.unwrap();
+    lease::check(&mut tx, &lease).await.unwrap();
+    let within: i64 = sqlx::query_scalar(bound).fetch_one(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let otherwise: i64 = sqlx::query_scalar(bound).fetch_one(&mut db).await.unwrap();
+    assert_eq!((within, otherwise), (4000, 8000));
+    drop(db);
+    store.close().await;
+    database.drop_database().await.unwrap();
+}
+
+/// As when everybody waits for a row that somebody else has locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_renewed_while_every_connection_of_the_pool_is_taken() {
+    let world = World::new(vec![open_environment("production")]).await;
+    let engine = Engine {
+        clock: Clock::system(),
+        ..world.engine.clone()
+    };
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(engine.store.read().await.unwrap());
+    }
+    assert_eq!(engine.store.connections(), (5, 0));
+    world.execute("update rollcall.lease set expires_at = now()").await;
+    let renewal = schedule::keep_renewing(&engine, &world.lease);
+    let left = "select extract(epoch from expires_at - now())::bigint from rollcall.lease";
+    assert!(eventually(async || world.number(left).await > 0).await);
+    drop((renewal, taken));
+    world.end().await;
 }
 
 /// Stopped in the middle of a transaction, with the lease's row locked by it.

@@ -1,12 +1,13 @@
 //! Imports of selected users: what each comes to, the company, and what cannot be asked for.
 
 use rollcall::rules::Trigger;
+use rollcall::simulator::{Effect, Fault, When};
 use rollcall::sync::import::ImportRequest;
 use serde_json::json;
 
 use super::{ENV, crowd, import, items, of, report, results, said, step, submit, summary, unlicensed};
 use crate::on_demand::ask;
-use crate::world::{World, licensed, open_environment};
+use crate::world::{World, guarded_environment, licensed, open_environment};
 
 #[tokio::test]
 async fn every_selected_user_has_a_result_and_the_company_goes_to_those_who_get_a_row() {
@@ -59,6 +60,38 @@ async fn every_selected_user_has_a_result_and_the_company_goes_to_those_who_get_
     assert!(report.next_step.unwrap().contains("rollcall role grant"));
     world.assert_settled().await;
     assert_eq!(world.row(ENV, ada).await.unwrap().company.as_deref(), Some("USMF"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_called_unlicensed_or_an_outsider_while_roles_cannot_be_read() {
+    let group = uuid::Uuid::from_u128(0x7e57);
+    let world = World::new(vec![guarded_environment(ENV, group)]).await;
+    world.tenant().create_group_with_id(group, "Sales");
+    let bob = unlicensed(world.tenant(), "Bob");
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.tenant().add_member(group, bob);
+    world.sync_completely().await;
+    let roles = When::path("/roleManagement/directory/roleAssignments");
+    let fault = Fault::forever(roles, Effect::error(503, "serviceNotAvailable"));
+    world.simulator.faults().push(fault);
+    let refused = import(&world, &of(&[bob, ada])).await;
+    assert_eq!(results(&world, refused.job.id).await, ["directory_unavailable"; 2]);
+    let named = [bob.to_string(), ada.to_string()];
+    let added = world
+        .engine
+        .add_many(ENV, &named, "helpdesk", Trigger::AdminAdd, None)
+        .await
+        .unwrap();
+    for result in added {
+        assert_eq!(result.unwrap_err().code.as_str(), "directory_unavailable");
+    }
+    world.simulator.faults().clear();
+    let refused = import(&world, &of(&[bob, ada])).await;
+    assert_eq!(
+        results(&world, refused.job.id).await,
+        ["unlicensed", "not_in_security_group"]
+    );
     world.end().await;
 }
 

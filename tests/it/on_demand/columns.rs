@@ -128,6 +128,117 @@ async fn an_edit_is_carried_out_completely_or_not_at_all() {
     world.end().await;
 }
 
+/// Columns whose types, constraints and triggers refuse in every way there is.
+const ODD: &str = "
+    create type rollcall.mood as enum ('sad', 'happy');
+    create domain rollcall.even as integer check (value % 2 = 0);
+    create type rollcall.pair as (a integer, b date);
+    create table rollcall.cost_centre (id integer primary key);
+    alter table rollcall.system_user
+        add number integer, add small smallint, add ratio double precision, add price numeric(4, 2), add cost money,
+        add day date, add moment timestamptz, add span interval, add hour time, add badge uuid,
+        add mood rollcall.mood, add even rollcall.even, add pair rollcall.pair, add flag boolean,
+        add code varchar(3), add letter char(1), add bits bit(3), add raw bytea, add address inet, add lan cidr,
+        add card macaddr, add spot point, add years int4range, add numbers integer[], add table_name regclass,
+        add type_name regtype, add words tsvector, add search tsquery, add path jsonpath, add note xml,
+        add tree pg_node_tree, add wanted text not null default 'x', add positive integer check (positive > 0),
+        add doubled integer generated always as (number * 2) stored,
+        add serial_number integer generated always as identity, add centre integer references rollcall.cost_centre,
+        add later integer references rollcall.cost_centre deferrable initially deferred,
+        add short text check (length(short) < 3), add long text, add raised text;
+    create index on rollcall.system_user (long);
+    create function rollcall.raise_it() returns trigger language plpgsql as $$
+    begin
+        if new.raised is not null then raise exception 'no %', repeat(new.raised, 200) using errcode = new.raised; end if;
+        return new;
+    end $$;
+    create trigger raise_it before update on rollcall.system_user for each row execute function rollcall.raise_it()";
+
+#[tokio::test]
+async fn no_value_that_a_column_refuses_is_more_than_bad_input() {
+    let (world, ada) = one_user().await;
+    world.execute(ODD).await;
+    let noise: String = (0..20_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_string())
+        .collect();
+    let before = world.dump().await;
+    for (column, values) in [
+        (
+            "number",
+            vec![
+                json!("x"),
+                json!(1.5),
+                json!(3_000_000_000_u64),
+                json!([]),
+                json!({}),
+                json!(true),
+            ],
+        ),
+        ("small", vec![json!(40_000), json!("")]),
+        ("ratio", vec![json!("x"), json!("1e999")]),
+        ("price", vec![json!(123.0), json!("12,3")]),
+        ("cost", vec![json!("x")]),
+        ("day", vec![json!("2023-02-29"), json!("soon"), json!(7)]),
+        ("moment", vec![json!("25:00"), json!({"at": 1})]),
+        ("span", vec![json!("long")]),
+        ("hour", vec![json!("25:00")]),
+        ("badge", vec![json!("7"), json!(7)]),
+        ("mood", vec![json!("angry"), json!(null_char()), json!(1)]),
+        ("even", vec![json!(3), json!("three")]),
+        ("pair", vec![json!({"a": "x"}), json!("(1,2,3)")]),
+        ("flag", vec![json!("perhaps"), json!([true])]),
+        ("code", vec![json!("four"), json!({"a": 1})]),
+        ("letter", vec![json!("ab")]),
+        ("bits", vec![json!("1"), json!("102")]),
+        ("raw", vec![json!("\\x0")]),
+        ("address", vec![json!("300.1.1.1")]),
+        ("lan", vec![json!("10.0.0.1/8")]),
+        ("card", vec![json!("x")]),
+        ("spot", vec![json!("1")]),
+        ("years", vec![json!("[3,1]")]),
+        ("numbers", vec![json!(7), json!("{1"), json!(["x"]), json!([[1], 2])]),
+        ("table_name", vec![json!("nowhere")]),
+        ("type_name", vec![json!("nothing")]),
+        ("words", vec![json!("'"), json!(noise.replace('7', " ").repeat(20))]),
+        ("search", vec![json!("a &")]),
+        ("path", vec![json!("$.(")]),
+        ("note", vec![json!("<a>")]),
+        ("tree", vec![json!("x")]),
+        ("wanted", vec![json!(null)]),
+        ("positive", vec![json!(0)]),
+        ("doubled", vec![json!(4)]),
+        ("serial_number", vec![json!(4)]),
+        ("centre", vec![json!(4)]),
+        ("later", vec![json!(4)]),
+        ("short", vec![json!("long")]),
+        ("long", vec![json!(noise)]),
+        (
+            "raised",
+            vec![
+                json!("P0001"),
+                json!("P0004"),
+                json!("22012"),
+                json!("45000"),
+                json!("XX000"),
+                json!("42501"),
+            ],
+        ),
+    ] {
+        for value in values {
+            let edited = edit(&world, ada, json!({"company": "Contoso", column: value})).await;
+            let shown = value.to_string().chars().take(40).collect::<String>();
+            assert_eq!(said(&edited), format!("bad input: {column}"), "{column}: {shown}");
+            assert!(edited.unwrap_err().to_string().len() < 1000, "{column}: {shown}");
+        }
+    }
+    assert_eq!(before, world.dump().await);
+    world.end().await;
+}
+
+fn null_char() -> String {
+    "a\0b".to_owned()
+}
+
 #[tokio::test]
 async fn no_sync_touches_a_custom_column() {
     let (world, ada) = with_columns().await;

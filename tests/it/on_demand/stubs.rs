@@ -202,6 +202,118 @@ async fn only_a_stub_is_bound_and_only_to_somebody_without_a_row() {
     world.end().await;
 }
 
+async fn merge(world: &World, stub: &str, user: impl ToString) -> String {
+    said(&world.engine.merge(ask(stub), &user.to_string()).await)
+}
+
+#[tokio::test]
+async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
+    let (world, stub) = with_roles(&["Basic User", "Salesperson"]).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    world.engine.grant(ask(&ada.to_string()), "Basic User").await.unwrap();
+    world.engine.disable(ask(&ada.to_string())).await.unwrap();
+    world.sync_completely().await;
+    let before = row(&world, ada).await;
+    let history = "select count(*) from rollcall.system_user_change";
+    let lines_before = world.number(history).await;
+
+    let merged = world
+        .engine
+        .merge(ask(OLD), "ADA.lovelace@contoso.example")
+        .await
+        .unwrap();
+    assert_eq!(merged.outcome.as_str(), "updated");
+    assert_eq!(
+        merged.user.as_ref(),
+        Some(&before),
+        "no column of hers changes: she stays as a person left her"
+    );
+    let role = |role: &str, provenance: &str| (role.to_owned(), provenance.to_owned());
+    assert_eq!(
+        roles_of(&world, &ada.to_string()).await,
+        [role("Basic User", "manual"), role("Salesperson", "import")]
+    );
+    assert_eq!(roles_of(&world, &stub.to_string()).await, []);
+    let gone = world.engine.find_row(ENV, &stub.to_string()).await.unwrap().unwrap();
+    assert_eq!(
+        (gone.deletedstate, gone.merged_into, gone.domainname.as_deref()),
+        (1, Some(before.systemuserid), Some(OLD))
+    );
+    let told = world
+        .strings(
+            "select concat_ws(' ', actor, operation, fields) from rollcall.system_user_change where id > (
+                 select max(id) - 4 from rollcall.system_user_change) order by operation",
+        )
+        .await;
+    let into = before.systemuserid;
+    assert_eq!(
+        told,
+        [
+            format!(r#"helpdesk delete {{"merged_into": [null, "{into}"], "deletedstate": [0, 1]}}"#),
+            format!(r#"helpdesk edit {{"merged_from": [null, "{stub}"]}}"#),
+            r#"helpdesk grant {"role": [null, "Salesperson"], "provenance": [null, "import"]}"#.to_owned(),
+            r#"helpdesk revoke {"role": ["Salesperson", null], "provenance": ["import", null]}"#.to_owned(),
+        ]
+    );
+    assert_eq!(
+        world.number(history).await,
+        lines_before + 4,
+        "history stays where it is"
+    );
+    world.assert_settled().await;
+    // Whoever comes again is told where it went, and its name is free.
+    let again = refusal(world.engine.merge(ask(&stub.to_string()), &ada.to_string()).await);
+    assert_eq!(again.code.as_str(), "already_mapped");
+    assert!(again.detail.contains(&into.to_string()), "{}", again.detail);
+    assert_eq!(map(&world, &stub.to_string(), ada).await, "already_mapped");
+    assert_eq!(word(&world, "stub", OLD).await, "created");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_person_gets_the_name_that_the_stub_held_once_it_is_merged() {
+    let (world, _) = with_roles(&[]).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    world
+        .tenant()
+        .update_user(ada, |user| user.user_principal_name = Some(OLD.to_owned()));
+    world.sync_completely().await;
+    assert_eq!(world.findings().await, [format!("upn_conflict {ENV} {ada}")]);
+    assert_eq!(merge(&world, OLD, ada).await, "updated");
+    world.sync_completely().await;
+    assert_eq!(row(&world, ada).await.domainname.as_deref(), Some(OLD));
+    assert_eq!(world.findings().await, [] as [&str; 0]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_merged_is_refused_and_somebody_without_a_row_is_bound() {
+    let (world, stub) = with_roles(&["Salesperson"]).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    let gone = licensed(world.tenant(), "Gone", "User");
+    world.sync_completely().await;
+    let before = world.dump().await;
+    assert_eq!(
+        merge(&world, "ada.lovelace@contoso.example", gone).await,
+        "already_mapped"
+    );
+    assert_eq!(merge(&world, "nobody@contoso.example", ada).await, "user_not_found");
+    assert_eq!(merge(&world, OLD, "nobody@contoso.example").await, "user_not_found");
+    assert_eq!(before, world.dump().await, "nothing is written");
+    world.tenant().soft_delete(gone);
+    world.tenant().purge(gone);
+    world.sync_completely().await;
+    world.engine.delete(ask(&gone.to_string())).await.unwrap();
+    assert_ne!(merge(&world, OLD, gone).await, "updated", "her row is deleted");
+    let bob = licensed(world.tenant(), "Bob", "Builder");
+    assert_eq!(merge(&world, OLD, bob).await, "enabled");
+    assert_eq!(row(&world, bob).await.systemuserid, stub);
+    world.assert_settled().await;
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_stub_is_not_bound_to_somebody_who_is_not_there() {
     let (world, _) = with_roles(&[]).await;

@@ -1,0 +1,143 @@
+//! Rows that do not come from a directory user, and who owns the columns of one.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::users::usable;
+use super::{Api, Page};
+use crate::http::input::{self, Operator, Path, Reader};
+use crate::http::problem::Problem;
+use crate::sync::on_demand::{Answer, Ask, Ownership};
+
+/// A placeholder to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedStub {
+    /// The user principal name that records refer to.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000\s]*@[^\u0000\s]*$")]
+    user: String,
+    /// Its company.
+    #[schema(max_length = 256, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    company: Option<String>,
+}
+
+/// Makes a stub: a placeholder, disabled from birth, for a user principal name that imported records refer to.
+#[utoipa::path(post, operation_id = "make_stub", path = "/environments/{env}/stubs", tag = "users", request_body = WantedStub,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn stub(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(env): Path<String>,
+    input::Json(wanted): input::Json<WantedStub>,
+) -> Result<Json<Answer>, Problem> {
+    usable("user", &wanted.user)?;
+    let ask = Ask {
+        environment: &env,
+        user: &wanted.user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().stub(ask, wanted.company.as_deref()).await?))
+}
+
+/// An application to give a user.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedApplication {
+    /// The application (client) id of an app registration.
+    application: Uuid,
+}
+
+/// Makes an application user from an app registration; one that is there gets its present name.
+#[utoipa::path(post, operation_id = "make_application_user", path = "/environments/{env}/applications", tag = "users",
+    request_body = WantedApplication,
+    params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn application(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(env): Path<String>,
+    input::Json(WantedApplication { application }): input::Json<WantedApplication>,
+) -> Result<Json<Answer>, Problem> {
+    let user = application.to_string();
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(api.engine().application(ask, application).await?))
+}
+
+/// Columns that change hands.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOwner {
+    /// Columns under `until_edited`; `accessmode` is one.
+    #[schema(min_items = 1, max_items = 20)]
+    fields: Vec<String>,
+    /// Who owns them from now on.
+    #[schema(inline)]
+    by: Owner,
+}
+
+/// Who can own a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The directory's value is written.
+    Sync,
+    /// The row's value stays.
+    Customer,
+}
+
+/// Lists who owns each column of a row.
+#[utoipa::path(get, operation_id = "list_ownership", path = "/environments/{env}/users/{systemuserid}/own", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Page<Ownership>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn ownership(
+    State(api): State<Api>,
+    Reader(caller): Reader,
+    Path((env, user)): Path<(String, String)>,
+) -> Result<Json<Page<Ownership>>, Problem> {
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    Ok(Json(Page::whole(api.engine().ownership(ask).await?)))
+}
+
+/// Hands columns of a row to the customer, or back to the sync, which writes the directory's value in the next cycle.
+#[utoipa::path(post, operation_id = "own_columns", path = "/environments/{env}/users/{systemuserid}/own", tag = "users",
+    request_body = NewOwner,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Page<Ownership>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn own(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(String, String)>,
+    input::Json(NewOwner { fields, by }): input::Json<NewOwner>,
+) -> Result<Json<Page<Ownership>>, Problem> {
+    if fields.is_empty() {
+        return Err(Problem::bad_input("fields", "expected at least one column"));
+    }
+    let ask = Ask {
+        environment: &env,
+        user: &user,
+        actor: &caller.name,
+    };
+    let engine = api.engine();
+    engine.own(ask, &fields, by == Owner::Customer).await?;
+    Ok(Json(Page::whole(engine.ownership(ask).await?)))
+}
