@@ -16,15 +16,12 @@ pub async fn refresh_held(engine: &Engine) -> Result<(), SyncError> {
 }
 
 /// What environments leave that are not configured any more: nothing as soon as they are, or are taken leave of.
-async fn refresh_left_over(engine: &Engine, db: &mut Connection) -> Result<(), SyncError> {
-    let configured = engine.settings.names();
-    let left_over = environments::left_over(&mut *db, &configured).await?;
-    let mut all = environments::others(db, &configured).await?;
-    all.extend(configured);
-    for name in all {
-        let left = left_over.iter().find(|left| left.environment == name);
+async fn refresh_left_over(engine: &Engine, db: &mut Connection, names: &[String]) -> Result<(), SyncError> {
+    let left_over = environments::left_over(db, &engine.settings.names()).await?;
+    for name in names {
+        let left = left_over.iter().find(|left| left.environment == *name);
         Metrics.left_over(
-            &name,
+            name,
             left.map_or(0, |left| left.enabled),
             left.map_or(0, |left| left.held),
         );
@@ -39,14 +36,16 @@ async fn refresh_left_over(engine: &Engine, db: &mut Connection) -> Result<(), S
 pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     let now = engine.clock.now();
     let mut db = engine.store.read().await?;
-    for (environment, _) in &engine.settings.environments {
-        let name = &environment.name;
+    // One that has left the configuration keeps its gauges, and they stay true.
+    let mut names = engine.settings.names();
+    names.extend(environments::others(&mut db, &names).await?);
+    for name in &names {
         let (enabled, disabled) = environments::count_rows(&mut db, name).await?;
         Metrics.users(name, enabled, disabled);
         Metrics.non_interactive(name, rows::count_non_interactive(&mut db, name).await?);
     }
     let open = findings::count_open(&mut db).await?;
-    for environment in engine.settings.names() {
+    for environment in &names {
         for code in Code::ALL.iter().map(|code| code.as_str()).chain([
             findings::REMOVALS_HELD,
             findings::ROW_NOT_WRITTEN,
@@ -54,8 +53,8 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
         ]) {
             let count = open
                 .iter()
-                .find(|(at, what, _)| at.as_ref() == Some(&environment) && what == code);
-            Metrics.findings(&environment, code, count.map_or(0, |(_, _, count)| *count));
+                .find(|(at, what, _)| at.as_ref() == Some(environment) && what == code);
+            Metrics.findings(environment, code, count.map_or(0, |(_, _, count)| *count));
         }
     }
     let tenant: i64 = open
@@ -65,7 +64,7 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
         .sum();
     Metrics.findings("", Code::DirectoryUnavailable.as_str(), tenant);
     Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
-    refresh_left_over(engine, &mut db).await?;
+    refresh_left_over(engine, &mut db, &names).await?;
     if let Some(at) = runs::last_success(&mut db).await? {
         Metrics.last_success(at);
     }

@@ -1,5 +1,5 @@
 //! What is done to the daemons: they are killed, stopped, woken up, ended in good order, and given a configuration that
-//! cannot be meant, or that leads nowhere.
+//! cannot be meant, that leads nowhere, or that lacks an environment.
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -41,9 +41,19 @@ enum Reload {
     CatalogueMatchesNobody,
     NoSuchHost,
     NoTls,
+    EnvironmentAway,
 }
 
-const RELOADS: [Reload; 3] = [Reload::CatalogueMatchesNobody, Reload::NoSuchHost, Reload::NoTls];
+const RELOADS: [Reload; 4] = [
+    Reload::EnvironmentAway,
+    Reload::CatalogueMatchesNobody,
+    Reload::NoSuchHost,
+    Reload::NoTls,
+];
+
+/// The environment that goes and comes back, and the one that stands behind it in the configuration.
+const AWAY: &str = "[[environment]]\nname = \"sandbox\"\nkind = \"sandbox\"\n\n";
+const STAYS: &str = "[[environment]]\nname = \"pilot\"";
 
 /// Strikes now and then until it is over.
 pub async fn kill_and_reload(stage: &Stage, mut dice: StdRng) {
@@ -152,6 +162,7 @@ async fn reload(stage: &Stage, reload: Reload) {
     let root = format!("authority = \"{}\"", stage.simulator.root());
     match reload {
         Reload::CatalogueMatchesNobody => match_nobody(stage).await,
+        Reload::EnvironmentAway => leave_out(stage).await,
         Reload::NoSuchHost => {
             lead_nowhere(stage, &root, "authority = \"https://login.invalid\"", "DNS failure").await;
         }
@@ -174,6 +185,19 @@ async fn lead_nowhere(stage: &Stage, old: &str, new: &str, name: &'static str) {
         stage.hit(name);
     }
     amend(stage, new, old).await;
+}
+
+/// For some runs one environment is in nobody's configuration.
+async fn leave_out(stage: &Stage) {
+    let _calm = stage.calm.read().await;
+    let left = "select count(*) from rollcall.sync_run where left_over @> '[{\"environment\": \"sandbox\"}]'";
+    let before = stage.number(left).await;
+    amend(stage, AWAY, "").await;
+    runs_end(stage, 3).await;
+    if stage.number(left).await > before {
+        stage.hit("environment away");
+    }
+    amend(stage, STAYS, &format!("{AWAY}{STAYS}")).await;
 }
 
 /// For one run no plan that anybody has is worth anything. Nothing else happens meanwhile.

@@ -87,6 +87,21 @@ pub fn change_of_an_opposite(settings: &mut Settings, _: &[Uuid], dice: &mut Std
     }
 }
 
+/// Which of the two opposites there are: one of them, or both.
+pub fn come_and_go(settings: &mut Settings, _: &[Uuid], dice: &mut StdRng) -> String {
+    let mut there = opposites();
+    match dice.random_range(0..3) {
+        0 => drop(there.remove(0)),
+        1 => drop(there.remove(1)),
+        _ => {}
+    }
+    settings.environments = there
+        .into_iter()
+        .map(|environment| (environment, String::new()))
+        .collect();
+    format!("there are {:?}", settings.names())
+}
+
 /// What may be decided of the environment that becomes every kind.
 pub fn change_of_kind(settings: &mut Settings, people: &[Uuid], dice: &mut StdRng) -> String {
     if dice.random_ratio(1, 6) {
