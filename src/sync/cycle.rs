@@ -8,6 +8,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::batch::RunInfo;
 use super::case::View;
 use super::judge::Tally;
+use super::names::clash;
 use super::pull::{Problem, Pulled, has_missed};
 use super::removals::Doubts;
 use super::{Counts, Engine, Outcome, Report, SyncError};
@@ -18,7 +19,7 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, rows, runs};
+use crate::store::{StoreResult, Transaction, mirror, names, pending, quota, removals, rows, runs};
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
@@ -217,7 +218,7 @@ impl Engine {
         let view = view(environment, pulled);
         self.judge(&view, run, &progress, tally).await?;
         let concerned = doubts_of(environment, doubts, pulled);
-        let why = self.decide_removals(&view, run, &progress, concerned, tally).await?;
+        let why = self.decide_removals(&view, run, concerned, tally).await?;
         self.judge_waiting(&view, run, tally).await?;
         self.note_findings(run, environment, pulled, &why).await?;
         Ok(why)
@@ -261,6 +262,9 @@ impl Engine {
     ) -> Result<Progress, SyncError> {
         let name = &environment.name;
         let progress = self.register(run, environment, fingerprint).await?;
+        if !run.dry_run {
+            self.fold_names(run, name, &progress).await?;
+        }
         let mut tx = self.begin(run.lease).await?;
         removals::requeue_collected(&mut tx, name).await?;
         expire_sets(&mut tx, name, run).await?;
@@ -367,6 +371,7 @@ impl Engine {
                 });
             }
         }
+        seen.extend(names::clashes(&mut tx, &environment.name).await?.into_iter().map(clash));
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
         if !run.dry_run {
             checkpoints::settle_doubts(&mut tx, &environment.name).await?;

@@ -170,7 +170,7 @@ impl Entry for ServicePrincipal {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::{Link, PrincipalKind};
+    use super::super::{Link, Moment, PrincipalKind};
     use super::*;
 
     const SMALL: Extent = Extent {
@@ -184,6 +184,7 @@ mod tests {
             kind: PrincipalKind::User,
         };
         Page {
+            asked: Moment::default(),
             items: ids.into_iter().map(principal).collect(),
             unreadable: Vec::new(),
             bytes: 0,
