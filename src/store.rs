@@ -10,6 +10,7 @@ pub mod columns;
 mod connection;
 pub mod environments;
 mod error;
+mod fault;
 pub mod findings;
 pub mod groups;
 pub mod jobs;
@@ -18,6 +19,7 @@ mod migrations;
 pub mod mirror;
 pub mod pending;
 pub mod quota;
+pub mod refusals;
 pub mod removals;
 pub mod roles;
 pub mod rows;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 pub use connection::{Connection, Transaction};
 pub use error::{StoreError, StoreResult};
+pub use fault::{Fault, Own};
 pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
@@ -133,11 +136,11 @@ impl Store {
     }
 }
 
-/// Fails unless exactly as many rows were written as were meant to be.
-fn expect_rows(result: &sqlx::postgres::PgQueryResult, expected: usize) -> StoreResult<()> {
-    if usize::try_from(result.rows_affected()).ok() == Some(expected) {
+/// Fails unless exactly as many rows were written as were meant to be: a trigger may leave one out, and nobody says so.
+fn expect_rows(written: impl TryInto<usize>, expected: usize) -> StoreResult<()> {
+    if written.try_into().ok() == Some(expected) {
         Ok(())
     } else {
-        Err(StoreError::Conflict)
+        Err(StoreError::Refused(Fault::left_out()))
     }
 }

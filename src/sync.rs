@@ -7,6 +7,7 @@ pub mod approval;
 mod batch;
 mod case;
 pub mod cycle;
+mod draft;
 pub mod explain;
 pub mod gauges;
 pub mod import;
@@ -19,6 +20,7 @@ mod removals;
 mod report;
 pub mod retire;
 pub mod schedule;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +92,7 @@ pub struct Engine {
 pub enum SyncError {
     /// The database failed.
     #[error("keep the directory in the database")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The daemon is stopping.
     #[error("finish the run before the stop")]
     Cancelled,
@@ -125,6 +127,16 @@ pub enum SyncError {
     /// An environment was named that the configuration does not have.
     #[error("find the environment `{0}`")]
     UnknownEnvironment(String),
+}
+
+/// A row that the database does not take is refused, whoever asked for it and in whatever way.
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(fault) => on_demand::Refusal::from(&fault).into(),
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// A short pause before a transaction that met somebody else's is repeated, and how often that is done.

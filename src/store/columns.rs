@@ -123,19 +123,16 @@ pub async fn write(
     )
     .execute(db)
     .await;
-    match written {
+    match written.map_err(StoreError::of_rows) {
         Ok(_) => Ok(Ok(())),
-        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| is_about_the_value(&code)) => {
-            Ok(Err(error.message().to_owned()))
+        Err(StoreError::Refused(fault)) if fault.is_about_value() => {
+            Ok(Err(format!("the database refuses it: {fault}")))
         }
-        Err(error) => Err(StoreError::from(error)),
+        Err(StoreError::Database(said)) if said.is_code("428C9") => {
+            Ok(Err("the database computes this column".to_owned()))
+        }
+        Err(error) => Err(error),
     }
-}
-
-/// Whether the database refuses the value rather than the request: class 22, a value of another type; class 23, a
-/// constraint of the customer's; P0001, a trigger of the customer's; 428C9, a column that the database computes.
-fn is_about_the_value(code: &str) -> bool {
-    code.starts_with("22") || code.starts_with("23") || code == "P0001" || code == "428C9"
 }
 
 /// Notes who changed a row last.
@@ -151,7 +148,8 @@ pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Au
         author.actor
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }
 
@@ -172,6 +170,7 @@ pub async fn set_customer_owned(
         owned
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }

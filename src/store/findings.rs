@@ -9,9 +9,6 @@ use super::{Connection, StoreResult};
 /// The code of a finding about a set of removals that the guard holds.
 pub const REMOVALS_HELD: &str = "removals_held";
 
-/// The code of a finding about a row that the database does not take.
-pub const ROW_NOT_WRITTEN: &str = "row_not_written";
-
 /// The code of a finding about an environment that the configuration lacks.
 pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
+use uuid::Uuid;
 
 use super::batch::RunInfo;
 use super::case::View;
@@ -18,7 +19,11 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, runs};
+use crate::store::refusals::Refused;
+use crate::store::{StoreError, StoreResult, Transaction, mirror, pending, quota, refusals, removals, rows, runs};
+
+/// The placeholder rows belong to no directory user.
+const PLACEHOLDERS: Uuid = Uuid::nil();
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
@@ -138,7 +143,8 @@ impl Engine {
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
-                self.note_findings(run, environment, &pulled, &why).await?;
+                self.note_findings(run, environment, &pulled, &why, progress.is_set_up)
+                    .await?;
                 holds.extend(why);
             }
             held += tally.counts.held;
@@ -194,11 +200,10 @@ impl Engine {
                     checkpoints::begin_full_round_of_users(&mut tx).await?;
                 }
             }
-            if environment.has_database && !progress.is_set_up && !run.dry_run {
-                crate::store::rows::insert_placeholders(&mut tx, name, run.now).await?;
-                environments::note_set_up(&mut tx, name).await?;
-            }
             tx.commit().await?;
+            if environment.has_database && !progress.is_set_up && !run.dry_run {
+                self.set_up(run, name).await?;
+            }
         }
         if full {
             let mut tx = self.begin(run.lease).await?;
@@ -207,6 +212,38 @@ impl Engine {
             tx.commit().await?;
         }
         Ok(())
+    }
+
+    /// Makes the placeholder rows, once. The database may refuse them like any other row: then they wait until
+    /// everybody is judged again.
+    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), SyncError> {
+        let made = self.retry(async || {
+            let mut tx = self.begin(run.lease).await?;
+            let known = refusals::among(&mut tx, name, &[PLACEHOLDERS]).await?;
+            if known.values().any(|refused| refused.plan.is_some()) {
+                return Ok(());
+            }
+            rows::insert_placeholders(&mut tx, name, run.now).await?;
+            refusals::settle(&mut tx, name, &[PLACEHOLDERS]).await?;
+            environments::note_set_up(&mut tx, name).await?;
+            tx.commit().await
+        });
+        let fault = match made.await {
+            Err(StoreError::Refused(fault)) => fault,
+            other => return Ok(other?),
+        };
+        let refused = Refused {
+            plan: Some("placeholders".to_owned()),
+            detail: format!("The database does not take the placeholder rows: {fault}"),
+        };
+        warn!(
+            environment = name,
+            detail = refused.detail,
+            "the placeholder rows cannot be written"
+        );
+        let mut tx = self.begin(run.lease).await?;
+        refusals::note(&mut tx, name, &[(PLACEHOLDERS, refused)], run.now).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn register(
@@ -263,6 +300,7 @@ impl Engine {
         environment: &Environment,
         pulled: &Pulled,
         holds: &[String],
+        is_set_up: bool,
     ) -> Result<(), SyncError> {
         let mut seen: Vec<Seen> = Vec::new();
         let groups = environment.security_group.iter().chain(
@@ -290,6 +328,15 @@ impl Engine {
             });
         }
         let mut tx = self.begin(run.lease).await?;
+        if !is_set_up {
+            let refused = refusals::among(&mut tx, &environment.name, &[PLACEHOLDERS]).await?;
+            seen.extend(refused.into_values().map(|refused| Seen {
+                object_id: None,
+                code: Code::RowNotWritten.as_str().to_owned(),
+                subject: "placeholders".to_owned(),
+                detail: refused.detail,
+            }));
+        }
         if !run.dry_run {
             removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
         }
