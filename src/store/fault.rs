@@ -34,6 +34,7 @@ pub struct Fault {
     code: String,
     by: By,
     may_pass: bool,
+    is_slow: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +71,18 @@ impl Report<'_> {
         innermost.contains("PL/pgSQL") && innermost.contains(" RAISE")
     }
 
-    /// Whether it happened within a function that is not ours.
-    fn is_within_function(&self) -> bool {
+    /// Where in a function that is not ours it happened.
+    fn place(&self) -> Option<&str> {
         let is_ours = |line: &str| OWN_FUNCTIONS.iter().any(|own| line.contains(own));
-        self.context.lines().any(|line| line.contains("PL/") && !is_ours(line))
+        self.context.lines().find(|line| line.contains("PL/") && !is_ours(line))
+    }
+
+    /// The name of that function, which stands before its arguments. Quotes are those of a statement, which may hold
+    /// anything.
+    fn function(&self) -> Option<String> {
+        let place = self.place().filter(|place| !place.contains('"'))?;
+        let (before, _) = place.split_once('(')?;
+        before.split_whitespace().last().map(clean)
     }
 
     fn is_of_class(&self, classes: &[&str]) -> bool {
@@ -99,7 +108,7 @@ impl Fault {
             || error.routine() == Some("ExecWithCheckOptions");
         // Resources of the server, one that only reads, a plan made for other tables.
         let is_about_server = report.is_of_class(&["53", "58", "25006", "0A000"]);
-        let is_fault = report.is_raised() || (!is_about_server && (is_about_row || report.is_within_function()));
+        let is_fault = report.is_raised() || (!is_about_server && (is_about_row || report.place().is_some()));
         (is_fault && !is_fatal).then(|| Self::told(report))
     }
 
@@ -112,7 +121,7 @@ impl Fault {
         }
         let is_raised = report.is_raised() && !is_own_cap;
         let by = match report {
-            _ if is_raised => function(innermost).map_or(By::Unnamed, By::Function),
+            _ if is_raised => report.function().map_or(By::Unnamed, By::Function),
             Report { constraint, table, .. } if !constraint.is_empty() => By::Constraint {
                 name: clean(constraint),
                 table: clean(table),
@@ -121,12 +130,12 @@ impl Fault {
                 name: clean(column),
                 table: clean(table),
             },
-            report if report.is_within_function() => function(innermost).map_or(By::Unnamed, By::Function),
-            _ => By::Unnamed,
+            report => report.function().map_or(By::Unnamed, By::Function),
         };
         let is_second = report.code == "23505" && OWN_UNIQUE.contains(&report.constraint);
         Self {
             code: clean(report.code),
+            is_slow: !is_raised && report.is_of_class(&["57014", "55P03"]),
             may_pass: !is_raised && (is_second || report.is_of_class(&["40001", "40P01"])),
             by,
         }
@@ -138,6 +147,7 @@ impl Fault {
             code: "02000".to_owned(),
             by: By::Silence,
             may_pass: false,
+            is_slow: false,
         }
     }
 
@@ -147,6 +157,7 @@ impl Fault {
             code: clean(code),
             by: By::Unnamed,
             may_pass: false,
+            is_slow: false,
         }
     }
 
@@ -159,7 +170,7 @@ impl Fault {
     /// Whether it is that the statement, or a lock in it, took too long.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        matches!(self.code.as_str(), "57014" | "55P03")
+        self.is_slow
     }
 
     /// Whether the value itself is of no use for its column, whoever writes it.
@@ -218,12 +229,6 @@ impl StoreError {
             None => error.into(),
         }
     }
-}
-
-/// The function that a line of a context names, before its arguments.
-fn function(line: &str) -> Option<String> {
-    let (before, _) = line.split_once('(')?;
-    before.split_whitespace().last().map(clean)
 }
 
 /// A name without anything that is no part of ordinary names, and cut.

@@ -175,7 +175,7 @@ impl Engine {
         };
         let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
         let known = refusals::among(&mut tx, name, &about).await?;
-        let mut attempts = draft.attempts(&known);
+        let mut attempts = draft.attempts(&known, effort.is_careful());
         let written = match effort {
             Effort::Write(care) => {
                 let writes = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
@@ -305,6 +305,13 @@ enum Effort<'f> {
     Write(Care),
     /// The one user in it cannot be written, for this reason.
     GiveUp(&'f Fault),
+}
+
+impl Effort<'_> {
+    /// Whether somebody may be refused and the others written.
+    fn is_careful(self) -> bool {
+        !matches!(self, Self::Write(Care::Together))
+    }
 }
 
 /// Notes who has been judged, and who has to be judged again.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::batch::Judged;
 use super::case::Case;
-use super::write::{Write, Written, signature};
+use super::write::{Write, Written, chains, hash, signature};
 use crate::domain::reason::Code;
 use crate::plan::{RoleChange, RolePlan, RowPlan};
 use crate::rules::{Outcome, Verdict};
@@ -79,47 +79,51 @@ impl Draft {
         self.decided.push((case, plan));
     }
 
-    /// What there is to try. What was refused as it is now is not tried again.
-    pub fn attempts(&mut self, known: &HashMap<Uuid, Refused>) -> Vec<Attempt> {
+    /// What there is to try. What was refused as it is now is not tried again; among rows between which a name passes
+    /// all have to be as they were. A careful attempt knows its plan, to be remembered.
+    pub fn attempts(&mut self, known: &HashMap<Uuid, Refused>, careful: bool) -> Vec<Attempt> {
+        let compares = careful || !known.is_empty();
         let mut roles: HashMap<Uuid, Vec<&RoleChange>> = HashMap::new();
         for change in &self.judged.roles {
             roles.entry(change.systemuserid).or_default().push(change);
         }
         let mut attempts = Vec::new();
-        let mut withheld = HashSet::new();
         let mut still = Vec::new();
         for (case, plan) in std::mem::take(&mut self.decided) {
-            let refused = known.get(&case.id);
             let made = plan.change.as_ref().map(|change| change.after.systemuserid);
             let row = case.row.as_ref().map(|row| row.systemuserid).or(made);
             let roles = row.and_then(|row| roles.get(&row)).map_or(&[][..], Vec::as_slice);
             let Some(row) = row.filter(|_| plan.change.is_some() || !roles.is_empty()) else {
                 // A removal that the guard has yet to decide is no success.
-                still.extend(
-                    refused
-                        .filter(|_| plan.removal.is_some())
-                        .map(|refused| (case.id, refused)),
-                );
+                still.extend(known.get(&case.id).filter(|_| plan.removal.is_some()).map(|_| case.id));
                 continue;
             };
-            let signature = signature(plan.change.as_ref(), roles);
-            if let Some(refused) = refused.filter(|refused| refused.plan.as_ref() == Some(&signature)) {
-                withheld.insert(row);
-                still.push((case.id, refused));
-                continue;
-            }
             attempts.push(Attempt {
                 id: case.id,
                 row,
-                plan: signature,
+                plan: if compares {
+                    signature(plan.change.as_ref(), roles)
+                } else {
+                    String::new()
+                },
                 write: plan.change.map(|change| (case.row, change)),
             });
         }
-        self.judged
-            .roles
-            .retain(|change| !withheld.contains(&change.systemuserid));
-        for (id, refused) in still {
-            self.note_unwritten(id, refused.detail.clone());
+        if compares {
+            link(&mut attempts);
+            let is_known = |attempt: &Attempt| {
+                let refused = known.get(&attempt.id).and_then(|refused| refused.plan.as_ref());
+                refused == Some(&attempt.plan)
+            };
+            let withheld: HashSet<Uuid> = attempts.iter().filter(|it| is_known(it)).map(|it| it.row).collect();
+            still.extend(attempts.iter().filter(|it| is_known(it)).map(|it| it.id));
+            attempts.retain(|attempt| !withheld.contains(&attempt.row));
+            self.judged
+                .roles
+                .retain(|change| !withheld.contains(&change.systemuserid));
+        }
+        for id in still {
+            self.note_unwritten(id, known[&id].detail.clone());
         }
         attempts
     }
@@ -161,6 +165,27 @@ impl Draft {
             subject: String::new(),
             detail,
         });
+    }
+}
+
+/// What is tried of a row, and of those with which it exchanges names, is one plan.
+fn link(attempts: &mut [Attempt]) {
+    let (at, writes): (Vec<usize>, Vec<&Write>) = attempts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, attempt)| Some((at, attempt.write.as_ref()?)))
+        .unzip();
+    let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (chain, at) in chains(&writes).into_iter().zip(at) {
+        members.entry(chain).or_default().push(at);
+    }
+    for members in members.into_values().filter(|members| members.len() > 1) {
+        let mut plans: Vec<&str> = members.iter().map(|at| attempts[*at].plan.as_str()).collect();
+        plans.sort_unstable();
+        let plan = hash(&plans.concat());
+        for at in members {
+            attempts[at].plan.clone_from(&plan);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writing what was decided about a batch: together first, and row by row where the database refuses one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use ring::digest;
 use serde_json::json;
@@ -148,28 +148,12 @@ async fn write_each(
 
 /// What has to be written together: a row with its roles, and those to which its name passes.
 fn units<'a>(writes: &'a [Write], given: &'a [RoleChange]) -> Vec<Unit<'a>> {
-    let freed: HashMap<String, usize> = writes
-        .iter()
-        .enumerate()
-        .filter_map(|(at, write)| Some((freed_name(write)?, at)))
-        .collect();
-    // Each row is of the unit of the first that it hangs together with.
-    let mut unit_of: Vec<usize> = (0..writes.len()).collect();
-    for (at, (_, change)) in writes.iter().enumerate() {
-        let from = held_name(&change.after).and_then(|name| freed.get(&name));
-        if let Some(from) = from.filter(|from| unit_of[**from] != unit_of[at]) {
-            let (one, other) = (unit_of[*from], unit_of[at]);
-            for unit in unit_of.iter_mut().filter(|unit| **unit == other) {
-                *unit = one;
-            }
-        }
-    }
-    let mut units: HashMap<usize, Unit<'a>> = HashMap::new();
+    let mut units: BTreeMap<usize, Unit<'a>> = BTreeMap::new();
     let mut unit_of_row: HashMap<Uuid, usize> = HashMap::new();
-    for (write, unit) in writes.iter().zip(&unit_of) {
+    for (write, unit) in writes.iter().zip(chains(&writes.iter().collect::<Vec<_>>())) {
         let row = write.1.after.systemuserid;
-        unit_of_row.insert(row, *unit);
-        let unit = units.entry(*unit).or_default();
+        unit_of_row.insert(row, unit);
+        let unit = units.entry(unit).or_default();
         unit.released.extend(freed_name(write).map(|_| row));
         unit.changes.push(&write.1);
     }
@@ -181,8 +165,27 @@ fn units<'a>(writes: &'a [Write], given: &'a [RoleChange]) -> Vec<Unit<'a>> {
         });
         units.entry(unit).or_default().roles.push(change);
     }
-    let order: BTreeSet<usize> = units.keys().copied().collect();
-    order.iter().filter_map(|unit| units.remove(unit)).collect()
+    units.into_values().collect()
+}
+
+/// Rows between which names pass have the same number.
+pub(super) fn chains(writes: &[&Write]) -> Vec<usize> {
+    let freed: HashMap<String, usize> = writes
+        .iter()
+        .enumerate()
+        .filter_map(|(at, write)| Some((freed_name(write)?, at)))
+        .collect();
+    let mut chain_of: Vec<usize> = (0..writes.len()).collect();
+    for (at, (_, change)) in writes.iter().enumerate() {
+        let from = held_name(&change.after).and_then(|name| freed.get(&name));
+        if let Some(from) = from.filter(|from| chain_of[**from] != chain_of[at]) {
+            let (one, other) = (chain_of[*from], chain_of[at]);
+            for chain in chain_of.iter_mut().filter(|chain| **chain == other) {
+                *chain = one;
+            }
+        }
+    }
+    chain_of
 }
 
 /// The name that a row gives up.
@@ -205,7 +208,11 @@ pub(super) fn signature(change: Option<&Change>, roles: &[&RoleChange]) -> Strin
         .map(|change| (&change.role, change.provenance.as_str(), change.is_granted))
         .collect();
     roles.sort_unstable();
-    let text = json!([fields, roles]).to_string();
+    hash(&json!([fields, roles]).to_string())
+}
+
+/// Enough of a hash to tell what is different.
+pub(super) fn hash(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref()
         .iter()

@@ -36,6 +36,7 @@ fn faults(text: &str) -> Vec<String> {
     let no_transaction = text.starts_with("-- no-transaction");
     let without_comments = text.lines().map(|line| line.split("--").next().unwrap_or_default());
     let sql = without_comments.collect::<Vec<_>>().join(" ").to_lowercase();
+    let sql = without_bodies(&sql);
     let made: Vec<&str> = words_after(&sql, "create table");
     let mut faults = Vec::new();
     if sql.contains("lock_timeout") {
@@ -53,6 +54,21 @@ fn faults(text: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// What a new function does it does when somebody calls it, not now; a `do` block does it now.
+fn without_bodies(sql: &str) -> String {
+    let mut kept = String::new();
+    let mut is_body = false;
+    for part in sql.split("$$") {
+        if !is_body {
+            kept.push_str(part);
+        }
+        let statement = part.rsplit(';').next().unwrap_or_default().trim_start();
+        let makes = ["create function", "create or replace function"];
+        is_body = !is_body && makes.iter().any(|phrase| statement.starts_with(phrase));
+    }
+    kept
 }
 
 /// The words that come after a phrase, `if not exists` left out.
