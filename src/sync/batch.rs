@@ -137,15 +137,12 @@ impl Engine {
                 judged.append(tried?);
                 continue;
             };
-            match part.ids()[..] {
-                [_] => {
-                    let given_up = self.retry(|| self.try_batch(view, run, &part, Effort::GiveUp(&fault)));
-                    judged.append(given_up.await?);
-                }
-                _ => {
-                    self.check_cancelled()?;
-                    open.extend(part.split().into_iter().rev().map(Cow::Owned));
-                }
+            if part.ids().len() == 1 {
+                let given_up = self.retry(|| self.try_batch(view, run, &part, Effort::GiveUp(&fault)));
+                judged.append(given_up.await?);
+            } else {
+                self.check_cancelled()?;
+                open.extend(part.split().into_iter().rev().map(Cow::Owned));
             }
         }
         Ok(judged)

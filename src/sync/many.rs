@@ -210,13 +210,13 @@ impl Engine {
                     }
                 }
                 Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody | Fresh::Unanswered(None, _) => {
-                    let case = lone.remove(&target.at).ok_or(StoreError::Conflict)?;
-                    let verdict = case.judge(self, view, wish.trigger, now);
-                    let row = case.row.as_ref().map(|row| row.systemuserid);
+                    let alone = lone.remove(&target.at).ok_or(StoreError::Conflict)?;
+                    let verdict = alone.judge(self, view, wish.trigger, now);
+                    let row = alone.row.as_ref().map(|row| row.systemuserid);
                     decision(
                         wish.trigger,
                         Judgement {
-                            case,
+                            case: alone,
                             verdict,
                             effect: None,
                             row,

@@ -214,9 +214,6 @@ pub(super) fn signature(change: Option<&Change>, roles: &[&RoleChange]) -> Strin
 /// Enough of a hash to tell what is different.
 pub(super) fn hash(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    hash.as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let start = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(start))
 }

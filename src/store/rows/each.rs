@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::directory_user::upn_key;
+use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::store::changes::{Author, fields_json};
@@ -82,7 +83,7 @@ fn shown(unit: &Unit<'_>, author: Author<'_>) -> Value {
                 "id": change.after.systemuserid,
                 "actor": change.after.modifiedby,
                 "operation": change.operation.as_str(),
-                "reason": change.reason.map(|code| code.as_str()),
+                "reason": change.reason.map(Code::as_str),
                 "by_rule": author.by_rule && change.operation == Operation::Disable,
                 "fields": fields_json(change),
             })
