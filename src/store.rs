@@ -11,6 +11,7 @@ pub mod columns;
 mod connection;
 pub mod environments;
 mod error;
+mod fault;
 pub mod findings;
 pub mod groups;
 mod installation;
@@ -22,6 +23,7 @@ pub mod names;
 pub mod pending;
 pub mod quota;
 pub mod recheck;
+pub mod refusals;
 pub mod removals;
 pub mod roles;
 pub mod rows;
@@ -34,6 +36,7 @@ use std::time::Duration;
 
 pub use connection::{Connection, Transaction};
 pub use error::{StoreError, StoreResult};
+pub use fault::{Fault, Own};
 pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
@@ -174,11 +177,11 @@ impl Store {
     }
 }
 
-/// Fails unless exactly as many rows were written as were meant to be.
-fn expect_rows(result: &sqlx::postgres::PgQueryResult, expected: usize) -> StoreResult<()> {
-    if usize::try_from(result.rows_affected()).ok() == Some(expected) {
+/// Fails unless exactly as many rows were written as were meant to be: a trigger may leave one out, and nobody says so.
+fn expect_rows(written: impl TryInto<usize>, expected: usize) -> StoreResult<()> {
+    if written.try_into().ok() == Some(expected) {
         Ok(())
     } else {
-        Err(StoreError::Conflict)
+        Err(StoreError::Refused(Fault::left_out()))
     }
 }

@@ -7,6 +7,7 @@ pub mod approval;
 mod batch;
 mod case;
 pub mod cycle;
+mod draft;
 pub mod explain;
 mod facts;
 pub mod gauges;
@@ -21,6 +22,7 @@ mod removals;
 mod report;
 pub mod retire;
 pub mod schedule;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +94,7 @@ pub struct Engine {
 pub enum SyncError {
     /// The database failed.
     #[error("keep the directory in the database")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The daemon is stopping.
     #[error("finish the run before the stop")]
     Cancelled,
@@ -139,6 +141,16 @@ impl SyncError {
                 Err(_) => Self::Store(StoreError::Conflict),
             }),
             error => Ok(error),
+        }
+    }
+}
+
+/// A row that the database does not take is refused, whoever asked for it and in whatever way.
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(fault) => on_demand::Refusal::from(&fault).into(),
+            error => Self::Store(error),
         }
     }
 }

@@ -145,6 +145,9 @@ codes! {
     InvalidEmail "invalid_email" false
         "The directory's mail is no usable address."
         "Correct the mail attribute in the directory.";
+    RowNotWritten "row_not_written" false
+        "The database does not take the row: a constraint or trigger of its owner's refuses it."
+        "Ask whoever owns the constraint or trigger that is named. The row is tried again when the user changes, and once in each sync.full_interval.";
 }
 
 impl fmt::Display for Code {

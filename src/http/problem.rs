@@ -199,6 +199,9 @@ impl From<SyncError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Refused(fault) = &error {
+            return Refusal::from(fault).into();
+        }
         tracing::warn!(error = %chain(&error), "a request failed");
         if matches!(error, StoreError::Unavailable(_) | StoreError::Conflict) {
             Self::new(

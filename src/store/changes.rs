@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::{Connection, StoreError, StoreResult};
 use crate::plan::Change;
 
 /// Who writes and in which run.
@@ -63,7 +63,8 @@ pub async fn record(
         &fields
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }
 
@@ -89,7 +90,8 @@ pub async fn record_edit(
         Value::Object(fields)
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }
 

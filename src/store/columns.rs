@@ -6,9 +6,6 @@ use uuid::Uuid;
 use super::changes::Author;
 use super::{Connection, StoreError, StoreResult};
 
-/// So much of what the database says about a value is passed on: a customer's trigger may quote the value itself.
-const LONGEST_REFUSAL: usize = 300;
-
 /// The program's own columns. Everything else in the table is a customer's.
 pub const OWN: [&str; 42] = [
     "environment",
@@ -142,26 +139,20 @@ pub async fn check_deferred(db: &mut Connection) -> StoreResult<Result<(), Strin
 }
 
 /// Whether the database takes a value. The statement is always the same, so whatever the server refuses is about the
-/// column and its value: its type, a constraint, a trigger, a right. What concerns everybody is an error.
+/// column and its value: its type, a constraint, a right. What a function raises, and what concerns everybody, is an error.
 fn taken(written: Result<(), sqlx::Error>) -> StoreResult<Result<(), String>> {
-    let Err(error) = written else { return Ok(Ok(())) };
-    let said = match &error {
-        sqlx::Error::Database(said) => Some((said.code().unwrap_or_default().into_owned(), said.message().to_owned())),
-        _ => None,
-    };
-    let failure = StoreError::from(error);
-    match said {
-        Some((code, said)) if is_about_the_value(&code) || matches!(failure, StoreError::Database(_)) => {
-            Ok(Err(said.chars().take(LONGEST_REFUSAL).collect()))
+    match written.map_err(StoreError::of_rows) {
+        Ok(()) => Ok(Ok(())),
+        Err(StoreError::Refused(fault)) if fault.is_about_value() => {
+            Ok(Err(format!("the database refuses it: {fault}")))
         }
-        _ => Err(failure),
+        Err(StoreError::Database(said)) => Ok(Err(if said.is_code("428C9") {
+            "the database computes this column".to_owned()
+        } else {
+            "the database refuses a value of this type".to_owned()
+        })),
+        Err(error) => Err(error),
     }
-}
-
-/// What would be about somebody else's transaction or an old plan in another statement: a constraint of the customer's,
-/// and a type that takes no values.
-fn is_about_the_value(code: &str) -> bool {
-    code.starts_with("23") || code == "0A000"
 }
 
 /// Notes who changed a row last.
@@ -177,7 +168,8 @@ pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Au
         author.actor
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }
 
@@ -198,6 +190,7 @@ pub async fn set_customer_owned(
         owned
     )
     .execute(db)
-    .await?;
+    .await
+    .map_err(StoreError::of_rows)?;
     Ok(())
 }

@@ -249,7 +249,9 @@ impl Transaction {
         if self.0.has_failed {
             return Err(StoreError::Conflict);
         }
-        self.0.simple("COMMIT").await?;
+        let committed = Executor::execute(&mut self.0, sqlx::raw_sql("COMMIT")).await;
+        // A constraint may have waited for this moment.
+        committed.map_err(StoreError::of_rows)?;
         self.0.in_transaction = false;
         Ok(())
     }

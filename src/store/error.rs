@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use super::fault::Fault;
+
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
 
@@ -26,6 +30,13 @@ impl fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
+impl Said {
+    pub(super) fn is_code(&self, code: &str) -> bool {
+        let said = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        said.is_some_and(|said| said == code)
+    }
+}
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -35,6 +46,9 @@ pub enum StoreError {
     /// Somebody else wrote the same rows at the same time; the transaction can simply be repeated.
     #[error("write rows that somebody else has changed meanwhile")]
     Conflict,
+    /// The database does not take a row.
+    #[error("write a row")]
+    Refused(#[source] Fault),
     /// Another process leads now.
     #[error("write without holding the lease")]
     LeaseLost,
@@ -62,21 +76,27 @@ impl StoreError {
     /// Whether repeating the transaction at once may succeed.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict)
-    }
-
-    /// Whether it may be the fault of a single row: its values, a constraint or trigger of the customer's, or somebody
-    /// who writes it again and again. Anything else would befall every row.
-    #[must_use]
-    pub fn is_about_a_row(&self) -> bool {
         match self {
             Self::Conflict => true,
+            Self::Refused(fault) => fault.may_pass(),
+            _ => false,
+        }
+    }
+
+    /// What is the matter with a single row, where it may be the fault of one: its values, a constraint or trigger of the
+    /// customer's, or somebody who writes it again and again. Anything else would befall every row.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Refused(fault) => Some(fault.clone()),
+            Self::Conflict => Some(Fault::unknown("40001")),
             Self::Database(Said(sqlx::Error::Database(error))) => {
                 let code = error.code().unwrap_or_default();
                 // data exception, integrity constraint, raised by a function
-                ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
+                let is_about_row = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
+                is_about_row.then(|| Fault::unknown(&code))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -112,6 +132,7 @@ impl StoreError {
                 "Check that PostgreSQL runs, that database.url names the right host, database and user, and that the password is right."
             }
             Self::Conflict => "Try again.",
+            Self::Refused(_) => "Ask whoever owns the constraint or trigger that is named.",
             Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",
             Self::Encoding(_) => {
@@ -139,11 +160,16 @@ pub(super) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
+            let said = database.try_downcast_ref::<PgDatabaseError>();
+            let is_fatal = said.is_some_and(|said| matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic));
+            // A function can raise what it likes; the session goes on.
+            let is_in_function = said.is_some_and(|said| said.r#where().is_some_and(|context| context.contains("PL/")));
             // connection trouble, shutting down or starting, a session ended for idling, a server that only reads,
             // wrong password or no such role, no such database, a plan made for other tables
-            ["08", "57P", "25P03", "25006", "28", "3D000", "0A000"]
+            let is_session = ["08", "57P", "25P03", "25006", "28", "3D000", "0A000"]
                 .iter()
-                .any(|beginning| code.starts_with(beginning))
+                .any(|beginning| code.starts_with(beginning));
+            is_fatal || (is_session && !is_in_function)
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

@@ -18,9 +18,6 @@ pub const ORPHANED_ROLE_ASSIGNMENT: &str = "orphaned_role_assignment";
 /// The code of a finding about a property whose value in the directory cannot be decoded.
 pub const VALUE_UNDECODABLE: &str = "value_undecodable";
 
-/// The code of a finding about a row that the database does not take.
-pub const ROW_NOT_WRITTEN: &str = "row_not_written";
-
 /// The code of a finding about an environment that the configuration lacks.
 pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use ring::digest;
 use uuid::Uuid;
 
-use super::{Connection, StoreResult, expect_rows};
+use super::{Connection, StoreError, StoreResult};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Unknowns};
 use crate::domain::feed::{DeletedUser, Moment};
 
@@ -176,7 +176,7 @@ pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Opti
 /// Writes users as they are given. `locked` are those of them whom the transaction has locked.
 ///
 /// # Errors
-/// [`super::StoreError::Conflict`] when one of the others has come meanwhile, by somebody else; when the database does not answer.
+/// [`StoreError::Conflict`] when one of the others has come meanwhile, by somebody else; when the database does not answer.
 pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid]) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
@@ -244,7 +244,11 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
     )
     .execute(db)
     .await?;
-    expect_rows(&written, users.len())
+    if usize::try_from(written.rows_affected()) == Ok(users.len()) {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict)
+    }
 }
 
 async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[Uuid]) -> StoreResult<()> {

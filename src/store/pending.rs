@@ -115,15 +115,19 @@ pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) 
     Ok(())
 }
 
-/// Marks rows whose time has come (the grace of app passes).
+/// Marks rows whose time has come (the grace of app passes), unless the database has refused what follows from that.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
     sqlx::query!(
         "insert into rollcall.pending (environment, object_id)
-         select environment, azureactivedirectoryobjectid from rollcall.system_user
+         select environment, azureactivedirectoryobjectid from rollcall.system_user s
          where environment = $1 and due_at <= $2 and azureactivedirectoryobjectid is not null
+           and not exists (
+               select from rollcall.refusal r
+               where r.environment = s.environment and r.object_id = s.azureactivedirectoryobjectid
+                 and r.plan is not null and r.at >= s.due_at)
          on conflict (environment, object_id) do update set version = excluded.version",
         environment,
         now
@@ -145,7 +149,7 @@ pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
 }
 
 /// Some users in the order in which their rows were created, with the version of their pending line if any.
-/// `with_waiting` adds whoever waits for a free non-interactive slot.
+/// `with_waiting` adds whoever waits for a free non-interactive slot, unless the database refuses their row.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -168,7 +172,10 @@ pub async fn in_order_of_creation(
                select unnest($2::uuid[])
                union
                select azureactivedirectoryobjectid from rollcall.system_user
-               where environment = $1 and disabledreason = 'non_interactive_cap' and $3)
+               where environment = $1 and disabledreason = 'non_interactive_cap' and $3
+                 and not exists (
+                     select from rollcall.refusal r
+                     where r.environment = $1 and r.object_id = azureactivedirectoryobjectid and r.plan is not null))
            order by s.createdon, s.systemuserid"#,
         environment,
         ids,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::changes::Author;
-use super::{Connection, StoreResult};
+use super::{Connection, StoreError, StoreResult, expect_rows};
 use crate::domain::role::{Assignment, Provenance};
 use crate::plan::RoleChange;
 
@@ -53,7 +53,7 @@ pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role:
 /// Carries out changes of assignments and logs each that is one.
 ///
 /// # Errors
-/// When the database does not answer.
+/// [`StoreError::Refused`] when the database does not take one of them.
 pub async fn apply(
     db: &mut Connection,
     environment: &str,
@@ -62,8 +62,8 @@ pub async fn apply(
 ) -> StoreResult<()> {
     let (granted, taken): (Vec<&RoleChange>, Vec<&RoleChange>) = changes.iter().partition(|change| change.is_granted);
     if !granted.is_empty() {
-        sqlx::query!(
-            "with given as (
+        let given = sqlx::query_scalar!(
+            r#"with given as (
                  insert into rollcall.system_user_role as r (
                      environment, systemuserid, role, provenance, granted_at, granted_by)
                  select $1::text, id, role, provenance, $5::timestamptz, $6::text
@@ -72,12 +72,15 @@ pub async fn apply(
                      revoked_at = null, revoked_by = null, granted_at = excluded.granted_at,
                      granted_by = excluded.granted_by
                  where r.revoked_at is not null
-                 returning systemuserid, role, provenance)
-             insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
-             select $1, $5, $7::bigint, $6, systemuserid, 'grant',
-                    jsonb_build_object('role', jsonb_build_array(null, role),
-                                       'provenance', jsonb_build_array(null, provenance))
-             from given",
+                 returning systemuserid, role, provenance),
+             logged as (
+                 insert into rollcall.system_user_change (
+                     environment, at, run_id, actor, systemuserid, operation, fields)
+                 select $1, $5, $7::bigint, $6, systemuserid, 'grant',
+                        jsonb_build_object('role', jsonb_build_array(null, role),
+                                           'provenance', jsonb_build_array(null, provenance))
+                 from given)
+             select count(*) as "count!" from given"#,
             environment,
             &granted.iter().map(|change| change.systemuserid).collect::<Vec<_>>(),
             &granted.iter().map(|change| change.role.clone()).collect::<Vec<_>>(),
@@ -86,15 +89,17 @@ pub async fn apply(
             author.actor,
             author.run_id
         )
-        .execute(&mut *db)
-        .await?;
+        .fetch_one(&mut *db)
+        .await
+        .map_err(StoreError::of_rows)?;
+        expect_rows(given, granted.len())?;
     }
     if taken.is_empty() {
         return Ok(());
     }
     // What a person takes of a licence leaves a mark, so that the sync does not give it again.
-    sqlx::query!(
-        "with wanted as (
+    let gone = sqlx::query_scalar!(
+        r#"with wanted as (
              select * from unnest($2::uuid[], $3::text[], $4::text[], $5::boolean[]) as c (id, role, provenance, mark)),
          marked as (
              update rollcall.system_user_role r set revoked_at = $6, revoked_by = $7 from wanted w
@@ -109,12 +114,14 @@ pub async fn apply(
          gone as (
              select systemuserid, role, provenance from marked
              union all
-             select systemuserid, role, provenance from dropped where revoked_at is null)
-         insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
-         select $1, $6, $8::bigint, $7, systemuserid, 'revoke',
-                jsonb_build_object('role', jsonb_build_array(role, null),
-                                   'provenance', jsonb_build_array(provenance, null))
-         from gone",
+             select systemuserid, role, provenance from dropped where revoked_at is null),
+         logged as (
+             insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+             select $1, $6, $8::bigint, $7, systemuserid, 'revoke',
+                    jsonb_build_object('role', jsonb_build_array(role, null),
+                                       'provenance', jsonb_build_array(provenance, null))
+             from gone)
+         select (select count(*) from marked) + (select count(*) from dropped) as "count!""#,
         environment,
         &taken.iter().map(|change| change.systemuserid).collect::<Vec<_>>(),
         &taken.iter().map(|change| change.role.clone()).collect::<Vec<_>>(),
@@ -124,9 +131,10 @@ pub async fn apply(
         author.actor,
         author.run_id
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
+    .map_err(StoreError::of_rows)?;
+    expect_rows(gone, taken.len())
 }
 
 fn names(changes: &[&RoleChange]) -> Vec<String> {

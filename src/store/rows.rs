@@ -1,13 +1,16 @@
 //! `rollcall.system_user`: reading rows; `write` is how a batch of them is written.
 
+mod each;
 mod write;
 
 use uuid::Uuid;
 
+use super::fault::OWN_UNIQUE;
 use super::{Connection, StoreResult};
 use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::SystemUser;
 
+pub use each::{Unit, write_each};
 pub use write::{insert, insert_placeholders, note_merged, release_names, update};
 
 /// Reads rows; the text after the column list is the rest of the query. What may be null is said here, because
@@ -419,4 +422,22 @@ pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
         sqlx::query!("analyze rollcall.system_user").execute(db).await?;
     }
     Ok(())
+}
+
+/// Whether customers have made rows unique in a way of their own. Batches that are written at once may then wait for
+/// each other, and in a circle.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn any_unique_of_others(db: &mut Connection) -> StoreResult<bool> {
+    let own: Vec<String> = OWN_UNIQUE.map(str::to_owned).to_vec();
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from pg_index i join pg_class c on c.oid = i.indexrelid
+               where i.indrelid = 'rollcall.system_user'::regclass and (i.indisunique or i.indisexclusion)
+                 and c.relname::text <> all($1)) as "exists!""#,
+        &own
+    )
+    .fetch_one(db)
+    .await?)
 }

@@ -10,19 +10,22 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::case::{Case, View, blocked_names, held_name};
-use super::cycle::{chain, held_subject};
+use super::cycle::held_subject;
+use super::draft::Draft;
+use super::write::{Care, Written, write};
 use super::{Engine, SyncError};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
-use crate::plan::{Change, Finding, Operation, Removals, RoleChange, RolePlan, RowPlan, Writer};
-use crate::rules::{Outcome, Trigger, Verdict};
+use crate::domain::system_user::SYNC_ACTOR;
+use crate::plan::{Change, Finding, Removals, RoleChange, RowPlan, Writer};
+use crate::rules::{Outcome, Trigger};
 use crate::store::changes::Author;
-use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{StoreError, StoreResult, Transaction, changes, findings, pending, quota, removals, roles, rows};
+use crate::store::{Fault, StoreError, StoreResult, Transaction, findings, pending, quota, refusals, removals};
+
+/// A batch that somebody in it makes wait too long is cut into so many: each part may wait as long again.
+const PARTS: usize = 8;
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -62,19 +65,19 @@ impl Scope {
         }
     }
 
-    /// Two halves, in order.
-    fn split(&self) -> [Self; 2] {
-        fn halves<T: Clone>(list: &[T]) -> [Vec<T>; 2] {
-            let (first, rest) = list.split_at(list.len() / 2);
-            [first.to_vec(), rest.to_vec()]
+    /// Some parts, in order.
+    fn split(&self) -> Vec<Self> {
+        fn parts<T: Clone, S>(list: &[T], scope: impl Fn(Vec<T>) -> S) -> Vec<S> {
+            let size = list.len().div_ceil(PARTS);
+            list.chunks(size.max(1)).map(|part| scope(part.to_vec())).collect()
         }
         match self {
-            Self::Pending(list) => halves(list).map(Self::Pending),
-            Self::Walk(ids) => halves(ids).map(Self::Walk),
-            Self::Removals(ids) => halves(ids).map(Self::Removals),
-            Self::Approved(ids) => halves(ids).map(Self::Approved),
-            Self::Held(ids) => halves(ids).map(Self::Held),
-            Self::Slots { list, freed } => halves(list).map(|list| Self::Slots { list, freed: *freed }),
+            Self::Pending(list) => parts(list, Self::Pending),
+            Self::Walk(ids) => parts(ids, Self::Walk),
+            Self::Removals(ids) => parts(ids, Self::Removals),
+            Self::Approved(ids) => parts(ids, Self::Approved),
+            Self::Held(ids) => parts(ids, Self::Held),
+            Self::Slots { list, freed } => parts(list, |list| Self::Slots { list, freed: *freed }),
         }
     }
 }
@@ -115,8 +118,8 @@ impl Judged {
 }
 
 impl Engine {
-    /// Judges a batch and writes what follows. A row that the database does not take is looked for by halves: it
-    /// keeps nobody else from being written.
+    /// Judges a batch and writes what follows. A row that the database does not take keeps nobody else from being
+    /// written: where it cannot be told within the batch, it is looked for in ever smaller ones.
     pub(super) async fn judge_batch(
         &self,
         view: &View<'_>,
@@ -126,51 +129,32 @@ impl Engine {
         let mut judged = Judged::default();
         let mut open = vec![Cow::Borrowed(scope)];
         while let Some(part) = open.pop() {
-            match self.retry(|| self.try_batch(view, run, &part)).await {
-                Ok(done) => judged.append(done),
-                Err(error) if error.is_about_a_row() => match part.ids()[..] {
-                    [] => return Err(error.into()),
-                    [one] => self.note_unwritten(view, run, one, &error).await?,
-                    _ => {
-                        self.check_cancelled()?;
-                        let [first, rest] = part.split();
-                        open.extend([Cow::Owned(rest), Cow::Owned(first)]);
-                    }
-                },
-                Err(error) => return Err(error.into()),
+            let tried = self
+                .with_care(|care| self.try_batch(view, run, &part, Effort::Write(care)))
+                .await;
+            let fault = tried.as_ref().err().and_then(StoreError::fault);
+            let Some(fault) = fault.filter(|_| !part.ids().is_empty()) else {
+                judged.append(tried?);
+                continue;
+            };
+            if part.ids().len() == 1 {
+                let given_up = self.retry(|| self.try_batch(view, run, &part, Effort::GiveUp(&fault)));
+                judged.append(given_up.await?);
+            } else {
+                self.check_cancelled()?;
+                open.extend(part.split().into_iter().rev().map(Cow::Owned));
             }
         }
         Ok(judged)
     }
 
-    /// Somebody whose row the database does not take, alone: a finding until it does, and judged again in each run.
-    async fn note_unwritten(
+    async fn try_batch(
         &self,
         view: &View<'_>,
         run: RunInfo<'_>,
-        object_id: Uuid,
-        error: &StoreError,
-    ) -> Result<(), SyncError> {
-        let detail = format!("The database does not take the row: {}", chain(error));
-        tracing::warn!(user = %object_id, error = %chain(error), "the row of one user cannot be written");
-        if run.dry_run {
-            return Ok(());
-        }
-        let name = &view.environment.name;
-        let seen = Seen {
-            object_id: Some(object_id),
-            code: findings::ROW_NOT_WRITTEN.to_owned(),
-            subject: String::new(),
-            detail,
-        };
-        let mut tx = self.begin(run.lease).await?;
-        findings::reconcile_users(&mut tx, name, &[object_id], &[seen], Some(run.run_id), run.now).await?;
-        pending::mark(&mut tx, std::slice::from_ref(name), &[object_id]).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    async fn try_batch(&self, view: &View<'_>, run: RunInfo<'_>, scope: &Scope) -> StoreResult<Judged> {
+        scope: &Scope,
+        effort: Effort<'_>,
+    ) -> StoreResult<Judged> {
         let mut tx = self.begin(run.lease).await?;
         let name = &view.environment.name;
         let (cases, taken_names) = self.load_cases(&mut tx, view, scope.ids()).await?;
@@ -186,11 +170,27 @@ impl Engine {
             by_rule: run.actor == SYNC_ACTOR,
             at: self.clock.now(),
         };
-        let decided = std::mem::take(&mut draft.decided).into_iter();
-        let writes = decided.filter_map(|(case, plan)| Some((case.row, plan.change?)));
-        (draft.judged.changes, draft.judged.woken) = write_changes(&mut tx, name, writes.collect(), author).await?;
-        roles::apply(&mut tx, name, &draft.judged.roles, author).await?;
         let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
+        let known = refusals::among(&mut tx, name, &about).await?;
+        let mut attempts = draft.attempts(&known, effort.is_careful());
+        let written = match effort {
+            Effort::Write(care) => {
+                let writes = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
+                write(&mut tx, name, writes, &draft.judged.roles, author, run.actor, care).await?
+            }
+            Effort::GiveUp(fault) => Written {
+                refused: attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
+                ..Written::default()
+            },
+        };
+        let refused = draft.take_refused(&attempts, written);
+        refusals::note(&mut tx, name, &refused, run.now).await?;
+        let over: Vec<Uuid> = known
+            .keys()
+            .filter(|id| !draft.unwritten.contains(id))
+            .copied()
+            .collect();
+        refusals::settle(&mut tx, name, &over).await?;
         findings::reconcile_users(&mut tx, name, &about, &draft.seen, Some(run.run_id), run.now).await?;
         removals::collect(
             &mut tx,
@@ -296,75 +296,19 @@ impl Engine {
     }
 }
 
-/// What a batch will write.
-#[derive(Default)]
-struct Draft {
-    decided: Vec<(Case, RowPlan)>,
-    seen: Vec<Seen>,
-    settled: Vec<Uuid>,
-    undecided: Vec<Uuid>,
-    /// Rows that need not go.
-    staying: Vec<Uuid>,
-    judged: Judged,
+/// How a batch is tried.
+#[derive(Clone, Copy, Debug)]
+enum Effort<'f> {
+    Write(Care),
+    /// The one user in it cannot be written, for this reason.
+    GiveUp(&'f Fault),
 }
 
-impl Draft {
-    fn add(&mut self, case: Case, verdict: &Verdict, plan: RowPlan, roles: RolePlan, waits: bool) {
-        self.seen.extend(plan.findings.iter().map(|finding| Seen {
-            object_id: Some(case.id),
-            code: finding.code.as_str().to_owned(),
-            subject: match finding.code {
-                Code::UpnConflict => case.wanted_name().unwrap_or_default(),
-                _ => String::new(),
-            },
-            detail: finding.detail.clone(),
-        }));
-        self.seen.extend(case.user.iter().flat_map(undecodable));
-        if roles.keeps_last_administrator {
-            self.seen.push(Seen {
-                object_id: Some(case.id),
-                code: Code::LastSystemAdministrator.as_str().to_owned(),
-                subject: "role".to_owned(),
-                detail: "A licence no longer gives System Administrator, but no other enabled row has it.".to_owned(),
-            });
-        }
-        self.judged.roles.extend(roles.changes);
-        if verdict.undecided || roles.keeps_last_administrator || waits {
-            self.undecided.push(case.id);
-        } else {
-            self.settled.push(case.id);
-        }
-        if let (Outcome::Skip, Some(code)) = (verdict.outcome, verdict.code)
-            && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
-        {
-            self.judged.skipped.push(code);
-        }
-        match (plan.removal, &case.row) {
-            (Some(code), Some(row)) => self.judged.removals.push(Removal {
-                systemuserid: row.systemuserid,
-                object_id: case.id,
-                reason: code.as_str().to_owned(),
-            }),
-            (None, Some(row)) => self.staying.push(row.systemuserid),
-            (_, None) => {}
-        }
-        self.decided.push((case, plan));
+impl Effort<'_> {
+    /// Whether somebody may be refused and the others written.
+    fn is_careful(self) -> bool {
+        !matches!(self, Self::Write(Care::Together))
     }
-}
-
-/// What cannot be decoded of a user who is there: a finding for each property until it can be.
-fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
-    let properties = user.undecodable.properties();
-    let is_present = user.state == DirectoryState::Present;
-    properties.filter(move |_| is_present).map(|property| Seen {
-        object_id: Some(user.id),
-        code: findings::VALUE_UNDECODABLE.to_owned(),
-        subject: property.as_str().to_owned(),
-        detail: format!(
-            "The directory's value of `{}` cannot be decoded; what was known before stands until it can.",
-            property.as_str()
-        ),
-    })
 }
 
 /// Notes who has been judged, and who has to be judged again.
@@ -417,51 +361,4 @@ async fn wait_for_guard(
         }
     }
     Ok(())
-}
-
-/// A row to write, with the row that was locked where there is one.
-pub(super) type Write = (Option<SystemUser>, Change);
-
-/// Writes the changes of a batch, in an order in which names can pass from row to row. Also answers who waited for
-/// a name that is free now.
-pub(super) async fn write_changes(
-    tx: &mut Transaction,
-    name: &str,
-    writes: Vec<Write>,
-    author: Author<'_>,
-) -> StoreResult<(Vec<Change>, Vec<Uuid>)> {
-    let mut written = Vec::with_capacity(writes.len());
-    let mut released = Vec::new();
-    let mut freed = Vec::new();
-    for (before, mut change) in writes {
-        change.after.upn_key = change.after.upn_key_after(before.as_ref());
-        if let Some(before) = before {
-            // Whatever the clocks of other writers said, a row's time does not go back.
-            if !change.fields.is_empty() {
-                change.after.modifiedon = author.at.max(before.modifiedon);
-            }
-            let old = held_name(&before);
-            if old.is_some() && old != held_name(&change.after) {
-                released.push(before.systemuserid);
-                freed.extend(old);
-            }
-        } else {
-            change.after.createdon = author.at;
-            change.after.modifiedon = author.at;
-        }
-        written.push(change);
-    }
-    let (new, known): (Vec<&Change>, Vec<&Change>) =
-        written.iter().partition(|change| change.operation == Operation::Create);
-    let known: Vec<&SystemUser> = known.into_iter().map(|change| &change.after).collect();
-    let new: Vec<&SystemUser> = new.into_iter().map(|change| &change.after).collect();
-    rows::release_names(&mut *tx, name, &released).await?;
-    rows::update(&mut *tx, name, &known).await?;
-    rows::insert(&mut *tx, name, &new).await?;
-    let woken = findings::wake_waiting(&mut *tx, name, &freed).await?;
-    let logged: Vec<&Change> = written.iter().filter(|change| !change.fields.is_empty()).collect();
-    changes::record(&mut *tx, name, &logged, author).await?;
-    changes::note_enabled(&mut *tx, name, &logged).await?;
-    written.retain(|change| !change.fields.is_empty());
-    Ok((written, woken))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
+use uuid::Uuid;
 
 use super::batch::RunInfo;
 use super::case::View;
@@ -19,7 +20,12 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, mirror, names, pending, quota, removals, rows, runs};
+use crate::store::{
+    StoreError, StoreResult, Transaction, mirror, names, pending, quota, refusals, removals, rows, runs,
+};
+
+/// The placeholder rows belong to no directory user.
+const PLACEHOLDERS: Uuid = Uuid::nil();
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
@@ -36,20 +42,19 @@ impl Refused {
     fn or_note<T>(&mut self, environment: &str, result: Result<T, SyncError>) -> Result<Option<T>, SyncError> {
         let error = match result {
             Ok(value) => return Ok(Some(value)),
-            Err(SyncError::Store(error)) if error.is_about_a_row() => error,
+            Err(SyncError::Refused(refusal)) if refusal.code == Code::RowNotWritten => refusal,
             Err(error) => return Err(error),
         };
-        // What a trigger says may be anything.
-        let code = error.sqlstate().unwrap_or_else(|| "a conflict".to_owned());
         if !self.0.contains_key(environment) {
             warn!(
                 environment,
-                sqlstate = code,
+                detail = error.detail,
                 "the database refuses rows of one environment"
             );
             let why = format!(
-                "environment {environment}: the database refuses its rows ({code}): look for a constraint or trigger on \
-                 rollcall.system_user; the other environments go on"
+                "environment {environment}: {} Ask whoever owns the constraint or trigger on rollcall.system_user; the \
+                 other environments go on",
+                error.detail
             );
             self.0.insert(environment.to_owned(), why);
         }
@@ -220,7 +225,8 @@ impl Engine {
         let concerned = doubts_of(environment, doubts, pulled);
         let why = self.decide_removals(&view, run, concerned, tally).await?;
         self.judge_waiting(&view, run, tally).await?;
-        self.note_findings(run, environment, pulled, &why).await?;
+        self.note_findings(run, environment, pulled, &why, progress.is_set_up)
+            .await?;
         Ok(why)
     }
 
@@ -233,8 +239,7 @@ impl Engine {
             let prepared = self.prepare_environment(run, environment, fingerprint).await;
             let progress = refused.or_note(name, prepared)?;
             if environment.has_database && !run.dry_run && progress.is_some_and(|progress| !progress.is_set_up) {
-                let set_up = self.retry(|| self.set_up(run, name)).await;
-                refused.or_note(name, set_up.map_err(SyncError::from))?;
+                refused.or_note(name, self.set_up(run, name).await)?;
             }
         }
         if full {
@@ -244,14 +249,6 @@ impl Engine {
             tx.commit().await?;
         }
         Ok(refused)
-    }
-
-    /// Writes the placeholder rows of an environment.
-    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> StoreResult<()> {
-        let mut tx = self.begin(run.lease).await?;
-        rows::insert_placeholders(&mut tx, name, run.now).await?;
-        environments::note_set_up(&mut tx, name).await?;
-        tx.commit().await
     }
 
     async fn prepare_environment(
@@ -281,6 +278,38 @@ impl Engine {
         }
         tx.commit().await?;
         Ok(progress)
+    }
+
+    /// Makes the placeholder rows, once. The database may refuse them like any other row: then they wait until
+    /// everybody is judged again.
+    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), SyncError> {
+        let made = self.retry(async || {
+            let mut tx = self.begin(run.lease).await?;
+            let known = refusals::among(&mut tx, name, &[PLACEHOLDERS]).await?;
+            if known.values().any(|refused| refused.plan.is_some()) {
+                return Ok(());
+            }
+            rows::insert_placeholders(&mut tx, name, run.now).await?;
+            refusals::settle(&mut tx, name, &[PLACEHOLDERS]).await?;
+            environments::note_set_up(&mut tx, name).await?;
+            tx.commit().await
+        });
+        let fault = match made.await {
+            Err(StoreError::Refused(fault)) => fault,
+            other => return Ok(other?),
+        };
+        let refused = refusals::Refused {
+            plan: Some("placeholders".to_owned()),
+            detail: format!("The database does not take the placeholder rows: {fault}"),
+        };
+        warn!(
+            environment = name,
+            detail = refused.detail,
+            "the placeholder rows cannot be written"
+        );
+        let mut tx = self.begin(run.lease).await?;
+        refusals::note(&mut tx, name, &[(PLACEHOLDERS, refused)], run.now).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn register(
@@ -337,6 +366,7 @@ impl Engine {
         environment: &Environment,
         pulled: &Pulled,
         holds: &[String],
+        is_set_up: bool,
     ) -> Result<(), SyncError> {
         let mut seen: Vec<Seen> = Vec::new();
         let sources = group_sources(environment, pulled);
@@ -357,6 +387,15 @@ impl Engine {
             });
         }
         let mut tx = self.begin(run.lease).await?;
+        if !is_set_up {
+            let refused = refusals::among(&mut tx, &environment.name, &[PLACEHOLDERS]).await?;
+            seen.extend(refused.into_values().map(|refused| Seen {
+                object_id: None,
+                code: Code::RowNotWritten.as_str().to_owned(),
+                subject: "placeholders".to_owned(),
+                detail: refused.detail,
+            }));
+        }
         if !run.dry_run {
             removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
         }

@@ -46,11 +46,11 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     }
     let open = findings::count_open(&mut db).await?;
     for environment in &names {
-        for code in Code::ALL.iter().map(|code| code.as_str()).chain([
-            findings::REMOVALS_HELD,
-            findings::ROW_NOT_WRITTEN,
-            findings::ENVIRONMENT_LEFT_OVER,
-        ]) {
+        for code in Code::ALL
+            .iter()
+            .map(|code| code.as_str())
+            .chain([findings::REMOVALS_HELD, findings::ENVIRONMENT_LEFT_OVER])
+        {
             let count = open
                 .iter()
                 .find(|(at, what, _)| at.as_ref() == Some(environment) && what == code);

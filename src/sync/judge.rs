@@ -14,7 +14,7 @@ use crate::plan::Operation;
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::store::{mirror, pending, quota, rows};
+use crate::store::{mirror, pending, quota, refusals, rows};
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
@@ -138,23 +138,32 @@ impl Engine {
             // What is pending now is judged by the walk.
             let mut tx = self.begin(run.lease).await?;
             pending::clear(&mut tx, name).await?;
+            refusals::try_again(&mut tx, name).await?;
             environments::note_walk(&mut tx, name, progress.epoch, Some(Uuid::nil()), run.now).await?;
             tx.commit().await?;
         }
+        let at_once = {
+            let mut db = self.store.read().await?;
+            if rows::any_unique_of_others(&mut db).await? {
+                1
+            } else {
+                AT_ONCE
+            }
+        };
         let mut rounds = 0_u32;
         loop {
             self.check_cancelled()?;
             // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
             let (ids, waiting) = {
                 let mut db = self.store.read().await?;
-                let ids = mirror::next_ids(&mut db, after, rows_of(batch * AT_ONCE)).await?;
+                let ids = mirror::next_ids(&mut db, after, rows_of(batch * at_once)).await?;
                 let waiting = match progress.walk_after {
                     Some(_) => pending::among(&mut db, name, &ids).await?,
                     None => Vec::new(),
                 };
                 (ids, waiting)
             };
-            let last = ids.len() < batch * AT_ONCE;
+            let last = ids.len() < batch * at_once;
             after = ids.last().copied().or(after);
             let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
             let judged = scopes.iter().map(|scope| self.judge_batch(view, run, scope));

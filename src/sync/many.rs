@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::batch::{Scarce, Write};
+use super::batch::Scarce;
 use super::case::{Case, View, blocked_names};
 use super::import::ledger::Ledger;
 use super::on_demand::judge::{reserved, unknown};
 use super::on_demand::look_up::Fresh;
 use super::on_demand::{Effect, Refusal};
+use super::write::{Care, Write};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::plan::{Operation, Removals, RoleChange};
 use crate::rules::{Outcome, Trigger, Verdict};
-use crate::store::{StoreError, StoreResult, Transaction, candidates, pending, quota, removals, rows};
+use crate::store::{Fault, StoreError, StoreResult, Transaction, candidates, pending, quota, removals, rows};
 
 /// What is asked about all of them.
 #[derive(Clone, Copy, Debug)]
@@ -86,17 +87,17 @@ impl Engine {
         let mut decided = Vec::with_capacity(targets.len());
         let mut open = vec![targets];
         while let Some(part) = open.pop() {
-            match self.retry(|| self.try_many(view, wish, part, ledger)).await {
-                Ok(done) => decided.extend(done),
-                Err(error) if error.is_about_a_row() => match part {
-                    [] => return Err(error.into()),
-                    [one] => decided.push(self.give_up(one, &error, ledger).await?),
-                    _ => {
-                        let (first, rest) = part.split_at(part.len() / 2);
-                        open.extend([rest, first]);
-                    }
-                },
-                Err(error) => return Err(error.into()),
+            let tried = self
+                .with_care(|care| self.try_many(view, wish, part, ledger, care))
+                .await;
+            let fault = tried.as_ref().err().and_then(StoreError::fault);
+            match (fault, part) {
+                (Some(fault), [one]) => decided.push(self.give_up(one, &fault, ledger).await?),
+                (Some(_), [_, _, ..]) => {
+                    let (first, rest) = part.split_at(part.len() / 2);
+                    open.extend([rest, first]);
+                }
+                _ => decided.extend(tried?),
             }
         }
         Ok(decided)
@@ -108,9 +109,10 @@ impl Engine {
         wish: Wish<'_>,
         targets: &[Target],
         ledger: Option<&Ledger<'_>>,
+        care: Care,
     ) -> StoreResult<Vec<Decided>> {
         let mut tx = self.begin(None).await?;
-        let decided = self.decide_many(&mut tx, view, wish, targets).await?;
+        let decided = self.decide_many(&mut tx, view, wish, targets, care).await?;
         if let Some(ledger) = ledger {
             ledger.record(&mut tx, &decided).await?;
         }
@@ -119,23 +121,10 @@ impl Engine {
     }
 
     /// Somebody whose row the database does not take, alone.
-    async fn give_up(
-        &self,
-        target: &Target,
-        error: &StoreError,
-        ledger: Option<&Ledger<'_>>,
-    ) -> Result<Decided, SyncError> {
-        tracing::warn!(error = %super::cycle::chain(error), "the row of one user cannot be written");
-        let refusal = match error {
-            StoreError::Conflict => Refusal::new(Code::UpnConflict),
-            error => Refusal::saying(
-                Code::ValueTruncated,
-                format!("The database does not take the row: {}", super::cycle::chain(error)),
-            ),
-        };
+    async fn give_up(&self, target: &Target, fault: &Fault, ledger: Option<&Ledger<'_>>) -> Result<Decided, SyncError> {
         let decided = Decided {
             at: target.at,
-            decision: Decision::Unwritable(refusal),
+            decision: Decision::Unwritable(fault.into()),
         };
         if let Some(ledger) = ledger {
             let mut tx = self.begin(None).await?;
@@ -151,6 +140,7 @@ impl Engine {
         view: &View<'_>,
         wish: Wish<'_>,
         targets: &[Target],
+        care: Care,
     ) -> StoreResult<Vec<Decided>> {
         let name = &view.environment.name;
         let mut answered: BTreeMap<Uuid, bool> = BTreeMap::new();
@@ -201,8 +191,11 @@ impl Engine {
             ..Draft::default()
         };
         let mut judged = self.judge_asked(tx, view, wish, asked, &mut draft).await?;
-        self.write_decided(tx, view.environment, wish.actor, draft.writes, &draft.roles)
+        let written = self
+            .write_decided(tx, view.environment, wish.actor, draft.writes, &draft.roles, care)
             .await?;
+        let refused = |judgement: &Judgement| judgement.row.and_then(|row| written.refused.get(&row));
+        draft.again.retain(|id| judged.get(id).and_then(refused).is_none());
         pending::mark(tx, std::slice::from_ref(name), &draft.again).await?;
 
         let mut lone = self.load_lone(tx, name, targets).await?;
@@ -212,6 +205,9 @@ impl Engine {
                 Fresh::User(id) | Fresh::UserWithoutRoles(id) | Fresh::Unanswered(Some(id), _) => {
                     match (present.get(id), judged.get_mut(id)) {
                         (Some(row), _) => Decision::Present(*row),
+                        (None, Some(judgement)) if refused(judgement).is_some() => Decision::Unwritable(
+                            refused(judgement).map_or(Refusal::new(Code::RowNotWritten), Refusal::from),
+                        ),
                         (None, Some(judgement)) => {
                             let decision = decision(wish.trigger, judgement.clone());
                             // Whoever is named twice is found as the first time has left it.
@@ -222,13 +218,13 @@ impl Engine {
                     }
                 }
                 Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody | Fresh::Unanswered(None, _) => {
-                    let case = lone.remove(&target.at).ok_or(StoreError::Conflict)?;
-                    let verdict = case.judge(self, view, wish.trigger, now);
-                    let row = case.row.as_ref().map(|row| row.systemuserid);
+                    let alone = lone.remove(&target.at).ok_or(StoreError::Conflict)?;
+                    let verdict = alone.judge(self, view, wish.trigger, now);
+                    let row = alone.row.as_ref().map(|row| row.systemuserid);
                     decision(
                         wish.trigger,
                         Judgement {
-                            case,
+                            case: alone,
                             verdict,
                             effect: None,
                             row,

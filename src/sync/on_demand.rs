@@ -27,6 +27,7 @@ pub(super) use look_up::Fresh;
 
 use super::case::View;
 use super::cycle::view;
+use super::draft::told;
 use super::explain::ShownVerdict;
 use super::{Engine, SyncError};
 use crate::domain::directory_user::upn_key;
@@ -35,7 +36,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::plan::Operation;
 use crate::rules::Trigger;
-use crate::store::{Connection, StoreResult, rows};
+use crate::store::{Connection, Fault, Own, StoreResult, rows};
 
 /// Who asks for what.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +125,16 @@ impl Refusal {
             code,
             detail: detail.into(),
             verdict: None,
+        }
+    }
+}
+
+impl From<&Fault> for Refusal {
+    fn from(fault: &Fault) -> Self {
+        match fault.own() {
+            Some(Own::Name) => Self::new(Code::UpnConflict),
+            Some(Own::Cap) => Self::new(Code::NonInteractiveCap),
+            None => Self::saying(Code::RowNotWritten, told(fault)),
         }
     }
 }

@@ -4,8 +4,8 @@
 use tracing::warn;
 use uuid::Uuid;
 
-use super::batch::write_changes;
 use super::cycle::chain;
+use super::write::{Care, write};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::plan::{Change, Operation};
@@ -71,7 +71,8 @@ impl Engine {
         Ok(retired)
     }
 
-    /// A row that the database does not take as disabled is looked for by halves: it keeps no other enabled.
+    /// A row that the database does not take as disabled keeps no other enabled. Where it takes too long, it is looked
+    /// for by halves.
     async fn disable_all(&self, name: &str, actor: &str, progress: impl Fn(u64)) -> Result<Retired, SyncError> {
         let mut retired = Retired::default();
         let mut after = None;
@@ -85,15 +86,17 @@ impl Engine {
             let Some(last) = ids.last().copied() else {
                 return Ok(retired);
             };
-            match self.retry(|| self.try_retire(name, actor, &ids)).await {
-                Ok(disabled) => {
-                    retired.disabled += disabled?;
+            match self.with_care(|care| self.try_retire(name, actor, &ids, care)).await {
+                Ok(done) => {
+                    let done = done?;
+                    retired.disabled += done.disabled;
+                    retired.refused += done.refused;
                     after = Some(last);
                     size = self.batch_size(BATCH).min(size * 2);
                     progress(retired.disabled);
                 }
-                Err(error) if error.is_about_a_row() && ids.len() > 1 => size = ids.len().div_ceil(2),
-                Err(error) if error.is_about_a_row() => {
+                Err(error) if error.fault().is_some() && ids.len() > 1 => size = ids.len().div_ceil(2),
+                Err(error) if error.fault().is_some() => {
                     warn!(environment = name, row = %last, error = %chain(&error), "a row cannot be disabled");
                     retired.refused += 1;
                     after = Some(last);
@@ -103,7 +106,13 @@ impl Engine {
         }
     }
 
-    async fn try_retire(&self, name: &str, actor: &str, ids: &[Uuid]) -> StoreResult<Result<u64, SyncError>> {
+    async fn try_retire(
+        &self,
+        name: &str,
+        actor: &str,
+        ids: &[Uuid],
+        care: Care,
+    ) -> StoreResult<Result<Retired, SyncError>> {
         let now = self.clock.now();
         let mut tx = self.begin(None).await?;
         if let Err(error) = lock(&mut tx, name).await? {
@@ -124,10 +133,16 @@ impl Engine {
             by_rule: false,
             at: now,
         };
-        let (written, _) = write_changes(&mut tx, name, disabled.collect(), author).await?;
+        let written = write(&mut tx, name, disabled.collect(), &[], author, actor, care).await?;
+        for (row, fault) in &written.refused {
+            warn!(environment = name, %row, %fault, "a row cannot be disabled");
+        }
         removals::drop_rows(&mut tx, name, ids).await?;
         tx.commit().await?;
-        Ok(Ok(written.len() as u64))
+        Ok(Ok(Retired {
+            disabled: written.changes.len() as u64,
+            refused: written.refused.len() as u64,
+        }))
     }
 
     async fn try_close(&self, name: &str, actor: &str) -> StoreResult<Result<(), SyncError>> {

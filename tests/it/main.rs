@@ -13,6 +13,7 @@ mod cli;
 mod clouds;
 mod codes;
 mod commits;
+mod constraints;
 mod contract;
 mod crash;
 mod credentials;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::directory_user::name_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
-use crate::store::{Connection, StoreResult, expect_rows};
+use crate::store::{Connection, StoreError, StoreResult, expect_rows};
 
 /// Takes user principal names away from rows, so that others can have them within this transaction.
 ///
@@ -19,7 +19,8 @@ pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]
             rows
         )
         .execute(db)
-        .await?;
+        .await
+        .map_err(StoreError::of_rows)?;
     }
     Ok(())
 }
@@ -52,7 +53,8 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
             SYNC_ACTOR
         )
         .execute(&mut *db)
-        .await?;
+        .await
+        .map_err(StoreError::of_rows)?;
     }
     Ok(())
 }
@@ -60,7 +62,7 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
 /// Inserts new rows of one environment.
 ///
 /// # Errors
-/// [`crate::store::StoreError::Conflict`] when somebody else has made one of them meanwhile.
+/// [`StoreError::Refused`] when the database does not take one, also because somebody else has made it meanwhile.
 pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -128,15 +130,16 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
         &columns.unheld_upn_key as &[Option<String>],
     )
     .execute(db)
-    .await?;
-    expect_rows(&inserted, rows.len())
+    .await
+    .map_err(StoreError::of_rows)?;
+    expect_rows(inserted.rows_affected(), rows.len())
 }
 
 /// Writes rows of one environment that exist and were locked. `customer_owned` is not written: the sync
 /// never takes or gives ownership.
 ///
 /// # Errors
-/// [`crate::store::StoreError::Conflict`] when a user principal name is taken.
+/// [`StoreError::Refused`] when the database does not take one, also because a user principal name is taken.
 pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -210,8 +213,9 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
         &columns.unheld_upn_key as &[Option<String>],
     )
     .execute(db)
-    .await?;
-    expect_rows(&updated, rows.len())
+    .await
+    .map_err(StoreError::of_rows)?;
+    expect_rows(updated.rows_affected(), rows.len())
 }
 
 /// Notes into which row a stub went.
@@ -230,6 +234,14 @@ pub async fn note_merged(db: &mut Connection, environment: &str, stub: Uuid, int
     Ok(())
 }
 
+/// The folded name of a row that does not hold it.
+pub(super) fn unheld_key(row: &SystemUser) -> Option<String> {
+    row.domainname
+        .as_deref()
+        .filter(|_| row.upn_key.is_none())
+        .and_then(name_key)
+}
+
 /// Rows turned by columns, as `unnest` wants them.
 macro_rules! columns {
     ($($column:ident: $type:ty,)*) => {
@@ -244,8 +256,7 @@ macro_rules! columns {
                 let mut columns = Self::default();
                 for row in rows {
                     $(columns.$column.push(row.$column.clone());)*
-                    let name = row.domainname.as_deref().filter(|_| row.upn_key.is_none());
-                    columns.unheld_upn_key.push(name.and_then(name_key));
+                    columns.unheld_upn_key.push(unheld_key(row));
                 }
                 columns
             }

@@ -13,7 +13,7 @@ use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
-use crate::sync::batch::write_changes;
+use crate::sync::write::write_changes;
 use crate::sync::{Engine, SyncError};
 
 /// The longest reason of a hold, in Unicode code points.

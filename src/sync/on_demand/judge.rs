@@ -16,10 +16,10 @@ use crate::plan::{Removals, RoleChange, Writer};
 use crate::rules::explain::words;
 use crate::rules::{Client, Outcome, Trigger, Verdict};
 use crate::store::changes::Author;
-use crate::store::{StoreResult, Transaction, pending, quota, removals, roles, rows};
-use crate::sync::batch::{Write, write_changes};
+use crate::store::{StoreResult, Transaction, pending, quota, removals, rows};
 use crate::sync::case::{Case, View, blocked_names, held_name};
 use crate::sync::explain::ShownVerdict;
+use crate::sync::write::{Care, Write, Written, write};
 use crate::sync::{Engine, SyncError};
 
 /// What is done to the row in the same transaction, before it is judged.
@@ -278,7 +278,8 @@ impl Engine {
         }
         let is_open = is_held || effect.is_some() || plan.change.is_some();
         writes.extend(plan.change.map(|change| (target.row.clone(), change)));
-        self.write_decided(tx, environment, ask.actor, writes, &given).await?;
+        self.write_decided(tx, environment, ask.actor, writes, &given, Care::Together)
+            .await?;
         // The cycle looks at them, too: it keeps the findings and whatever else only it does.
         let mut again: Vec<Uuid> = loaded.others.iter().map(|case| case.id).collect();
         again.extend(is_open.then_some(target.id));
@@ -336,19 +337,15 @@ impl Engine {
         actor: &str,
         writes: Vec<Write>,
         changes: &[RoleChange],
-    ) -> StoreResult<()> {
+        care: Care,
+    ) -> StoreResult<Written> {
         let author = Author {
             actor,
             run_id: None,
             by_rule: true,
             at: self.clock.now(),
         };
-        write_changes(tx, &environment.name, writes, author).await?;
-        let by_sync = Author {
-            actor: SYNC_ACTOR,
-            ..author
-        };
-        roles::apply(tx, &environment.name, changes, by_sync).await
+        write(tx, &environment.name, writes, changes, author, SYNC_ACTOR, care).await
     }
 
     /// Whether the row's removal waits for a person, or a person has refused it.

@@ -19,8 +19,8 @@ use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, roles, rows};
-use crate::sync::batch::write_changes;
 use crate::sync::pull::describe;
+use crate::sync::write::write_changes;
 use crate::sync::{Engine, SyncError};
 
 impl Engine {

@@ -37,8 +37,8 @@ impl Engine {
         let has_it = held
             .iter()
             .any(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
-        let change = RoleChange::grant(row.systemuserid, role, Provenance::Manual);
-        roles::apply(&mut tx, &environment.name, &[change], self.by(ask)).await?;
+        let change = (!has_it).then(|| RoleChange::grant(row.systemuserid, role, Provenance::Manual));
+        roles::apply(&mut tx, &environment.name, change.as_slice(), self.by(ask)).await?;
         let user = find_row(&mut tx, &environment.name, ask.user).await?;
         tx.commit().await?;
         let outcome = if has_it { Effect::Unchanged } else { Effect::Updated };

@@ -265,3 +265,40 @@ async fn an_answer_carries_the_requests_id_or_one_of_its_own() {
     assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
     stage.end().await;
 }
+
+#[tokio::test]
+async fn what_a_constraint_of_the_customer_s_refuses_is_a_conflict_wherever_it_is_met() {
+    let (stage, ada) = with_ada(open_environment(ENV)).await;
+    let bob = licensed(stage.world.tenant(), "Bob", "Forbidden");
+    stage
+        .world
+        .execute(
+            "alter table rollcall.system_user add constraint known_names check (lastname <> 'Forbidden' and company <> 'x')",
+        )
+        .await;
+    let user = format!("environments/production/users/{ada}");
+    let edited = stage
+        .send(Method::PATCH, &user, &json!({"company": "x"}), OPERATOR)
+        .await;
+    let added = stage.post("environments/production/users", &json!({"user": bob})).await;
+    for answered in [edited, added, stage.access(bob).await] {
+        assert_eq!(answered.problem(), (409, "row_not_written"), "{}", answered.body);
+        let body = &answered.body;
+        assert_eq!(body["retryable"], false);
+        assert_eq!(
+            body["detail"],
+            "The database does not take the row: constraint known_names of system_user (SQLSTATE 23514)"
+        );
+        assert!(
+            body["remedy"]
+                .as_str()
+                .unwrap()
+                .starts_with("Ask whoever owns the constraint")
+        );
+    }
+    let several = json!({"users": [bob, ada]});
+    let results = stage.post("environments/production/users:batch", &several).await.good();
+    assert_eq!(results["items"][0]["problem"]["code"], "row_not_written", "{results}");
+    assert_eq!(results["items"][1]["answer"]["outcome"], "unchanged", "{results}");
+    stage.end().await;
+}

@@ -28,8 +28,8 @@ begin
     raise exception 'could not extend file: No space left on device' using errcode = '53100';
 end $$";
 
-/// The tables whose next write finds the disk full.
-const FILLING: [&str; 4] = ["system_user", "system_user_change", "checkpoint", "directory_user"];
+/// The tables whose next write finds the disk full. On the published ones a trigger that raises is the customer's.
+const FILLING: [&str; 4] = ["pending", "finding", "checkpoint", "directory_user"];
 
 /// A database on a server, and the role that the daemons have there: no superuser, so that limits are limits.
 pub struct Server {

@@ -3,6 +3,7 @@
 use rollcall::simulator::tenant::{Profile, User};
 use rollcall::simulator::{Effect, Fault, When};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{Stage, cells};
@@ -92,6 +93,30 @@ async fn a_user_is_added_accessed_refreshed_and_refused() {
     assert!(lines[1].ends_with('.'), "what to do about it: {said}");
     let said = stage.user(&format!("refresh {poor}x --output json")).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["user"], Value::Null);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_a_constraint_refuses_is_a_refusal_in_every_command() {
+    let stage = stage().await;
+    let bob = stage.person("Bob", Profile::E5PowerApps);
+    let mut db = PgConnection::connect(&stage.database.url).await.unwrap();
+    let rule = "alter table rollcall.system_user add constraint no_bobs check (firstname <> 'Bob') not valid";
+    sqlx::raw_sql(rule).execute(&mut db).await.unwrap();
+    for way in ["add", "access"] {
+        let problem = stage.refused(&format!("user {way} {bob}"), "row_not_written").await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.ends_with("constraint no_bobs of system_user (SQLSTATE 23514)"),
+            "{detail}"
+        );
+        assert_eq!(problem["status"], 409);
+    }
+    let said = stage
+        .run(&format!("import {IN_SANDBOX} --company USMF --user {bob}"))
+        .await;
+    assert_eq!(said.code, Some(6), "{said:?}");
+    assert!(said.stdout.contains("row_not_written"), "{said:?}");
     stage.end().await;
 }
 

@@ -170,7 +170,7 @@ async fn one_user_whom_the_database_refuses_does_not_block_the_others() {
         .await;
     let report = import(&world, &of(&users)).await;
     assert_eq!(summary(&report), ("ended_with_refusals", 7, 0, 1));
-    assert_eq!(results(&world, report.job.id).await[3], "value_truncated");
+    assert_eq!(results(&world, report.job.id).await[3], "row_not_written");
     let detail = items(&world, report.job.id).await[3].detail.clone().unwrap();
     assert!(detail.contains("no_bob"), "{detail}");
     world.end().await;
