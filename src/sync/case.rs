@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Engine;
+use super::on_demand::Unasked;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
@@ -36,6 +37,14 @@ pub(super) struct View<'a> {
     pub stale: bool,
 }
 
+impl View<'_> {
+    /// Takes in what the directory did not say when it was asked just now.
+    pub(super) fn doubt(&mut self, unasked: Unasked) {
+        self.stale |= unasked.roles;
+        self.group_unreadable |= unasked.group;
+    }
+}
+
 /// One user with everything that is known, before the verdict.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -49,9 +58,9 @@ pub(super) struct Case {
     pub name_is_taken: bool,
     pub slot_is_free: bool,
     pub is_last_administrator: bool,
-    /// The directory was asked about this very user just now: its direct memberships are known, even where the group
-    /// cannot be listed.
-    pub is_fresh: bool,
+    /// The directory was asked about this very user just now, but for this: its memberships are known, even where the
+    /// groups cannot be listed.
+    pub asked: Option<Unasked>,
 }
 
 impl Case {
@@ -66,7 +75,7 @@ impl Case {
             name_is_taken: false,
             slot_is_free: false,
             is_last_administrator: false,
-            is_fresh: false,
+            asked: None,
         }
     }
 
@@ -153,9 +162,10 @@ impl Case {
         look: impl FnOnce(&Subject<'_>) -> T,
     ) -> T {
         let mut relation = self.standing.relation;
-        let is_certain = self.is_fresh && relation == GroupRelation::Member;
-        let in_doubt = (view.group_unreadable && !is_certain)
-            || (view.nested_unreadable && !matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly));
+        let is_certain = self.asked.is_some() && relation == GroupRelation::Member;
+        let has_climbed = self.asked.is_some_and(|unasked| !unasked.nesting);
+        let is_inside = matches!(relation, GroupRelation::Member | GroupRelation::NestedOnly);
+        let in_doubt = (view.group_unreadable && !is_certain) || (view.nested_unreadable && !is_inside && !has_climbed);
         if in_doubt {
             relation = GroupRelation::Unreadable;
         }
@@ -276,7 +286,7 @@ impl Engine {
                     name_is_taken: false,
                     slot_is_free: false,
                     is_last_administrator: false,
-                    is_fresh: false,
+                    asked: None,
                 });
             }
             let wanted: Vec<String> = cases
