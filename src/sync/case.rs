@@ -47,7 +47,6 @@ impl View<'_> {
 
 /// One user with everything that is known, before the verdict.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Case {
     pub id: Uuid,
     pub user: Option<DirectoryUser>,

@@ -286,7 +286,7 @@ impl Engine {
     }
 
     /// How fresh an answer of the directory is.
-    async fn freshness(&self, environment: &Environment, unasked: Unasked) -> Result<String, SyncError> {
+    pub(super) async fn freshness(&self, environment: &Environment, unasked: Unasked) -> Result<String, SyncError> {
         let mut db = self.store.read().await?;
         let known_before = self.as_of(&mut db, environment, unasked).await?;
         if known_before.is_empty() {

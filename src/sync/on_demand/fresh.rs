@@ -33,6 +33,19 @@ pub(in crate::sync) struct Unasked {
     pub has_failed: bool,
 }
 
+impl Unasked {
+    /// What was not said of either of two.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            roles: self.roles || other.roles,
+            owners: self.owners || other.owners,
+            nesting: self.nesting || other.nesting,
+            group: self.group || other.group,
+            has_failed: self.has_failed || other.has_failed,
+        }
+    }
+}
+
 impl Fresh {
     /// What the directory did not say of a user whom it knows.
     pub fn unasked(&self) -> Unasked {

@@ -103,7 +103,7 @@ impl Engine {
             // Last: everybody who asks about the group writes here.
             if let (Some(group), Some(owners)) = (group, &owners) {
                 let changed = groups::set_owners(&mut tx, group, owners).await?;
-                pending::mark(&mut tx, &self.settings.names(), &changed).await?;
+                pending::mark_everywhere(&mut tx, &changed).await?;
             }
             tx.commit().await
         };
