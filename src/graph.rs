@@ -183,7 +183,7 @@ impl Graph {
     ///
     /// [`GraphError::NotFound`] when the group is gone.
     pub async fn group_owners(&self, group: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
-        let first = || format!("groups/{group}/owners?$select=id");
+        let first = || owners_of(group);
         self.fetch_readable::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
     }
 
@@ -258,16 +258,33 @@ impl Graph {
         Ok(found.find(|principal| principal.app_id == app_id))
     }
 
-    /// Fresh facts about any number of users, each by object id or user principal name, and with `with_roles` about
-    /// the administrators too. Twenty questions travel in one request, of which a user needs two and the roles three;
+    /// Fresh facts about any number of users, each by object id or user principal name; with `with_roles` about the
+    /// administrators too, and about the owners of a group, where one is given. Twenty questions travel in one request, of which a user needs two, the roles three and the owners one;
     /// where the service refuses such batches, they are asked one by one.
     ///
     /// # Errors
     ///
-    /// What concerns all: no token, no batch within the bounds of repetition, a stop. What concerns one user, or the
-    /// roles alone, stands in their place of the answer.
-    pub async fn look_up(&self, users: &[String], with_roles: bool) -> Result<LookUps, GraphError> {
-        self.begun().look_up_all(users, with_roles).await
+    /// What concerns all: no token, no batch within the bounds of repetition, a stop. What concerns one user, the roles
+    /// or the owners alone, stands in their place of the answer.
+    pub async fn look_up(
+        &self,
+        users: &[String],
+        with_roles: bool,
+        owners_of: Option<Uuid>,
+    ) -> Result<LookUps, GraphError> {
+        self.begun().look_up_all(users, with_roles, owners_of).await
+    }
+
+    /// The groups that some groups are direct members of, in the order asked, twenty in a request.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all, as for [`Self::look_up`]; what concerns one group stands in its place.
+    pub async fn groups_of_groups(
+        &self,
+        groups: &[Uuid],
+    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+        self.begun().look_up_groups(groups).await
     }
 
     /// One user by object id or user principal name; `None` where there is none, or only a soft-deleted one. An
@@ -323,12 +340,17 @@ fn members_of(group: Uuid) -> String {
     format!("groups/{group}/members?$select=id")
 }
 
+/// Where the owners of a group are listed.
+fn owners_of(group: Uuid) -> String {
+    format!("groups/{group}/owners?$select=id")
+}
+
 /// Where a user is read.
 fn user_at(segment: &str) -> String {
     format!("{segment}?$select={SELECTION}")
 }
 
-/// Where it is read what a user is a direct member of: the plain listing, since what is asked of an index lags.
+/// Where it is read what a user, or a group, is a direct member of: the plain listing, since what is asked of an index lags.
 fn groups_at(segment: &str) -> String {
     format!("{segment}/memberOf?$select=id")
 }

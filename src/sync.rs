@@ -31,7 +31,7 @@ pub use report::{Counts, Outcome, Report, ReportedChange};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 use crate::graph::{Graph, GraphError};
 use crate::plan::guard::Limits;
@@ -67,6 +67,16 @@ impl Settings {
     pub fn names(&self) -> Vec<String> {
         self.environments
             .iter()
+            .map(|(environment, _)| environment.name.clone())
+            .collect()
+    }
+
+    /// The names of those in which members of nested groups count.
+    #[must_use]
+    pub fn nesting(&self) -> Vec<String> {
+        self.environments
+            .iter()
+            .filter(|(environment, _)| environment.group_nesting != GroupNesting::Ignore)
             .map(|(environment, _)| environment.name.clone())
             .collect()
     }

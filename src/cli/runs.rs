@@ -211,6 +211,7 @@ fn sentence(decided: &Decided, actor: &str) -> String {
         decision,
         dropped,
         waiting,
+        directory,
         error,
     } = decided;
     let mut text = match decision {
@@ -234,6 +235,9 @@ fn sentence(decided: &Decided, actor: &str) -> String {
             text,
             " {dropped} were dropped, since they qualify again or cannot be judged now."
         );
+    }
+    if let Some(directory) = directory.as_deref().filter(|directory| *directory != "fresh") {
+        let _ = write!(text, " Judged by directory data {directory}.");
     }
     text
 }

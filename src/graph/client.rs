@@ -166,7 +166,8 @@ impl Graph {
     }
 
     /// The same edge within one call, whose time runs from now on unless it runs already. For calls of several reads.
-    pub(super) fn begun(&self) -> Self {
+    #[must_use]
+    pub fn begun(&self) -> Self {
         Self {
             patience: self.patience.begun(),
             ..self.clone()

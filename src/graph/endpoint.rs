@@ -27,6 +27,7 @@ pub(super) const DELETED_USERS: Endpoint = endpoint("directory/deletedItems/micr
 pub(super) const DELETED_ITEM: Endpoint = endpoint("directory/deletedItems/{id}", "User.Read.All");
 pub(super) const GROUPS_DELTA: Endpoint = endpoint("groups/delta", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBERS: Endpoint = endpoint("groups/{id}/members", "GroupMember.Read.All");
+pub(super) const GROUP_MEMBER_OF: Endpoint = endpoint("groups/{id}/memberOf", "GroupMember.Read.All");
 pub(super) const GROUP_OWNERS: Endpoint = endpoint("groups/{id}/owners", "GroupMember.Read.All");
 pub(super) const ROLE_ASSIGNMENTS: Endpoint = endpoint(
     "roleManagement/directory/roleAssignments",

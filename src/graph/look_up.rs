@@ -14,7 +14,7 @@ use super::wire::batch::Body;
 use super::wire::relation::{RawPrincipal, RawRoleAssignment};
 use super::wire::user::RawUser;
 use super::wire::{self, Raw};
-use super::{assignments_of, endpoint, groups_at, present, user_at, user_segment};
+use super::{assignments_of, endpoint, groups_at, owners_of, present, user_at, user_segment};
 use crate::domain::feed::{
     AdminRole, Asked, Assignments, Entry, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
 };
@@ -26,6 +26,8 @@ pub struct LookUps {
     pub users: Vec<Result<LookedUp, GraphError>>,
     /// Every active assignment of the three administrator roles, where they were asked for.
     pub roles: Option<Result<Assignments, GraphError>>,
+    /// The owners of the group, where one was given.
+    pub owners: Option<Result<Asked<Vec<Principal>>, GraphError>>,
 }
 
 /// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
@@ -36,6 +38,7 @@ const BATCHES_AT_ONCE: usize = 4;
 #[derive(Clone, Copy)]
 enum Question {
     Roles(AdminRole),
+    Owners,
     User(usize),
     Groups(usize),
 }
@@ -49,14 +52,20 @@ struct Known {
 /// The answer to a question.
 enum Fact {
     Roles(Result<Assignments, GraphError>),
+    Owners(Result<Asked<Vec<Principal>>, GraphError>),
     User(usize, Box<Result<Asked<Option<UserPatch>>, GraphError>>),
     Groups(usize, Result<Asked<Vec<Uuid>>, GraphError>),
 }
 
 impl Graph {
     /// Asks within a call that has begun.
-    pub(super) async fn look_up_all(&self, users: &[String], with_roles: bool) -> Result<LookUps, GraphError> {
-        let (questions, parts) = questions(users, with_roles);
+    pub(super) async fn look_up_all(
+        &self,
+        users: &[String],
+        with_roles: bool,
+        owners_of: Option<Uuid>,
+    ) -> Result<LookUps, GraphError> {
+        let (questions, parts) = questions(users, with_roles, owners_of);
         let refused = AtomicBool::new(false);
         let batches: Vec<_> = questions
             .chunks(MOST_PARTS)
@@ -65,6 +74,39 @@ impl Graph {
             .collect();
         let facts: Vec<Vec<Fact>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(gather(users.len(), facts.into_iter().flatten()))
+    }
+
+    /// Asks what groups are in, within a call that has begun.
+    pub(super) async fn look_up_groups(
+        &self,
+        groups: &[Uuid],
+    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+        let part = |group: &Uuid| Part {
+            endpoint: endpoint::GROUP_MEMBER_OF,
+            rest: groups_at(&format!("groups/{group}")),
+        };
+        let parts: Vec<Part> = groups.iter().map(part).collect();
+        let refused = AtomicBool::new(false);
+        let batches: Vec<_> = parts
+            .chunks(MOST_PARTS)
+            .map(|parts| self.find_containers(parts, &refused))
+            .collect();
+        let found: Vec<Vec<_>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn find_containers(
+        &self,
+        parts: &[Part],
+        refused: &AtomicBool,
+    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+        let answers = self.ask_together(parts, refused).await?;
+        let mut found = Vec::with_capacity(answers.len());
+        for (part, answer) in parts.iter().zip(answers) {
+            let read = self.read_on::<RawPrincipal>(part, answer).await?;
+            found.push(read.map(|read| read.map(self::groups)));
+        }
+        Ok(found)
     }
 
     async fn find_out(
@@ -89,6 +131,7 @@ impl Graph {
                 let read = self.read_on::<RawPrincipal>(part, answer).await?;
                 Fact::Groups(at, read.map(|read| read.map(groups)))
             }
+            Question::Owners => Fact::Owners(self.read_on::<RawPrincipal>(part, answer).await?),
             Question::Roles(role) => {
                 let read = self.read_on::<RawRoleAssignment>(part, answer).await?;
                 let of_role = |all: Vec<RoleAssignment>| all.into_iter().map(|one| (role, one)).collect();
@@ -122,7 +165,7 @@ impl Graph {
 }
 
 /// What is to be asked, and how. A text that cannot name a user is not asked about.
-fn questions(users: &[String], with_roles: bool) -> (Vec<Question>, Vec<Part>) {
+fn questions(users: &[String], with_roles: bool, group: Option<Uuid>) -> (Vec<Question>, Vec<Part>) {
     let mut questions = Vec::new();
     let mut parts = Vec::new();
     let mut ask = |question, endpoint, rest| {
@@ -133,6 +176,9 @@ fn questions(users: &[String], with_roles: bool) -> (Vec<Question>, Vec<Part>) {
         for role in AdminRole::ALL {
             ask(Question::Roles(role), endpoint::ROLE_ASSIGNMENTS, assignments_of(role));
         }
+    }
+    if let Some(group) = group {
+        ask(Question::Owners, endpoint::GROUP_OWNERS, owners_of(group));
     }
     for (at, user) in users.iter().enumerate() {
         if let Some(segment) = user_segment(user) {
@@ -150,10 +196,12 @@ fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
     };
     let mut known: Vec<Known> = (0..users).map(|_| nobody()).collect();
     let mut roles: Option<Result<Asked<Vec<_>>, _>> = None;
+    let mut owners = None;
     for fact in facts {
         match fact {
             Fact::User(at, user) => known[at].user = *user,
             Fact::Groups(at, groups) => known[at].groups = groups,
+            Fact::Owners(found) => owners = Some(found),
             Fact::Roles(found) => {
                 roles = Some(match (roles, found) {
                     (Some(Ok(mut all)), Ok(found)) => {
@@ -170,6 +218,7 @@ fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
     LookUps {
         users: known.into_iter().map(Known::settle).collect(),
         roles,
+        owners,
     }
 }
 

@@ -362,6 +362,16 @@ pub(super) fn people(shared: &Shared, ask: &Ask, key: &str, reach: Reach, cast: 
     Ok(listing::answer(shared, ask, &state, "directoryObjects", &value, next))
 }
 
+/// `GET /groups/{id}/memberOf`
+pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
+    shared.require(ask, READERS)?;
+    ask.only_options(&["$select", "$top", "$skiptoken"])?;
+    let state = shared.tenant.read();
+    let group = Uuid::parse_str(key).ok().and_then(|id| state.group(id));
+    let id = group.ok_or_else(|| ask.not_found(key))?.id;
+    users::containers(shared, ask, &state, id)
+}
+
 const USER: &str = "microsoft.graph.user";
 
 /// Casting and counting need the index, which must be asked for.

@@ -48,6 +48,7 @@ pub(super) fn endpoint(path: &str) -> &'static str {
         ["groups", _] => "/groups/{id}",
         ["groups", _, "members"] | ["groups", _, "members", _] => "/groups/{id}/members",
         ["groups", _, "owners"] => "/groups/{id}/owners",
+        ["groups", _, "memberOf"] => "/groups/{id}/memberOf",
         ["groups", _, "transitiveMembers"] => "/groups/{id}/transitiveMembers",
         ["roleManagement", "directory", "roleAssignments"] => "/roleManagement/directory/roleAssignments",
         ["roleManagement", "directory", "roleAssignmentScheduleInstances"] => {
@@ -132,6 +133,7 @@ fn route(shared: &Shared, ask: &Ask, endpoint: &str) -> Outcome {
         "/groups/delta" => groups::delta(shared, ask),
         "/groups/{id}" => groups::one(shared, ask, key),
         "/groups/{id}/members" => groups::people(shared, ask, key, Reach::Members, parts.get(3).copied()),
+        "/groups/{id}/memberOf" => groups::member_of(shared, ask, key),
         "/groups/{id}/owners" => groups::people(shared, ask, key, Reach::Owners, None),
         "/groups/{id}/transitiveMembers" => groups::people(shared, ask, key, Reach::Transitive, None),
         "/roleManagement/directory/roleAssignments" => directory::roles(shared, ask, Roles::Assignments),

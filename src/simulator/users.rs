@@ -233,14 +233,19 @@ pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
         ],
     )?;
     ask.only_options(&["$select", "$top", "$skiptoken"])?;
-    let select = ask.select()?;
-    super::groups::check_names(ask, select.as_deref(), &["roleTemplateId"])?;
     let state = shared.tenant.read();
     let user = match Uuid::parse_str(key) {
         Ok(id) => state.live(id),
         Err(_) => state.by_upn(key),
     };
     let id = user.ok_or_else(|| ask.not_found(key))?.id;
+    containers(shared, ask, &state, id)
+}
+
+/// The groups and roles that an object is a direct member of.
+pub(super) fn containers(shared: &Shared, ask: &Ask, state: &State, id: Uuid) -> Outcome {
+    let select = ask.select()?;
+    super::groups::check_names(ask, select.as_deref(), &["roleTemplateId"])?;
     let mut containers: Vec<Value> = state
         .groups
         .iter()
@@ -250,7 +255,7 @@ pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
     let roles = state.assignments.iter();
     let roles = roles.filter(|held| held.principal == id && held.scope == "/" && held.active(ask.now));
     containers.extend(roles.map(|held| directory_role(held.role, select.as_deref())));
-    listing::values(shared, ask, &state, "directoryObjects", &containers, 100)
+    listing::values(shared, ask, state, "directoryObjects", &containers, 100)
 }
 
 /// A role as an object of the directory. The object is this tenant's, so its id is not the template's.

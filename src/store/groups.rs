@@ -191,6 +191,18 @@ pub struct MembershipsOf {
 /// # Errors
 /// When the database does not answer.
 pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
+    settle(db, memberships, false).await
+}
+
+/// Takes in the groups that some groups are in. Returns the groups for which this is news.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle_groups(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
+    settle(db, memberships, true).await
+}
+
+async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bool) -> StoreResult<Vec<Uuid>> {
     let MembershipsOf { users, joined } = memberships;
     if users.is_empty() {
         return Ok(Vec::new());
@@ -226,16 +238,18 @@ pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) ->
     .await?;
     let joined: Vec<i64> = joined.iter().map(|pair| pair.at.0).collect();
     let won = sqlx::query_scalar!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member, seen_round)
-         select group_id, object_id, true, max(asked)
+        "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
+         select group_id, object_id, $4::boolean, true, max(asked)
          from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
          group by group_id, object_id order by group_id, object_id
-         on conflict (group_id, object_id) do update set is_member = true, seen_round = excluded.seen_round
+         on conflict (group_id, object_id) do update set
+             is_group = excluded.is_group, is_member = true, seen_round = excluded.seen_round
          where not m.is_member and m.seen_round <= excluded.seen_round
          returning object_id",
         &joiners,
         &groups,
-        &joined
+        &joined,
+        are_groups
     )
     .fetch_all(&mut *db)
     .await?;

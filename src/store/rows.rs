@@ -188,6 +188,7 @@ macro_rules! with_facts {
                        (select r::text from rollcall.directory_role_member r where r.object_id = $1::uuid),
                        (select m::text from rollcall.directory_group_member m
                         where m.group_id = $2::uuid and m.object_id = $1::uuid),
+                       (select l::text from rollcall.directory_look_up l where l.object_id = $1::uuid),
                        (select row(c.readable, c.reached_at is null)::text from rollcall.checkpoint c
                         where c.source = 'group:' || $2::uuid),
                        (select c.value::text from rollcall.checkpoint c where c.source = 'skus'))::text)"

@@ -1,5 +1,7 @@
 //! What a person decides about removals that the guard holds.
 
+mod anew;
+
 use std::collections::BTreeSet;
 
 use super::batch::{RunInfo, Scope};
@@ -31,6 +33,8 @@ pub struct Decided {
     pub dropped: u64,
     /// Rows of the set that still wait for a decision.
     pub waiting: u64,
+    /// Of an approval: `fresh` where the directory was asked about every row just now, else why the mirror counted.
+    pub directory: Option<String>,
     /// What stood in the way, if not everything was carried out.
     pub error: Option<String>,
 }
@@ -69,7 +73,6 @@ impl Engine {
                 .map(|set| set.environment)
                 .collect()
         };
-        let known = self.known().await?;
         let run = RunInfo {
             lease: None,
             run_id,
@@ -81,15 +84,17 @@ impl Engine {
             environments: Vec::new(),
             failure: None,
         };
+        let rows = self.count_rows(run_id, &open).await?;
         for name in open {
             let mut decided = Decided {
                 counts: Tally::new(&name).counts,
                 decision: None,
                 dropped: 0,
                 waiting: 0,
+                directory: None,
                 error: None,
             };
-            match self.decide_set(run, &name, &known, decision, &mut decided).await {
+            match self.decide_set(run, &name, rows, decision, &mut decided).await {
                 Ok(true) => {}
                 // Two may decide at once: the set bears the name of one of them, and each is told what came of it.
                 Ok(false) => continue,
@@ -111,12 +116,22 @@ impl Engine {
         }
     }
 
+    /// How many rows a decision is about.
+    async fn count_rows(&self, run_id: i64, environments: &[String]) -> Result<usize, SyncError> {
+        let mut db = self.store.read().await?;
+        let mut rows = 0;
+        for name in environments {
+            rows += removals::held_ids(&mut db, name, run_id).await?.len();
+        }
+        Ok(rows)
+    }
+
     /// Decides one set. Answers whether it was ours to decide; `decided` tells how far it has come, whatever happens.
     async fn decide_set(
         &self,
         run: RunInfo<'_>,
         name: &str,
-        known: &Pulled,
+        rows: usize,
         decision: Decision,
         decided: &mut Decided,
     ) -> Result<bool, SyncError> {
@@ -129,10 +144,13 @@ impl Engine {
         self.check_cancelled()?;
         let environment = self.environment(name)?;
         if decision == Decision::Approve {
+            let looked = self.look_up_set(environment, &ids, rows).await?;
+            decided.directory = Some(looked.directory);
+            let known = self.known().await?;
+            let mut view = view(environment, &known);
+            view.group_unreadable |= looked.unasked.group;
             let mut tally = Tally::new(name);
-            let result = self
-                .carry_out(&view(environment, known), run, Scope::Approved, ids, &mut tally)
-                .await;
+            let result = self.carry_out(&view, run, Scope::Approved, ids, &mut tally).await;
             decided.counts = tally.counts;
             let mut db = self.store.read().await?;
             decided.waiting = removals::held_ids(&mut db, name, run.run_id).await?.len() as u64;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Engine;
+use super::on_demand::Unasked;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
@@ -40,7 +41,6 @@ pub(super) struct View<'a> {
 
 /// One user with everything that is known, before the verdict.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Case {
     pub id: Uuid,
     pub user: Option<DirectoryUser>,
@@ -51,11 +51,9 @@ pub(super) struct Case {
     pub name_is_taken: bool,
     pub slot_is_free: bool,
     pub is_last_administrator: bool,
-    /// The directory was asked about this very user just now: its direct memberships are known, even where the group
-    /// cannot be listed.
-    pub is_fresh: bool,
-    /// The roles could not be read when the directory was asked about this very user.
-    pub roles_unread: bool,
+    /// The directory was asked about this very user just now, but for this: its memberships are known, even where the
+    /// groups cannot be listed.
+    pub asked: Option<Unasked>,
 }
 
 impl Case {
@@ -70,8 +68,7 @@ impl Case {
             name_is_taken: false,
             slot_is_free: false,
             is_last_administrator: false,
-            is_fresh: false,
-            roles_unread: false,
+            asked: None,
         }
     }
 
@@ -158,13 +155,16 @@ impl Case {
         look: impl FnOnce(&Subject<'_>) -> T,
     ) -> T {
         let mut relation = self.standing.relation;
-        let is_certain = self.is_fresh && relation == GroupRelation::Member;
+        let unasked = self.asked.unwrap_or_default();
+        let is_certain = self.asked.is_some() && relation == GroupRelation::Member;
+        let has_climbed = self.asked.is_some_and(|unasked| !unasked.nesting);
         let may_be_nested = match relation {
             // A nested owner is more than an owner only where nested members count in full.
             GroupRelation::OwnerOnly => view.environment.group_nesting == GroupNesting::Full,
             relation => relation == GroupRelation::None,
         };
-        if (view.group_unreadable && !is_certain) || (view.nested_unreadable && may_be_nested) {
+        let group_unreadable = view.group_unreadable || unasked.group;
+        if (group_unreadable && !is_certain) || (view.nested_unreadable && may_be_nested && !has_climbed) {
             relation = GroupRelation::Unreadable;
         }
         let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
@@ -178,7 +178,7 @@ impl Case {
             tenant_marketing: view.tenant_marketing,
             non_interactive_slot: self.slot_is_free,
             last_system_administrator: self.is_last_administrator,
-            stale_roles: view.stale_roles || self.roles_unread,
+            stale_roles: view.stale_roles || unasked.roles,
             stale_skus: view.stale_skus,
             now,
         })
@@ -285,8 +285,7 @@ impl Engine {
                     name_is_taken: false,
                     slot_is_free: false,
                     is_last_administrator: false,
-                    is_fresh: false,
-                    roles_unread: false,
+                    asked: None,
                 });
             }
             let wanted: Vec<String> = cases

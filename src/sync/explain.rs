@@ -1,23 +1,27 @@
 //! Why a user has access or has not: the daemon's own judgement, shown instead of applied.
 
+mod headline;
+
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::case::{Case, View};
 use super::cycle::view;
-use super::on_demand::{Fresh, Ownership, ownership};
+use super::on_demand::as_of::{self, AsOf, since};
+use super::on_demand::{Fresh, Ladder, Ownership, Place, Unasked, ownership};
 use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
-use crate::domain::feed::PrincipalKind;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
-use crate::rules::{Client, Outcome, Trigger, Verdict};
+use crate::rules::{Trigger, Verdict};
 use crate::store::changes::ChangeLine;
 use crate::store::removals::Held;
-use crate::store::{StoreResult, Transaction, changes, environments, mirror, quota, removals, rows, runs};
+use crate::store::{StoreResult, Transaction, changes, checkpoints, environments, mirror, quota, removals, rows, runs};
 
 /// Everything `explain` shows.
 #[derive(Debug)]
@@ -52,30 +56,12 @@ pub struct Explanation {
     pub roles: Vec<String>,
     /// Enabled non-interactive users, and how many there may be.
     pub non_interactive: (i64, i64),
-    /// The nested groups through which the user is in the security group.
+    /// The nested groups through which the user is in the security group, the inmost first.
     pub nested_through: Vec<Uuid>,
     /// When the environment was last judged.
     pub last_evaluation: Option<DateTime<Utc>>,
     /// When the user is judged next at the latest.
     pub next_evaluation: Option<DateTime<Utc>>,
-}
-
-/// Who would make a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Creator {
-    Background,
-    OnDemand,
-    Nobody,
-}
-
-impl Creator {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Background => "background",
-            Self::OnDemand => "on_demand",
-            Self::Nobody => "nobody",
-        }
-    }
 }
 
 /// A verdict as the API and the command line show it.
@@ -167,7 +153,7 @@ pub struct ShownExplanation {
     hold: Option<String>,
     /// Who owns each column.
     ownership: Vec<Ownership>,
-    /// The nested groups through which the user is in the security group.
+    /// The nested groups through which the user is in the security group, the inmost first.
     nested_through: Vec<Uuid>,
     /// What every trigger would do.
     triggers: Vec<ShownTrigger>,
@@ -201,7 +187,7 @@ impl Explanation {
             verdict: ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words),
             directory: self.directory.clone(),
             headline: self.headline(),
-            created_by: self.created_by().map(Creator::as_str),
+            created_by: self.created_by().map(headline::Creator::as_str),
             row: self.row.clone(),
             held: self.held.clone(),
             plan: self.plan.clone(),
@@ -216,88 +202,6 @@ impl Explanation {
             last_evaluation: self.last_evaluation,
             next_evaluation: self.next_evaluation,
         }
-    }
-
-    fn verdict_for(&self, trigger: Trigger) -> Option<&Verdict> {
-        let found = self.triggers.iter().find(|(one, _)| *one == trigger);
-        found.map(|(_, verdict)| verdict)
-    }
-
-    /// Who would make the row, where there is none.
-    fn created_by(&self) -> Option<Creator> {
-        if self.row.is_some() {
-            return None;
-        }
-        let creates = |(trigger, verdict): &(Trigger, Verdict)| {
-            (verdict.outcome == Outcome::Create && trigger.may_create()).then_some(trigger.is_background())
-        };
-        let creators: Vec<bool> = self.triggers.iter().filter_map(creates).collect();
-        Some(match creators[..] {
-            [] => Creator::Nobody,
-            _ if creators.contains(&true) => Creator::Background,
-            _ => Creator::OnDemand,
-        })
-    }
-
-    /// The gist of it in one sentence: whether the user has access, and what would change that.
-    #[must_use]
-    pub fn headline(&self) -> String {
-        let because = |code: Option<Code>| code.map_or_else(String::new, |code| format!(": {}", code.sentence()));
-        let of = |trigger| self.verdict_for(trigger).and_then(|verdict| verdict.code);
-        if let Some(creator) = self.created_by() {
-            let is_stopped = |verdict: &Verdict| verdict.outcome == Outcome::Refuse;
-            return match creator {
-                Creator::Background => "has no row; the background sync creates one in its next cycle".to_owned(),
-                Creator::OnDemand => format!(
-                    "has no row; an access or an add creates one, the background sync does not{}",
-                    because(of(Trigger::Background))
-                ),
-                Creator::Nobody if is_stopped(&self.verdict) => {
-                    format!("has no row, and nobody creates one{}", because(self.verdict.code))
-                }
-                Creator::Nobody => {
-                    let access = of(Trigger::Access(Client::Interactive));
-                    format!("has no row, and nobody creates one{}", because(access))
-                }
-            };
-        }
-        if let Some(held) = self.held.as_ref().filter(|_| self.would_go()) {
-            let reason = Code::parse(&held.reason);
-            return match held.state.as_str() {
-                "held" => format!(
-                    "stays enabled until somebody decides what run {} holds; an access is refused{}",
-                    held.run,
-                    because(reason)
-                ),
-                _ => format!(
-                    "stays enabled because somebody rejected its removal by run {}; an access is refused{}",
-                    held.run,
-                    because(reason)
-                ),
-            };
-        }
-        let why = because(self.verdict.code);
-        match self.verdict.outcome {
-            Outcome::Create => format!("would get a row{why}"),
-            Outcome::Enable => {
-                let background = self.verdict_for(Trigger::Background).map(|verdict| verdict.outcome);
-                if background == Some(Outcome::Enable) {
-                    "is disabled; the background sync enables it in its next cycle".to_owned()
-                } else {
-                    let why = because(of(Trigger::Background));
-                    format!("is disabled; an access or a refresh enables it, the background sync does not{why}")
-                }
-            }
-            Outcome::Keep => format!("has access and keeps it{why}"),
-            Outcome::Disable => format!("would be disabled{why}"),
-            Outcome::Leave | Outcome::Skip => format!("stays as it is{why}"),
-            Outcome::Refuse => format!("is refused{why}"),
-        }
-    }
-
-    /// Whether the rules want the row disabled, which a held set keeps from happening.
-    fn would_go(&self) -> bool {
-        self.verdict_for(Trigger::Api).is_some_and(Verdict::is_refusal)
     }
 
     /// Why the row is on hold, if it is.
@@ -346,22 +250,27 @@ impl Engine {
         if let Some(row) = row.filter(|row| row.applicationid.is_some()) {
             return self.explain_row(environment, user, row.systemuserid, trigger).await;
         }
-        let (id, directory) = match self.look_up(name, user).await? {
-            Fresh::User(id) => (Some(id), "fresh".to_owned()),
-            Fresh::UserWithoutRoles(id) => (
-                Some(id),
-                "fresh, but administrator roles as of the last cycle".to_owned(),
-            ),
-            Fresh::Row(row) => return self.explain_row(environment, user, row, trigger).await,
+        let fresh = self.look_up(name, user).await?;
+        let (id, directory) = match &fresh {
+            Fresh::User(id, unasked) => (Some(*id), self.freshness(environment, *unasked).await?),
+            Fresh::Row(row) => return self.explain_row(environment, user, *row, trigger).await,
             Fresh::Nobody | Fresh::Reserved => (None, String::new()),
-            Fresh::Unanswered(id, problem) => (id, format!("as of the last cycle: {problem}")),
+            Fresh::Unanswered(id, problem) => {
+                let mut db = self.store.read().await?;
+                let users = checkpoints::read(&mut db, "users").await?;
+                (*id, format!("{}: {problem}", since(users.reached_at)))
+            }
         };
         let Some(id) = id else {
             return Err(SyncError::UnknownUser(user.to_owned()));
         };
         let view = view(environment, &self.known().await?);
         let mut tx = self.begin(None).await?;
-        let case = self.look_at(&mut tx, &view, id).await?;
+        let mut case = self.look_at(&mut tx, &view, id).await?;
+        case.asked = match fresh {
+            Fresh::User(_, unasked) => Some(unasked),
+            _ => None,
+        };
         if case.user.is_none() && case.row.is_none() {
             return Err(SyncError::UnknownUser(user.to_owned()));
         }
@@ -373,6 +282,17 @@ impl Engine {
             nested_through,
             ..explanation
         })
+    }
+
+    /// How fresh an answer of the directory is.
+    pub(super) async fn freshness(&self, environment: &Environment, unasked: Unasked) -> Result<String, SyncError> {
+        let mut db = self.store.read().await?;
+        let known_before = self.as_of(&mut db, environment, unasked).await?;
+        if known_before.is_empty() {
+            return Ok("fresh".to_owned());
+        }
+        let known_before: Vec<String> = known_before.iter().map(AsOf::text).collect();
+        Ok(format!("fresh, but {}", known_before.join(", ")))
     }
 
     /// Explains a row that no directory user belongs to.
@@ -411,15 +331,24 @@ impl Engine {
             Some(row) if !row.isdisabled => removals::of_row(&mut *tx, name, row.systemuserid).await?,
             _ => None,
         };
-        let judge = |trigger| predicted(case.judge(self, view, trigger, now), held.as_ref());
+        // The cycle knows what it has read, and not what was asked just now of this user alone.
+        let mut as_the_cycle = case.clone();
+        as_the_cycle.asked = None;
+        let judge = |trigger: Trigger| {
+            let case = if trigger.is_background() { &as_the_cycle } else { &case };
+            predicted(case.judge(self, view, trigger, now), held.as_ref())
+        };
         let verdict = judge(trigger);
-        let (words, exemption, accessmode_reason) = case.with_subject(self, view, now, |subject| {
+        let unasked = case.asked.unwrap_or_default();
+        let known_before = self.as_of(&mut *tx, environment, unasked).await?;
+        let (mut words, exemption, accessmode_reason) = case.with_subject(self, view, now, |subject| {
             (
                 words(environment, subject, &verdict),
                 exemption(environment, subject, &verdict),
                 accessmode_reason(environment, subject),
             )
         });
+        as_of::note(&mut words, &verdict, &known_before);
         let triggers = Trigger::ALL
             .into_iter()
             .map(|trigger| (trigger, judge(trigger)))
@@ -469,25 +398,19 @@ impl Engine {
         else {
             return Vec::new();
         };
-        let graph = self.graph.for_someone_waiting();
+        let graph = self.graph.for_someone_waiting().begun();
         let Ok(of_user) = graph.user_member_of(id).await else {
             return Vec::new();
         };
-        let of_user: Vec<Uuid> = of_user.value.into_iter().map(|group| group.id).collect();
-        if of_user.contains(&root) {
+        let direct: Vec<Uuid> = of_user.value.into_iter().map(|group| group.id).collect();
+        let mut ladder = Ladder::default();
+        if direct.contains(&root) || ladder.climb(&graph, root, &[&direct], &BTreeSet::new()).await.is_err() {
             return Vec::new();
         }
-        let Ok(page) = graph.group_members(root, None).await else {
-            return Vec::new();
-        };
-        let inner = page
-            .items
-            .into_iter()
-            .filter(|member| member.kind == PrincipalKind::Group);
-        inner
-            .map(|group| group.id)
-            .filter(|group| of_user.contains(group))
-            .collect()
+        match ladder.place(root, &direct) {
+            Place::Inside(path) => path,
+            Place::Outside | Place::Unknown => Vec::new(),
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::batch::Scarce;
 use super::case::{Case, View, blocked_names};
 use super::import::ledger::Ledger;
+use super::on_demand::Fresh;
 use super::on_demand::judge::{reserved, unknown};
-use super::on_demand::look_up::Fresh;
-use super::on_demand::{Effect, Refusal};
+use super::on_demand::{Effect, Refusal, Unasked};
 use super::write::{Care, Write};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
@@ -143,21 +143,14 @@ impl Engine {
         care: Care,
     ) -> StoreResult<Vec<Decided>> {
         let name = &view.environment.name;
-        let mut answered: BTreeMap<Uuid, bool> = BTreeMap::new();
+        let mut answered: BTreeMap<Uuid, Option<Unasked>> = BTreeMap::new();
         for target in targets {
             match &target.fresh {
-                Fresh::User(id) | Fresh::UserWithoutRoles(id) => answered.entry(*id).or_insert(true),
-                Fresh::Unanswered(Some(id), _) => answered.entry(*id).or_insert(false),
+                Fresh::User(id, unasked) => answered.entry(*id).or_insert(Some(*unasked)),
+                Fresh::Unanswered(Some(id), _) => answered.entry(*id).or_insert(None),
                 _ => continue,
             };
         }
-        let without_roles: HashSet<Uuid> = targets
-            .iter()
-            .filter_map(|target| match &target.fresh {
-                Fresh::UserWithoutRoles(id) => Some(*id),
-                _ => None,
-            })
-            .collect();
         let ids: Vec<Uuid> = answered.keys().copied().collect();
         // An import stops at a row: it is not even locked.
         let present = match wish.trigger {
@@ -168,12 +161,11 @@ impl Engine {
         let (mut cases, taken) = self.load_cases(tx, view, answered.keys().copied().collect()).await?;
         for case in &mut cases {
             match answered.get(&case.id) {
-                Some(false) => case.user = None,
-                Some(true) if case.user.is_none() => case.user = Some(unknown(case.id)),
+                Some(None) => case.user = None,
+                Some(Some(_)) if case.user.is_none() => case.user = Some(unknown(case.id)),
                 _ => {}
             }
-            case.is_fresh = answered.get(&case.id) == Some(&true) && !wish.from_mirror;
-            case.roles_unread = without_roles.contains(&case.id);
+            case.asked = answered.get(&case.id).copied().flatten().filter(|_| !wish.from_mirror);
         }
         let now = self.clock.now();
         let blocked = blocked_names(&cases, &taken, |case| {
@@ -202,7 +194,7 @@ impl Engine {
         let mut decided = Vec::with_capacity(targets.len());
         for target in targets {
             let decision = match &target.fresh {
-                Fresh::User(id) | Fresh::UserWithoutRoles(id) | Fresh::Unanswered(Some(id), _) => {
+                Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) => {
                     match (present.get(id), judged.get_mut(id)) {
                         (Some(row), _) => Decision::Present(*row),
                         (None, Some(judgement)) if refused(judgement).is_some() => Decision::Unwritable(

@@ -5,12 +5,15 @@
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
 mod add_many;
+pub(super) mod as_of;
 mod by_hand;
+mod climb;
 mod desk;
 mod edit;
+mod fresh;
 pub(super) mod judge;
 mod kinds;
-pub(super) mod look_up;
+mod look_up;
 mod merge;
 mod recall;
 mod roles;
@@ -21,9 +24,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use add_many::MOST_AT_ONCE;
+pub(super) use climb::{Ladder, Place};
 pub use desk::Desk;
 pub use edit::{Ownership, ownership};
-pub(super) use look_up::Fresh;
+pub(super) use fresh::{Answers, Fresh, Unasked};
 
 use super::case::View;
 use super::cycle::view;

@@ -1,7 +1,7 @@
 //! Section 11 of the rules: what people decide about held sets, and what becomes of a set that nobody decides.
 
-use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{Profile, User};
+use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
 use rollcall::sync::approval::Decision;
 use rollcall::sync::cycle::Request;
 use rollcall::sync::{Outcome, SyncError};
@@ -228,5 +228,74 @@ async fn a_grace_that_is_over_does_not_begin_anew_while_the_row_is_held() {
     let row = world.row(ENV, users[0]).await.unwrap();
     assert_eq!(row.disabledreason.as_deref(), Some("app_pass_exhausted"));
     world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_approval_looks_the_set_up_in_the_directory_at_that_moment() {
+    let (world, users) = crowd(8, limits(2, 100.0)).await;
+    block(&world, &users[..4]);
+    let held = sync_held(&world, 4).await;
+    // No cycle has heard of this.
+    allow(&world, &users[..1]);
+    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decided = &decisions.unwrap().environments[0];
+    assert_eq!((decided.counts.disabled, decided.dropped), (3, 1));
+    assert_eq!(decided.directory.as_deref(), Some("fresh"));
+    assert_eq!(disabled(&world).await, set(&users[1..4]));
+    world.assert_settled().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_cannot_ask_judges_by_the_mirror_and_says_so() {
+    let (world, users) = crowd(8, limits(2, 100.0)).await;
+    block(&world, &users[..4]);
+    let held = sync_held(&world, 4).await;
+    allow(&world, &users[..1]);
+    for path in ["/$batch", "/users/"] {
+        let down = Effect::error(503, "ServiceUnavailable");
+        world.simulator.faults().push(Fault::forever(When::path(path), down));
+    }
+    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decided = &decisions.unwrap().environments[0];
+    assert_eq!((decided.counts.disabled, decided.dropped), (4, 0));
+    let directory = decided.directory.as_deref().unwrap();
+    assert!(
+        directory.starts_with("as of 2026-03-02 08:00:00 UTC: the mirror counts, since the directory did not answer"),
+        "{directory}"
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_set_of_more_than_a_thousand_rows_is_judged_by_the_mirror_and_the_answer_says_so() {
+    let simulator = SimulatorSettings {
+        users: 1_050,
+        ..SimulatorSettings::default()
+    };
+    let world = World::with(vec![open_environment(ENV)], simulator, limits(1, 100.0)).await;
+    let users = world.tenant().user_ids();
+    for user in &users {
+        world.tenant().give_profile(*user, Profile::E5PowerApps);
+        world
+            .tenant()
+            .update_user(*user, |user| user.account_enabled = Some(true));
+    }
+    world.sync_completely().await;
+    let rows: Vec<Uuid> = world.rows(ENV).await.into_keys().collect();
+    assert!(rows.len() > 1_000, "{}", rows.len());
+    block(&world, &rows);
+    let held = sync_held(&world, rows.len() as u64).await;
+    let _ = world.simulator.take_requests();
+    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decided = &decisions.unwrap().environments[0];
+    assert_eq!(decided.counts.disabled, rows.len() as u64);
+    assert!(world.simulator.take_requests().is_empty());
+    let directory = decided.directory.as_deref().unwrap();
+    assert!(
+        directory.contains("more than the 1000 that are looked up"),
+        "{directory}"
+    );
     world.end().await;
 }

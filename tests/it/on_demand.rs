@@ -3,6 +3,7 @@
 
 mod administrators;
 mod applications;
+mod asked;
 mod by_hand;
 mod columns;
 mod deletion;

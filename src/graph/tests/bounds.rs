@@ -152,7 +152,7 @@ async fn given_up(graph: &Graph) -> Vec<String> {
     };
     let role = crate::domain::feed::AdminRole::Global;
     let looked_up = graph
-        .look_up(&[GROUP.to_string()], false)
+        .look_up(&[GROUP.to_string()], false, None)
         .await
         .unwrap()
         .users

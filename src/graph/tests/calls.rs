@@ -311,7 +311,7 @@ fn every_call_can_be_spawned() {
         is_send(&graph.role_assignments(AdminRole::Global));
         is_send(&graph.user("x"));
         is_send(&graph.check_token());
-        is_send(&graph.look_up(&[], true));
+        is_send(&graph.look_up(&[], true, None));
         is_send(&graph.deleted_user(GROUP));
         is_send(&graph.service_principal(GROUP));
     }

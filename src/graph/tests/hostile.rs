@@ -303,7 +303,7 @@ async fn no_batch_however_spoilt_panics_or_is_asked_for_without_end() {
             if seen.target.ends_with("/$batch") { Reply::ok(body.clone()) } else { Reply::error(404, "x") }
         });
         let (graph, _) = graph(&server);
-        if let Ok(found) = graph.look_up(&[ID.to_owned()], true).await {
+        if let Ok(found) = graph.look_up(&[ID.to_owned()], true, None).await {
             for error in found.users.iter().filter_map(|user| user.as_ref().err()) {
                 assert!(!told(error).contains(PERSON) || spoiling.renames(), "{error:?} of {spoiling:?}");
             }

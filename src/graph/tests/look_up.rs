@@ -91,7 +91,7 @@ pub(super) fn names(users: &[&str]) -> Vec<String> {
 }
 
 async fn look_up(server: &Server, users: &[&str], with_roles: bool) -> LookUps {
-    graph(server).0.look_up(&names(users), with_roles).await.unwrap()
+    graph(server).0.look_up(&names(users), with_roles, None).await.unwrap()
 }
 
 pub(super) fn assert_known(user: &Result<LookedUp, GraphError>, id_of: &str) {
@@ -105,7 +105,7 @@ async fn one_user_with_the_roles_is_one_request_of_five_parts() {
     let server = server(vec![]).await;
     let (graph, _) = graph(&server);
     let graph = graph.with_priority(Priority::Normal);
-    let found = graph.look_up(&names(&[ADA]), true).await.unwrap();
+    let found = graph.look_up(&names(&[ADA]), true, None).await.unwrap();
 
     let [asked] = &server.asked()[..] else {
         panic!("{:?}", server.asked())
@@ -148,7 +148,7 @@ async fn many_users_come_in_the_order_asked_however_many_batches_it_takes() {
     let users: Vec<String> = (1..=25).map(|number| Uuid::from_u128(number).to_string()).collect();
     for (with_roles, sizes) in [(false, [20, 20, 10]), (true, [20, 20, 13])] {
         let server = server(vec![]).await;
-        let found = graph(&server).0.look_up(&users, with_roles).await.unwrap();
+        let found = graph(&server).0.look_up(&users, with_roles, None).await.unwrap();
         let mut asked: Vec<usize> = server.asked().iter().map(|seen| parts(seen).len()).collect();
         asked.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
         assert_eq!(asked, sizes);
@@ -193,7 +193,7 @@ async fn only_what_was_throttled_is_repeated_after_the_longest_wait() {
     ])
     .await;
     let (graph, clock) = graph(&server);
-    let found = graph.look_up(&names(&[ADA, BOB]), false).await.unwrap();
+    let found = graph.look_up(&names(&[ADA, BOB]), false, None).await.unwrap();
     assert_known(&found.users[0], ADA);
     assert_known(&found.users[1], BOB);
     let asked = server.asked();
@@ -371,7 +371,7 @@ async fn further_pages_are_read_outside_the_batch() {
             (!is_user(url)).then(|| part(id, 200, &page))
         })
     });
-    let found = graph.look_up(&names(&[BOB]), false).await.unwrap();
+    let found = graph.look_up(&names(&[BOB]), false, None).await.unwrap();
     assert_known(&found.users[0], BOB);
     assert_eq!(
         server.asked()[2].target,

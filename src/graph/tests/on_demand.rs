@@ -75,7 +75,7 @@ async fn the_pages_of_a_listing_and_the_parts_of_a_batch_share_the_time() {
         throttled("2"),
         empty(),
     ]);
-    let found = graph.look_up(&[USER.to_owned()], false).await.unwrap();
+    let found = graph.look_up(&[USER.to_owned()], false, None).await.unwrap();
     let error = found.users[0].as_ref().unwrap_err();
     assert_eq!(error.to_string(), "reach users/{id} (429 TooManyRequests)");
     assert_eq!(clock.now() - start(), TimeDelta::seconds(6 + 4 + 5));
@@ -104,7 +104,10 @@ async fn a_connection_that_hangs_does_not_keep_somebody_waiting() {
     let mut settings = settings(&server, secret());
     settings.on_demand_limit = Duration::from_millis(400);
     let graph = |settings| graph_with(settings).0.for_someone_waiting();
-    let error = graph(&settings).look_up(&[USER.to_owned()], true).await.unwrap_err();
+    let error = graph(&settings)
+        .look_up(&[USER.to_owned()], true, None)
+        .await
+        .unwrap_err();
     assert!(error.is_transient(), "{error:?}");
 
     // It is given up early enough to be repeated.

@@ -24,7 +24,7 @@ async fn where_batches_are_refused_everything_is_asked_alone_with_the_same_resul
             }
         });
         let (graph, _) = graph(&server);
-        let found = graph.look_up(&users, true).await.unwrap();
+        let found = graph.look_up(&users, true, None).await.unwrap();
         for (at, (user, id)) in found.users.iter().zip(&users).enumerate() {
             if at == 2 {
                 assert!(user.as_ref().unwrap().user.value.is_none());
@@ -39,7 +39,7 @@ async fn where_batches_are_refused_everything_is_asked_alone_with_the_same_resul
         assert!(batches(&server) <= 2);
         // Nothing is remembered: the next call tries again.
         let before = batches(&server);
-        graph.look_up(&users[..1], false).await.unwrap();
+        graph.look_up(&users[..1], false, None).await.unwrap();
         assert_eq!(batches(&server), before + 1);
     }
 }
@@ -61,7 +61,7 @@ async fn what_is_asked_alone_fails_and_repeats_as_a_part_does() {
         }
     });
     let (graph, clock) = graph(&server);
-    let found = graph.look_up(&names(&[ADA]), true).await.unwrap();
+    let found = graph.look_up(&names(&[ADA]), true, None).await.unwrap();
     assert_known(&found.users[0], ADA);
     assert!(matches!(found.roles, Some(Err(GraphError::Forbidden { .. }))));
     assert_eq!(clock.now() - start(), TimeDelta::seconds(9));
@@ -76,14 +76,14 @@ async fn what_concerns_all_fails_all() {
         Reply::error(401, "InvalidAuthenticationToken"),
     ]);
     let (graph, clock) = graph(&server);
-    let found = graph.look_up(&names(&[ADA]), false).await.unwrap();
+    let found = graph.look_up(&names(&[ADA]), false, None).await.unwrap();
     assert_known(&found.users[0], ADA);
     assert_eq!(clock.now() - start(), TimeDelta::seconds(4));
     assert_eq!(server.token_requests().len(), 2);
 
     // It stays away.
     server.script((0..5).map(|_| Reply::error(503, "serviceNotAvailable")));
-    let error = graph.look_up(&names(&[ADA]), true).await.unwrap_err();
+    let error = graph.look_up(&names(&[ADA]), true, None).await.unwrap_err();
     assert!(
         matches!(error, GraphError::Unavailable { endpoint: "$batch", .. }),
         "{error:?}"
@@ -95,13 +95,17 @@ async fn what_concerns_all_fails_all() {
         401,
         r#"{"error":"invalid_client","error_description":"AADSTS7000222: x"}"#,
     )]);
-    let error = self::graph(&server).0.look_up(&names(&[ADA]), false).await.unwrap_err();
+    let error = self::graph(&server)
+        .0
+        .look_up(&names(&[ADA]), false, None)
+        .await
+        .unwrap_err();
     assert!(matches!(error, GraphError::Token(_)), "{error:?}");
 
     // The daemon stops.
     let cancel = CancellationToken::new();
     cancel.cancel();
     let graph = Graph::new(&settings(&server, secret()), Clock::simulated(start()), cancel).unwrap();
-    let error = graph.look_up(&names(&[ADA]), false).await.unwrap_err();
+    let error = graph.look_up(&names(&[ADA]), false, None).await.unwrap_err();
     assert!(matches!(error, GraphError::Cancelled), "{error:?}");
 }

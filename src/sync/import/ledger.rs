@@ -8,7 +8,7 @@ use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
 use crate::sync::many::{Decided, Decision};
 use crate::sync::on_demand::Effect;
-use crate::sync::on_demand::look_up::Fresh;
+use crate::sync::on_demand::Fresh;
 
 /// The batch in hand.
 pub(in crate::sync) struct Ledger<'a> {
@@ -64,7 +64,7 @@ impl Ledger<'_> {
 
 fn object_id(fresh: &Fresh) -> Option<Uuid> {
     match fresh {
-        Fresh::User(id) | Fresh::UserWithoutRoles(id) | Fresh::Unanswered(Some(id), _) => Some(*id),
+        Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) => Some(*id),
         _ => None,
     }
 }

@@ -23,7 +23,7 @@ use crate::store::{StoreError, candidates, checkpoints};
 use crate::sync::case::View;
 use crate::sync::cycle::chain;
 use crate::sync::many::{Target, Wish};
-use crate::sync::on_demand::look_up::{Answers, Fresh};
+use crate::sync::on_demand::{Answers, Fresh, Unasked};
 use crate::sync::schedule::{Configured, pause};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
@@ -405,5 +405,6 @@ enum Mirror {
 }
 
 fn mirrored(item: &Item) -> Fresh {
-    item.object_id.map_or(Fresh::Nobody, Fresh::User)
+    item.object_id
+        .map_or(Fresh::Nobody, |id| Fresh::User(id, Unasked::default()))
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::as_of::{self, AsOf};
+use super::fresh::{Answers, Fresh};
 use super::judge::{Judged, answer};
-use super::look_up::{Answers, Fresh};
 use super::{Answer, Effect, Refusal, bad_input};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
@@ -23,6 +24,14 @@ pub const MOST_AT_ONCE: usize = 1000;
 
 /// How many are judged in one transaction: few enough that nobody waits long for a locked row.
 const JUDGED_TOGETHER: usize = 200;
+
+/// One of them, and what the directory said.
+struct Asked<'a> {
+    user: &'a str,
+    fresh: &'a Fresh,
+    /// What counts as it was known before.
+    known_before: Vec<AsOf>,
+}
 
 impl Engine {
     /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id; those who have a row
@@ -71,15 +80,15 @@ impl Engine {
         for part in targets.chunks(JUDGED_TOGETHER) {
             let decided = self.judge_many(&view, wish, part, None).await?;
             let found = self.rows_of(&environment.name, &decided).await?;
+            let mut db = self.store.read().await?;
             for (decided, target) in decided.into_iter().zip(part) {
-                results.push(self.told(
-                    &view,
-                    trigger,
-                    &users[decided.at],
-                    decided.decision,
-                    &target.fresh,
-                    &found,
-                ));
+                let known_before = self.as_of(&mut db, view.environment, target.fresh.unasked()).await?;
+                let asked = Asked {
+                    user: &users[decided.at],
+                    fresh: &target.fresh,
+                    known_before,
+                };
+                results.push(self.told(&view, trigger, &asked, decided.decision, &found));
             }
         }
         Ok(results)
@@ -104,9 +113,8 @@ impl Engine {
         &self,
         view: &View<'_>,
         trigger: Trigger,
-        user: &str,
+        asked: &Asked<'_>,
         decision: Decision,
-        fresh: &Fresh,
         found: &HashMap<Uuid, SystemUser>,
     ) -> Result<Answer, Refusal> {
         let judgement = match decision {
@@ -120,16 +128,17 @@ impl Engine {
             Decision::Unwritable(refusal) => return Err(refusal),
             Decision::Judged(judgement) => *judgement,
         };
-        let words = judgement.case.with_subject(self, view, self.clock.now(), |subject| {
+        let mut words = judgement.case.with_subject(self, view, self.clock.now(), |subject| {
             words(view.environment, subject, &judgement.verdict)
         });
+        as_of::note(&mut words, &judgement.verdict, &asked.known_before);
         let judged = Judged {
-            shown: ShownVerdict::new(view.environment, user, &judgement.verdict, &words),
+            shown: ShownVerdict::new(view.environment, asked.user, &judgement.verdict, &words),
             effect: judgement.effect.unwrap_or(Effect::Unchanged),
             row: judgement.row.and_then(|row| found.get(&row).cloned()),
             detail: judgement.verdict.asker_code().map_or("", Code::sentence).to_owned(),
             verdict: judgement.verdict,
         };
-        answer(trigger, judged, fresh, false)
+        answer(trigger, judged, asked.fresh, false)
     }
 }

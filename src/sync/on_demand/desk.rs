@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{Answer, Ask, Refusal};
+use super::{Answer, Ask, Refusal, Unasked};
 use crate::domain::directory_user::upn_key;
 use crate::domain::field::Field;
 use crate::rules::Trigger;
@@ -60,21 +60,24 @@ type FlightKey = (String, Named, Trigger, String);
 /// One for every engine; clones of an engine share it.
 #[derive(Debug, Default)]
 pub struct Desk {
-    looks: Memory<Whom, ()>,
+    looks: Memory<Whom, Unasked>,
     unknown: Memory<(String, String), ()>,
     admitted: Memory<(Whom, Trigger), Admitted>,
     flights: Mutex<HashMap<FlightKey, Flight>>,
 }
 
 impl Desk {
-    /// Whether the directory was asked about a user no longer ago than `freshness`, and gave the whole answer.
-    pub(super) fn has_looked(&self, environment: &str, id: Uuid, now: DateTime<Utc>, freshness: Duration) -> bool {
-        recall(&self.looks, &(environment.to_owned(), id), now, freshness).is_some()
+    /// Whether the directory was asked about a user no longer ago than `freshness`, and gave the whole answer: and what
+    /// was beyond the bounds of asking.
+    pub(super) fn look(&self, environment: &str, id: Uuid, now: DateTime<Utc>, freshness: Duration) -> Option<Unasked> {
+        recall(&self.looks, &(environment.to_owned(), id), now, freshness)
     }
 
-    /// Remembers that it was.
-    pub(super) fn remember_look(&self, environment: &str, id: Uuid, at: DateTime<Utc>) {
-        remember(&self.looks, (environment.to_owned(), id), at, ());
+    /// Remembers that it was, unless asking again may tell more.
+    pub(super) fn remember_look(&self, environment: &str, id: Uuid, at: DateTime<Utc>, unasked: Unasked) {
+        if !unasked.roles && !unasked.has_failed {
+            remember(&self.looks, (environment.to_owned(), id), at, unasked);
+        }
     }
 
     /// Whether the directory did not know a name no longer ago than `freshness`. Says nothing of the mirror and the
@@ -112,7 +115,7 @@ impl Desk {
     /// Remembers who was let in, as of when the directory was asked.
     pub(super) fn remember_admitted(&self, environment: &str, id: Uuid, trigger: Trigger, admitted: Admitted) {
         let whom = (environment.to_owned(), id);
-        let asked_at = lock(&self.looks).get(&whom).map(|(at, ())| *at);
+        let asked_at = lock(&self.looks).get(&whom).map(|(at, _)| *at);
         if let Some(at) = asked_at {
             remember(&self.admitted, (whom, trigger), at, admitted);
         }
@@ -309,17 +312,17 @@ mod tests {
         let minute = Duration::from_mins(1);
         for number in 0..3 * u32::try_from(TIDY_FROM).unwrap() {
             let at = start + chrono::Duration::milliseconds(number.into());
-            desk.remember_look("production", Uuid::from_u128(number.into()), at);
+            desk.remember_look("production", Uuid::from_u128(number.into()), at, Unasked::default());
             desk.remember_unknown("production", &number.to_string(), at);
         }
         let last = u128::try_from(3 * TIDY_FROM - 1).unwrap();
         let now = start + chrono::Duration::seconds(30);
         assert!(lock(&desk.looks).len() <= TIDY_FROM && lock(&desk.unknown).len() <= TIDY_FROM);
-        assert!(desk.has_looked("production", Uuid::from_u128(last), now, minute));
+        assert!(desk.look("production", Uuid::from_u128(last), now, minute).is_some());
         assert!(desk.is_unknown("production", &last.to_string(), now, minute));
-        assert!(!desk.has_looked("production", Uuid::from_u128(0), now, minute));
+        assert!(desk.look("production", Uuid::from_u128(0), now, minute).is_none());
         desk.remember_unknown("production", &"x".repeat(2_000), now);
         assert!(!desk.is_unknown("production", &"x".repeat(2_000), now, minute));
-        assert!(!desk.has_looked("sandbox", Uuid::from_u128(last), now, minute));
+        assert!(desk.look("sandbox", Uuid::from_u128(last), now, minute).is_none());
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::desk::Named;
-use super::look_up::Fresh;
+use super::fresh::Fresh;
 use super::recall::Recalled;
-use super::{Answer, Ask, Effect, Refusal, Ruled, reports_only};
+use super::{Answer, Ask, Effect, Refusal, Ruled, as_of, reports_only};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -131,8 +131,7 @@ impl Engine {
     ) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
         let facts = self.facts_to_remember(environment, trigger, fresh).await?;
-        let mut view = self.present_view(environment).await?;
-        view.stale_roles |= matches!(fresh, Fresh::UserWithoutRoles(_));
+        let view = self.present_view(environment).await?;
         let judged = self
             .retry(|| Box::pin(self.try_judge(&view, ask, trigger, fresh, first)))
             .await??;
@@ -153,7 +152,7 @@ impl Engine {
         let fresh = self.look_up(environment, user).await?;
         self.look_up_holders(environment, &fresh).await?;
         match (&fresh, Named::new(user)) {
-            (Fresh::User(id), _) => self.desk.remember_look(environment, *id, now),
+            (Fresh::User(id, unasked), _) => self.desk.remember_look(environment, *id, now, *unasked),
             (Fresh::Nobody, Named::Name(name)) => self.desk.remember_unknown(environment, &name, now),
             // Whatever is not the whole answer is asked for again.
             _ => {}
@@ -175,9 +174,7 @@ impl Engine {
             (First::Nothing, _) => Ok(false),
             (_, Fresh::Unanswered(_, problem)) => Err(Refusal::saying(Code::DirectoryUnavailable, problem)),
             (First::Release(row), _) => self.end_hold(&mut tx, ask, *row).await?,
-            (First::Bind(stub), Fresh::User(id) | Fresh::UserWithoutRoles(id)) => {
-                self.bind_stub(&mut tx, ask, *stub, *id).await?
-            }
+            (First::Bind(stub), Fresh::User(id, _)) => self.bind_stub(&mut tx, ask, *stub, *id).await?,
             (First::Bind(_), Fresh::Reserved) => Err(Refusal::new(Code::ReservedUser)),
             (First::Bind(_), _) => Err(Refusal::new(Code::UserNotFound)),
         };
@@ -196,9 +193,11 @@ impl Engine {
             Some(code) => verdict.asker_code().unwrap_or(code).sentence().to_owned(),
             None => String::new(),
         };
-        let words = target.with_subject(self, view, self.clock.now(), |subject| {
+        let mut words = target.with_subject(self, view, self.clock.now(), |subject| {
             words(view.environment, subject, &verdict)
         });
+        let known_before = self.as_of(&mut tx, view.environment, fresh.unasked()).await?;
+        as_of::note(&mut words, &verdict, &known_before);
         let shown = ShownVerdict::new(view.environment, ask.user, &verdict, &words);
         let row = match target.row.as_ref().map(|row| row.systemuserid) {
             Some(id) => rows::find_by_id(&mut tx, name, id).await?,
@@ -222,7 +221,7 @@ impl Engine {
     /// The case to judge, and those that have to move with it so that it can have its name.
     async fn load_one(&self, tx: &mut Transaction, view: &View<'_>, fresh: &Fresh) -> StoreResult<Loaded> {
         let (id, is_answered) = match fresh {
-            Fresh::User(id) | Fresh::UserWithoutRoles(id) => (*id, true),
+            Fresh::User(id, _) => (*id, true),
             Fresh::Unanswered(Some(id), _) => (*id, false),
             Fresh::Unanswered(None, _) => return Ok(Loaded::alone(Case::nobody(None))),
             Fresh::Nobody => return Ok(Loaded::alone(Case::nobody(Some(unknown(Uuid::nil()))))),
@@ -241,7 +240,7 @@ impl Engine {
         } else if target.user.is_none() {
             target.user = Some(unknown(id));
         }
-        target.is_fresh = is_answered;
+        target.asked = is_answered.then(|| fresh.unasked());
         Ok(Loaded {
             target,
             others: cases,

@@ -7,12 +7,15 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
+use super::climb::{Ladder, Place};
+use super::fresh::{Answers, Fresh, Unasked};
 use super::take_in::{Held, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
-use crate::domain::feed::{Asked, Assignments, LookedUp, Moment};
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::feed::{Asked, Assignments, LookedUp, Moment, Principal};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
-use crate::store::{Connection, StoreResult, mirror, rows};
+use crate::store::{Connection, StoreResult, groups, mirror, rows};
 use crate::sync::pull::{RoleGroups, describe};
 use crate::sync::{Engine, SyncError};
 
@@ -27,33 +30,6 @@ const MOST_HOLDERS: usize = 4;
 
 /// How often the directory is asked about one user while a cycle hears of the same user.
 const MOST_QUESTIONS: u32 = 3;
-
-/// What the directory says of somebody right now.
-#[derive(Clone, Debug)]
-pub(in crate::sync) enum Fresh {
-    /// The mirror knows this user as the directory does.
-    User(Uuid),
-    /// The same, but the administrator roles could not be read: what was read last counts, and nobody loses access
-    /// for want of a licence or a group.
-    UserWithoutRoles(Uuid),
-    /// A row that no directory user belongs to.
-    Row(Uuid),
-    /// A name that belongs to the system and has no row.
-    Reserved,
-    /// Neither the directory nor the table knows anybody of that name.
-    Nobody,
-    /// The directory gave no answer: the user, if known from elsewhere, and what went wrong.
-    Unanswered(Option<Uuid>, String),
-}
-
-/// What the directory says of some users.
-#[derive(Debug)]
-pub(in crate::sync) struct Answers {
-    /// One for each, in the order asked.
-    pub fresh: Vec<Fresh>,
-    /// Why the directory could not be asked any more, about anybody.
-    pub outage: Option<String>,
-}
 
 /// Somebody who is being looked up.
 enum Sought {
@@ -98,20 +74,34 @@ impl Sought {
 /// A look-up under way.
 struct Search<'a> {
     graph: &'a Graph,
+    /// Whose security group matters, if any environment's.
+    environment: Option<&'a Environment>,
     sought: Vec<Sought>,
     /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
     roles_asked: bool,
     roles: Option<Assignments>,
+    /// Whether the security group's owners have been asked for; and who they are, where that could be read.
+    owners_asked: bool,
+    owners: Option<Asked<Vec<Principal>>>,
+    /// What could not be read of the security group.
+    of_group: Unasked,
+    /// Groups in groups, where they count.
+    ladder: Ladder,
     outage: Option<String>,
 }
 
 impl<'a> Search<'a> {
-    fn new(graph: &'a Graph, sought: Vec<Sought>) -> Self {
+    fn new(graph: &'a Graph, environment: Option<&'a Environment>, sought: Vec<Sought>) -> Self {
         Self {
             graph,
+            environment,
             sought,
             roles_asked: false,
             roles: None,
+            owners_asked: false,
+            owners: None,
+            of_group: Unasked::default(),
+            ladder: Ladder::default(),
             outage: None,
         }
     }
@@ -129,11 +119,38 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn found(&self, id: Uuid) -> Fresh {
-        if self.roles.is_some() {
-            Fresh::User(id)
-        } else {
-            Fresh::UserWithoutRoles(id)
+    /// Whom the directory does not have, each with a place in what was asked.
+    fn missing(&self) -> Vec<(usize, Asked<Uuid>)> {
+        let missing = self.sought.iter().enumerate().filter_map(|(at, sought)| match sought {
+            Sought::NoSuchId(id) => Some((at, *id)),
+            _ => None,
+        });
+        missing.collect()
+    }
+
+    fn group(&self) -> Option<Uuid> {
+        self.environment.and_then(|environment| environment.security_group)
+    }
+
+    /// The security group, where its members through other groups count.
+    fn nesting_group(&self) -> Option<Uuid> {
+        let environment = self.environment?;
+        environment
+            .security_group
+            .filter(|_| environment.group_nesting != GroupNesting::Ignore)
+    }
+
+    /// What the directory did not say of somebody with these direct groups.
+    fn unasked(&self, groups: &[Uuid]) -> Unasked {
+        let place = |root| self.ladder.place(root, groups);
+        let nesting = self
+            .nesting_group()
+            .is_some_and(|root| !groups.contains(&root) && place(root) == Place::Unknown);
+        Unasked {
+            roles: self.roles.is_none(),
+            nesting,
+            has_failed: self.of_group.has_failed || (nesting && self.ladder.has_failed),
+            ..self.of_group
         }
     }
 }
@@ -154,7 +171,8 @@ impl Engine {
         environment: &str,
         users: &[String],
     ) -> Result<Answers, SyncError> {
-        let mut search = Search::new(graph, self.resolve(environment, users).await?);
+        let sought = self.resolve(environment, users).await?;
+        let mut search = Search::new(graph, Some(self.environment(environment)?), sought);
         self.ask(&mut search).await?;
         self.follow_names(environment, &mut search).await?;
         self.settle(search).await
@@ -163,7 +181,7 @@ impl Engine {
     /// The same for users who are named by object id alone, whatever rows there are.
     pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<Answers, SyncError> {
         let sought = ids.iter().map(|id| Sought::Id(*id)).collect();
-        self.settle(Search::new(graph, sought)).await
+        self.settle(Search::new(graph, None, sought)).await
     }
 
     /// Asks until everybody is settled; again for whomever a cycle has heard of meanwhile: what was asked first is older
@@ -179,7 +197,7 @@ impl Engine {
         let settled = |sought| match sought {
             Sought::Settled(fresh) => fresh,
             // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
-            Sought::Id(id) => Fresh::User(id),
+            Sought::Id(id) => Fresh::User(id, Unasked::default()),
             _ => Fresh::Nobody,
         };
         Ok(Answers {
@@ -200,8 +218,13 @@ impl Engine {
                     row.azureactivedirectoryobjectid,
                     row.applicationid,
                 ];
+                // What names one row by its object id, and another by another id, names the first.
                 for id in own.into_iter().flatten() {
-                    by_id.insert(id, row.clone());
+                    if row.azureactivedirectoryobjectid == Some(id) {
+                        by_id.insert(id, row.clone());
+                    } else {
+                        by_id.entry(id).or_insert_with(|| row.clone());
+                    }
                 }
             }
         }
@@ -243,11 +266,17 @@ impl Engine {
             return Ok(());
         }
         let keys: Vec<String> = open.iter().map(|(_, key)| key.clone()).collect();
-        let answers = match search.graph.look_up(&keys, !search.roles_asked).await {
+        // What follows from the answers is asked within the time of the same call.
+        let graph = search.graph.begun();
+        let owners_of = search.group().filter(|_| !search.owners_asked);
+        let answers = match graph.look_up(&keys, !search.roles_asked, owners_of).await {
             Ok(asked) => {
                 if let Some(roles) = asked.roles {
                     search.roles_asked = true;
                     search.roles = roles.ok();
+                }
+                if let (Some(group), Some(owners)) = (owners_of, asked.owners) {
+                    note_owners(search, &graph, group, owners).await?;
                 }
                 asked.users
             }
@@ -269,7 +298,7 @@ impl Engine {
                             value: patch,
                         };
                         found.insert(id, Said { user, groups });
-                        Sought::Settled(search.found(id))
+                        Sought::Settled(Fresh::User(id, Unasked::default()))
                     }
                     None => search.sought[*at].not_found(user.at),
                 },
@@ -280,19 +309,49 @@ impl Engine {
                 Err(error) => search.sought[*at].unanswered(describe(&error)),
             };
         }
+        self.climb(search, &graph, &found).await?;
         let held = match &search.roles {
             Some(assignments) => Some(self.administrators_of(search.graph, &found, assignments).await?),
             None => None,
         };
-        let moved = self.take_in(&found, held.as_ref()).await?;
+        let moved = self.take_in(&found, held.as_ref(), &search.ladder).await?;
         for (at, _) in open {
-            if let Sought::Settled(Fresh::User(id) | Fresh::UserWithoutRoles(id)) = search.sought[*at]
-                && moved.contains(&id)
+            if let Sought::Settled(Fresh::User(id, _)) = search.sought[*at]
+                && let Some(said) = found.get(&id)
             {
-                search.sought[*at] = Sought::Id(id);
+                search.sought[*at] = if moved.contains(&id) {
+                    Sought::Id(id)
+                } else {
+                    Sought::Settled(Fresh::User(id, search.unasked(&said.groups.value)))
+                };
             }
         }
+        self.take_in_group(search.group(), search.owners.take(), &search.ladder)
+            .await?;
+        search.ladder.note_stored();
         Ok(())
+    }
+
+    /// Asks which groups the groups of some users are in, where that counts and they are no direct members.
+    async fn climb(
+        &self,
+        search: &mut Search<'_>,
+        graph: &Graph,
+        found: &BTreeMap<Uuid, Said>,
+    ) -> Result<(), SyncError> {
+        let Some(root) = search.nesting_group() else {
+            return Ok(());
+        };
+        let all = found.values().map(|said| said.groups.value.as_slice());
+        let below: Vec<&[Uuid]> = all.filter(|groups| !groups.contains(&root)).collect();
+        if below.is_empty() {
+            return Ok(());
+        }
+        let known = {
+            let mut db = self.store.read().await?;
+            groups::nested_groups(&mut db, root).await?.into_iter().collect()
+        };
+        search.ladder.climb(graph, root, &below, &known).await
     }
 
     /// Who holds the administrator roles. Whoever is in none of the groups any more through which the last reading knows
@@ -343,28 +402,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Whoever was not found is deleted, and perhaps still to be restored; only a second answer says which.
+    /// Whoever was not found is deleted, and perhaps still to be restored; only a second answer says which. Whoever is
+    /// in neither place may have come back between the two questions, and is asked for once more.
     async fn ask_for_deleted(&self, search: &mut Search<'_>) -> Result<(), SyncError> {
-        let missing: Vec<(usize, Asked<Uuid>)> = search
-            .sought
-            .iter()
-            .enumerate()
-            .filter_map(|(at, sought)| match sought {
-                Sought::NoSuchId(id) => Some((at, *id)),
-                _ => None,
-            })
-            .collect();
+        let missing = search.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
         let questions: Vec<_> = missing
             .iter()
             .map(|(_, id)| search.graph.deleted_user(id.value))
             .collect();
         let answers: Vec<_> = stream::iter(questions).buffered(DELETED_TOGETHER).collect().await;
+        let ids: Vec<Uuid> = missing.iter().map(|(_, id)| id.value).collect();
+        let known = {
+            let mut db = self.store.read().await?;
+            mirror::read_users(&mut db, &ids).await?
+        };
+        let is_known = |id: Uuid| known.get(&id).is_some_and(|user| user.state != DirectoryState::Gone);
         let mut gone = Vec::new();
+        let mut is_in_neither = false;
         for ((at, id), answer) in missing.into_iter().zip(answers) {
             search.sought[at] = match answer {
+                Ok(None) if is_known(id.value) => {
+                    is_in_neither = true;
+                    Sought::Id(id.value)
+                }
                 Ok(deleted) => {
                     gone.push(id.map(|id| (id, deleted)));
-                    Sought::Settled(Fresh::User(id.value))
+                    Sought::Settled(Fresh::User(id.value, Unasked::default()))
                 }
                 Err(error) => {
                     let error = SyncError::unless_directory(error)?;
@@ -372,9 +438,16 @@ impl Engine {
                 }
             };
         }
+        if is_in_neither {
+            self.ask(search).await?;
+            for (at, id) in search.missing() {
+                gone.push(id.map(|id| (id, None)));
+                search.sought[at] = Sought::Settled(Fresh::User(id.value, Unasked::default()));
+            }
+        }
         let moved = self.take_out(&gone).await?;
         for sought in &mut search.sought {
-            if let Sought::Settled(Fresh::User(id)) = sought
+            if let Sought::Settled(Fresh::User(id, _)) = sought
                 && moved.contains(id)
             {
                 *sought = Sought::Id(*id);
@@ -386,7 +459,7 @@ impl Engine {
     /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
     /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
     pub(super) async fn look_up_holders(&self, environment: &str, fresh: &Fresh) -> Result<(), SyncError> {
-        let (Fresh::User(mut id) | Fresh::UserWithoutRoles(mut id)) = *fresh else {
+        let Fresh::User(mut id, _) = *fresh else {
             return Ok(());
         };
         let mut asked = BTreeSet::from([id]);
@@ -412,6 +485,33 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Notes who owns the security group. Some kinds of group have no owners to read; what was known of them then stands. One
+/// that has no members to read either is gone.
+async fn note_owners(
+    search: &mut Search<'_>,
+    graph: &Graph,
+    group: Uuid,
+    owners: Result<Asked<Vec<Principal>>, GraphError>,
+) -> Result<(), SyncError> {
+    search.owners_asked = true;
+    match owners {
+        Ok(owners) => search.owners = Some(owners),
+        Err(GraphError::BadRequest { .. }) => {}
+        Err(GraphError::NotFound { .. }) => {
+            if let Err(error) = graph.group_members(group, None).await {
+                SyncError::unless_directory(error)?;
+                search.of_group.group = true;
+                search.of_group.has_failed = true;
+            }
+        }
+        Err(_) => {
+            search.of_group.owners = true;
+            search.of_group.has_failed = true;
+        }
+    }
+    Ok(())
 }
 
 /// The name of a user who is there, by the mirror.

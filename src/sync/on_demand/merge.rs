@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::look_up::Fresh;
+use super::fresh::Fresh;
 use super::{Answer, Ask, Effect, Refusal, Ruled, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -25,7 +25,7 @@ impl Engine {
         let stub = self.stub_to_map(environment, ask).await?;
         let fresh = Box::pin(self.look_up(&environment.name, user)).await?;
         let into = match fresh {
-            Fresh::User(id) | Fresh::UserWithoutRoles(id) => {
+            Fresh::User(id, _) => {
                 let mut db = self.store.read().await?;
                 rows::find_by_object_id(&mut db, &environment.name, id).await?
             }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::desk::{Admitted, Named};
-use super::look_up::Fresh;
-use super::{Answer, Ask, Effect, find_row};
+use super::fresh::Fresh;
+use super::{Answer, Ask, Effect, Unasked, find_row};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::rules::Trigger;
 use crate::store::rows;
@@ -44,8 +44,11 @@ impl Engine {
         }
         let (name, now) = (&environment.name, self.clock.now());
         let whom = self.whom(environment, ask.user).await?;
-        let id = match whom {
-            Whom::User(id) if self.desk.has_looked(name, id, now, freshness) => id,
+        let (id, unasked) = match whom {
+            Whom::User(id) => match self.desk.look(name, id, now, freshness) {
+                Some(unasked) => (id, unasked),
+                None => return Ok(Recalled::Nothing),
+            },
             Whom::Unknown(user) if self.desk.is_unknown(name, &user, now, freshness) => {
                 return Ok(Recalled::Fresh(Fresh::Nobody));
             }
@@ -68,7 +71,7 @@ impl Engine {
                 })));
             }
         }
-        Ok(Recalled::Fresh(Fresh::User(id)))
+        Ok(Recalled::Fresh(Fresh::User(id, unasked)))
     }
 
     async fn whom(&self, environment: &Environment, user: &str) -> Result<Whom, SyncError> {
@@ -76,7 +79,7 @@ impl Engine {
         let name = &environment.name;
         match Named::new(user) {
             // An object id before any other: as for whoever looks for a row.
-            Named::Id(id) if self.desk.has_looked(name, id, now, freshness) => Ok(Whom::User(id)),
+            Named::Id(id) if self.desk.look(name, id, now, freshness).is_some() => Ok(Whom::User(id)),
             Named::Id(_) => {
                 let mut db = self.store.read().await?;
                 let row = find_row(&mut db, name, user).await?;
@@ -111,10 +114,11 @@ impl Engine {
         fresh: &Fresh,
     ) -> Result<Option<String>, SyncError> {
         let group = environment.security_group;
-        let (Trigger::Access(_), Fresh::User(id)) = (trigger, fresh) else {
+        let (Trigger::Access(_), Fresh::User(id, unasked)) = (trigger, fresh) else {
             return Ok(None);
         };
-        if self.settings.access_freshness.is_zero()
+        if *unasked != Unasked::default()
+            || self.settings.access_freshness.is_zero()
             || (group.is_some() && environment.group_nesting != GroupNesting::Ignore)
         {
             return Ok(None);

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::feed::{Asked, Assignments, DeletedUser, Moment, Removal, UserChange, UserPatch};
+use super::climb::Ladder;
+use crate::domain::environment::GroupNesting;
+use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Moment, Principal, Removal, UserChange, UserPatch};
 use crate::rules::AdminRoles;
 use crate::store::groups::{self, MembershipsOf};
-use crate::store::{StoreResult, Transaction, administrators, checkpoints, mirror, pending};
+use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending};
 use crate::sync::{Engine, SyncError, facts};
 
 /// Who holds the administrator roles.
@@ -35,14 +37,20 @@ impl Engine {
         &self,
         said: &BTreeMap<Uuid, Said>,
         roles: Option<&Held>,
+        ladder: &Ladder,
     ) -> Result<BTreeSet<Uuid>, SyncError> {
         if said.is_empty() {
             return Ok(BTreeSet::new());
         }
-        Ok(self.retry(|| self.try_take_in(said, roles)).await?)
+        Ok(self.retry(|| self.try_take_in(said, roles, ladder)).await?)
     }
 
-    async fn try_take_in(&self, said: &BTreeMap<Uuid, Said>, roles: Option<&Held>) -> StoreResult<BTreeSet<Uuid>> {
+    async fn try_take_in(
+        &self,
+        said: &BTreeMap<Uuid, Said>,
+        roles: Option<&Held>,
+        ladder: &Ladder,
+    ) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.begin(None).await?;
         let unlisted = unlisted(&mut tx, said).await?;
         let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
@@ -53,9 +61,7 @@ impl Engine {
         let taken = facts::take_in(&mut tx, present.collect(), true).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
-        let mut held: BTreeSet<Uuid> = groups::followed(&mut tx).await?.into_iter().collect();
-        let environments = self.settings.environments.iter();
-        held.extend(environments.filter_map(|(environment, _)| environment.security_group));
+        let held = self.held_groups(&mut tx, ladder).await?;
         changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
         if let Some(roles) = roles {
             let held: Vec<_> = kept.iter().map(|said| admin_roles(said, roles)).collect();
@@ -65,6 +71,51 @@ impl Engine {
         pending::mark_everywhere(&mut tx, &changed).await?;
         tx.commit().await?;
         Ok(older)
+    }
+
+    /// The groups whose members the mirror holds: those that are followed, or lead to a security group where nested
+    /// members count, by what is known or was found just now.
+    async fn held_groups(&self, tx: &mut Transaction, ladder: &Ladder) -> StoreResult<BTreeSet<Uuid>> {
+        let mut held: BTreeSet<Uuid> = groups::followed(&mut *tx).await?.into_iter().collect();
+        for (environment, _) in &self.settings.environments {
+            let Some(root) = environment.security_group else {
+                continue;
+            };
+            held.insert(root);
+            if environment.group_nesting != GroupNesting::Ignore {
+                held.extend(groups::nested_groups(&mut *tx, root).await?);
+                held.extend(ladder.groups_within(root));
+            }
+        }
+        Ok(held)
+    }
+
+    /// Writes what the directory said of the owners of a security group, and of groups in groups. A group that joined or
+    /// left another moves many users at once: everyone is judged again, wherever nested members count.
+    pub(super) async fn take_in_group(
+        &self,
+        group: Option<Uuid>,
+        owners: Option<Asked<Vec<Principal>>>,
+        ladder: &Ladder,
+    ) -> Result<(), SyncError> {
+        if owners.is_none() && ladder.to_store().next().is_none() {
+            return Ok(());
+        }
+        let owners = owners.map(|owners| owners.map(|items| Listed { items, unreadable: 0 }));
+        let write = async || {
+            let mut tx = self.begin(None).await?;
+            let held = self.held_groups(&mut tx, ladder).await?;
+            if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
+                environments::judge_everyone(&mut tx, &self.settings.nesting()).await?;
+            }
+            // Last: everybody who asks about the group writes here.
+            if let (Some(group), Some(owners)) = (group, &owners) {
+                let changed = groups::set_owners(&mut tx, group, owners).await?;
+                pending::mark_everywhere(&mut tx, &changed).await?;
+            }
+            tx.commit().await
+        };
+        Ok(self.retry(write).await?)
     }
 
     /// Writes that the directory does not have some users any more. Answers those of whom the mirror has heard something
@@ -111,6 +162,21 @@ async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreRes
     let round = Moment(checkpoints::lock_round(tx, "users").await?);
     let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
     Ok(unlisted.map(|said| said.user.value.id).collect())
+}
+
+/// The groups that were asked about, with those that the mirror holds of the groups they are in.
+fn rungs(ladder: &Ladder, held: &BTreeSet<Uuid>) -> MembershipsOf {
+    let mut memberships = MembershipsOf::default();
+    for (group, parents) in ladder.to_store() {
+        let at = parents.at;
+        memberships.users.push(Asked { at, value: group });
+        let joined = parents.value.iter().filter(|parent| held.contains(parent));
+        memberships.joined.extend(joined.map(|parent| Asked {
+            at,
+            value: (group, *parent),
+        }));
+    }
+    memberships
 }
 
 /// Of the groups that the mirror holds.

@@ -41,7 +41,10 @@ impl Engine {
             self.check_cancelled()?;
             let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
             let answers = self.look_up_ids(&self.directory(), &ids).await?;
-            let is_answered = |fresh: &Fresh| matches!(fresh, Fresh::User(_) | Fresh::Nobody);
+            let is_answered = |fresh: &Fresh| match fresh {
+                Fresh::User(_, unasked) => !unasked.roles,
+                fresh => matches!(fresh, Fresh::Nobody),
+            };
             let answered = users.iter().zip(&answers.fresh);
             let answered: Vec<Asked<Uuid>> = answered
                 .filter(|(_, fresh)| is_answered(fresh))

@@ -63,7 +63,7 @@ impl Stage {
 
     /// Everybody is found, with their groups, and so are the administrators.
     async fn assert_found(&self) {
-        let found = self.graph.look_up(&self.names(), true).await.unwrap();
+        let found = self.graph.look_up(&self.names(), true, None).await.unwrap();
         assert_eq!(found.users.len(), self.users.len());
         for (at, (found, id)) in found.users.iter().zip(&self.users).enumerate() {
             let found = found.as_ref().unwrap();
@@ -103,7 +103,7 @@ async fn item_7_4_users_and_roles_come_in_as_few_requests_as_it_takes() {
         .user_principal_name
         .unwrap();
     let nobody = [upn, "nobody@contoso.example".to_owned(), Uuid::nil().to_string()];
-    let found = stage.graph.look_up(&nobody, true).await.unwrap();
+    let found = stage.graph.look_up(&nobody, true, None).await.unwrap();
     let [first, second, third] = &found.users[..] else {
         panic!("{found:?}")
     };
@@ -149,7 +149,7 @@ async fn item_7_4_many_groups_are_read_to_their_end() {
     for number in 0..230 {
         tenant.add_member(tenant.create_group(&format!("Group {number}")), stage.users[0]);
     }
-    let found = stage.graph.look_up(&stage.names()[..2], false).await.unwrap();
+    let found = stage.graph.look_up(&stage.names()[..2], false, None).await.unwrap();
     assert_eq!(found.users[0].as_ref().unwrap().groups.value.len(), 231);
     assert_eq!(found.users[1].as_ref().unwrap().groups.value, [stage.group]);
 
@@ -159,7 +159,7 @@ async fn item_7_4_many_groups_are_read_to_their_end() {
         1,
         Effect::ForeignNextLink(stranger.root().to_owned()),
     );
-    let found = stage.graph.look_up(&stage.names()[..1], false).await.unwrap();
+    let found = stage.graph.look_up(&stage.names()[..1], false, None).await.unwrap();
     assert!(matches!(found.users[0], Err(GraphError::ForeignLink { .. })));
     assert!(stranger.requests().is_empty());
 }
@@ -171,7 +171,7 @@ async fn somebody_who_waits_is_not_kept_waiting() {
     let graph = stage.graph.for_someone_waiting();
     let _ = stage.simulator.take_requests();
     stage.break_with(BATCH, 9, Effect::throttled(Some(RetryAfter::Seconds(4))));
-    let error = graph.look_up(&stage.names()[..1], true).await.unwrap_err();
+    let error = graph.look_up(&stage.names()[..1], true, None).await.unwrap_err();
     assert!(error.is_transient());
     assert_eq!(error.retry_after(), Some(Duration::from_secs(4)));
     assert_eq!(stage.clock.now() - began, TimeDelta::seconds(8));
@@ -210,4 +210,42 @@ async fn deleted_users_and_applications_are_read_by_their_id() {
     assert_eq!((found.object_id, found.app_id), (object_id, app_id));
     assert_eq!(found.display_name.as_deref(), Some("Billing"));
     assert_eq!(stage.graph.service_principal(live).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn owners_come_with_the_users_and_groups_are_asked_what_they_are_in() {
+    let stage = stage();
+    let tenant = stage.simulator.tenant();
+    tenant.add_owner(stage.group, stage.users[5]);
+    let _ = stage.simulator.take_requests();
+    let found = stage
+        .graph
+        .look_up(&stage.names()[..1], true, Some(stage.group))
+        .await
+        .unwrap();
+    let owners = found.owners.unwrap().unwrap().value;
+    assert_eq!(
+        owners.iter().map(|owner| owner.id).collect::<Vec<_>>(),
+        [stage.users[5]]
+    );
+    assert_eq!(stage.batches(), 1);
+    let unknown = stage.graph.look_up(&stage.names()[..1], true, Some(Uuid::nil())).await;
+    assert!(matches!(
+        unknown.unwrap().owners,
+        Some(Err(GraphError::NotFound { .. }))
+    ));
+
+    let mut groups = vec![stage.group, Uuid::nil()];
+    for number in 0..40 {
+        let outer = tenant.create_group(&format!("Outer {number}"));
+        tenant.add_member(outer, stage.group);
+        groups.push(outer);
+    }
+    tenant.assign_role(GLOBAL_ADMINISTRATOR, stage.group, "/");
+    let _ = stage.simulator.take_requests();
+    let found = stage.graph.groups_of_groups(&groups).await.unwrap();
+    assert_eq!(stage.batches(), 3);
+    assert_eq!(found[0].as_ref().unwrap().value, groups[2..], "a role is no group");
+    assert!(matches!(found[1], Err(GraphError::NotFound { .. })));
+    assert!(found[2..].iter().all(|group| group.as_ref().unwrap().value.is_empty()));
 }

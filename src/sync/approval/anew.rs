@@ -1,0 +1,71 @@
+//! Who is in a held set, looked up in the directory at the moment somebody approves it (rules.md, section 11).
+
+use uuid::Uuid;
+
+use crate::domain::environment::Environment;
+use crate::store::checkpoints;
+use crate::sync::on_demand::as_of::since;
+use crate::sync::on_demand::{Fresh, Unasked};
+use crate::sync::{Engine, SyncError};
+
+/// The most rows that are looked up for one decision.
+pub(super) const MOST_ROWS: usize = 1_000;
+
+/// What a decision rests on.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// `fresh` where the directory was asked just now, else why the mirror counted.
+    pub directory: String,
+    /// What it did not say.
+    pub unasked: Unasked,
+}
+
+impl Engine {
+    /// Looks the users of a set up, so that the mirror is as the directory. `rows` is how many the whole decision is
+    /// about. Where the directory does not answer, the mirror counts as it is.
+    pub(super) async fn look_up_set(
+        &self,
+        environment: &Environment,
+        ids: &[Uuid],
+        rows: usize,
+    ) -> Result<Looked, SyncError> {
+        let mirror_counts = async |why: &str| {
+            let mut db = self.store.read().await?;
+            let read = checkpoints::read(&mut db, "users").await?.reached_at;
+            Ok::<_, SyncError>(Looked {
+                directory: format!("{}: {why}", since(read)),
+                unasked: Unasked::default(),
+            })
+        };
+        if rows > MOST_ROWS {
+            let why = format!("of {rows} rows, more than the {MOST_ROWS} that are looked up, the mirror counts");
+            return mirror_counts(&why).await;
+        }
+        let users: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        let graph = self.directory().for_someone_waiting();
+        let answers = self.look_up_many(&graph, &environment.name, &users).await?;
+        if let Some(problem) = answers.outage {
+            return mirror_counts(&format!(
+                "the mirror counts, since the directory did not answer: {problem}"
+            ))
+            .await;
+        }
+        let mut unasked = Unasked::default();
+        let mut unanswered: Option<(usize, String)> = None;
+        for fresh in answers.fresh {
+            match fresh {
+                Fresh::User(_, one) => unasked = unasked.or(one),
+                Fresh::Unanswered(_, problem) => unanswered.get_or_insert((0, problem)).0 += 1,
+                _ => {}
+            }
+        }
+        if let Some((number, problem)) = unanswered {
+            let why = format!("the mirror counts for {number} of {rows} rows, which could not be looked up: {problem}");
+            return mirror_counts(&why).await;
+        }
+        Ok(Looked {
+            directory: self.freshness(environment, unasked).await?,
+            unasked,
+        })
+    }
+}
