@@ -13,6 +13,7 @@ mod explain;
 mod findings;
 mod import;
 mod job;
+mod list;
 mod output;
 mod role;
 mod rules;
@@ -24,12 +25,15 @@ mod sync;
 mod user;
 mod wire;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use error::{CliError, CliResult};
+use error::{CliError, CliResult, exit};
+use output::note;
 
+use crate::domain::text::escaped;
 use crate::http::problem::Problem;
 use crate::telemetry::logs;
 
@@ -131,11 +135,14 @@ struct Context {
 pub fn main() -> ExitCode {
     // Both TLS users, reqwest and sqlx, are built to take the process's provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return told(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("rollcall: could not start its threads: {error}");
+            note!("rollcall: could not start its threads: {error}");
             return ExitCode::from(1);
         }
     };
@@ -146,16 +153,37 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(run(&context, arguments.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            if let (CliError::Refused(refusal), Output::Json) = (&error, context.output) {
-                output::print_json(&Problem::from((**refusal).clone()));
-            }
-            eprintln!("rollcall: {error}");
-            error.exit_code()
+    let code = result.unwrap_or_else(|error| {
+        if let (CliError::Refused(refusal), Output::Json) = (&error, context.output) {
+            output::print_json(&Problem::from((**refusal).clone()));
         }
+        note!("rollcall: {error}");
+        error.exit_code()
+    });
+    output::finish(code)
+}
+
+/// Prints what the parser has to say: help, the version, or what is wrong with the arguments.
+fn told(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It repeats what was typed among lines of its own: the same again about arguments that are escaped.
+        let typed = std::env::args_os().map(|argument| escaped(&argument.to_string_lossy()).into_owned());
+        let again = Arguments::try_parse_from(typed).err();
+        let text = again.as_ref().unwrap_or(error).render().to_string();
+        text.lines().for_each(output::note_line);
+        return ExitCode::from(exit::USAGE);
     }
+    let text = error.render();
+    let is_coloured = std::io::stdout().is_terminal();
+    output::raw(
+        if is_coloured {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        }
+        .as_bytes(),
+    );
+    output::finish(ExitCode::SUCCESS)
 }
 
 async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -180,7 +208,9 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         #[cfg(feature = "simulator")]
         Command::Simulator(arguments) => simulate::run(context, arguments).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "rollcall", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "rollcall", &mut script);
+            output::raw(&script);
             Ok(ExitCode::SUCCESS)
         }
     }

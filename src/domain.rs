@@ -9,3 +9,4 @@ pub mod reason;
 pub mod role;
 pub mod signing_keys;
 pub mod system_user;
+pub mod text;

@@ -2,6 +2,9 @@
 //!
 //! The directory flows in one direction: Graph → mirror → verdict → plan → SystemUser.
 
+// `cli::output` is the one way out: a line that it prints stays one line, and a closed pipe is no panic.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod clock;
 pub mod config;

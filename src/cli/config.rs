@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::error::CliResult;
-use super::output::print_json;
+use super::output::{note, page, print_json, say};
 use super::{Context, Output, wire};
 use crate::config::Config;
 use crate::store::environments::{self, LeftOver};
@@ -25,7 +25,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
     let config = wire::load(&context.config)?;
     match (command, context.output) {
-        (Command::Show, Output::Table) => print!("{}", config.show()),
+        (Command::Show, Output::Table) => page(&config.show()),
         (Command::Show, Output::Json) => print_json(&config.show_json()),
         (Command::Check, Output::Json) => {
             let left_over = left_over(&config).await;
@@ -33,17 +33,17 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
         }
         (Command::Check, Output::Table) => {
             for warning in &config.warnings {
-                println!("warning: {warning}");
+                say!("warning: {warning}");
             }
             match left_over(&config).await {
                 Some(left_over) => {
                     for left in left_over {
-                        println!("warning: {}", left.sentence());
+                        say!("warning: {}", left.sentence());
                     }
                 }
-                None => eprintln!("The database could not be asked for environments that are left over in it."),
+                None => note!("The database could not be asked for environments that are left over in it."),
             }
-            println!(
+            say!(
                 "{} is valid: {} environment(s).",
                 config.file.display(),
                 config.environments.len()

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::error::CliResult;
-use super::output::{or_dash, table};
+use super::output::{is_cut_off, or_dash, say, table};
 use super::{CliError, Context, explain, serve, sync, wire};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,7 +43,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let cancel = wire::cancelled_by_signals()?;
     let failed = |what: &str, error: &dyn std::error::Error| CliError::Other(format!("could not {what}: {error}"));
 
-    println!(
+    say!(
         "Starting a private PostgreSQL and a simulated tenant of {} users …",
         arguments.users
     );
@@ -80,38 +80,47 @@ async fn show(
     let furnished = simulator.tenant().furnish();
     let file = write_config(cluster.directory(), &simulator, &url).await?;
     let config = wire::load(&file.path)?;
-    println!("Configuration: {}\n", file.path.display());
+    say!("Configuration: {}", file.path.display());
+    say!();
 
     let store = wire::connect(&config).await?;
     wire::migrate_store(&config, &store).await?;
     let engine = wire::engine(&config, store.clone(), cancel.clone())?;
-    println!("== First sync: the whole directory ==\n");
+    say!("== First sync: the whole directory ==");
+    say!();
     let report = one_run(&engine).await?;
     sync::print_report(&report);
 
-    println!("\n== Some things change in the directory ==\n");
+    say!();
+    say!("== Some things change in the directory ==");
+    say!();
     let players = play(&engine, &simulator, furnished.global_administrator).await?;
     for player in &players {
-        println!("  {}", player.what);
+        say!("  {}", player.what);
     }
-    println!("\n== Second sync: only what changed ==\n");
+    say!();
+    say!("== Second sync: only what changed ==");
+    say!();
     let before = simulator.request_counts().values().sum::<u64>();
     let report = one_run(&engine).await?;
     sync::print_report(&report);
-    println!(
-        "That took {} requests to Graph.\n",
+    say!(
+        "That took {} requests to Graph.",
         simulator.request_counts().values().sum::<u64>() - before
     );
+    say!();
     show_changes(&store, report.run).await?;
     if let Some(player) = players.iter().find(|player| player.explain) {
-        println!("\n== Why? ==\n");
+        say!();
+        say!("== Why? ==");
+        say!();
         explain::print(
             &engine
                 .explain(ENVIRONMENTS[0], &player.user.to_string(), Trigger::Background)
                 .await?,
         );
     }
-    if arguments.once || cancel.is_cancelled() {
+    if arguments.once || is_cut_off() || cancel.is_cancelled() {
         store.close().await;
         return Ok(ExitCode::SUCCESS);
     }
@@ -125,21 +134,22 @@ async fn keep_serving(
     store: Store,
     cancel: CancellationToken,
 ) -> CliResult<ExitCode> {
-    println!("\n== Serving until interrupted (Ctrl-C) ==\n");
-    println!("  curl http://{}/health/ready", config.http.listen);
-    println!("  curl http://{}/metrics", config.http.listen);
-    println!(
+    say!();
+    say!("== Serving until interrupted (Ctrl-C) ==");
+    say!();
+    say!("  curl http://{}/health/ready", config.http.listen);
+    say!("  curl http://{}/metrics", config.http.listen);
+    say!(
         "  curl -H 'Authorization: Bearer {}' http://{}/api/v1/environments",
-        file.token, config.http.listen
+        file.token,
+        config.http.listen
     );
-    println!(
+    say!(
         "  rollcall --config {} user list --environment production",
         file.path.display()
     );
-    println!(
-        "  psql '{}' -c 'table rollcall.sync_run'\n",
-        config.database.url.expose()
-    );
+    say!("  psql '{}' -c 'table rollcall.sync_run'", config.database.url.expose());
+    say!();
     let metrics = serve::record_metrics()?;
     let context = Context {
         config: file.path.clone(),
@@ -208,7 +218,7 @@ async fn free_address() -> SocketAddr {
             && let Ok(address) = listener.local_addr()
         {
             if address != usual {
-                println!("Port {} is taken; using {}.", usual.port(), address.port());
+                say!("Port {} is taken; using {}.", usual.port(), address.port());
             }
             return address;
         }
@@ -293,7 +303,7 @@ async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> Cl
 /// What a run wrote, from the change log.
 async fn show_changes(store: &Store, run: i64) -> CliResult<()> {
     let mut db = store.read().await?;
-    let rows: Vec<Vec<String>> = changes::of_run(&mut db, run, 40)
+    let rows: Vec<Vec<String>> = changes::of_run(&mut db, run, None, 40)
         .await?
         .into_iter()
         .map(|line| {
@@ -318,9 +328,6 @@ async fn show_changes(store: &Store, run: i64) -> CliResult<()> {
             ]
         })
         .collect();
-    print!(
-        "{}",
-        table(&["ENVIRONMENT", "WHAT", "USER", "REASON", "COLUMNS"], &rows)
-    );
+    table(&["ENVIRONMENT", "WHAT", "USER", "REASON", "COLUMNS"], &rows);
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! `rollcall environment`: which environments there are, and taking leave of one that is gone.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::error::CliResult;
-use super::output::{or_dash, print_json, table};
+use super::output::{or_dash, print_json, progress, say, table};
 use super::{CliError, Context, Output, wire};
+use crate::domain::text::Text;
 use crate::store::Store;
 use crate::store::environments::{self, Known};
 use crate::sync::{Engine, Settings};
@@ -25,7 +26,7 @@ pub enum Command {
 pub struct Retire {
     /// The environment.
     #[arg(value_name = "NAME")]
-    environment: String,
+    environment: Text,
     /// Do it; without this only the counts are shown.
     #[arg(long)]
     yes: bool,
@@ -111,9 +112,10 @@ async fn list(context: &Context, settings: &Settings, store: &Store) -> CliResul
         "HELD",
         "JUDGED (UTC)",
     ];
-    print!("{}", table(&heading, &rows));
+    table(&heading, &rows);
     if !left.is_empty() {
-        println!("\nWhat is left over is not kept true: configure it again, or `rollcall environment retire NAME`.");
+        say!();
+        say!("What is left over is not kept true: configure it again, or `rollcall environment retire NAME`.");
     }
     Ok(())
 }
@@ -134,13 +136,12 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
     let retired = engine
         .retire(name, &wire::operator(), asked.keep, |done| {
             if shows_progress {
-                eprint!("\r\x1b[K{name}: {done}/{all}");
-                let _ = std::io::stderr().flush();
+                progress(Some(&format!("{name}: {done}/{all}")));
             }
         })
         .await;
     if shows_progress {
-        eprint!("\r\x1b[K");
+        progress(None);
     }
     let retired = retired?;
     let is_left = retired.refused == 0;
@@ -149,9 +150,9 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
             "environment": name, "enabled": known.enabled, "held": known.held, "disabled": retired.disabled,
             "refused": retired.refused, "kept": asked.keep, "retired": is_left,
         })),
-        Output::Table if asked.keep => println!("{name} is left; its {} enabled rows stay as they are.", known.enabled),
-        Output::Table if is_left => println!("{name} is left: {} rows disabled.", retired.disabled),
-        Output::Table => println!("{name}: {} rows disabled.", retired.disabled),
+        Output::Table if asked.keep => say!("{name} is left; its {} enabled rows stay as they are.", known.enabled),
+        Output::Table if is_left => say!("{name} is left: {} rows disabled.", retired.disabled),
+        Output::Table => say!("{name}: {} rows disabled.", retired.disabled),
     }
     if is_left {
         Ok(())
@@ -178,11 +179,11 @@ fn preview(context: &Context, known: &Known, keep: bool) -> CliResult<()> {
             "retired": false,
         })),
         Output::Table => {
-            println!("{name} has {enabled} enabled rows, {disabled} disabled ones, and {held} whose removal is held.");
+            say!("{name} has {enabled} enabled rows, {disabled} disabled ones, and {held} whose removal is held.");
             if keep {
-                println!("With --keep all of them stay as they are, and it is no longer named as left over.");
+                say!("With --keep all of them stay as they are, and it is no longer named as left over.");
             } else {
-                println!(
+                say!(
                     "The {enabled} enabled rows would be disabled (environment_retired); --keep leaves them as they are."
                 );
             }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::error::CliResult;
-use super::output::{mode_name, or_dash, print_json, table};
+use super::output::{mode_name, or_dash, print_json, say, table};
 use super::{CliError, Context, Output, wire};
+use crate::domain::text::Text;
 use crate::rules::{Outcome, Status, Trigger};
 use crate::store::removals::Held;
 use crate::sync::explain::Explanation;
@@ -13,13 +14,13 @@ use crate::sync::explain::Explanation;
 #[command(after_help = "Example:\n  rollcall explain ada@contoso.example --environment production --trigger access")]
 pub struct Arguments {
     /// Object id or user principal name.
-    user: String,
+    user: Text,
     /// The environment.
     #[arg(long, value_name = "NAME")]
-    environment: String,
+    environment: Text,
     /// What would cause the evaluation: background, access, api, `admin_add`, import, refresh or diagnostics.
     #[arg(long, default_value = "diagnostics", value_name = "TRIGGER")]
-    trigger: String,
+    trigger: Text,
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
@@ -40,15 +41,17 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
 pub fn print(explanation: &Explanation) {
     let user = explanation.directory_user.as_ref();
     let name = user.and_then(|user| user.user_principal_name.as_deref());
-    println!(
+    say!(
         "{} in {}",
         name.unwrap_or(&explanation.user),
         explanation.environment.name
     );
-    println!("  {}\n", explanation.headline());
+    say!("  {}", explanation.headline());
+    say!();
     print_facts(explanation);
     print_checks(explanation);
-    println!("\nWhat each trigger would do:");
+    say!();
+    say!("What each trigger would do:");
     let rows: Vec<Vec<String>> = explanation
         .triggers
         .iter()
@@ -67,10 +70,11 @@ pub fn print(explanation: &Explanation) {
             ]
         })
         .collect();
-    print!("{}", table(&["TRIGGER", "OUTCOME", "CODE"], &rows));
+    table(&["TRIGGER", "OUTCOME", "CODE"], &rows);
     if let Some(last) = explanation.history.first() {
-        println!(
-            "\nLast change: {} by {} at {}",
+        say!();
+        say!(
+            "Last change: {} by {} at {}",
             last.operation,
             last.actor,
             last.at.format("%Y-%m-%d %H:%M:%S UTC")
@@ -91,19 +95,19 @@ fn print_facts(explanation: &Explanation) {
             } else {
                 "enabled".to_owned()
             };
-            println!(
+            say!(
                 "  row          {} {state}, {}",
                 row.systemuserid,
                 mode_name(row.accessmode)
             );
             if let Some(reason) = explanation.hold() {
-                println!("  on hold      {reason}");
+                say!("  on hold      {reason}");
             }
             if let Some(held) = &explanation.held {
-                println!("  held         {}", held_words(held));
+                say!("  held         {}", held_words(held));
             }
             let roles = explanation.roles.join(", ");
-            println!(
+            say!(
                 "  roles        {}",
                 if roles.is_empty() {
                     "none: can sign in, but use no data"
@@ -112,44 +116,45 @@ fn print_facts(explanation: &Explanation) {
                 }
             );
             if !row.customer_owned.is_empty() {
-                println!(
+                say!(
                     "  edited       {} (the sync leaves these alone)",
                     row.customer_owned.join(", ")
                 );
             }
         }
-        None => println!("  row          none"),
+        None => say!("  row          none"),
     }
-    println!("  entitlement  {}", explanation.verdict.entitlement.as_str());
-    println!("  plan         {}", or_dash(explanation.plan.as_deref()));
+    say!("  entitlement  {}", explanation.verdict.entitlement.as_str());
+    say!("  plan         {}", or_dash(explanation.plan.as_deref()));
     if let Some(exemption) = &explanation.exemption {
-        println!("  exemption    {exemption}");
+        say!("  exemption    {exemption}");
     }
-    println!(
+    say!(
         "  access mode  {} ({})",
         mode_name(explanation.verdict.accessmode),
         explanation.accessmode_reason
     );
     let (taken, cap) = explanation.non_interactive;
-    println!("  cap          {taken} of {cap} non-interactive users are enabled");
+    say!("  cap          {taken} of {cap} non-interactive users are enabled");
     if !explanation.nested_through.is_empty() {
         let groups: Vec<String> = explanation.nested_through.iter().map(uuid::Uuid::to_string).collect();
-        println!(
+        say!(
             "  nested       in the security group only through {}",
             groups.join(", ")
         );
     }
     if explanation.directory != "fresh" && !explanation.directory.is_empty() {
-        println!("  directory    {}", explanation.directory);
+        say!("  directory    {}", explanation.directory);
     }
     let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
     };
-    println!("  judged       last {}", time(explanation.last_evaluation));
-    println!(
-        "               next when something changes, else {}\n",
+    say!("  judged       last {}", time(explanation.last_evaluation));
+    say!(
+        "               next when something changes, else {}",
         time(explanation.next_evaluation)
     );
+    say!();
 }
 
 /// The held set that the row is in, and what to do about it.
@@ -184,12 +189,13 @@ fn print_checks(explanation: &Explanation) {
             vec![mark.to_owned(), check.gate.as_str().to_owned(), words.detail.clone()]
         })
         .collect();
-    print!("{}", table(&["CHECK", "", "FOUND"], &rows));
+    table(&["CHECK", "", "FOUND"], &rows);
     let remedies: Vec<&str> = explanation.words.iter().filter_map(|words| words.remedy).collect();
     if !remedies.is_empty() {
-        println!("\nWhat to do:");
+        say!();
+        say!("What to do:");
         for remedy in remedies {
-            println!("  {remedy}");
+            say!("  {remedy}");
         }
     }
 }

@@ -2,55 +2,45 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
+use super::Context;
 use super::error::CliResult;
-use super::output::{or_dash, print_json, table};
-use super::{Context, Output};
-use crate::store::findings;
+use super::list::{self, Extent, Layout};
+use super::output::or_dash;
+use crate::domain::text::Text;
+use crate::store::findings::{self, OpenFinding};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// One environment only.
     #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-    /// At most so many.
-    #[arg(long, default_value_t = 1000)]
-    limit: i64,
+    environment: Option<Text>,
+    #[command(flatten)]
+    extent: Extent,
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
     let config = context.load(true)?;
     let store = context.open_store(&config).await?;
-    let mut db = store.read().await?;
-    let open = findings::list_open(&mut db, arguments.environment.as_deref(), None, arguments.limit).await?;
-    if context.output == Output::Json {
-        print_json(&json!({ "items": open, "next": null }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    if open.is_empty() {
-        println!("Nothing to look at.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let rows: Vec<Vec<String>> = open
-        .into_iter()
-        .map(|finding| {
+    let environment = arguments.environment.as_deref();
+    let heading = ["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"];
+    let layout = Layout {
+        nothing: Some("Nothing to look at."),
+        ..Layout::new(&heading, |finding: &OpenFinding| {
             vec![
                 finding.opened_at.format("%Y-%m-%d %H:%M").to_string(),
-                finding.environment.unwrap_or_else(|| "(tenant)".to_owned()),
-                finding.severity,
-                finding.code,
+                finding.environment.clone().unwrap_or_else(|| "(tenant)".to_owned()),
+                finding.severity.clone(),
+                finding.code.clone(),
                 or_dash(finding.azureactivedirectoryobjectid.map(|id| id.to_string()).as_deref()),
-                finding.detail,
+                finding.detail.clone(),
             ]
         })
-        .collect();
-    print!(
-        "{}",
-        table(
-            &["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"],
-            &rows
-        )
-    );
+    };
+    let cursor = |finding: &OpenFinding| finding.id;
+    list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
+        let mut db = store.read().await?;
+        Ok(findings::list_open(&mut db, environment, after, limit).await?)
+    })
+    .await?;
     Ok(ExitCode::SUCCESS)
 }

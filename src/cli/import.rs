@@ -1,6 +1,6 @@
 //! `rollcall import`: submits a job, and waits for it unless it is to run in the background.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{CliResult, exit};
+use super::output::progress;
 use super::{CliError, Context, job, wire};
+use crate::domain::text::{Text, entries};
 use crate::store::jobs::Job;
 use crate::sync::import::{ImportRequest, JobReport, Viewer};
 use crate::sync::{Engine, SyncError};
@@ -29,13 +31,13 @@ background; 6 some users were refused; 1 the job failed or was cancelled.")]
 pub struct Arguments {
     /// The environment.
     #[arg(long, value_name = "NAME")]
-    environment: String,
+    environment: Text,
     /// The default company of every user who gets a row.
     #[arg(long)]
-    company: String,
+    company: Text,
     /// A user to import, by object id or user principal name; may be repeated.
     #[arg(long = "user", value_name = "USER", num_args = 1.., conflicts_with = "all")]
-    users: Vec<String>,
+    users: Vec<Text>,
     /// A file with one user a line.
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     file: Option<PathBuf>,
@@ -47,7 +49,7 @@ pub struct Arguments {
     background: bool,
     /// A queue: jobs of one group run one after another.
     #[arg(long, value_name = "GROUP")]
-    batch_group: Option<String>,
+    batch_group: Option<Text>,
     /// Only its owner and operators see the job.
     #[arg(long)]
     private: bool,
@@ -56,13 +58,13 @@ pub struct Arguments {
     critical: bool,
     /// A label for the job's metrics.
     #[arg(long, value_name = "CATEGORY", default_value = "undefined")]
-    category: String,
+    category: Text,
     /// What the job is for.
     #[arg(long)]
-    description: Option<String>,
+    description: Option<Text>,
     /// Run it again and again, at the times that this cron expression of five fields gives, in UTC.
     #[arg(long, value_name = "CRON")]
-    schedule: Option<String>,
+    schedule: Option<Text>,
     /// How often in a row it is tried again when the directory is unavailable.
     #[arg(long, value_name = "N", default_value_t = crate::sync::import::DEFAULT_RETRIES,
         value_parser = clap::value_parser!(u8).range(0..=5))]
@@ -70,22 +72,22 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
-    let mut users = arguments.users;
+    let mut users: Vec<String> = arguments.users.into_iter().map(String::from).collect();
     if let Some(file) = &arguments.file {
         users.extend(lines(file)?);
     }
     let request = ImportRequest {
-        environment: arguments.environment,
-        company: arguments.company,
+        environment: arguments.environment.into(),
+        company: arguments.company.into(),
         users,
         all: arguments.all,
         background: arguments.background,
-        batch_group: arguments.batch_group,
+        batch_group: arguments.batch_group.map(String::from),
         private: arguments.private,
         critical: arguments.critical,
-        monitoring_category: Some(arguments.category),
-        description: arguments.description,
-        schedule: arguments.schedule,
+        monitoring_category: Some(arguments.category.into()),
+        description: arguments.description.map(String::from),
+        schedule: arguments.schedule.map(String::from),
         max_retries: Some(arguments.max_retries),
     };
     let config = context.load(true)?;
@@ -108,21 +110,19 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
 
 /// Users, one a line.
 pub fn lines(file: &Path) -> CliResult<Vec<String>> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| CliError::Usage(format!("could not read {}: {error}", file.display())))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(str::to_owned).collect())
+    let refused = |problem: &str| CliError::Usage(format!("could not read {}: {problem}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| refused(&error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8; save it as UTF-8, one user a line"))?;
+    Ok(entries(&text).map(str::to_owned).collect())
 }
 
 async fn wait_for(engine: &Engine, submitted: &Job) -> CliResult<()> {
-    let progress = std::io::stderr()
+    let shown = std::io::stderr()
         .is_terminal()
         .then(|| show_progress(engine, submitted.id));
     let result = engine.finish_import(submitted.id, &wire::holder()).await;
-    if progress.is_some() {
-        drop(progress);
-        eprint!("\r\x1b[K");
-    }
+    drop(shown);
+    progress(None);
     match result {
         Ok(_) => Ok(()),
         Err(SyncError::Cancelled) => {
@@ -151,8 +151,7 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
                     Some(error) if job.state == "waiting" => format!(", waiting: {error}"),
                     _ => String::new(),
                 };
-                eprint!("\r\x1b[KJob {id}: {}/{}{note}", job.done(), job.total);
-                let _ = std::io::stderr().flush();
+                progress(Some(&format!("Job {id}: {}/{}{note}", job.done(), job.total)));
             }
             engine.clock.sleep(PROGRESS).await;
         }

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::error::CliResult;
-use super::output::{or_dash, print_json, table};
+use super::list::{self, Extent, Layout};
+use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
+use crate::domain::text::Text;
 use crate::store::jobs::Job;
 use crate::store::jobs::items::Item;
 use crate::sync::Engine;
@@ -20,13 +22,12 @@ pub enum Command {
     List {
         /// One environment only.
         #[arg(long, value_name = "NAME")]
-        environment: Option<String>,
+        environment: Option<Text>,
         /// One state only.
         #[arg(long, value_parser = ["waiting", "running", "ended", "failed", "cancelled"])]
         state: Option<String>,
-        /// At most so many; 0 means all.
-        #[arg(long, default_value_t = 20)]
-        limit: i64,
+        #[command(flatten)]
+        extent: Extent,
     },
     /// Shows a job with what it has come to.
     #[command(
@@ -35,15 +36,14 @@ pub enum Command {
     Show {
         /// The job's number.
         job: i64,
-        /// What became of each user, too.
+        /// What became of each user, too; how many of them is said by --limit.
         #[arg(long)]
         items: bool,
         /// Users with this result only.
         #[arg(long, requires = "items", value_parser = ["waiting", "created", "already_present", "refused"])]
         state: Option<String>,
-        /// At most so many users; 0 means all.
-        #[arg(long, requires = "items", default_value_t = 1000)]
-        limit: i64,
+        #[command(flatten)]
+        extent: Extent,
     },
     /// Stops a job after the batch in hand; whoever has a row keeps it.
     Cancel {
@@ -71,30 +71,56 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::List {
             environment,
             state,
-            limit,
+            extent,
         } => {
-            let filter = JobFilter {
-                environment,
-                state,
-                before: None,
-                limit: all_if_none(limit),
-            };
-            print_list(context, &engine.import_jobs(viewer, &filter).await?);
+            let layout = Layout::new(&JOBS, job_cells);
+            list::print(
+                context,
+                &extent,
+                layout,
+                |job: &Job| job.id,
+                async |before, limit| {
+                    wire::go_on(&engine)?;
+                    let filter = JobFilter {
+                        environment: environment.clone().map(String::from),
+                        state: state.clone(),
+                        before,
+                        limit,
+                    };
+                    Ok(engine.import_jobs(viewer, &filter).await?)
+                },
+            )
+            .await?;
         }
         Command::Show {
             job,
             items,
             state,
-            limit,
+            extent,
         } => {
             let report = engine.import_job(viewer, job).await?;
-            if items {
-                let found = engine
-                    .import_items(viewer, job, state.as_deref(), None, all_if_none(limit))
-                    .await?;
-                print_items(context, &report, &found);
-            } else {
+            if context.output == Output::Table || !items {
                 print_report(context, &report);
+            }
+            if items {
+                if context.output == Output::Table {
+                    say!();
+                }
+                let layout = Layout {
+                    beside: Map::from_iter([("job".to_owned(), json!(report))]),
+                    ..Layout::new(&ITEMS, item_cells)
+                };
+                list::print(
+                    context,
+                    &extent,
+                    layout,
+                    |item: &Item| item.position,
+                    async |after, limit| {
+                        wire::go_on(&engine)?;
+                        Ok(engine.import_items(viewer, job, state.as_deref(), after, limit).await?)
+                    },
+                )
+                .await?;
             }
         }
         Command::Cancel { job } => {
@@ -110,58 +136,57 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn all_if_none(limit: i64) -> i64 {
-    if limit <= 0 { i64::MAX } else { limit }
-}
-
 async fn tell(context: &Context, engine: &Engine, viewer: Viewer<'_>, job: &Job) -> CliResult<()> {
     if context.output == Output::Json {
         print_json(&engine.import_job(viewer, job.id).await?);
     } else if job.state == "running" {
-        println!("Job {} stops after the batch in hand.", job.id);
+        say!("Job {} stops after the batch in hand.", job.id);
     } else {
-        println!("Job {} is {}.", job.id, state_of(job));
+        say!("Job {} is {}.", job.id, state_of(job));
     }
     Ok(())
 }
 
-fn print_list(context: &Context, jobs: &[Job]) {
-    if context.output == Output::Json {
-        print_json(&json!({ "items": jobs, "next": null }));
-        return;
-    }
-    let rows: Vec<Vec<String>> = jobs
-        .iter()
-        .map(|job| {
-            let mut row = vec![
-                job.id.to_string(),
-                time(job.submitted_at),
-                job.submitted_by.clone(),
-                job.environment.clone(),
-                job.company.clone(),
-                if job.all { "everybody" } else { "selected" }.to_owned(),
-                or_dash(job.batch_group.as_deref()),
-                state_of(job),
-            ];
-            row.extend([job.total, job.created, job.already_present, job.refused].map(|count| count.to_string()));
-            row
-        })
-        .collect();
-    let heading = [
-        "JOB",
-        "SUBMITTED (UTC)",
-        "BY",
-        "ENVIRONMENT",
-        "COMPANY",
-        "USERS",
-        "GROUP",
-        "STATE",
-        "TOTAL",
-        "CREATED",
-        "PRESENT",
-        "REFUSED",
+const JOBS: [&str; 12] = [
+    "JOB",
+    "SUBMITTED (UTC)",
+    "BY",
+    "ENVIRONMENT",
+    "COMPANY",
+    "USERS",
+    "GROUP",
+    "STATE",
+    "TOTAL",
+    "CREATED",
+    "PRESENT",
+    "REFUSED",
+];
+
+fn job_cells(job: &Job) -> Vec<String> {
+    let mut cells = vec![
+        job.id.to_string(),
+        time(job.submitted_at),
+        job.submitted_by.clone(),
+        job.environment.clone(),
+        job.company.clone(),
+        if job.all { "everybody" } else { "selected" }.to_owned(),
+        or_dash(job.batch_group.as_deref()),
+        state_of(job),
     ];
-    print!("{}", table(&heading, &rows));
+    cells.extend([job.total, job.created, job.already_present, job.refused].map(|count| count.to_string()));
+    cells
+}
+
+const ITEMS: [&str; 5] = ["USER", "RESULT", "CODE", "SYSTEMUSERID", "DETAIL"];
+
+fn item_cells(item: &Item) -> Vec<String> {
+    vec![
+        item.given.clone(),
+        item.state.clone(),
+        or_dash(item.code.as_deref()),
+        or_dash(item.systemuserid.map(|id| id.to_string()).as_deref()),
+        or_dash(item.detail.as_deref()),
+    ]
 }
 
 /// State and outcome in one or two words.
@@ -185,14 +210,14 @@ pub fn print_report(context: &Context, report: &JobReport) {
         return;
     }
     let job = &report.job;
-    println!("Import job {}: {}", job.id, state_of(job));
+    say!("Import job {}: {}", job.id, state_of(job));
     let who = if job.all {
         "everybody without a row".to_owned()
     } else {
         format!("{} selected users", job.total)
     };
-    println!("  imports      {who} into {}, company {}", job.environment, job.company);
-    println!("  submitted    {} UTC by {}", time(job.submitted_at), job.submitted_by);
+    say!("  imports      {who} into {}, company {}", job.environment, job.company);
+    say!("  submitted    {} UTC by {}", time(job.submitted_at), job.submitted_by);
     let mut options: Vec<String> = Vec::new();
     options.extend(job.background.then(|| "background".to_owned()));
     options.extend(job.private.then(|| "private".to_owned()));
@@ -200,10 +225,10 @@ pub fn print_report(context: &Context, report: &JobReport) {
     options.extend(job.batch_group.as_ref().map(|group| format!("group {group}")));
     options.push(format!("category {}", job.monitoring_category));
     options.extend(job.scheduled_by.map(|by| format!("a run of job {by}")));
-    println!("  options      {}", options.join(", "));
+    say!("  options      {}", options.join(", "));
     let line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            println!("  {name:<12} {value}");
+            say!("  {name:<12} {value}");
         }
     };
     line("description", job.description.clone());
@@ -217,49 +242,25 @@ pub fn print_report(context: &Context, report: &JobReport) {
         return;
     }
     let counts = [job.total, job.created, job.already_present, job.refused].map(|count| count.to_string());
-    print!(
-        "\n{}",
-        table(&["TOTAL", "CREATED", "ALREADY PRESENT", "REFUSED"], &[counts.to_vec()])
-    );
+    say!();
+    table(&["TOTAL", "CREATED", "ALREADY PRESENT", "REFUSED"], &[counts.to_vec()]);
     if !report.refused_by_code.is_empty() {
         let refused = report.refused_by_code.iter();
         let rows: Vec<Vec<String>> = refused
             .map(|one| vec![one.code.clone(), one.count.to_string()])
             .collect();
-        print!("\n{}", table(&["REFUSED BECAUSE", "USERS"], &rows));
-        println!(
-            "\nWho was refused: rollcall job show {id} --items --state refused\nTo judge them again: rollcall job requeue {id}",
-            id = job.id
-        );
+        say!();
+        table(&["REFUSED BECAUSE", "USERS"], &rows);
+        say!();
+        say!("Who was refused: rollcall job show {} --items --state refused", job.id);
+        say!("To judge them again: rollcall job requeue {}", job.id);
     }
     if let Some(step) = &report.next_step {
-        println!(
-            "\n{} of the users created have no security role and cannot use data yet.\n{step}",
+        say!();
+        say!(
+            "{} of the users created have no security role and cannot use data yet.",
             report.created_without_role
         );
+        say!("{step}");
     }
-}
-
-fn print_items(context: &Context, report: &JobReport, items: &[Item]) {
-    if context.output == Output::Json {
-        print_json(&json!({ "job": report, "items": items, "next": null }));
-        return;
-    }
-    print_report(context, report);
-    let rows: Vec<Vec<String>> = items
-        .iter()
-        .map(|item| {
-            vec![
-                item.given.clone(),
-                item.state.clone(),
-                or_dash(item.code.as_deref()),
-                or_dash(item.systemuserid.map(|id| id.to_string()).as_deref()),
-                or_dash(item.detail.as_deref()),
-            ]
-        })
-        .collect();
-    print!(
-        "\n{}",
-        table(&["USER", "RESULT", "CODE", "SYSTEMUSERID", "DETAIL"], &rows)
-    );
 }

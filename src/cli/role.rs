@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::error::CliResult;
-use super::output::{or_dash, print_json, table};
+use super::list::{self, Extent, Layout};
+use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
+use crate::domain::text::Text;
 use crate::store::roles::Holder;
-use crate::sync::on_demand::Ask;
+use crate::sync::Engine;
+use crate::sync::on_demand::{Ask, Effect};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -16,16 +19,15 @@ pub enum Command {
     List {
         /// The environment.
         #[arg(long, value_name = "NAME")]
-        environment: String,
+        environment: Text,
         /// One user only.
         #[arg(long)]
-        user: Option<String>,
+        user: Option<Text>,
         /// One role only.
         #[arg(long)]
-        role: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 1000)]
-        limit: i64,
+        role: Option<Text>,
+        #[command(flatten)]
+        extent: Extent,
     },
     /// Gives a user a role.
     #[command(
@@ -39,12 +41,12 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Grant {
     /// The row's id, the object id or the user principal name.
-    user: String,
+    user: Text,
     /// The role's name.
-    role: String,
+    role: Text,
     /// The environment.
     #[arg(long, value_name = "NAME")]
-    environment: String,
+    environment: Text,
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -52,41 +54,55 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let store = context.open_store(&config).await?;
     let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
     let actor = wire::operator();
-    let (holders, outcome) = match command {
+    match command {
         Command::List {
             environment,
             user,
             role,
-            limit,
+            extent,
         } => {
-            let holders = engine
-                .role_holders(&environment, user.as_deref(), role.as_deref(), limit)
-                .await?;
-            (holders, None)
+            let layout = Layout {
+                nothing: Some("No role."),
+                ..Layout::new(&HEADING, cells)
+            };
+            let (user, role) = (user.as_deref(), role.as_deref());
+            list::print(
+                context,
+                &extent,
+                layout,
+                |held: &Holder| held.into(),
+                async |after, limit| {
+                    wire::go_on(&engine)?;
+                    Ok(engine.role_holders(&environment, user, role, after, limit).await?)
+                },
+            )
+            .await?;
         }
         Command::Grant(grant) => {
             let answer = engine.grant(ask(&grant, &actor), &grant.role).await?;
-            let holders = engine
-                .role_holders(&grant.environment, Some(&grant.user), None, i64::MAX)
-                .await?;
-            (holders, Some(answer.outcome))
+            tell(context, &engine, &grant, answer.outcome).await?;
         }
         Command::Revoke(grant) => {
             let answer = engine.revoke(ask(&grant, &actor), &grant.role).await?;
-            let holders = engine
-                .role_holders(&grant.environment, Some(&grant.user), None, i64::MAX)
-                .await?;
-            (holders, Some(answer.outcome))
+            tell(context, &engine, &grant, answer.outcome).await?;
         }
-    };
-    match (context.output, outcome) {
-        (Output::Json, None) => print_json(&json!({ "items": holders, "next": null })),
-        (Output::Json, Some(outcome)) => print_json(&json!({ "outcome": outcome, "roles": holders })),
-        (Output::Table, _) if holders.is_empty() => println!("No role."),
-        (Output::Table, _) => print(&holders),
     }
     engine.store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came of it, and which roles the user holds now.
+async fn tell(context: &Context, engine: &Engine, grant: &Grant, outcome: Effect) -> CliResult<()> {
+    let Grant { environment, user, .. } = grant;
+    let holders = engine
+        .role_holders(environment, Some(user), None, None, i64::MAX)
+        .await?;
+    match context.output {
+        Output::Json => print_json(&json!({ "outcome": outcome, "roles": holders })),
+        Output::Table if holders.is_empty() => say!("No role."),
+        Output::Table => table(&HEADING, &holders.iter().map(cells).collect::<Vec<_>>()),
+    }
+    Ok(())
 }
 
 fn ask<'a>(grant: &'a Grant, actor: &'a str) -> Ask<'a> {
@@ -97,20 +113,15 @@ fn ask<'a>(grant: &'a Grant, actor: &'a str) -> Ask<'a> {
     }
 }
 
-fn print(holders: &[Holder]) {
-    let rows: Vec<Vec<String>> = holders
-        .iter()
-        .map(|held| {
-            vec![
-                or_dash(held.domainname.as_deref()),
-                held.role.clone(),
-                held.provenance.clone(),
-                held.granted_by.clone(),
-                held.granted_at.format("%Y-%m-%d %H:%M").to_string(),
-                if held.isdisabled { "disabled" } else { "enabled" }.to_owned(),
-            ]
-        })
-        .collect();
-    let heading = ["USER", "ROLE", "FROM", "BY", "SINCE (UTC)", "STATE"];
-    print!("{}", table(&heading, &rows));
+const HEADING: [&str; 6] = ["USER", "ROLE", "FROM", "BY", "SINCE (UTC)", "STATE"];
+
+fn cells(held: &Holder) -> Vec<String> {
+    vec![
+        or_dash(held.domainname.as_deref()),
+        held.role.clone(),
+        held.provenance.clone(),
+        held.granted_by.clone(),
+        held.granted_at.format("%Y-%m-%d %H:%M").to_string(),
+        if held.isdisabled { "disabled" } else { "enabled" }.to_owned(),
+    ]
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::output::print_json;
+use super::output::{self, print_json};
 use super::{Context, Output};
 use crate::domain::reason::Code;
 use crate::rules::table::{Cell, RowState, at_gate, of_entitlement};
@@ -25,7 +25,7 @@ const COLUMNS: [(&str, &str); 3] = [
 pub fn run(context: &Context) -> ExitCode {
     match context.output {
         Output::Json => print_json(&document()),
-        Output::Table => print!("{}", page()),
+        Output::Table => output::page(&page()),
     }
     ExitCode::SUCCESS
 }

@@ -6,19 +6,18 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::error::CliResult;
-use super::output::{or_dash, print_json, table};
+use super::list::{self, Extent, Layout};
+use super::output::{or_dash, print_json, say, table};
 use super::{CliError, Context, Output, sync, wire};
+use crate::domain::text::Text;
+use crate::store::runs::Run;
 use crate::store::{Store, environments, removals, runs};
 use crate::sync::approval::{Decided, Decision};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists the latest runs.
-    List {
-        /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: i64,
-    },
+    /// Lists runs, newest first.
+    List(Extent),
     /// Shows a run, and who would lose access where it holds removals.
     Show {
         /// The run's number.
@@ -36,7 +35,7 @@ pub struct Held {
     run: i64,
     /// One environment only.
     #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
+    environment: Option<Text>,
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -44,7 +43,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let store = context.open_store(&config).await?;
     let configured = wire::settings(&config).names();
     match command {
-        Command::List { limit } => list(context, &store, limit, &configured).await?,
+        Command::List(extent) => list_runs(context, &store, &extent, &configured).await?,
         Command::Show { run } => show(context, &store, run, &configured).await?,
         Command::Approve(held) => {
             let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
@@ -58,40 +57,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, store: &Store, limit: i64, configured: &[String]) -> CliResult<()> {
-    let mut db = store.read().await?;
-    let found = runs::list(&mut db, None, limit).await?;
-    if context.output == Output::Json {
-        print_json(&json!({ "items": found, "next": null }));
-        return Ok(());
-    }
-    let total = |counts: &serde_json::Value, what: &str| -> u64 {
-        counts
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, one)| one.get(what)?.as_u64())
-            .sum()
-    };
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|run| {
-            let mut row = vec![
-                run.id.to_string(),
-                run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
-                if run.dry_run {
-                    format!("{} (dry)", run.trigger)
-                } else {
-                    run.trigger.clone()
-                },
-                run.outcome.clone().unwrap_or_else(|| "running".to_owned()),
-            ];
-            row.extend(
-                ["created", "updated", "enabled", "disabled", "held"].map(|what| total(&run.counts, what).to_string()),
-            );
-            row
-        })
-        .collect();
+async fn list_runs(context: &Context, store: &Store, extent: &Extent, configured: &[String]) -> CliResult<()> {
     let heading = [
         "RUN",
         "STARTED (UTC)",
@@ -103,11 +69,44 @@ async fn list(context: &Context, store: &Store, limit: i64, configured: &[String
         "DISABLED",
         "HELD",
     ];
-    print!("{}", table(&heading, &rows));
-    for left in environments::left_over(&mut db, configured).await? {
-        println!("\nLeft over: {}", left.sentence());
+    list::print(
+        context,
+        extent,
+        Layout::new(&heading, run_cells),
+        |run: &Run| run.id,
+        async |before, limit| {
+            let mut db = store.read().await?;
+            Ok(runs::list(&mut db, before, limit).await?)
+        },
+    )
+    .await?;
+    if context.output == Output::Table {
+        let mut db = store.read().await?;
+        for left in environments::left_over(&mut db, configured).await? {
+            say!();
+            say!("Left over: {}", left.sentence());
+        }
     }
     Ok(())
+}
+
+fn run_cells(run: &Run) -> Vec<String> {
+    let total = |what: &str| -> u64 {
+        let counts = run.counts.as_object().into_iter().flatten();
+        counts.filter_map(|(_, one)| one.get(what)?.as_u64()).sum()
+    };
+    let mut cells = vec![
+        run.id.to_string(),
+        run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+        if run.dry_run {
+            format!("{} (dry)", run.trigger)
+        } else {
+            run.trigger.clone()
+        },
+        run.outcome.clone().unwrap_or_else(|| "running".to_owned()),
+    ];
+    cells.extend(["created", "updated", "enabled", "disabled", "held"].map(|what| total(what).to_string()));
+    cells
 }
 
 async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) -> CliResult<()> {
@@ -118,30 +117,31 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
         )));
     };
     let sets = removals::sets(&mut db, Some(id), configured).await?;
-    let held = removals::held_rows(&mut db, id, i64::MAX).await?;
+    let held = removals::held_rows(&mut db, id, None, i64::MAX).await?;
     if context.output == Output::Json {
         print_json(&json!({ "run": run, "held_sets": sets, "held": held }));
         return Ok(());
     }
-    println!("Run {id}: {}", run.outcome.as_deref().unwrap_or("running"));
-    println!("  started  {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    say!("Run {id}: {}", run.outcome.as_deref().unwrap_or("running"));
+    say!("  started  {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
     if let Some(ended) = run.ended_at {
-        println!("  ended    {}", ended.format("%Y-%m-%d %H:%M:%S UTC"));
+        say!("  ended    {}", ended.format("%Y-%m-%d %H:%M:%S UTC"));
     }
-    println!(
+    say!(
         "  trigger  {}{}",
         run.trigger,
         if run.dry_run { " (dry run)" } else { "" }
     );
     let counts = sync::counts_of(&run.counts);
     if !counts.is_empty() {
-        print!("\n{}", sync::counts_table(&counts));
+        say!();
+        sync::counts_table(&counts);
     }
     for problem in &run.problems {
-        println!("  problem: {problem}");
+        say!("  problem: {problem}");
     }
     for left in sync::left_over_of(run.left_over.clone()) {
-        println!("  left over: {}", left.sentence());
+        say!("  left over: {}", left.sentence());
     }
     for set in &sets {
         let state = match (&set.decision, &set.decided_by) {
@@ -158,7 +158,9 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
             (Some(decision), Some(by)) => format!("{decision} by {by}"),
             (Some(decision), None) => decision.clone(),
         };
-        println!("\nHeld in {}: {state}\n  {}", set.environment, set.why);
+        say!();
+        say!("Held in {}: {state}", set.environment);
+        say!("  {}", set.why);
     }
     if !held.is_empty() {
         let rows: Vec<Vec<String>> = held
@@ -172,12 +174,11 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
                 ]
             })
             .collect();
-        print!(
-            "\n{}",
-            table(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], &rows)
-        );
+        say!();
+        table(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], &rows);
         if sets.iter().any(|set| set.can_be_decided) {
-            println!("\nDecide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
+            say!();
+            say!("Decide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
         }
     }
     Ok(())
@@ -192,7 +193,7 @@ async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, de
         print_json(&json!({ "run": held.run, "decided_by": actor, "environments": decisions.environments }));
     } else {
         for decided in &decisions.environments {
-            println!("{}", sentence(decided, &actor));
+            say!("{}", sentence(decided, &actor));
         }
     }
     match decisions.failure {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::error::CliResult;
+use super::output::{page, say};
 use super::{CliError, Context, wire};
 use crate::simulator::{Settings, Simulator};
 
@@ -37,7 +38,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         .map_err(|error| CliError::Other(format!("could not listen on {}: {error}", arguments.listen)))?;
     let furnished = simulator.tenant().furnish();
     let _ = furnished;
-    println!("{}", example(&simulator));
+    page(&example(&simulator));
+    say!();
     simulator.run_until(wire::cancelled_by_signals()?).await;
     Ok(ExitCode::SUCCESS)
 }

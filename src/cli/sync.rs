@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::{CliResult, exit};
-use super::output::{or_dash, print_json, table};
+use super::output::{note, or_dash, print_json, say, table};
 use super::{CliError, Context, Output, wire};
+use crate::domain::text::Text;
 use crate::store::environments::LeftOver;
 use crate::store::lease::Attempt;
 use crate::store::runs::{self, Run};
@@ -29,7 +30,7 @@ const DAEMON_SILENCE: Duration = Duration::from_secs(20);
 pub struct Arguments {
     /// Judge this environment only; may be repeated.
     #[arg(long, value_name = "NAME")]
-    environment: Vec<String>,
+    environment: Vec<Text>,
     /// New full rounds of every source, then everyone is judged.
     #[arg(long)]
     full: bool,
@@ -46,7 +47,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let engine = wire::engine(&config, store, cancel)?;
     let request = Request {
         trigger: "sync".to_owned(),
-        environments: arguments.environment,
+        environments: arguments.environment.into_iter().map(String::from).collect(),
         full: arguments.full,
         dry_run: arguments.dry_run,
     };
@@ -103,7 +104,7 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
                 }
             }
             Attempt::Held { by_daemon: false, .. } if !told => {
-                eprintln!("Another sync is under way; waiting for it to end.");
+                note!("Another sync is under way; waiting for it to end.");
                 told = true;
             }
             Attempt::Held { by_daemon: false, .. } => {}
@@ -125,7 +126,7 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
         named => named.to_vec(),
     };
     let id = runs::request(&mut db, &environments, request.full, request.dry_run, now).await?;
-    eprintln!("Asked the daemon that leads; following its run.");
+    note!("Asked the daemon that leads; following its run.");
     loop {
         if engine.cancel.is_cancelled() {
             runs::withdraw_request(&mut db, id).await?;
@@ -222,42 +223,41 @@ pub fn print_report(report: &Report) {
             })
             .collect();
         if !rows.is_empty() {
-            println!(
-                "{}",
-                table(&["ENVIRONMENT", "WOULD", "USER", "REASON", "COLUMNS"], &rows)
-            );
+            table(&["ENVIRONMENT", "WOULD", "USER", "REASON", "COLUMNS"], &rows);
+            say!();
         }
     }
-    println!("{}", counts_table(&report.environments));
+    counts_table(&report.environments);
+    say!();
     for problem in &report.problems {
-        println!("{problem}");
+        say!("{problem}");
     }
     for left in &report.left_over {
-        println!("Left over: {}", left.sentence());
+        say!("Left over: {}", left.sentence());
     }
     let run = report.run;
     let kind = if report.dry_run { "Dry run" } else { "Run" };
     let held: u64 = report.environments.iter().map(|counts| counts.held).sum();
     match report.outcome {
-        Outcome::Complete => println!("{kind} {run} is complete."),
+        Outcome::Complete => say!("{kind} {run} is complete."),
         Outcome::Held if report.dry_run => {
-            println!("{kind} {run} is complete: a real one would hold {held} removals until somebody approves them.");
+            say!("{kind} {run} is complete: a real one would hold {held} removals until somebody approves them.");
         }
-        Outcome::Held => println!(
+        Outcome::Held => say!(
             "{kind} {run} holds removals: see `rollcall runs show {run}`, then `rollcall runs approve {run}` or `reject`."
         ),
         Outcome::Incomplete => {
-            println!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
+            say!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
             if report.holds && !report.dry_run {
-                println!("It also holds removals: see `rollcall runs show {run}`.");
+                say!("It also holds removals: see `rollcall runs show {run}`.");
             }
         }
-        Outcome::Failed => println!("{kind} {run} broke off; the next run goes on where it stopped."),
+        Outcome::Failed => say!("{kind} {run} broke off; the next run goes on where it stopped."),
     }
 }
 
-/// What a run did, by environment.
-pub fn counts_table(environments: &[Counts]) -> String {
+/// Prints what a run did, by environment.
+pub fn counts_table(environments: &[Counts]) {
     let rows: Vec<Vec<String>> = environments
         .iter()
         .map(|counts| {
@@ -290,5 +290,5 @@ pub fn counts_table(environments: &[Counts]) -> String {
         "HELD",
         "SKIPPED",
     ];
-    table(&heading, &rows)
+    table(&heading, &rows);
 }

@@ -5,9 +5,12 @@ mod act;
 use std::process::ExitCode;
 
 use super::error::CliResult;
-use super::output::{mode_name, or_dash, print_json, table};
+use super::list::{self, Extent, Layout};
+use super::output::{mode_name, note, or_dash, print_json, say, table, value_text};
 use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
+use crate::domain::text::Text;
 use crate::store::rows::{self, Filter};
 use crate::store::{changes, roles};
 use crate::sync::Engine;
@@ -21,7 +24,13 @@ pub enum Command {
     )]
     List(List),
     /// Shows one row with its history.
-    Show(One),
+    Show {
+        #[command(flatten)]
+        one: One,
+        /// At most so many lines of history; 0 means all.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
     #[command(flatten)]
     Act(act::Command),
 }
@@ -30,17 +39,17 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct One {
     /// The row's id, the object id or the user principal name.
-    user: String,
+    user: Text,
     /// The environment.
     #[arg(long, value_name = "NAME")]
-    environment: String,
+    environment: Text,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct List {
     /// The environment.
     #[arg(long, value_name = "NAME")]
-    environment: String,
+    environment: Text,
     /// Enabled or disabled rows only.
     #[arg(long, value_parser = ["enabled", "disabled"])]
     state: Option<String>,
@@ -52,13 +61,12 @@ pub struct List {
     kind: Option<String>,
     /// Rows disabled for this reason only.
     #[arg(long, value_name = "CODE")]
-    reason: Option<String>,
+    reason: Option<Text>,
     /// Rows whose name, full name or e-mail contains this text.
     #[arg(long)]
-    text: Option<String>,
-    /// At most so many; 0 means all.
-    #[arg(long, default_value_t = 100)]
-    limit: i64,
+    text: Option<Text>,
+    #[command(flatten)]
+    extent: Extent,
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -66,15 +74,15 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let store = context.open_store(&config).await?;
     let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
     match command {
-        Command::List(arguments) => list(context, &engine, arguments).await?,
-        Command::Show(one) => show(context, &engine, &one).await?,
+        Command::List(arguments) => list_rows(context, &engine, arguments).await?,
+        Command::Show { one, limit } => show(context, &engine, &one, limit).await?,
         Command::Act(command) => act::run(context, &engine, command).await?,
     }
     engine.store.close().await;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, engine: &Engine, arguments: List) -> CliResult<()> {
+async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliResult<()> {
     engine.environment(&arguments.environment)?;
     if let Some(reason) = &arguments.reason
         && Code::parse(reason).is_none()
@@ -83,49 +91,42 @@ async fn list(context: &Context, engine: &Engine, arguments: List) -> CliResult<
             "`{reason}` is no reason code; `rollcall rules` lists them"
         )));
     }
+    let environment = &*arguments.environment;
     let filter = Filter {
         disabled: arguments.state.map(|state| state == "disabled"),
         accessmode: arguments.mode,
-        reason: arguments.reason,
+        reason: arguments.reason.map(String::from),
         kind: arguments.kind,
-        text: arguments.text,
+        text: arguments.text.map(String::from),
         after: None,
-        limit: if arguments.limit <= 0 {
-            i64::MAX
-        } else {
-            arguments.limit
-        },
+        limit: 0,
     };
-    let mut db = engine.store.read().await?;
-    let users = rows::list(&mut db, &arguments.environment, &filter).await?;
-    if context.output == Output::Json {
-        print_json(&json!({ "items": users, "next": null }));
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = users
-        .iter()
-        .map(|user| {
-            vec![
-                or_dash(user.domainname.as_deref()),
-                or_dash(user.fullname.as_deref()),
-                if user.isdisabled { "disabled" } else { "enabled" }.to_owned(),
-                or_dash(user.disabledreason.as_deref()),
-                mode_name(user.accessmode).to_owned(),
-                user.systemuserid.to_string(),
-            ]
-        })
-        .collect();
-    print!(
-        "{}",
-        table(
-            &["USER", "FULL NAME", "STATE", "REASON", "ACCESS MODE", "SYSTEMUSERID"],
-            &rows
-        )
-    );
-    Ok(())
+    let heading = ["USER", "FULL NAME", "STATE", "REASON", "ACCESS MODE", "SYSTEMUSERID"];
+    let layout = Layout::new(&heading, |user: &SystemUser| {
+        vec![
+            or_dash(user.domainname.as_deref()),
+            or_dash(user.fullname.as_deref()),
+            if user.isdisabled { "disabled" } else { "enabled" }.to_owned(),
+            or_dash(user.disabledreason.as_deref()),
+            mode_name(user.accessmode).to_owned(),
+            user.systemuserid.to_string(),
+        ]
+    });
+    let cursor = |user: &SystemUser| user.systemuserid;
+    list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
+        wire::go_on(engine)?;
+        let filter = Filter {
+            after,
+            limit,
+            ..filter.clone()
+        };
+        let mut db = engine.store.read().await?;
+        Ok(rows::list(&mut db, environment, &filter).await?)
+    })
+    .await
 }
 
-async fn show(context: &Context, engine: &Engine, one: &One) -> CliResult<()> {
+async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliResult<()> {
     let One { user, environment } = one;
     engine.environment(environment)?;
     let Some(row) = engine.find_row(environment, user).await? else {
@@ -135,8 +136,17 @@ async fn show(context: &Context, engine: &Engine, one: &One) -> CliResult<()> {
         ));
     };
     let mut db = engine.store.read().await?;
-    let history = changes::history(&mut db, environment, row.systemuserid, 20).await?;
-    let held = roles::list(&mut db, environment, Some(row.systemuserid), None, i64::MAX).await?;
+    let limit = if limit == 0 {
+        i64::from(u32::MAX)
+    } else {
+        i64::from(limit)
+    };
+    let mut history = changes::history(&mut db, environment, row.systemuserid, limit + 1).await?;
+    if history.len() as u64 > limit.unsigned_abs() {
+        history.pop();
+        note!("There are older changes: --limit 0 shows them all.");
+    }
+    let held = roles::list(&mut db, environment, Some(row.systemuserid), None, None, i64::MAX).await?;
     if context.output == Output::Json {
         print_json(&json!({ "user": row, "roles": held, "history": history }));
         return Ok(());
@@ -144,19 +154,15 @@ async fn show(context: &Context, engine: &Engine, one: &One) -> CliResult<()> {
     let shown = json!(row);
     let width = 30;
     for (column, value) in shown.as_object().into_iter().flatten() {
-        let text = match value {
-            serde_json::Value::Null => "-".to_owned(),
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        println!("{column:<width$} {text}");
+        say!("{column:<width$} {}", value_text(value));
     }
     let held: Vec<String> = held
         .into_iter()
         .map(|held| format!("{} ({})", held.role, held.provenance))
         .collect();
-    println!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
-    println!("\nHistory, newest first:");
+    say!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
+    say!();
+    say!("History, newest first:");
     let rows: Vec<Vec<String>> = history
         .iter()
         .map(|line| {
@@ -180,6 +186,6 @@ async fn show(context: &Context, engine: &Engine, one: &One) -> CliResult<()> {
             ]
         })
         .collect();
-    print!("{}", table(&["AT (UTC)", "BY", "WHAT", "REASON", "COLUMNS"], &rows));
+    table(&["AT (UTC)", "BY", "WHAT", "REASON", "COLUMNS"], &rows);
     Ok(())
 }

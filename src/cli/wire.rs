@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliResult;
+use super::output::{print_json, say};
 use super::{CliError, Context};
 use crate::clock::Clock;
 use crate::config::{self, Config, Credential};
@@ -68,13 +69,13 @@ pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let Applied { missing, unknown } = store.applied_migrations().await?;
     migrate_store(&config, &store).await?;
     match context.output {
-        super::Output::Json => println!("{}", serde_json::json!({ "applied": missing, "unknown": unknown })),
-        super::Output::Table if missing == 0 && unknown > 0 => println!(
+        super::Output::Json => print_json(&serde_json::json!({ "applied": missing, "unknown": unknown })),
+        super::Output::Table if missing == 0 && unknown > 0 => say!(
             "The database is newer than this program: it has {unknown} migration(s) that this version does not know, \
              and lacks none. Nothing was changed."
         ),
-        super::Output::Table if missing == 0 => println!("The database is up to date."),
-        super::Output::Table => println!("Applied {missing} migration(s)."),
+        super::Output::Table if missing == 0 => say!("The database is up to date."),
+        super::Output::Table => say!("Applied {missing} migration(s)."),
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
@@ -186,6 +187,14 @@ pub(super) fn hangups() -> CliResult<Signal> {
 
 fn listen(kind: SignalKind) -> CliResult<Signal> {
     signal(kind).map_err(|error| CliError::Other(format!("could not listen for signals: {error}")))
+}
+
+/// Ends a command that reads on and on, once a signal has come.
+pub(super) fn go_on(engine: &Engine) -> CliResult<()> {
+    if engine.cancel.is_cancelled() {
+        return Err(CliError::Other("stopped".to_owned()));
+    }
+    Ok(())
 }
 
 /// Who typed the command, for the change log.

@@ -92,7 +92,8 @@ impl Surroundings<'_> {
         Ok(Secret::new(text))
     }
 
-    /// Reads a file that may be public, such as a certificate. Line ends at its end are dropped.
+    /// Reads a file that may be public, such as a certificate. What editors leave is dropped: line ends at its end, and a
+    /// byte order mark.
     pub(super) fn text_file(&self, path: &str, file: &Path) -> Result<String, Issue> {
         let whole = self.folder.join(file);
         // The secret itself, where its file should be named, is a likely mistake.
@@ -114,7 +115,7 @@ impl Surroundings<'_> {
                 },
             )
         })?;
-        let text = text.trim_end_matches(['\r', '\n']);
+        let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
             return Err(Issue::new(
                 path,

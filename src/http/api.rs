@@ -170,6 +170,8 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::requeue))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
+        .routes(routes!(runs::held))
+        .routes(routes!(runs::changes))
         .routes(routes!(runs::approve))
         .routes(routes!(runs::reject))
         .routes(routes!(runs::sync))

@@ -4,11 +4,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::Path as AxumPath;
 use axum::extract::{FromRequest, FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Request, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 
 use super::auth::{AuthError, Caller, Fault, Role};
 use super::problem::Problem;
+use crate::domain::text::trimmed;
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -31,7 +32,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             ));
         }
         let bytes = read(request, state).await?;
-        let mut decoder = serde_json::Deserializer::from_slice(&bytes);
+        let document = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        let mut decoder = serde_json::Deserializer::from_slice(document);
         let value = serde_path_to_error::deserialize(&mut decoder).map_err(|error| {
             let path = error.path().to_string();
             let problem = error.into_inner().to_string();
@@ -83,14 +85,14 @@ async fn read(request: Request<Body>, state: &(impl Send + Sync)) -> Result<Byte
     })
 }
 
-/// The parameters behind the question mark.
+/// The parameters behind the question mark, trimmed.
 pub struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Query::<T>::try_from_uri(&parts.uri)
+        Query::<T>::try_from_uri(&trimmed_query(&parts.uri))
             .map(|Query(value)| Self(value))
             .map_err(|rejection| {
                 let text = rejection.body_text();
@@ -103,6 +105,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
                 Problem::bad_input(field.unwrap_or("query"), detail)
             })
     }
+}
+
+/// An address with the same parameters, without what is around their values.
+fn trimmed_query(uri: &Uri) -> Uri {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let mut query = url::form_urlencoded::Serializer::new("/?".to_owned());
+    for (name, value) in pairs {
+        query.append_pair(&name, trimmed(&value));
+    }
+    query.finish().parse().unwrap_or_else(|_| uri.clone())
 }
 
 /// Parameters behind the question mark, or, where there are none and a JSON body is sent, the members of that.

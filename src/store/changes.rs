@@ -177,10 +177,16 @@ pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i
 }
 
 /// One line of a run's changes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct RunLine {
+    /// Its number.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
     /// The environment.
     pub environment: String,
+    /// The row.
+    pub systemuserid: Uuid,
     /// The row's name now.
     pub domainname: Option<String>,
     /// What.
@@ -188,22 +194,24 @@ pub struct RunLine {
     /// By which rule.
     pub reason: Option<String>,
     /// Column → [old, new].
+    #[schema(value_type = Object)]
     pub fields: Value,
 }
 
-/// What a run changed, in order.
+/// What a run changed behind a line, in order.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn of_run(db: &mut Connection, run: i64, limit: i64) -> StoreResult<Vec<RunLine>> {
+pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i64) -> StoreResult<Vec<RunLine>> {
     Ok(sqlx::query_as!(
         RunLine,
-        r#"select c.environment as "environment!", s.domainname as "domainname?", c.operation as "operation!",
-                  c.reason, c.fields as "fields!"
+        r#"select c.id as "id!", c.at as "at!", c.environment as "environment!", c.systemuserid as "systemuserid!",
+                  s.domainname as "domainname?", c.operation as "operation!", c.reason, c.fields as "fields!"
            from rollcall.system_user_change c
            left join rollcall.system_user s on s.environment = c.environment and s.systemuserid = c.systemuserid
-           where c.run_id = $1 order by c.environment, c.id limit $2"#,
+           where c.run_id = $1 and c.id > $2 order by c.id limit $3"#,
         run,
+        after.unwrap_or(0),
         limit
     )
     .fetch_all(db)

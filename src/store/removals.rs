@@ -1,6 +1,9 @@
 //! Removals: rows that a rule wants to disable and that are still enabled. Collected while a run judges, then
 //! carried out, or held for a person (rules.md, section 11).
 
+use std::fmt;
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -309,19 +312,65 @@ pub struct HeldRow {
     pub reason: String,
 }
 
-/// Who would lose what, for a run.
+/// Where a list of held rows goes on: behind this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    environment: String,
+    systemuserid: Uuid,
+}
+
+impl From<&HeldRow> for HeldKey {
+    fn from(row: &HeldRow) -> Self {
+        Self {
+            environment: row.environment.clone(),
+            systemuserid: row.systemuserid,
+        }
+    }
+}
+
+impl fmt::Display for HeldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.environment, self.systemuserid)
+    }
+}
+
+impl FromStr for HeldKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (environment, row) = text.rsplit_once('/')?;
+            Some(Self {
+                environment: Some(environment).filter(|name| !name.contains('\0'))?.to_owned(),
+                systemuserid: row.parse().ok()?,
+            })
+        };
+        read().ok_or("expected `next` of the page before")
+    }
+}
+
+/// Who would lose what, for a run, behind a row.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn held_rows(db: &mut Connection, run_id: i64, limit: i64) -> StoreResult<Vec<HeldRow>> {
+pub async fn held_rows(
+    db: &mut Connection,
+    run_id: i64,
+    after: Option<HeldKey>,
+    limit: i64,
+) -> StoreResult<Vec<HeldRow>> {
+    let (environment, row) = after.map_or_else(Default::default, |key| (key.environment, key.systemuserid));
     Ok(sqlx::query_as!(
         HeldRow,
         r#"select r.environment as "environment!", r.systemuserid as "systemuserid!",
                   r.object_id as "azureactivedirectoryobjectid!", s.domainname as "domainname?", r.reason as "reason!"
            from rollcall.removal r
            join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
-           where r.run_id = $1 and r.state = 'held' order by r.environment, s.domainname limit $2"#,
+           where r.run_id = $1 and r.state = 'held' and (r.environment, r.systemuserid) > ($2, $3)
+           order by r.environment, r.systemuserid limit $4"#,
         run_id,
+        environment,
+        row,
         limit
     )
     .fetch_all(db)

@@ -1,5 +1,10 @@
 //! Security roles: who holds which, and where each assignment comes from.
 
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -163,7 +168,49 @@ pub struct Holder {
     pub granted_by: String,
 }
 
-/// Lists who holds which role, of one row or one role only where given.
+/// Where a list of assignments goes on: behind this one. As a text it is opaque, and fits an address as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HolderKey {
+    systemuserid: Uuid,
+    role: String,
+    provenance: String,
+}
+
+impl From<&Holder> for HolderKey {
+    fn from(holder: &Holder) -> Self {
+        Self {
+            systemuserid: holder.systemuserid,
+            role: holder.role.clone(),
+            provenance: holder.provenance.clone(),
+        }
+    }
+}
+
+impl fmt::Display for HolderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = format!("{} {} {}", self.systemuserid.simple(), self.provenance, self.role);
+        f.write_str(&URL_SAFE_NO_PAD.encode(key))
+    }
+}
+
+impl FromStr for HolderKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            let mut parts = key.splitn(3, ' ');
+            Some(Self {
+                systemuserid: parts.next()?.parse().ok()?,
+                provenance: parts.next()?.to_owned(),
+                role: parts.next().filter(|role| !role.contains('\0'))?.to_owned(),
+            })
+        };
+        read().ok_or("expected `next` of the page before")
+    }
+}
+
+/// Lists who holds which role behind an assignment, of one row or one role only where given.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -172,19 +219,24 @@ pub async fn list(
     environment: &str,
     row: Option<Uuid>,
     role: Option<&str>,
+    after: Option<HolderKey>,
     limit: i64,
 ) -> StoreResult<Vec<Holder>> {
+    let after = after.unwrap_or_default();
     Ok(sqlx::query_as!(
         Holder,
         "select r.systemuserid, s.domainname, s.isdisabled, r.role, r.provenance, r.granted_at, r.granted_by
          from rollcall.system_user_role r
          join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
          where r.environment = $1 and r.revoked_at is null and ($2::uuid is null or r.systemuserid = $2)
-           and ($3::text is null or r.role = $3)
-         order by s.domainname, r.systemuserid, r.role, r.provenance limit $4",
+           and ($3::text is null or r.role = $3) and (r.systemuserid, r.role, r.provenance) > ($4, $5, $6)
+         order by r.systemuserid, r.role, r.provenance limit $7",
         environment,
         row,
         role,
+        after.systemuserid,
+        after.role,
+        after.provenance,
         limit
     )
     .fetch_all(db)

@@ -38,6 +38,7 @@ use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
+use crate::domain::text::trimmed;
 use crate::plan::Operation;
 use crate::rules::Trigger;
 use crate::store::{Connection, Fault, Own, StoreResult, rows};
@@ -214,7 +215,7 @@ fn text_of(field: &str, value: &Value) -> Result<Option<String>, SyncError> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) if text.contains('\0') => Err(bad_input(field, "a text cannot hold NUL characters")),
-        Value::String(text) => Ok(Some(text.clone()).filter(|text| !text.trim().is_empty())),
+        Value::String(text) => Ok(Some(trimmed(text).to_owned()).filter(|text| !text.is_empty())),
         _ => Err(bad_input(field, "expected a text or null")),
     }
 }

@@ -1,17 +1,22 @@
 //! Sets up the log: lines on standard error, as text for people or as one JSON object each for collectors.
 //!
 //! A line carries the fields of the spans around it, so every line of a cycle names its run. Standard output is for
-//! results and must never be written to here. What may be logged at which level is decided where it is logged.
+//! results and must never be written to here. What may be logged at which level is decided where it is logged; whatever
+//! is in a value, an event is one line.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::domain::text::{escaped, escaped_json};
 
 /// The shape of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -86,17 +91,53 @@ pub fn check(filter: &str) -> Result<(), String> {
     parse(filter).map(drop)
 }
 
-fn dispatch<W>(filter: &str, format: Format, colours: bool, writer: W) -> Result<Dispatch, String>
+fn dispatch<W, O>(filter: &str, format: Format, colours: bool, writer: W) -> Result<Dispatch, String>
 where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    W: Fn() -> O + Send + Sync + 'static,
+    O: io::Write + 'static,
 {
     let registry = tracing_subscriber::registry().with(parse(filter)?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colours);
     Ok(match format {
-        Format::Text => dispatch_of(registry.with(lines)),
+        Format::Text => {
+            dispatch_of(registry.with(lines.with_writer(writer).fmt_fields(debug_fn(value).delimited(" "))))
+        }
         // The list of spans, not only the innermost: the run id is on the outermost.
-        Format::Json => dispatch_of(registry.with(lines.json().flatten_event(true).with_current_span(false))),
+        Format::Json => dispatch_of(
+            registry.with(
+                lines
+                    .with_writer(move || Exact(writer()))
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false),
+            ),
+        ),
     })
+}
+
+/// A value in a line of text. The library lets through what begins another line or moves a terminal's cursor, depending
+/// on how a value was handed to it.
+fn value(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    match field.name() {
+        "message" => write!(to, "{}", escaped(&text)),
+        name => write!(to, "{name}={}", escaped(&text)),
+    }
+}
+
+/// Takes an event in JSON in one piece, as the library hands it over, and escapes what JSON need not.
+struct Exact<W>(W);
+
+impl<W: io::Write> io::Write for Exact<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0
+            .write_all(escaped_json(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn dispatch_of(subscriber: impl Subscriber + Send + Sync + 'static) -> Dispatch {
@@ -152,9 +193,13 @@ mod tests {
     }
 
     fn logged(filter: &str, format: Format, act: impl FnOnce()) -> String {
+        logged_in(false, filter, format, act)
+    }
+
+    fn logged_in(colours: bool, filter: &str, format: Format, act: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let dispatch = dispatch(filter, format, false, move || writer.clone()).unwrap();
+        let dispatch = dispatch(filter, format, colours, move || writer.clone()).unwrap();
         tracing::dispatcher::with_default(&dispatch, act);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -174,6 +219,50 @@ mod tests {
         assert_eq!(line["spans"][1]["number"], 2);
         let line = logged("info", Format::Text, act);
         assert!(line.contains("cycle{run=\"r-1\"}:page{number=2}:"), "{line}");
+    }
+
+    /// Case text-1, for logs: whatever way a value comes into an event.
+    #[test]
+    fn no_value_makes_a_second_line_or_reaches_the_terminal() {
+        for evil in [
+            "\n",
+            "\r",
+            "\u{1b}[2J",
+            "\u{7}",
+            "\t",
+            "\u{7f}",
+            "\u{85}",
+            "\u{9b}2J",
+            "\u{2028}",
+            "\u{202e}",
+            "\u{feff}",
+        ] {
+            let value = format!("x{evil}2026-03-02T08:00:00Z ERROR rollcall: forged");
+            let act = || {
+                let _span = tracing::info_span!("request", text = value, shown = %value, dumped = ?value).entered();
+                tracing::info!(text = value, shown = %value, dumped = ?value, "{value}");
+            };
+            for colours in [false, true] {
+                let lines = logged_in(colours, "info", Format::Text, act);
+                let shown = lines.strip_suffix('\n').unwrap();
+                let hidden = |character| character != '\u{1b}' && crate::domain::text::is_hidden(character);
+                assert!(
+                    !shown.contains(hidden) && !shown.contains("\u{1b}[2J"),
+                    "{evil:?}: {shown:?}"
+                );
+                assert!(colours || !shown.contains('\u{1b}'), "{evil:?}: {shown:?}");
+            }
+            let line = logged("info", Format::Json, act);
+            assert!(
+                !line.trim_end_matches('\n').contains(crate::domain::text::is_hidden),
+                "{evil:?}: {line:?}"
+            );
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (&line["message"], &line["shown"]),
+                (&value.as_str().into(), &value.as_str().into())
+            );
+        }
     }
 
     #[test]

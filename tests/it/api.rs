@@ -16,6 +16,7 @@ mod outages;
 mod pages;
 mod roles;
 mod runs;
+mod text;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("rules", &["domain"]),
     ("plan", &["domain", "rules"]),
-    ("telemetry", &[]),
+    ("telemetry", &["domain"]),
     ("graph", &["clock", "domain", "telemetry"]),
     ("store", &["domain", "plan", "rules"]),
     ("config", &["domain", "telemetry"]),

@@ -5,7 +5,10 @@ mod daemon;
 mod failures;
 mod guard;
 mod leadership;
+mod lists;
+mod pipes;
 mod rules;
+mod text;
 
 use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;

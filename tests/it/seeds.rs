@@ -67,7 +67,11 @@ async fn disabled(world: &World, user: Uuid) -> Option<String> {
 /// The roles of a user, `name provenance`.
 async fn roles(world: &World, user: Uuid) -> Vec<String> {
     let user = user.to_string();
-    let held = world.engine.role_holders(ENV, Some(&user), None, 10).await.unwrap();
+    let held = world
+        .engine
+        .role_holders(ENV, Some(&user), None, None, 10)
+        .await
+        .unwrap();
     held.iter()
         .map(|held| format!("{} {}", held.role, held.provenance))
         .collect()

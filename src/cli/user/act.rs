@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::One;
 use crate::cli::error::CliResult;
 use crate::cli::import::lines;
-use crate::cli::output::{mode_name, or_dash, print_json, table};
+use crate::cli::output::{mode_name, or_dash, print_json, say, table};
 use crate::cli::{CliError, Context, Output, wire};
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
+use crate::domain::text::{Text, object_id, trimmed};
 use crate::rules::{Client, Trigger};
 use crate::sync::Engine;
 use crate::sync::on_demand::{Answer, Ask, MOST_AT_ONCE, Ownership, Refusal};
@@ -24,13 +25,13 @@ pub enum Command {
     )]
     Add {
         /// Users, by object id, user principal name or the row's id.
-        users: Vec<String>,
+        users: Vec<Text>,
         /// A file with one user a line.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// The environment.
         #[arg(long, value_name = "NAME")]
-        environment: String,
+        environment: Text,
     },
     /// Does what a sign-in does: makes or enables the row if the rules allow it.
     Access {
@@ -63,7 +64,7 @@ pub enum Command {
         one: One,
         /// Why.
         #[arg(long)]
-        reason: String,
+        reason: Text,
     },
     /// Ends a hold and judges the user anew.
     Release(One),
@@ -73,16 +74,16 @@ pub enum Command {
     )]
     Stub {
         /// User principal names.
-        users: Vec<String>,
+        users: Vec<Text>,
         /// A file with one user principal name a line.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// The environment.
         #[arg(long, value_name = "NAME")]
-        environment: String,
+        environment: Text,
         /// Their company.
         #[arg(long)]
-        company: Option<String>,
+        company: Option<Text>,
     },
     /// Binds a stub to a directory user; what refers to the row stays.
     #[command(
@@ -90,12 +91,12 @@ pub enum Command {
     )]
     Map {
         /// The stub: its row's id or its name.
-        stub: String,
+        stub: Text,
         /// The directory user: object id or user principal name.
-        user: String,
+        user: Text,
         /// The environment.
         #[arg(long, value_name = "NAME")]
-        environment: String,
+        environment: Text,
         /// Where the user has a row already, move the stub's roles there and delete the stub.
         #[arg(long)]
         merge: bool,
@@ -103,10 +104,11 @@ pub enum Command {
     /// Makes an application user from an app registration.
     Application {
         /// The application (client) id.
+        #[arg(value_parser = object_id)]
         application: Uuid,
         /// The environment.
         #[arg(long, value_name = "NAME")]
-        environment: String,
+        environment: Text,
     },
     /// Shows who owns a row's columns, or hands some over.
     #[command(
@@ -117,7 +119,7 @@ pub enum Command {
         one: One,
         /// A column; `accessmode` is one.
         #[arg(long = "field", value_name = "COLUMN", requires = "by")]
-        fields: Vec<String>,
+        fields: Vec<Text>,
         /// The new owner.
         #[arg(long, value_parser = ["sync", "customer"], requires = "fields")]
         by: Option<String>,
@@ -168,7 +170,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
                 &actor,
                 &environment,
                 names(users, file)?,
-                company.as_deref(),
+                company.as_deref().filter(|company| !company.is_empty()),
             )
             .await;
         }
@@ -194,6 +196,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
         Command::Own { one, fields, by } => {
             let ask = ask(&one.environment, &one.user);
             if let Some(owner) = by {
+                let fields: Vec<String> = fields.into_iter().map(String::from).collect();
                 engine.own(ask, &fields, owner == "customer").await?;
             }
             print_ownership(context, &engine.ownership(ask).await?);
@@ -213,6 +216,7 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
         let Some((column, value)) = pair.split_once('=') else {
             return Err(CliError::Usage(format!("`{pair}` is no edit; expected COLUMN=VALUE")));
         };
+        let column = trimmed(column);
         let is_own_text = column == "company" || column.parse::<Field>().is_ok();
         let may_be_json = column == "accessmode" || (!is_own_text && value.starts_with(['{', '[']));
         let value = match value {
@@ -228,7 +232,8 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
 }
 
 /// The names given, and those in a file.
-fn names(mut users: Vec<String>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
+fn names(users: Vec<Text>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
+    let mut users: Vec<String> = users.into_iter().map(String::from).collect();
     if let Some(file) = file {
         users.extend(lines(&file)?);
     }
@@ -292,7 +297,7 @@ impl Told {
     fn print(self, context: &Context) -> CliResult<()> {
         match context.output {
             Output::Json => print_json(&json!({ "items": self.items, "next": null })),
-            Output::Table => print!("{}", table(&["USER", "OUTCOME", "SYSTEMUSERID"], &self.rows)),
+            Output::Table => table(&["USER", "OUTCOME", "SYSTEMUSERID"], &self.rows),
         }
         match self.refused {
             Some(refusal) => Err(CliError::AlreadyShown(refusal.code)),
@@ -333,7 +338,7 @@ fn print(context: &Context, answer: &Answer) {
         return;
     }
     let Some(row) = &answer.user else {
-        println!("{}: there is no row", answer.outcome.as_str());
+        say!("{}: there is no row", answer.outcome.as_str());
         return;
     };
     let state = if row.deletedstate != 0 {
@@ -343,7 +348,7 @@ fn print(context: &Context, answer: &Answer) {
     } else {
         "enabled".to_owned()
     };
-    println!(
+    say!(
         "{}: {} is {state}, {} ({})",
         answer.outcome.as_str(),
         row.domainname
@@ -357,7 +362,7 @@ fn print(context: &Context, answer: &Answer) {
         && row.deletedstate == 0
         && let Some(code) = row.disabledreason.as_deref().and_then(Code::parse)
     {
-        println!("{} {}", code.sentence(), code.remedy());
+        say!("{} {}", code.sentence(), code.remedy());
     }
 }
 
@@ -370,5 +375,5 @@ fn print_ownership(context: &Context, owners: &[Ownership]) {
         .iter()
         .map(|one| vec![one.field.clone(), one.policy.to_owned(), one.owner.to_owned()])
         .collect();
-    print!("{}", table(&["COLUMN", "POLICY", "OWNER"], &rows));
+    table(&["COLUMN", "POLICY", "OWNER"], &rows);
 }

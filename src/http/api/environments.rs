@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::users::usable;
 use super::{Api, Page, page, page_size};
 use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::text::Text;
 use crate::http::input::{Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::rules::Trigger;
@@ -105,12 +106,29 @@ impl EnvironmentInfo {
     }
 }
 
+/// Where a page of environments begins and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// `next` of the page before.
+    cursor: Option<Text>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
 /// Lists the environments: those that are configured, and those that are left over in the database.
-#[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", responses(
+#[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", params(Paging), responses(
     (status = 200, body = Page<EnvironmentInfo>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    _: Reader,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
+    let limit = page_size(paging.limit)?;
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     let mut items = Vec::new();
@@ -118,7 +136,13 @@ pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<Environ
         items.push(EnvironmentInfo::of(&mut db, environment).await?);
     }
     items.extend(EnvironmentInfo::left_over(&mut db, &engine.settings.names()).await?);
-    Ok(Json(Page::whole(items)))
+    if let Some(name) = &paging.cursor {
+        let known = items.iter().position(|one| *one.name == **name);
+        let known = known.ok_or_else(|| Problem::bad_input("cursor", "expected `next` of the page before"))?;
+        items.drain(..=known);
+    }
+    items.truncate(usize::try_from(limit + 1).unwrap_or(usize::MAX));
+    Ok(Json(page(items, limit, |environment| environment.name.clone())))
 }
 
 /// Shows one environment.
@@ -127,11 +151,7 @@ pub async fn list(State(api): State<Api>, _: Reader) -> Result<Json<Page<Environ
     (status = 200, body = EnvironmentInfo),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn show(
-    State(api): State<Api>,
-    _: Reader,
-    Path(env): Path<String>,
-) -> Result<Json<EnvironmentInfo>, Problem> {
+pub async fn show(State(api): State<Api>, _: Reader, Path(env): Path<Text>) -> Result<Json<EnvironmentInfo>, Problem> {
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     match engine.environment(&env) {
@@ -140,7 +160,7 @@ pub async fn show(
             let mut left_over = EnvironmentInfo::left_over(&mut db, &engine.settings.names())
                 .await?
                 .into_iter();
-            Ok(Json(left_over.find(|left| left.name == env).ok_or(unknown)?))
+            Ok(Json(left_over.find(|left| *left.name == *env).ok_or(unknown)?))
         }
     }
 }
@@ -152,7 +172,7 @@ pub async fn show(
 pub struct Explain {
     /// Object id, user principal name or row id.
     #[param(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    user: String,
+    user: Text,
     /// `background`, `access`, `api`, `admin_add`, `import`, `refresh` or `diagnostics`.
     #[param(inline)]
     trigger: Option<ExplainTrigger>,
@@ -202,7 +222,7 @@ impl From<ExplainTrigger> for Trigger {
 pub async fn explain(
     State(api): State<Api>,
     _: Reader,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     Params(asked): Params<Explain>,
 ) -> Result<Json<ShownExplanation>, Problem> {
     let engine = api.engine();
@@ -220,7 +240,7 @@ pub async fn explain(
 pub struct Searching {
     /// Users whose name or user principal name contains this text.
     #[param(pattern = r"^[^\u0000]*$")]
-    text: Option<String>,
+    text: Option<Text>,
     /// `next` of the page before.
     cursor: Option<Uuid>,
     /// At most so many.
@@ -237,7 +257,7 @@ pub struct Searching {
 pub async fn candidates(
     State(api): State<Api>,
     _: Reader,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     Params(searching): Params<Searching>,
 ) -> Result<Json<Page<Candidate>>, Problem> {
     let limit = page_size(searching.limit)?;

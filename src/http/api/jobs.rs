@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
+use crate::domain::text::Text;
 use crate::http::auth::{Caller, Role};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
@@ -29,25 +30,25 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Import {
     /// The default company of every row that is made.
     #[schema(required, min_length = 1, max_length = 256)]
-    company: String,
+    company: Text,
     /// Selected users, by object id or user principal name. Not together with `all`.
-    users: Vec<String>,
+    users: Vec<Text>,
     /// Everybody in the directory who has no row and whom the rules let in.
     all: bool,
     /// Answer at once instead of waiting for the end.
     background: bool,
     /// The queue: jobs of one group run one after another.
-    batch_group: Option<String>,
+    batch_group: Option<Text>,
     /// Only its owner and operators see, cancel or requeue it.
     private: bool,
     /// It is never purged, and its failure is an alert.
     critical: bool,
     /// The label of its metrics.
-    monitoring_category: Option<String>,
+    monitoring_category: Option<Text>,
     /// What its owner says of it.
-    description: Option<String>,
+    description: Option<Text>,
     /// Cron, in UTC: a run at each due time.
-    schedule: Option<String>,
+    schedule: Option<Text>,
     /// How often it is tried again in a row when the directory is unavailable.
     #[schema(minimum = 0, maximum = 5)]
     max_retries: Option<u8>,
@@ -69,24 +70,24 @@ fn viewer(caller: &Caller) -> Viewer<'_> {
 pub async fn submit(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(import): input::Json<Import>,
 ) -> Result<Response, Problem> {
     let engine = api.engine();
     engine.environment(&env)?;
     let is_awaited = !import.background && import.schedule.is_none();
     let request = ImportRequest {
-        environment: env,
-        company: import.company,
-        users: import.users,
+        environment: env.into(),
+        company: import.company.into(),
+        users: import.users.into_iter().map(String::from).collect(),
         all: import.all,
         background: import.background,
-        batch_group: import.batch_group,
+        batch_group: import.batch_group.map(String::from),
         private: import.private,
         critical: import.critical,
-        monitoring_category: import.monitoring_category,
-        description: import.description,
-        schedule: import.schedule,
+        monitoring_category: import.monitoring_category.map(String::from),
+        description: import.description.map(String::from),
+        schedule: import.schedule.map(String::from),
         max_retries: import.max_retries,
     };
     let id = engine.submit_import(&request, &caller.name).await?.id;
@@ -142,7 +143,7 @@ pub enum JobState {
 pub async fn list(
     State(api): State<Api>,
     Reader(caller): Reader,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<Job>>, Problem> {
     let engine = api.engine();
@@ -156,7 +157,7 @@ pub async fn list(
         JobState::Cancelled => "cancelled",
     });
     let filter = JobFilter {
-        environment: Some(env),
+        environment: Some(env.into()),
         state: state.map(str::to_owned),
         before: listing.cursor,
         limit: limit + 1,
@@ -173,7 +174,7 @@ pub async fn list(
 pub async fn show(
     State(api): State<Api>,
     Reader(caller): Reader,
-    Path(job): Path<String>,
+    Path(job): Path<Text>,
 ) -> Result<Json<JobReport>, Problem> {
     Ok(Json(
         api.engine().import_job(viewer(&caller), number("job", &job)?).await?,
@@ -218,7 +219,7 @@ pub enum ItemState {
 pub async fn items(
     State(api): State<Api>,
     Reader(caller): Reader,
-    Path(job): Path<String>,
+    Path(job): Path<Text>,
     Params(listing): Params<ItemListing>,
 ) -> Result<Json<Page<Item>>, Problem> {
     let limit = page_size(listing.limit)?;
@@ -244,7 +245,7 @@ pub async fn items(
 pub async fn cancel(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(job): Path<String>,
+    Path(job): Path<Text>,
 ) -> Result<Json<Job>, Problem> {
     let cancelled = api.engine().cancel_import(viewer(&caller), number("job", &job)?).await;
     cancelled.map(Json).map_err(wrong_state)
@@ -258,7 +259,7 @@ pub async fn cancel(
 pub async fn requeue(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(job): Path<String>,
+    Path(job): Path<Text>,
 ) -> Result<Json<Job>, Problem> {
     let requeued = api.engine().requeue_import(viewer(&caller), number("job", &job)?).await;
     requeued.map(Json).map_err(wrong_state)

@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page};
-use crate::http::input::{self, Operator, Path, Reader};
+use super::{Api, Page, page, page_size};
+use crate::domain::text::Text;
+use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
-use crate::store::roles::Holder;
+use crate::store::roles::{Holder, HolderKey};
 use crate::sync::on_demand::{Answer, Ask};
 
 /// A role by name.
@@ -18,22 +19,39 @@ use crate::sync::on_demand::{Answer, Ask};
 pub struct NamedRole {
     /// The role's name.
     #[schema(min_length = 1)]
-    role: String,
+    role: Text,
+}
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// `next` of the page before.
+    cursor: Option<Text>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
 }
 
 /// Lists the security roles of a row.
 #[utoipa::path(get, operation_id = "list_roles", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
-    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), Paging), responses(
     (status = 200, body = Page<Holder>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
     _: Reader,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<Page<Holder>>, Problem> {
-    let holders = api.engine().role_holders(&env, Some(&user), None, i64::MAX).await?;
-    Ok(Json(Page::whole(holders)))
+    let limit = page_size(paging.limit)?;
+    let after = paging.cursor.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
+    let engine = api.engine();
+    let holders = engine.role_holders(&env, Some(&user), None, after, limit + 1).await?;
+    Ok(Json(page(holders, limit, |holder| HolderKey::from(holder))))
 }
 
 /// Gives a row a security role.
@@ -45,7 +63,7 @@ pub async fn list(
 pub async fn grant(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
     input::Json(NamedRole { role }): input::Json<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = Ask {
@@ -65,7 +83,7 @@ pub async fn grant(
 pub async fn revoke(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
     input::ParamsOrJson(NamedRole { role }): input::ParamsOrJson<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = Ask {

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
+use crate::domain::text::Text;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
+use crate::store::changes::{self, RunLine};
 use crate::store::environments;
 use crate::store::findings::{self, OpenFinding};
-use crate::store::removals::{self, HeldRow, HeldSet};
+use crate::store::removals::{self, HeldKey, HeldRow, HeldSet};
 use crate::store::runs::{self, Run};
 use crate::sync::approval::{Decided, Decision};
 use crate::sync::cycle::chain;
@@ -67,18 +69,72 @@ pub struct RunDetails {
     (status = 200, body = RunDetails),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<String>) -> Result<Json<RunDetails>, Problem> {
+pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<Text>) -> Result<Json<RunDetails>, Problem> {
     let id = number("id", &id)?;
     let engine = api.engine();
     let mut db = engine.store.read().await?;
     let run = runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
     let held_sets = removals::sets(&mut db, Some(id), &engine.settings.names()).await?;
-    let held = removals::held_rows(&mut db, id, i64::MAX).await?;
+    let held = removals::held_rows(&mut db, id, None, i64::MAX).await?;
     Ok(Json(RunDetails { run, held_sets, held }))
 }
 
 fn no_run(id: i64) -> Problem {
     Problem::not_found(&format!("run {id}"))
+}
+
+/// Where a page of held rows begins and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HeldPaging {
+    /// `next` of the page before.
+    cursor: Option<Text>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+/// Lists who would lose access by what a run holds.
+#[utoipa::path(get, operation_id = "list_held", path = "/runs/{id}/held", tag = "runs",
+    params(("id" = i64, Path), HeldPaging), responses(
+    (status = 200, body = Page<HeldRow>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn held(
+    State(api): State<Api>,
+    _: Reader,
+    Path(id): Path<Text>,
+    Params(paging): Params<HeldPaging>,
+) -> Result<Json<Page<HeldRow>>, Problem> {
+    let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
+    let after = paging.cursor.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
+    let engine = api.engine();
+    let mut db = engine.store.read().await?;
+    runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
+    let items = removals::held_rows(&mut db, id, after, limit + 1).await?;
+    Ok(Json(page(items, limit, |row| HeldKey::from(row))))
+}
+
+/// Lists what a run changed, in the order in which it did.
+#[utoipa::path(get, operation_id = "list_changes", path = "/runs/{id}/changes", tag = "runs",
+    params(("id" = i64, Path), Paging), responses(
+    (status = 200, body = Page<RunLine>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn changes(
+    State(api): State<Api>,
+    _: Reader,
+    Path(id): Path<Text>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Page<RunLine>>, Problem> {
+    let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
+    let engine = api.engine();
+    let mut db = engine.store.read().await?;
+    runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
+    let items = changes::of_run(&mut db, id, paging.cursor, limit + 1).await?;
+    Ok(Json(page(items, limit, |line| line.id)))
 }
 
 /// Where a decision counts.
@@ -88,7 +144,7 @@ fn no_run(id: i64) -> Problem {
 pub struct Where {
     /// One environment only.
     #[param(pattern = r"^[^\u0000]*$", example = "production")]
-    environment: Option<String>,
+    environment: Option<Text>,
 }
 
 /// What came of a decision.
@@ -111,7 +167,7 @@ pub struct Decisions {
 pub async fn approve(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(id): Path<String>,
+    Path(id): Path<Text>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
 ) -> Result<Json<Decisions>, Problem> {
     decide(&api, &id, &place, Decision::Approve, caller.name).await
@@ -125,7 +181,7 @@ pub async fn approve(
 pub async fn reject(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(id): Path<String>,
+    Path(id): Path<Text>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
 ) -> Result<Json<Decisions>, Problem> {
     decide(&api, &id, &place, Decision::Reject, caller.name).await
@@ -165,7 +221,7 @@ async fn decide(
 #[serde(default, deny_unknown_fields)]
 pub struct WantedRun {
     /// The environments to judge; empty means all.
-    environments: Vec<String>,
+    environments: Vec<Text>,
     /// New full rounds of every source, then everyone is judged.
     full: bool,
     /// Only show.
@@ -192,7 +248,8 @@ pub async fn sync(
     input::Json(wanted): input::Json<WantedRun>,
 ) -> Result<(StatusCode, Json<Requested>), Problem> {
     let engine = api.engine();
-    for name in &wanted.environments {
+    let environments: Vec<String> = wanted.environments.into_iter().map(String::from).collect();
+    for name in &environments {
         engine
             .environment(name)
             .map_err(|_| Problem::bad_input("environments", format!("there is no environment `{name}`")))?;
@@ -200,7 +257,7 @@ pub async fn sync(
     let request = {
         let mut db = engine.store.read().await?;
         let now = engine.clock.now();
-        runs::request(&mut db, &wanted.environments, wanted.full, wanted.dry_run, now).await?
+        runs::request(&mut db, &environments, wanted.full, wanted.dry_run, now).await?
     };
     let mut run = None;
     for _ in 0..RUN_BEGINS_WITHIN {
@@ -222,7 +279,7 @@ pub async fn sync(
 pub struct Looking {
     /// One environment only.
     #[param(pattern = r"^[^\u0000]*$", example = "production")]
-    environment: Option<String>,
+    environment: Option<Text>,
     /// `next` of the page before.
     cursor: Option<i64>,
     /// At most so many.

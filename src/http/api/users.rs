@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Api, Page, page, page_size};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
+use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
@@ -46,10 +47,10 @@ pub struct Listing {
     kind: Option<RowType>,
     /// Rows disabled for this reason code only.
     #[param(schema_with = reason_codes)]
-    reason: Option<String>,
+    reason: Option<Text>,
     /// Rows whose name, full name or e-mail contains this text.
     #[param(pattern = r"^[^\u0000]*$")]
-    text: Option<String>,
+    text: Option<Text>,
     /// Where the page begins: `next` of the page before.
     cursor: Option<Uuid>,
     /// At most so many.
@@ -101,7 +102,7 @@ pub enum RowType {
 pub async fn list(
     State(api): State<Api>,
     _: Reader,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<SystemUser>>, Problem> {
     let engine = api.engine();
@@ -127,9 +128,9 @@ pub async fn list(
     let filter = Filter {
         disabled: listing.state.map(|state| state == RowState::Disabled),
         accessmode: listing.mode,
-        reason: listing.reason,
+        reason: listing.reason.map(String::from),
         kind: kind.map(str::to_owned),
-        text: listing.text,
+        text: listing.text.map(String::from),
         after: listing.cursor,
         limit: limit + 1,
     };
@@ -148,7 +149,7 @@ pub async fn list(
 pub async fn show(
     State(api): State<Api>,
     _: Reader,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<User>, Problem> {
     let engine = api.engine();
     engine.environment(&env)?;
@@ -168,7 +169,7 @@ fn no_row(env: &str, user: &str) -> Problem {
 pub struct Wanted {
     /// Object id or user principal name.
     #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    user: String,
+    user: Text,
     /// How the user wants to work.
     #[schema(inline)]
     client: Option<WantedClient>,
@@ -187,7 +188,7 @@ pub enum WantedClient {
 
 /// Whether a text can name a user.
 pub(super) fn usable(field: &str, user: &str) -> Result<(), Problem> {
-    if user.trim().is_empty() || user.contains('\0') || user.chars().count() > 1024 {
+    if trimmed(user).is_empty() || user.contains('\0') || user.chars().count() > 1024 {
         return Err(Problem::bad_input(
             field,
             "expected an object id or a user principal name",
@@ -202,7 +203,7 @@ pub(super) fn usable(field: &str, user: &str) -> Result<(), Problem> {
 pub struct Named {
     /// Object id or user principal name.
     #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    user: String,
+    user: Text,
 }
 
 /// Adds a user, or synchronises one who is there; the rules decide.
@@ -214,7 +215,7 @@ pub struct Named {
 pub async fn add(
     State(api): State<Api>,
     Requester(caller): Requester,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(wanted): input::Json<Named>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
@@ -235,7 +236,7 @@ pub async fn add(
 pub async fn access(
     State(api): State<Api>,
     Requester(caller): Requester,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(wanted): input::Json<Wanted>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
@@ -263,7 +264,7 @@ pub struct UserName(String);
 pub struct WantedMany {
     /// Object ids or user principal names, at most 1,000.
     #[schema(min_items = 1, max_items = 1000, value_type = Vec<UserName>)]
-    users: Vec<String>,
+    users: Vec<Text>,
 }
 
 /// What became of one of many.
@@ -286,7 +287,7 @@ pub struct OneOfMany {
 pub async fn add_many(
     State(api): State<Api>,
     Requester(caller): Requester,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(wanted): input::Json<WantedMany>,
 ) -> Result<Json<Page<OneOfMany>>, Problem> {
     if wanted.users.is_empty() || wanted.users.len() > MOST_AT_ONCE {
@@ -295,26 +296,21 @@ pub async fn add_many(
     for (at, user) in wanted.users.iter().enumerate() {
         usable(&format!("users[{at}]"), user)?;
     }
+    let users: Vec<String> = wanted.users.into_iter().map(String::from).collect();
     let engine = api.engine();
-    let results = engine
-        .add_many(&env, &wanted.users, &caller.name, Trigger::Api, None)
-        .await?;
-    let items = wanted
-        .users
-        .into_iter()
-        .zip(results)
-        .map(|(user, result)| match result {
-            Ok(answer) => OneOfMany {
-                user,
-                answer: Some(answer),
-                problem: None,
-            },
-            Err(refusal) => OneOfMany {
-                user,
-                answer: None,
-                problem: Some(refusal.into()),
-            },
-        });
+    let results = engine.add_many(&env, &users, &caller.name, Trigger::Api, None).await?;
+    let items = users.into_iter().zip(results).map(|(user, result)| match result {
+        Ok(answer) => OneOfMany {
+            user,
+            answer: Some(answer),
+            problem: None,
+        },
+        Err(refusal) => OneOfMany {
+            user,
+            answer: None,
+            problem: Some(refusal.into()),
+        },
+    });
     Ok(Json(Page::whole(items.collect())))
 }
 
@@ -357,7 +353,7 @@ pub struct Columns {
 pub async fn edit(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
     input::Json(mut values): input::Json<Map<String, Value>>,
 ) -> Result<Json<Answer>, Problem> {
     if values.is_empty() {
@@ -385,7 +381,7 @@ pub async fn edit(
 #[expect(clippy::option_option, reason = "no hold, a hold, the end of one")]
 fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Problem> {
     let reason = match values.remove("holdreason") {
-        Some(Value::String(reason)) => Some(reason),
+        Some(Value::String(reason)) => Some(trimmed(&reason).to_owned()),
         Some(Value::Null) | None => None,
         Some(_) => return Err(Problem::bad_input("holdreason", "expected a text")),
     };
@@ -409,7 +405,7 @@ pub struct Reason {
     /// One sentence.
     #[schema(max_length = 1000, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     #[serde(alias = "holdreason")]
-    reason: String,
+    reason: Text,
 }
 
 /// Handlers that differ only in what they call.
@@ -424,7 +420,7 @@ macro_rules! actions {
         pub async fn $name(
             State(api): State<Api>,
             $guard(caller): $guard,
-            Path((env, user)): Path<(String, String)>,
+            Path((env, user)): Path<(Text, Text)>,
         ) -> Result<Json<Answer>, Problem> {
             let ask = Ask { environment: &env, user: &user, actor: &caller.name };
             Ok(Json(api.engine().$name(ask).await?))
@@ -452,7 +448,7 @@ actions! {
 pub async fn refresh(
     State(api): State<Api>,
     Requester(caller): Requester,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = Ask {
         environment: &env,
@@ -476,7 +472,7 @@ pub async fn refresh(
 pub async fn hold(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
     input::Json(Reason { reason }): input::Json<Reason>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = Ask {
@@ -508,7 +504,7 @@ pub struct Person {
 pub async fn map(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, stub)): Path<(String, String)>,
+    Path((env, stub)): Path<(Text, Text)>,
     input::Json(target): input::Json<Person>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &target.user)?;

@@ -7,6 +7,7 @@ use croner::parser::{CronParser, Seconds};
 
 use super::{ImportRequest, NewJob};
 use crate::domain::directory_user::upn_key;
+use crate::domain::text::{object_id, trimmed};
 use crate::sync::SyncError;
 use crate::sync::on_demand::bad_input;
 
@@ -82,9 +83,10 @@ fn selection(request: &ImportRequest) -> Result<Vec<String>, SyncError> {
         };
     }
     let mut seen = HashSet::new();
-    let named = request.users.iter().map(|user| user.trim());
+    let named = request.users.iter().map(|user| trimmed(user));
+    let key = |user: &str| object_id(user).map_or_else(|_| upn_key(user), |id| id.to_string());
     let users: Vec<String> = named
-        .filter(|user| !user.is_empty() && seen.insert(upn_key(user)))
+        .filter(|user| !user.is_empty() && seen.insert(key(user)))
         .map(str::to_owned)
         .collect();
     if users.is_empty() {
@@ -100,7 +102,10 @@ fn selection(request: &ImportRequest) -> Result<Vec<String>, SyncError> {
 }
 
 fn category(given: Option<&str>) -> Result<String, SyncError> {
-    let given = given.filter(|given| !given.trim().is_empty()).unwrap_or(UNDEFINED);
+    let given = given
+        .map(trimmed)
+        .filter(|given| !given.is_empty())
+        .unwrap_or(UNDEFINED);
     let is_label = given.len() <= CATEGORY_CHARACTERS
         && given
             .bytes()
@@ -121,7 +126,7 @@ pub(super) fn may_use_category(known: &[String], category: &str) -> bool {
 }
 
 fn optional(field: &str, text: Option<&str>, characters: usize) -> Result<Option<String>, SyncError> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+    let Some(text) = text.map(trimmed).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     if text.contains('\0') {

@@ -8,6 +8,7 @@ use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::role::SYSTEM_ADMINISTRATOR;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, SYNC_ACTOR, SystemUser, azure_state};
+use crate::domain::text::trimmed;
 use crate::plan::roles::is_administrator;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
@@ -363,7 +364,7 @@ impl Engine {
 
 /// A hold needs a reason, one that PostgreSQL takes.
 pub(super) fn check_reason(field: &str, reason: &str) -> Result<(), SyncError> {
-    if reason.trim().is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
+    if trimmed(reason).is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
         let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
         return Err(super::bad_input(field, expected));
     }
@@ -379,7 +380,7 @@ pub(super) fn put_on_hold(row: &mut SystemUser, actor: &str, reason: &str) -> Ru
         return Err(Refusal::new(Code::ApplicationUser));
     }
     row.onhold = true;
-    row.holdreason = Some(reason.to_owned());
+    row.holdreason = Some(trimmed(reason).to_owned());
     row.disable(actor, Code::OnHold);
     Ok(())
 }

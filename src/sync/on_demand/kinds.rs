@@ -13,6 +13,7 @@ use crate::domain::field::Field;
 use crate::domain::reason::Code;
 use crate::domain::role::Provenance;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, SYNC_ACTOR, SystemUser, access_mode, is_reserved};
+use crate::domain::text::is_hidden;
 use crate::graph::GraphError;
 use crate::plan::roles::stub_role;
 use crate::plan::{Change, Operation, RoleChange};
@@ -33,8 +34,9 @@ impl Engine {
     pub async fn stub(&self, ask: Ask<'_>, company: Option<&str>) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
         let is_name = ask.user.contains('@')
-            && !ask.user.contains(char::is_whitespace)
-            && !ask.user.contains('\0')
+            && !ask
+                .user
+                .contains(|letter: char| letter.is_whitespace() || is_hidden(letter))
             && ask.user.chars().count() <= Field::DomainName.max_characters();
         if !is_name {
             return Err(bad_input("user", format!("`{}` is no user principal name", ask.user)));

@@ -6,7 +6,7 @@ use crate::domain::reason::Code;
 use crate::domain::role::{Provenance, SYSTEM_ADMINISTRATOR};
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
-use crate::store::roles::Holder;
+use crate::store::roles::{Holder, HolderKey};
 use crate::store::{StoreResult, quota, roles};
 use crate::sync::{Engine, SyncError};
 
@@ -100,7 +100,7 @@ impl Engine {
         }))
     }
 
-    /// Who holds which role: one user's, one role's holders, or all.
+    /// Who holds which role: one user's, one role's holders, or all; behind an assignment, where the list goes on.
     ///
     /// # Errors
     /// [`SyncError::Refused`] when there is no such row, or when the database fails.
@@ -109,6 +109,7 @@ impl Engine {
         environment: &str,
         user: Option<&str>,
         role: Option<&str>,
+        after: Option<HolderKey>,
         limit: i64,
     ) -> Result<Vec<Holder>, SyncError> {
         let environment = self.environment(environment)?;
@@ -120,7 +121,7 @@ impl Engine {
             None => None,
         };
         let mut db = self.store.read().await?;
-        Ok(roles::list(&mut db, &environment.name, row, role, limit).await?)
+        Ok(roles::list(&mut db, &environment.name, row, role, after, limit).await?)
     }
 
     fn by<'a>(&self, ask: Ask<'a>) -> Author<'a> {

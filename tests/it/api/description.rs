@@ -81,6 +81,8 @@ const OPERATIONS: &str = "
     GET /environments/{env}/candidates
     GET /runs
     GET /runs/{id}
+    GET /runs/{id}/held
+    GET /runs/{id}/changes
     POST /runs/{id}/approve
     POST /runs/{id}/reject
     POST /sync

@@ -7,6 +7,7 @@ use rollcall::sync::import::ImportRequest;
 use serde_json::{Value, json};
 
 use super::{ENV, Stage};
+use crate::guard::{block, crowd, limits, sync_held};
 use crate::world::{World, licensed, open_environment};
 
 /// Follows a list to its end. No key comes twice, and only the last page may be short.
@@ -76,7 +77,53 @@ async fn every_list_can_be_walked_to_its_end() {
     assert_eq!(walks(&stage, "findings?environment=production", "id").await, 8);
     assert_eq!(walks(&stage, "environments/production/imports", "id").await, 5);
     assert_eq!(walks(&stage, &format!("imports/{job}/items"), "position").await, 5);
-    assert_eq!(walks(&stage, "environments", "name").await, 1);
+    let run = stage.get("runs").await.items().last().unwrap()["id"].clone();
+    assert_eq!(walks(&stage, &format!("runs/{run}/changes"), "id").await, 11);
+    assert_eq!(walks(&stage, &format!("runs/{run}/held"), "systemuserid").await, 0);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn environments_and_the_roles_of_a_row_have_pages_too() {
+    let mut open = open_environment(ENV);
+    open.roles = (0..7).map(|n| format!("Role {n} & more / +?")).collect();
+    let environments = ["b", "a", "c"].map(open_environment);
+    let world = World::new([open].into_iter().chain(environments).collect()).await;
+    let ada = licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    let stage = Stage::around(world).await;
+    let roles = format!("environments/production/users/{ada}/roles");
+    for n in 0..7 {
+        let role = json!({"role": format!("Role {n} & more / +?")});
+        stage.post(&roles, &role).await.good();
+    }
+    assert_eq!(walks(&stage, "environments", "name").await, 4);
+    assert_eq!(walks(&stage, &roles, "role").await, 7);
+    for (path, field) in [
+        ("environments?cursor=nowhere", "cursor"),
+        ("environments?limit=0", "limit"),
+        ("environments?colour=red", "colour"),
+        ("environments/production/users/x/roles?cursor=nowhere", "cursor"),
+        ("environments/production/users/x/roles?limit=1001", "limit"),
+        ("runs/1/held?cursor=nowhere", "cursor"),
+        ("runs/1/changes?cursor=nowhere", "cursor"),
+    ] {
+        assert_eq!(stage.get(path).await.field(), field, "{path}");
+    }
+    assert_eq!(stage.get("runs/4711/held").await.problem(), (404, "not_found"));
+    assert_eq!(stage.get("runs/4711/changes").await.problem(), (404, "not_found"));
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn the_rows_that_a_run_holds_have_pages() {
+    let (world, users) = crowd(8, limits(2, 100.0)).await;
+    block(&world, &users[..4]);
+    let run = sync_held(&world, 4).await.run;
+    let stage = Stage::around(world).await;
+    assert_eq!(walks(&stage, &format!("runs/{run}/held"), "systemuserid").await, 4);
+    let whole = stage.get(&format!("runs/{run}/held")).await.items();
+    assert_eq!(json!(whole), stage.get(&format!("runs/{run}")).await.good()["held"]);
     stage.end().await;
 }
 

@@ -40,6 +40,8 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
         get("imports/4711/items", Read),
         get("runs", Read),
         get("runs/4711", Read),
+        get("runs/4711/held", Read),
+        get("runs/4711/changes", Read),
         get("findings", Read),
         post("environments/production/users", user.clone(), Access),
         post("environments/production/access", user.clone(), Access),

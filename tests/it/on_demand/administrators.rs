@@ -187,7 +187,7 @@ async fn a_licence_does_not_take_the_role_from_the_last_one() {
     let holders = || async {
         let held = world
             .engine
-            .role_holders(ENV, None, Some(SYSTEM_ADMINISTRATOR), 10)
+            .role_holders(ENV, None, Some(SYSTEM_ADMINISTRATOR), None, 10)
             .await;
         held.unwrap()
             .into_iter()

@@ -48,7 +48,10 @@ async fn revoke(world: &World, user: Uuid, role: &str) -> String {
 
 /// `role provenance`, sorted.
 async fn held(world: &World, user: Uuid) -> Vec<String> {
-    let held = world.engine.role_holders(ENV, Some(&user.to_string()), None, 100).await;
+    let held = world
+        .engine
+        .role_holders(ENV, Some(&user.to_string()), None, None, 100)
+        .await;
     let list = held.unwrap().into_iter();
     list.map(|held| format!("{} {}", held.role, held.provenance)).collect()
 }
@@ -71,7 +74,7 @@ async fn a_role_is_given_and_taken_by_hand_and_the_log_says_by_whom() {
     assert_eq!(held(&world, ada).await, ["Approver manual"]);
     let holders = world
         .engine
-        .role_holders(ENV, None, Some("Approver"), 10)
+        .role_holders(ENV, None, Some("Approver"), None, 10)
         .await
         .unwrap();
     assert_eq!(
@@ -100,7 +103,7 @@ async fn a_role_must_exist_and_so_must_the_user() {
     assert_eq!(said(&refused), "user_not_found");
     let listed = world
         .engine
-        .role_holders(ENV, Some("nobody@contoso.example"), None, 10)
+        .role_holders(ENV, Some("nobody@contoso.example"), None, None, 10)
         .await;
     assert!(listed.is_err());
     // One that the configuration no longer has can still be taken.

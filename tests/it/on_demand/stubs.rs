@@ -34,7 +34,11 @@ async fn with_roles(roles: &[&str]) -> (World, Uuid) {
 }
 
 async fn roles_of(world: &World, user: &str) -> Vec<(String, String)> {
-    let held = world.engine.role_holders(ENV, Some(user), None, 10).await.unwrap();
+    let held = world
+        .engine
+        .role_holders(ENV, Some(user), None, None, 10)
+        .await
+        .unwrap();
     held.into_iter().map(|held| (held.role, held.provenance)).collect()
 }
 

@@ -215,7 +215,11 @@ async fn a_stub_cannot_sign_in_nor_be_enabled_nor_be_synchronised() {
         let ask = ask(ENV, name);
         let stub = world.engine.stub(ask, None).await.unwrap().user.unwrap();
         assert!(stub.isstub && stub.isdisabled && !stub.issyncwithdirectory);
-        let held = world.engine.role_holders(ENV, Some(name), None, 10).await.unwrap();
+        let held = world
+            .engine
+            .role_holders(ENV, Some(name), None, None, 10)
+            .await
+            .unwrap();
         let held = held.iter().map(|held| format!("{} {}", held.role, held.provenance));
         assert_eq!(held.collect::<Vec<_>>(), [given]);
         for result in [

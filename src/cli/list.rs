@@ -1,0 +1,183 @@
+//! Lists, page by page: to their end, unless `--limit` says otherwise.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::error::CliResult;
+use super::output::{self, Table, is_cut_off, note};
+use super::{CliError, Context, Output};
+use crate::domain::text::{Text, escaped_json};
+
+/// How many items are read, and kept, at once.
+const PAGE: u64 = 1000;
+
+/// How much of a list is shown.
+#[derive(Debug, clap::Args)]
+pub struct Extent {
+    /// At most so many; 0 means all.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// All of them, as without a limit.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Go on behind this one: `next` of a list that has stopped before its end.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Text>,
+}
+
+/// What a list looks like.
+#[derive(Debug)]
+pub struct Layout<'a, T> {
+    /// The titles of the columns.
+    pub heading: &'a [&'a str],
+    /// An item as a row.
+    pub row: fn(&T) -> Vec<String>,
+    /// What stands in place of a table without rows; without a text there is a heading.
+    pub nothing: Option<&'a str>,
+    /// Members of the JSON document beside the items.
+    pub beside: Map<String, Value>,
+}
+
+impl<'a, T> Layout<'a, T> {
+    /// Rows under a heading.
+    pub fn new(heading: &'a [&'a str], row: fn(&T) -> Vec<String>) -> Self {
+        Self {
+            heading,
+            row,
+            nothing: None,
+            beside: Map::new(),
+        }
+    }
+}
+
+/// Prints a list as far as is asked, and tells where it has stopped before its end. `read` gets so many items behind a
+/// cursor, which `cursor` makes of an item.
+pub async fn print<T: Serialize, C: FromStr + Display>(
+    context: &Context,
+    extent: &Extent,
+    layout: Layout<'_, T>,
+    cursor: impl Fn(&T) -> C,
+    mut read: impl AsyncFnMut(Option<C>, i64) -> CliResult<Vec<T>>,
+) -> CliResult<()> {
+    let mut left = extent
+        .limit
+        .filter(|limit| *limit > 0 && !extent.all)
+        .unwrap_or(u64::MAX);
+    let refused = || CliError::Usage("--after: expected `next` of a list that has stopped".to_owned());
+    let mut after = match &extent.after {
+        Some(after) => Some(after.parse().map_err(|_| refused())?),
+        None => None,
+    };
+    let mut printer = Printer::new(context, &layout);
+    loop {
+        let wanted = left.min(PAGE);
+        // One too many tells whether there is more.
+        let mut items = read(after, i64::try_from(wanted + 1).unwrap_or(i64::MAX)).await?;
+        let more = items.len() as u64 > wanted;
+        items.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+        left -= items.len() as u64;
+        printer.add(&items);
+        after = items.last().filter(|_| more).map(&cursor);
+        if after.is_none() || left == 0 || is_cut_off() {
+            break;
+        }
+    }
+    printer.end(after.as_ref().map(ToString::to_string));
+    if let Some(next) = after
+        && !is_cut_off()
+    {
+        note!("There are more: go on with --after {next}, or leave out --limit.");
+    }
+    Ok(())
+}
+
+/// Prints what has been read before more is read.
+enum Printer<'a, T> {
+    Table {
+        table: Table,
+        layout: &'a Layout<'a, T>,
+        is_empty: bool,
+    },
+    Json {
+        /// What of the document follows the items; the next item is put before it.
+        beside: &'a Map<String, Value>,
+        is_empty: bool,
+    },
+}
+
+impl<'a, T: Serialize> Printer<'a, T> {
+    fn new(context: &Context, layout: &'a Layout<'a, T>) -> Self {
+        match context.output {
+            Output::Table => Self::Table {
+                table: Table::new(layout.heading),
+                layout,
+                is_empty: true,
+            },
+            Output::Json => Self::Json {
+                beside: &layout.beside,
+                is_empty: true,
+            },
+        }
+    }
+
+    fn add(&mut self, items: &[T]) {
+        if items.is_empty() {
+            return;
+        }
+        match self {
+            Self::Table {
+                table,
+                layout,
+                is_empty,
+            } => {
+                *is_empty = false;
+                table.print(&items.iter().map(layout.row).collect::<Vec<_>>());
+            }
+            Self::Json { beside, is_empty } => {
+                let mut text = String::new();
+                if std::mem::take(is_empty) {
+                    text += &opening(beside);
+                } else {
+                    text += ",";
+                }
+                let items: Vec<String> = items.iter().map(|item| indented(item, 4)).collect();
+                text += &items.join(",");
+                output::raw(escaped_json(&text).as_bytes());
+            }
+        }
+    }
+
+    fn end(self, next: Option<String>) {
+        match self {
+            Self::Table { is_empty: false, .. } => {}
+            Self::Table { mut table, layout, .. } => match layout.nothing {
+                Some(nothing) => output::say_line(nothing),
+                None => table.print(&[]),
+            },
+            Self::Json { beside, is_empty } => {
+                let items = if is_empty { opening(beside) } else { "\n  ".to_owned() };
+                let text = format!("{items}],\n  \"next\": {}\n}}\n", Value::from(next));
+                output::raw(escaped_json(&text).as_bytes());
+            }
+        }
+    }
+}
+
+/// A document up to its first item, laid out as serde does.
+fn opening(beside: &Map<String, Value>) -> String {
+    let beside = beside.iter().map(|(name, value)| {
+        let value = indented(value, 2);
+        format!("\n  {}: {},", Value::from(name.as_str()), value.trim_start())
+    });
+    format!("{{{}\n  \"items\": [", beside.collect::<String>())
+}
+
+/// A value as a part of a document, on a line of its own: JSON has no ends of lines within texts.
+fn indented(value: &impl Serialize, blanks: usize) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let indent = format!("\n{}", " ".repeat(blanks));
+    format!("{indent}{}", text.replace('\n', &indent))
+}
