@@ -1,5 +1,6 @@
 -- Roles with the least rights for rollcall's database. Run it as a superuser, connected to that database, before the
--- first migration and after every one; running it again changes nothing that is right already.
+-- first migration, and after an upgrade once every daemon is of the new version: it takes rights that only older
+-- versions need. Running it again changes nothing that is right already.
 --
 --   createdb rollcall
 --   psql -d rollcall -f deploy/database-roles.sql
@@ -8,7 +9,8 @@
 --   psql -d rollcall -f deploy/database-roles.sql
 --
 -- rollcall_owner   owns the schema and runs the migrations.
--- rollcall         the daemon and the command line: reads and writes rows, changes no table.
+-- rollcall         the daemon and the command line: reads and writes rows, changes no table. It adds to the history, and
+--                  alters none of it except by the owner's functions: end a run, hold, decide or close a set.
 -- rollcall_reader  other programs: reads what is published. Grant it to their roles: GRANT rollcall_reader TO crm;
 --
 -- Other names: psql -v owner=… -v daemon=… -v reader=…
@@ -49,17 +51,36 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA rollcall GRANT USAGE ON SEQ
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rollcall TO :"daemon";
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA rollcall TO :"daemon";
 
+-- Functions are nobody's but the daemon's: whoever could hang a trigger function of ours on a table of its own would
+-- have the owner's rights.
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA rollcall GRANT EXECUTE ON FUNCTIONS TO :"daemon";
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA rollcall FROM PUBLIC;
+SELECT DISTINCT format('REVOKE ALL ON FUNCTION rollcall.%I FROM %I', proname, pg_get_userbyid(grantee))
+FROM pg_proc, aclexplode(proacl)
+WHERE pronamespace = 'rollcall'::regnamespace AND grantee NOT IN (0, proowner) \gexec
+SELECT format('GRANT EXECUTE ON FUNCTION rollcall.%I TO %I', proname, :'daemon')
+FROM pg_proc WHERE pronamespace = 'rollcall'::regnamespace AND prorettype <> 'trigger'::regtype \gexec
+
 -- Less where less will do. These need their tables, which is why this file is run after a migration.
 SELECT format('REVOKE %s ON rollcall.%I FROM %I', less.rights, less.name, :'daemon')
 FROM (VALUES
     ('system_user_change', 'UPDATE, DELETE'),          -- for evidence: lines are added, never altered
     ('_sqlx_migrations', 'INSERT, UPDATE, DELETE'),    -- which migrations were applied
     ('system_user', 'DELETE'),                         -- rows are disabled or marked as deleted
-    ('sync_run', 'DELETE'),                            -- history
-    ('held_set', 'DELETE'),                            -- who approved what
+    ('sync_run', 'INSERT, UPDATE, DELETE'),            -- history; runs are begun below
+    ('held_set', 'INSERT, UPDATE, DELETE'),            -- who approved what
+    ('installation', 'UPDATE, DELETE'),                -- whose schema it is
     ('finding', 'DELETE')
 ) AS less (name, rights)
 WHERE to_regclass('rollcall.' || less.name) IS NOT NULL \gexec
+
+-- A run is begun; how it ended is said by a function.
+SELECT format('GRANT INSERT (%s) ON rollcall.sync_run TO %I', string_agg(quote_ident(attname), ', '), :'daemon')
+FROM pg_attribute
+WHERE attrelid = to_regclass('rollcall.sync_run') AND attnum > 0 AND NOT attisdropped
+  AND attname NOT IN ('id', 'ended_at', 'outcome', 'counts', 'changes', 'problems')
+HAVING count(*) > 0 \gexec
 
 -- Published: people, their roles, what happened to them. Not import jobs, some of which are private, and not the copy
 -- of the directory.

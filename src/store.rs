@@ -13,10 +13,12 @@ pub mod environments;
 mod error;
 pub mod findings;
 pub mod groups;
+mod installation;
 pub mod jobs;
 pub mod lease;
 mod migrations;
 pub mod mirror;
+pub mod names;
 pub mod pending;
 pub mod quota;
 pub mod recheck;
@@ -95,7 +97,22 @@ impl Store {
             })
             .connect_with(options)
             .await?;
-        Ok(Self { pool, breakdown })
+        let store = Self { pool, breakdown };
+        store.check_encoding().await?;
+        Ok(store)
+    }
+
+    /// Any other encoding cannot hold every name, or (as `SQL_ASCII`) counts bytes for characters.
+    async fn check_encoding(&self) -> StoreResult<()> {
+        let mut db = self.read().await?;
+        let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
+            .fetch_one(&mut db)
+            .await?;
+        if encoding == "UTF8" {
+            Ok(())
+        } else {
+            Err(StoreError::Encoding(encoding))
+        }
     }
 
     /// Begins a transaction whose writes are the sync's own, not an edit by somebody else.

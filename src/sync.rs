@@ -14,6 +14,7 @@ pub mod import;
 mod judge;
 mod left_over;
 mod many;
+mod names;
 pub mod on_demand;
 pub mod pull;
 mod removals;

@@ -123,11 +123,15 @@ async fn check_database(config: &Config, report: &mut Report) {
     let store = match wire::connect(config).await {
         Ok(store) => store,
         Err(error) => {
-            report.add("database", Mark::Failed, error.to_string(), exit::DATABASE);
+            report.add("database", Mark::Failed, error.to_string(), database_exit(&error));
             return;
         }
     };
-    match store.missing_migrations().await {
+    let missing = match store.check_tenant(config.tenant.id).await {
+        Ok(()) => store.missing_migrations().await,
+        Err(error) => Err(error),
+    };
+    match missing.map_err(CliError::from) {
         Ok(0) => {
             report.add("database", Mark::Ok, "reachable, migrations applied", 0);
             check_left_over(config, &store, report).await;
@@ -138,12 +142,7 @@ async fn check_database(config: &Config, report: &mut Report) {
             format!("reachable; {missing} migration(s) missing: run `rollcall migrate`, or `serve` will apply them"),
             0,
         ),
-        Err(error) => report.add(
-            "database",
-            Mark::Failed,
-            CliError::from(error).to_string(),
-            exit::DATABASE,
-        ),
+        Err(error) => report.add("database", Mark::Failed, error.to_string(), database_exit(&error)),
     }
     store.close().await;
 }
@@ -167,6 +166,14 @@ async fn check_left_over(config: &Config, store: &Store, report: &mut Report) {
             CliError::from(error).to_string(),
             exit::DATABASE,
         ),
+    }
+}
+
+/// A database that is not ours to use wants another configuration; one that does not answer may come back.
+fn database_exit(error: &CliError) -> u8 {
+    match error {
+        CliError::Store(error) if error.is_misconfigured() => exit::USAGE,
+        _ => exit::DATABASE,
     }
 }
 

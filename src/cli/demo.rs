@@ -83,7 +83,7 @@ async fn show(
     println!("Configuration: {}\n", file.path.display());
 
     let store = wire::connect(&config).await?;
-    store.migrate().await?;
+    wire::migrate_store(&config, &store).await?;
     let engine = wire::engine(&config, store.clone(), cancel.clone())?;
     println!("== First sync: the whole directory ==\n");
     let report = one_run(&engine).await?;

@@ -63,6 +63,7 @@ impl CliError {
             Self::Usage(_) | Self::Config(_) | Self::Graph(GraphError::Settings(_)) => exit::USAGE,
             Self::Graph(_) => exit::DIRECTORY,
             Self::Store(error) if error.is_unavailable() => exit::DATABASE,
+            Self::Store(error) if error.is_misconfigured() => exit::USAGE,
             Self::Refused(refusal) if refusal.code == Code::DirectoryUnavailable => exit::DIRECTORY,
             Self::Refused(_) | Self::AlreadyShown(_) | Self::InTheWay(..) => exit::REFUSED,
             Self::Store(_) | Self::Other(_) => 1,

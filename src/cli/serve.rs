@@ -46,7 +46,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     let metrics = record_metrics()?;
     let open = async {
         let store = wire::connect(&config).await?;
-        store.migrate().await?;
+        wire::migrate_store(&config, &store).await?;
         Ok::<_, CliError>(store)
     };
     // Migrations may take their time, and are taken back as a whole.
@@ -237,6 +237,12 @@ async fn reload_on_hangup(
     };
     while hangups.recv().await.is_some() {
         let loaded = wire::load(&path).and_then(|new| {
+            if new.tenant.id != config.tenant.id {
+                return Err(CliError::Other(format!(
+                    "tenant.id cannot change while the daemon runs; it is {}",
+                    config.tenant.id
+                )));
+            }
             let configured = configure(&new, store.clone(), cancel.clone())?;
             Ok((new, configured))
         });

@@ -42,7 +42,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let config = context.load(context.output == Output::Json)?;
     let cancel = wire::cancelled_by_signals()?;
     let store = wire::connect(&config).await?;
-    store.migrate().await?;
+    wire::migrate_store(&config, &store).await?;
     let engine = wire::engine(&config, store, cancel)?;
     let request = Request {
         trigger: "sync".to_owned(),

@@ -30,7 +30,10 @@ impl Context {
     pub(super) async fn open_store(&self, config: &Config) -> CliResult<Store> {
         let store = connect(config).await?;
         match store.missing_migrations().await? {
-            0 => Ok(store),
+            0 => {
+                store.claim(config.tenant.id, Clock::system().now()).await?;
+                Ok(store)
+            }
             missing => Err(CliError::Other(format!(
                 "the database lacks {missing} migration(s): run `rollcall migrate`, or let `rollcall serve` or `rollcall sync` do it"
             ))),
@@ -50,12 +53,19 @@ pub(super) async fn connect(config: &Config) -> CliResult<Store> {
     Ok(Store::connect(config.database.url.expose(), config.database.max_connections).await?)
 }
 
+/// Brings the schema up to date, unless it is another tenant's, and records whose it is.
+pub(super) async fn migrate_store(config: &Config, store: &Store) -> CliResult<()> {
+    store.check_tenant(config.tenant.id).await?;
+    store.migrate().await?;
+    Ok(store.claim(config.tenant.id, Clock::system().now()).await?)
+}
+
 /// `rollcall migrate`.
 pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(true)?;
     let store = connect(&config).await?;
     let Applied { missing, unknown } = store.applied_migrations().await?;
-    store.migrate().await?;
+    migrate_store(&config, &store).await?;
     match context.output {
         super::Output::Json => println!("{}", serde_json::json!({ "applied": missing, "unknown": unknown })),
         super::Output::Table if missing == 0 && unknown > 0 => println!(

@@ -120,12 +120,26 @@ impl DirectoryUser {
     pub fn upn_key(&self) -> Option<String> {
         let usable =
             |name: &&str| !name.trim().is_empty() && name.chars().count() <= Field::DomainName.max_characters();
-        self.user_principal_name.as_deref().filter(usable).map(upn_key)
+        self.user_principal_name.as_deref().filter(usable).and_then(name_key)
     }
 }
 
-/// See [`DirectoryUser::upn_key`].
+/// Grows with every change of [`upn_key`], a newer Unicode of the standard library too: stored keys are made anew.
+pub const FOLDING: i16 = 1;
+
+/// The longest key that an index of the database takes, in bytes.
+const KEY_BYTES: usize = 2600;
+
+/// Folds a user principal name, the one place where that is done: lower case by Unicode's rules and no locale's, so
+/// that İ becomes i with a dot above (two code points) and not i. Not normalised: the directory compares code points,
+/// and two names that only look alike may be two people.
 #[must_use]
 pub fn upn_key(upn: &str) -> String {
     upn.to_lowercase()
+}
+
+/// The key of a row's name; none for a blank name, and for one that no index takes.
+#[must_use]
+pub fn name_key(name: &str) -> Option<String> {
+    Some(upn_key(name)).filter(|key| !key.trim().is_empty() && key.len() <= KEY_BYTES)
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::directory_user::{name_key, upn_key};
 use super::field::Field;
 use super::reason::Code;
 
@@ -57,8 +58,8 @@ const RESERVED: [&str; 6] = [
 
 /// Whether a name is reserved.
 #[must_use]
-pub fn is_reserved(upn_key: &str) -> bool {
-    RESERVED.contains(&upn_key)
+pub fn is_reserved(key: &str) -> bool {
+    RESERVED.contains(&key)
 }
 
 /// A row, with the columns that other programs read.
@@ -137,6 +138,9 @@ pub struct SystemUser {
     /// When a time-bound judgement of this row falls due.
     #[serde(skip)]
     pub due_at: Option<DateTime<Utc>>,
+    /// The folded name, where the row is live and holds it.
+    #[serde(skip)]
+    pub upn_key: Option<String>,
     /// When it was created.
     pub createdon: DateTime<Utc>,
     /// Who created it.
@@ -242,10 +246,23 @@ impl SystemUser {
             customer_owned: Vec::new(),
             last_entitlement: None,
             due_at: None,
+            upn_key: None,
             createdon: now,
             createdby: actor.to_owned(),
             modifiedon: now,
             modifiedby: actor.to_owned(),
+        }
+    }
+
+    /// The key that the row holds once it is written: a name that stays keeps the key it has, or goes on without one
+    /// where somebody else holds it.
+    #[must_use]
+    pub fn upn_key_after(&self, before: Option<&Self>) -> Option<String> {
+        match before {
+            Some(before) if before.domainname == self.domainname && before.is_live() == self.is_live() => {
+                before.upn_key.clone()
+            }
+            _ => self.domainname.as_deref().filter(|_| self.is_live()).and_then(name_key),
         }
     }
 
@@ -279,7 +296,7 @@ impl SystemUser {
             && self
                 .domainname
                 .as_deref()
-                .is_some_and(|name| is_reserved(&name.to_lowercase()))
+                .is_some_and(|name| is_reserved(&upn_key(name)))
     }
 
     /// A non-interactive user: one of the few that the cap counts while it is enabled.

@@ -4,7 +4,7 @@ use super::access_mode::access_mode;
 use super::gate::Gate;
 use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
 use super::verdict::{Check, Entitlement, Outcome, Status, Verdict, for_asker};
-use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
@@ -152,7 +152,7 @@ impl<'a> Judge<'a> {
                 && row
                     .domainname
                     .as_deref()
-                    .is_some_and(|name| is_reserved(&name.to_lowercase()))
+                    .is_some_and(|name| is_reserved(&upn_key(name)))
         });
         let by_name = match self.subject.answer {
             Answer::Known(user) => user.upn_key().is_some_and(|key| is_reserved(&key)),

@@ -16,11 +16,11 @@ pub struct Author<'a> {
     pub run_id: Option<i64>,
     /// Whether the disables are by rule and count for the guard.
     pub by_rule: bool,
-    /// When.
+    /// When; taken once the rows are locked, so that it is later than what others wrote to them.
     pub at: DateTime<Utc>,
 }
 
-/// Appends a line for every change, under the name that the row now says it was modified by.
+/// Appends a line for every change, under the name and the time that the row now says it was modified by and at.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -37,17 +37,17 @@ pub async fn record(
     sqlx::query!(
         "insert into rollcall.system_user_change (
              environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
-         select $1, $2, $3, actor, id, operation, reason, $4 and operation = 'disable', fields
-         from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
-             as c (id, actor, operation, reason, fields)",
+         select $1, at, $2, actor, id, operation, reason, $3 and operation = 'disable', fields
+         from unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
+             as c (id, at, actor, operation, reason, fields)",
         environment,
-        author.at,
         author.run_id,
         author.by_rule,
         &changes
             .iter()
             .map(|change| change.after.systemuserid)
             .collect::<Vec<Uuid>>(),
+        &changes.iter().map(|change| change.after.modifiedon).collect::<Vec<_>>(),
         &changes
             .iter()
             .map(|change| change.after.modifiedby.clone())

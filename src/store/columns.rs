@@ -7,7 +7,7 @@ use super::changes::Author;
 use super::{Connection, StoreError, StoreResult};
 
 /// The program's own columns. Everything else in the table is a customer's.
-pub const OWN: [&str; 40] = [
+pub const OWN: [&str; 41] = [
     "environment",
     "systemuserid",
     "azureactivedirectoryobjectid",
@@ -48,6 +48,7 @@ pub const OWN: [&str; 40] = [
     "last_entitlement",
     "due_at",
     "upn_key",
+    "unheld_upn_key",
 ];
 
 /// The columns that customers have added.
@@ -144,7 +145,7 @@ fn is_about_the_value(code: &str) -> bool {
 /// When the database does not answer.
 pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.system_user set modifiedon = $3, modifiedby = $4 where environment = $1 and systemuserid = $2",
+        "update rollcall.system_user set modifiedon = greatest($3, modifiedon), modifiedby = $4 where environment = $1 and systemuserid = $2",
         environment,
         row,
         author.at,

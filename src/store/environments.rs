@@ -20,8 +20,8 @@ pub struct Progress {
     pub judged_at: Option<DateTime<Utc>>,
     /// Whether the placeholder rows have been written.
     pub is_set_up: bool,
-    /// Enabled rows with an object id.
-    pub enabled_rows: i64,
+    /// The folding by which the names of its rows were last gone through.
+    pub folding: i16,
 }
 
 /// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
@@ -64,7 +64,7 @@ pub async fn register(
     .execute(&mut *db)
     .await?;
     let row = sqlx::query!(
-        "select epoch, judged_epoch, walk_epoch, walk_after, judged_at, is_set_up, enabled_rows
+        "select epoch, judged_epoch, walk_epoch, walk_after, judged_at, is_set_up, folding
          from rollcall.environment where name = $1",
         name
     )
@@ -76,11 +76,26 @@ pub async fn register(
         walk_after: row.walk_after.filter(|_| row.walk_epoch == row.epoch),
         judged_at: row.judged_at,
         is_set_up: row.is_set_up,
-        enabled_rows: row.enabled_rows,
+        folding: row.folding,
     })
 }
 
-/// Counts an environment's rows with an object id: enabled, disabled.
+/// The enabled rows with an object id, counted one by one: the guard believes no counter that somebody else may have
+/// written.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_enabled(db: &mut Connection, name: &str) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from rollcall.system_user
+           where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null"#,
+        name
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// An environment's rows with an object id, by the running count: enabled, disabled.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -144,6 +159,21 @@ pub async fn note_walk(
         epoch,
         after,
         now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes by which folding the names of its rows have been gone through.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.environment set folding = $2 where name = $1",
+        name,
+        folding
     )
     .execute(db)
     .await?;

@@ -41,6 +41,15 @@ pub enum StoreError {
     /// The database was restarted, or another server has taken its place: it may lack what was committed last.
     #[error("go on with what was begun on another server")]
     ServerReplaced,
+    /// The database keeps texts in another encoding than UTF8.
+    #[error("keep names in a database whose encoding is {0}")]
+    Encoding(String),
+    /// The schema belongs to another tenant than the one that is configured.
+    #[error("use a schema that belongs to tenant {0} for another tenant.id")]
+    OtherTenant(uuid::Uuid),
+    /// Migrations were applied from other files than this program has.
+    #[error("trust a schema whose migrations {0:?} were applied from other files than this program has")]
+    Altered(Vec<i64>),
     /// The migrations cannot be applied.
     #[error("apply the database migrations")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -77,6 +86,12 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::ServerReplaced)
     }
 
+    /// Whether the database is not the one that this program and its configuration are for.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(self, Self::Encoding(_) | Self::OtherTenant(_) | Self::Altered(_))
+    }
+
     /// What an administrator can do.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
@@ -87,6 +102,15 @@ impl StoreError {
             Self::Conflict => "Try again.",
             Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",
+            Self::Encoding(_) => {
+                "Make a database with `createdb --encoding=UTF8 --template=template0 NAME`, move what the old one holds with pg_dump, and name the new one in database.url."
+            }
+            Self::OtherTenant(_) => {
+                "Correct tenant.id or database.url: each tenant needs a database of its own. If the schema shall really change hands, its owner deletes the line in rollcall.installation."
+            }
+            Self::Altered(_) => {
+                "Run the released program that applied them, or restore the schema rollcall from a backup; a release never edits a migration. `select version, checksum from rollcall._sqlx_migrations` shows what was applied."
+            }
             Self::Migrate(_) => {
                 "Run `rollcall migrate` with a database user that may create tables, and with a program no older than the schema."
             }

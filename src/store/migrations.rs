@@ -5,7 +5,7 @@
 //! through, and tries again. A program that is older than the schema applies nothing and works. Never applies anything
 //! to a schema that went another way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection as _, Executor, PgConnection, Postgres};
@@ -60,7 +60,7 @@ impl Store {
     /// How many migrations are missing; 0 means up to date.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// As [`Self::applied_migrations`].
     pub async fn missing_migrations(&self) -> StoreResult<usize> {
         Ok(self.applied_migrations().await?.missing)
     }
@@ -68,9 +68,9 @@ impl Store {
     /// How the schema compares with this program.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// [`StoreError::Altered`] when it was made by other files of the same numbers, or when the database does not answer.
     pub async fn applied_migrations(&self) -> StoreResult<Applied> {
-        let applied = versions(&mut self.read().await?).await?;
+        let applied = versions(&mut self.read().await?, &MIGRATIONS).await?;
         let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         Ok(Applied {
             missing: known.difference(&applied).count(),
@@ -79,8 +79,8 @@ impl Store {
     }
 }
 
-/// The migrations that the database has.
-async fn versions<C>(db: &mut C) -> StoreResult<BTreeSet<i64>>
+/// The migrations that the database has, those of a newer program too; none of them by another file than ours.
+async fn versions<C>(db: &mut C, ours: &Migrator) -> StoreResult<BTreeSet<i64>>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
@@ -91,12 +91,21 @@ where
         return Ok(BTreeSet::new());
     }
     // The table is sqlx's own and not there while our queries are checked.
-    let applied = sqlx::query_scalar("select version from rollcall._sqlx_migrations where success");
-    Ok(applied.fetch_all(db).await?.into_iter().collect())
+    let applied = sqlx::query_as("select version, checksum from rollcall._sqlx_migrations where success");
+    let applied: BTreeMap<i64, Vec<u8>> = applied.fetch_all(db).await?.into_iter().collect();
+    let is_altered = |ours: &&Migration| {
+        let applied = applied.get(&ours.version);
+        applied.is_some_and(|checksum| *checksum != *ours.checksum)
+    };
+    let altered: Vec<i64> = ours.iter().filter(is_altered).map(|ours| ours.version).collect();
+    if !altered.is_empty() {
+        return Err(StoreError::Altered(altered));
+    }
+    Ok(applied.into_keys().collect())
 }
 
 async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> {
-    let applied = versions(&mut *db).await?;
+    let applied = versions(&mut *db, migrations).await?;
     let known: Vec<Migration> = migrations.iter().cloned().collect();
     let newest = known
         .iter()

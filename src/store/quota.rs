@@ -1,20 +1,14 @@
-//! What an environment has few of: slots for non-interactive users. The database itself counts them, for every
-//! writer; here the count is read, and locked by whoever is about to take one.
+//! What an environment has few of: slots for non-interactive users. The database itself holds the cap, for every writer;
+//! here those who are enabled are counted, with a lock by whoever is about to take a slot.
 
-use super::{Connection, StoreResult};
+use super::{Connection, StoreResult, rows};
 
 /// How many non-interactive users may still be enabled under a cap.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
-    let taken = sqlx::query_scalar!(
-        "select non_interactive_taken from rollcall.environment_quota where environment = $1",
-        environment
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(i64::from(cap) - i64::from(taken.unwrap_or(0)))
+    Ok(i64::from(cap) - rows::count_non_interactive(db, environment).await?)
 }
 
 /// Makes everybody who counts on something of the whole environment wait for this transaction, and answers the
@@ -23,17 +17,15 @@ pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> Sto
 /// # Errors
 /// When the database does not answer.
 pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
-    let cap = i32::try_from(cap).unwrap_or(i32::MAX);
-    let taken = sqlx::query_scalar!(
+    sqlx::query!(
         "insert into rollcall.environment_quota as q (environment, non_interactive_cap) values ($1, $2)
-         on conflict (environment) do update set non_interactive_cap = excluded.non_interactive_cap
-         returning non_interactive_taken",
+         on conflict (environment) do update set non_interactive_cap = excluded.non_interactive_cap",
         environment,
-        cap
+        i32::try_from(cap).unwrap_or(i32::MAX)
     )
-    .fetch_one(db)
+    .execute(&mut *db)
     .await?;
-    Ok(i64::from(cap) - i64::from(taken))
+    free_slots(db, environment, cap).await
 }
 
 /// Tells the database the configured cap.

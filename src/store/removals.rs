@@ -77,14 +77,14 @@ pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) ->
 /// When the database does not answer.
 pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.held_set h set decision = 'changed_back', decided_at = $2
+        "select rollcall.close_set(environment, run_id, 'changed_back', $2) from rollcall.held_set h
          where environment = $1 and decision is null and not exists (
              select from rollcall.removal r
              where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
         environment,
         now
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
     Ok(())
 }
@@ -113,15 +113,15 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
 pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, String)>> {
     Ok(sqlx::query!(
         "with expired as (
-             update rollcall.held_set set decision = 'expired', decided_at = $2
-             where environment = $1 and decision is null and expires_at <= $2 returning run_id, why),
+             select run_id, why, rollcall.close_set(environment, run_id, 'expired', $2) as is_closed
+             from rollcall.held_set where environment = $1 and decision is null and expires_at <= $2),
          dropped as (
              delete from rollcall.removal r using expired e
-             where r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id),
+             where e.is_closed and r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id),
          marked as (
              insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
              on conflict (environment, object_id) do update set version = excluded.version)
-         select run_id, why from expired",
+         select run_id, why from expired where is_closed",
         environment,
         now
     )
@@ -188,9 +188,7 @@ pub async fn hold(
     .rows_affected();
     if held > 0 {
         sqlx::query!(
-            "insert into rollcall.held_set as h (environment, run_id, why, held_at, expires_at)
-             values ($1, $2, $3, $4, $5)
-             on conflict (environment, run_id) do update set why = h.why || '; ' || excluded.why",
+            "select rollcall.hold_set($1, $2, $3, $4, $5)",
             environment,
             run_id,
             why,
@@ -344,21 +342,17 @@ pub async fn decide(
     by: &str,
     now: DateTime<Utc>,
 ) -> StoreResult<bool> {
-    let decided = sqlx::query!(
-        "update rollcall.held_set set decision = $3, decided_by = $4, decided_at = $5
-         where environment = $1 and run_id = $2 and (
-             decision is null or decision = 'changed_back'
-             or decision = $3 and decided_by = $4 and decided_at = $5)",
+    let is_decided = sqlx::query_scalar!(
+        r#"select rollcall.decide_set($1, $2, $3, $4, $5) as "is_decided!""#,
         environment,
         run_id,
         decision,
         by,
         now
     )
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
-    if decided == 1 && decision == "rejected" {
+    .fetch_one(&mut *db)
+    .await?;
+    if is_decided && decision == "rejected" {
         sqlx::query!(
             "update rollcall.removal set state = 'rejected'
              where environment = $1 and run_id = $2 and state = 'held'",
@@ -368,7 +362,7 @@ pub async fn decide(
         .execute(db)
         .await?;
     }
-    Ok(decided == 1)
+    Ok(is_decided)
 }
 
 /// How many rows of an environment are held for some reasons.
@@ -397,19 +391,19 @@ pub async fn note_approved(
     by: &str,
     now: DateTime<Utc>,
 ) -> StoreResult<bool> {
-    let noted = sqlx::query!(
-        "update rollcall.held_set h set decision = 'approved', decided_by = $3, decided_at = $4
-         where environment = $1 and run_id = $2 and decision is null and not exists (
-             select from rollcall.removal r
-             where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
+    let noted = sqlx::query_scalar!(
+        r#"select rollcall.decide_set(environment, run_id, 'approved', $3, $4) as "is_noted!" from rollcall.held_set h
+           where environment = $1 and run_id = $2 and decision is null and not exists (
+               select from rollcall.removal r
+               where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')"#,
         environment,
         run_id,
         by,
         now
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(noted.rows_affected() == 1)
+    Ok(noted == Some(true))
 }
 
 /// How many rows are held in some environments.
@@ -430,15 +424,9 @@ pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreRe
 /// # Errors
 /// When the database does not answer.
 pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.held_set set decision = 'expired', decided_by = $2, decided_at = $3
-         where environment = $1 and decision is null",
-        environment,
-        by,
-        now
-    )
-    .execute(&mut *db)
-    .await?;
+    sqlx::query!("select rollcall.dissolve_sets($1, $2, $3)", environment, by, now)
+        .execute(&mut *db)
+        .await?;
     sqlx::query!("delete from rollcall.removal where environment = $1", environment)
         .execute(db)
         .await?;

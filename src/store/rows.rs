@@ -5,6 +5,7 @@ mod write;
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
+use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::SystemUser;
 
 pub use write::{insert, insert_placeholders, release_names, update};
@@ -23,7 +24,7 @@ macro_rules! select_rows {
                     disabled_by, islicensed as \"islicensed!\", issyncwithdirectory as \"issyncwithdirectory!\",
                     setupuser as \"setupuser!\", azurestate as \"azurestate!\", azuredeletedon,
                     deletedstate as \"deletedstate!\", isstub as \"isstub!\", company, onhold as \"onhold!\", holdreason,
-                    customer_owned as \"customer_owned!\", last_entitlement, due_at, createdon as \"createdon!\",
+                    customer_owned as \"customer_owned!\", last_entitlement, due_at, upn_key, createdon as \"createdon!\",
                     createdby as \"createdby!\", modifiedon as \"modifiedon!\", modifiedby as \"modifiedby!\" "
                 + $rest $(+ $more)*
             $(, $argument)*
@@ -291,15 +292,15 @@ pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) 
     .await?)
 }
 
-/// Any row of that name, live or not: the newest.
+/// A row of that name which does not hold it, since it is not live or another one does: the newest.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and lower(domainname) = lower($2) order by createdon desc limit 1",
+        "from rollcall.system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
         environment,
-        name
+        upn_key(name)
     )
     .fetch_optional(db)
     .await?)

@@ -45,12 +45,9 @@ pub async fn begin(
     now: DateTime<Utc>,
 ) -> StoreResult<i64> {
     // Whoever led before and did not end its run has crashed: this caller holds the lease.
-    sqlx::query!(
-        "update rollcall.sync_run set ended_at = $1, outcome = 'failed' where ended_at is null",
-        now
-    )
-    .execute(&mut *db)
-    .await?;
+    sqlx::query!("select rollcall.fail_open_runs($1)", now)
+        .execute(&mut *db)
+        .await?;
     Ok(sqlx::query_scalar!(
         "insert into rollcall.sync_run (trigger, dry_run, environments, left_over, started_at)
          values ($1, $2, $3, $4, $5) returning id",
@@ -64,7 +61,7 @@ pub async fn begin(
     .await?)
 }
 
-/// Ends a run.
+/// Ends a run that nobody has ended.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -77,7 +74,7 @@ pub async fn end(
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.sync_run set ended_at = $2, outcome = $3, counts = $4, problems = $5 where id = $1",
+        "select rollcall.end_run($1, $2, $3, $4, $5)",
         id,
         now,
         outcome,
@@ -236,7 +233,7 @@ pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
-    sqlx::query!("update rollcall.sync_run set changes = $2 where id = $1", id, changes)
+    sqlx::query!("select rollcall.keep_planned($1, $2)", id, changes)
         .execute(db)
         .await?;
     Ok(())

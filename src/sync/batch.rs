@@ -183,7 +183,7 @@ impl Engine {
             actor: run.actor,
             run_id: Some(run.run_id),
             by_rule: run.actor == SYNC_ACTOR,
-            at: run.now,
+            at: self.clock.now(),
         };
         let decided = std::mem::take(&mut draft.decided).into_iter();
         let writes = decided.filter_map(|(case, plan)| Some((case.row, plan.change?)));
@@ -416,13 +416,21 @@ pub(super) async fn write_changes(
     let mut written = Vec::with_capacity(writes.len());
     let mut released = Vec::new();
     let mut freed = Vec::new();
-    for (before, change) in writes {
+    for (before, mut change) in writes {
+        change.after.upn_key = change.after.upn_key_after(before.as_ref());
         if let Some(before) = before {
+            // Whatever the clocks of other writers said, a row's time does not go back.
+            if !change.fields.is_empty() {
+                change.after.modifiedon = author.at.max(before.modifiedon);
+            }
             let old = held_name(&before);
             if old.is_some() && old != held_name(&change.after) {
                 released.push(before.systemuserid);
                 freed.extend(old);
             }
+        } else {
+            change.after.createdon = author.at;
+            change.after.modifiedon = author.at;
         }
         written.push(change);
     }

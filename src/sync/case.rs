@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::on_demand::Unasked;
-use crate::domain::directory_user::{DirectoryState, DirectoryUser, upn_key};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
 use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
@@ -204,9 +204,9 @@ impl Case {
     }
 }
 
-/// The name a row holds: live rows do.
+/// The name a row holds: live rows do, unless another program wrote it and it is not folded yet or taken.
 pub(super) fn held_name(row: &SystemUser) -> Option<String> {
-    row.domainname.as_deref().filter(|_| row.is_live()).map(upn_key)
+    row.upn_key.clone()
 }
 
 impl Engine {

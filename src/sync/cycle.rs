@@ -8,6 +8,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::batch::RunInfo;
 use super::case::View;
 use super::judge::Tally;
+use super::names::clash;
 use super::pull::{Problem, Pulled};
 use super::removals::Doubts;
 use super::{Counts, Engine, Outcome, Report, SyncError};
@@ -18,7 +19,7 @@ use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, mirror, pending, quota, removals, runs};
+use crate::store::{StoreResult, Transaction, mirror, names, pending, quota, removals, runs};
 
 /// What the finding about a held set is about.
 pub(super) fn held_subject(run_id: i64) -> String {
@@ -131,9 +132,7 @@ impl Engine {
                 let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
                 let told: Vec<_> = told.map(|(source, why, _)| (source.clone(), why.clone())).collect();
                 let concerned = doubts_of(environment, &told, &pulled);
-                let why = self
-                    .decide_removals(&view, run, &progress, concerned, &mut tally)
-                    .await?;
+                let why = self.decide_removals(&view, run, concerned, &mut tally).await?;
                 self.judge_waiting(&view, run, &mut tally).await?;
                 if why.iter().any(|why| why.starts_with("licences: nobody")) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
@@ -181,6 +180,9 @@ impl Engine {
         for (environment, fingerprint) in &self.settings.environments {
             let name = &environment.name;
             let progress = self.register(run, environment, fingerprint).await?;
+            if !run.dry_run {
+                self.fold_names(run, name, &progress).await?;
+            }
             let mut tx = self.begin(run.lease).await?;
             removals::requeue_collected(&mut tx, name).await?;
             expire_sets(&mut tx, name, run).await?;
@@ -304,6 +306,7 @@ impl Engine {
                 });
             }
         }
+        seen.extend(names::clashes(&mut tx, &environment.name).await?.into_iter().map(clash));
         findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
         if !run.dry_run {
             checkpoints::settle_doubts(&mut tx, &environment.name).await?;

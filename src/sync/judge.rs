@@ -40,6 +40,8 @@ pub(super) struct Tally {
     reported: HashSet<(Option<Uuid>, Operation)>,
     /// Slots that the removals of a dry run would have freed.
     freed_slots: i64,
+    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
+    pub(super) enabled_delta: i64,
 }
 
 impl Tally {
@@ -57,6 +59,7 @@ impl Tally {
     /// Adds what a batch did.
     pub(super) fn add(&mut self, judged: Judged, dry_run: bool) {
         for change in &judged.changes {
+            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
             let after = &change.after;
             let key = (after.azureactivedirectoryobjectid, change.operation);
             if dry_run && !self.reported.insert(key) {

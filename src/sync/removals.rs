@@ -12,9 +12,8 @@ use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::plan::guard::{Load, admit};
-use crate::store::environments::Progress;
 use crate::store::removals::Removal;
-use crate::store::{changes, removals, rows};
+use crate::store::{changes, environments, removals, rows};
 
 /// The guard counts this far back.
 const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
@@ -45,7 +44,6 @@ impl Engine {
         &self,
         view: &View<'_>,
         run: RunInfo<'_>,
-        progress: &Progress,
         mut doubts: Doubts,
         tally: &mut Tally,
     ) -> Result<Vec<String>, SyncError> {
@@ -83,7 +81,8 @@ impl Engine {
         let load = Load {
             wanted: i64::try_from(free.len()).unwrap_or(i64::MAX),
             recent: changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?,
-            enabled_at_start: progress.enabled_rows,
+            // As it was when the run began: what the run itself has enabled since does not count.
+            enabled_at_start: environments::count_enabled(&mut db, name).await? - tally.enabled_delta,
         };
         drop(db);
         if let Err(why) = admit(self.settings.limits, load) {

@@ -227,6 +227,14 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
         "delete from rollcall.system_user_change",
         "truncate rollcall.system_user_change",
         "delete from rollcall.sync_run",
+        "update rollcall.sync_run set outcome = 'complete'",
+        "insert into rollcall.sync_run (trigger, started_at, ended_at, outcome) values ('interval', now(), now(), 'complete')",
+        "insert into rollcall.held_set (environment, run_id, why, held_at, expires_at) values ('production', 1, 'x', now(), now())",
+        "update rollcall.held_set set decided_by = 'somebody else'",
+        "update rollcall.held_set set decision = null",
+        "update rollcall.installation set tenant = gen_random_uuid()",
+        "delete from rollcall.installation",
+        "select rollcall.note_foreign_write()",
         "delete from rollcall._sqlx_migrations",
         "update rollcall._sqlx_migrations set success = false",
         "create table rollcall.mine (a integer)",
@@ -238,6 +246,7 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
     ] {
         refused(&mut db, &roles.daemon, statement).await;
     }
+    assert_history_stands(&mut db, roles).await;
     for statement in [
         "update rollcall.system_user set company = 'USMF'",
         "insert into rollcall.system_user (environment, systemuserid) values ('production', gen_random_uuid())",
@@ -263,4 +272,38 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
             .await
             .unwrap_or_else(|error| panic!("{table}: {error}"));
     }
+}
+
+/// What the owner's functions let the daemon's role do, once, and no more.
+async fn assert_history_stands(db: &mut PgConnection, roles: &Roles) {
+    let history = "select md5(string_agg(t, '' order by t)) from (
+                       select r::text from rollcall.sync_run r union all select h::text from rollcall.held_set h) as all_of_it (t)";
+    let role = format!("set role {}", roles.daemon);
+    db.execute(AssertSqlSafe(role)).await.unwrap();
+    let before: String = sqlx::query_scalar(history).fetch_one(&mut *db).await.unwrap();
+    for again in [
+        "select rollcall.end_run(id, now(), 'complete', '{}', '{}') from rollcall.sync_run",
+        "select rollcall.keep_planned(id, '[]') from rollcall.sync_run",
+        "select rollcall.decide_set(environment, run_id, 'approved', 'somebody else', now()) from rollcall.held_set",
+        "select rollcall.close_set(environment, run_id, 'expired', 'infinity') from rollcall.held_set",
+        "select rollcall.dissolve_sets(environment, 'somebody else', now()) from rollcall.held_set",
+        "select rollcall.hold_set(environment, run_id, 'another reason', now(), now()) from rollcall.held_set",
+    ] {
+        db.execute(again).await.unwrap();
+        let after: String = sqlx::query_scalar(history).fetch_one(&mut *db).await.unwrap();
+        assert_eq!(after, before, "{again}");
+    }
+    db.execute("begin").await.unwrap();
+    let back_dated: bool = sqlx::query_scalar(
+        "insert into rollcall.system_user_change (environment, at, actor, systemuserid, operation)
+         select environment, '2020-01-01', 'ada', systemuserid, o from rollcall.system_user, unnest(array['create', 'edit']) o
+         where domainname = 'crmoln@microsoft.com' and environment = 'production' returning at < now()",
+    )
+    .fetch_all(&mut *db)
+    .await
+    .unwrap()
+    .into_iter()
+    .any(|is_back_dated| is_back_dated);
+    assert!(!back_dated);
+    db.execute("rollback").await.unwrap();
 }

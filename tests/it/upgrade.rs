@@ -135,14 +135,10 @@ async fn assert_rules_hold(url: &str) {
 
     let mut db = PgConnection::connect(url).await.unwrap();
     for (statement, refused) in [
-        // The ninth of eight too many, a name that is taken, a role of nobody, a shoe that the customer refuses.
+        // The ninth of eight too many, a role of nobody, a shoe that the customer refuses.
         (
             "insert into rollcall.system_user (environment, systemuserid, accessmode) values ('crowded', gen_random_uuid(), 4)",
             "system_user_non_interactive_cap",
-        ),
-        (
-            "insert into rollcall.system_user (environment, systemuserid, domainname) values ('production', gen_random_uuid(), 'Stub@contoso.example')",
-            "system_user_upn_key",
         ),
         (
             "insert into rollcall.system_user_role (environment, systemuserid, role) values ('production', gen_random_uuid(), 'a')",

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::directory_user::upn_key;
+use crate::domain::directory_user::name_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
 use crate::store::{Connection, StoreResult, expect_rows};
 
@@ -74,20 +74,20 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
              address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
              isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
              azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key)
+             modifiedby, upn_key, unheld_upn_key)
          select $1::text, modifiedon, modifiedby, v.* from unnest(
              $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
              $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
              $18::smallint[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[], $24::boolean[],
              $25::boolean[], $26::smallint[], $27::timestamptz[], $28::smallint[], $29::boolean[], $30::text[],
              $31::boolean[], $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[], $36::text[],
-             $37::text[]) as v (
+             $37::text[], $38::text[]) as v (
              systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
              jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
              address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
              isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
              azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key)",
+             modifiedby, upn_key, unheld_upn_key)",
         environment,
         &columns.systemuserid,
         &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
@@ -125,6 +125,7 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
         &columns.modifiedon,
         &columns.modifiedby,
         &columns.upn_key as &[Option<String>],
+        &columns.unheld_upn_key as &[Option<String>],
     )
     .execute(db)
     .await?;
@@ -154,20 +155,21 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
              setupuser = v.setupuser, azurestate = v.azurestate, azuredeletedon = v.azuredeletedon,
              deletedstate = v.deletedstate, isstub = v.isstub, company = v.company, onhold = v.onhold,
              holdreason = v.holdreason, last_entitlement = v.last_entitlement, due_at = v.due_at,
-             modifiedon = v.modifiedon, modifiedby = v.modifiedby, upn_key = v.upn_key
+             modifiedon = v.modifiedon, modifiedby = v.modifiedby, upn_key = v.upn_key,
+             unheld_upn_key = v.unheld_upn_key
          from unnest(
              $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
              $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
              $17::smallint[], $18::text[], $19::boolean[], $20::text[], $21::text[], $22::boolean[], $23::boolean[],
              $24::boolean[], $25::smallint[], $26::timestamptz[], $27::smallint[], $28::boolean[], $29::text[],
              $30::boolean[], $31::text[], $32::text[], $33::timestamptz[], $34::timestamptz[], $35::text[],
-             $36::text[]) as v (
+             $36::text[], $37::text[]) as v (
              systemuserid, azureactivedirectoryobjectid, domainname, fullname, firstname, lastname,
              jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
              address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
              isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
              azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key)
+             modifiedby, upn_key, unheld_upn_key)
          where s.environment = $1 and s.systemuserid = v.systemuserid",
         environment,
         &columns.systemuserid,
@@ -205,6 +207,7 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
         &columns.modifiedon,
         &columns.modifiedby,
         &columns.upn_key as &[Option<String>],
+        &columns.unheld_upn_key as &[Option<String>],
     )
     .execute(db)
     .await?;
@@ -217,7 +220,7 @@ macro_rules! columns {
         #[derive(Default)]
         struct Columns {
             $($column: Vec<$type>,)*
-            upn_key: Vec<Option<String>>,
+            unheld_upn_key: Vec<Option<String>>,
         }
 
         impl Columns {
@@ -225,8 +228,8 @@ macro_rules! columns {
                 let mut columns = Self::default();
                 for row in rows {
                     $(columns.$column.push(row.$column.clone());)*
-                    let name = row.domainname.as_deref().filter(|_| row.is_live());
-                    columns.upn_key.push(name.map(upn_key));
+                    let name = row.domainname.as_deref().filter(|_| row.upn_key.is_none());
+                    columns.unheld_upn_key.push(name.and_then(name_key));
                 }
                 columns
             }
@@ -270,4 +273,5 @@ columns! {
     due_at: Option<DateTime<Utc>>,
     modifiedon: DateTime<Utc>,
     modifiedby: String,
+    upn_key: Option<String>,
 }

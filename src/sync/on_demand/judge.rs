@@ -314,7 +314,9 @@ impl Engine {
             Some((case.row.clone(), plan.change?))
         });
         planned
-            .filter(|(before, change)| before.as_ref().and_then(held_name) != held_name(&change.after))
+            .filter(|(before, change)| {
+                before.as_ref().and_then(held_name) != change.after.upn_key_after(before.as_ref())
+            })
             .collect()
     }
 

@@ -1,0 +1,50 @@
+//! Which tenant the schema belongs to: the first that was synchronised into it.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Store, StoreError, StoreResult};
+
+impl Store {
+    /// Refuses a schema that belongs to another tenant. One that is not there yet belongs to nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherTenant`], or when the database does not answer.
+    pub async fn check_tenant(&self, tenant: Uuid) -> StoreResult<()> {
+        match self.tenant().await? {
+            Some(owner) if owner != tenant => Err(StoreError::OtherTenant(owner)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records whose the migrated schema is, if nobody has yet, and refuses another tenant's.
+    ///
+    /// # Errors
+    /// As [`Self::check_tenant`].
+    pub async fn claim(&self, tenant: Uuid, now: DateTime<Utc>) -> StoreResult<()> {
+        if self.tenant().await?.is_none() {
+            let mut db = self.read().await?;
+            sqlx::query!(
+                "insert into rollcall.installation (tenant, recorded_at) values ($1, $2) on conflict do nothing",
+                tenant,
+                now
+            )
+            .execute(&mut db)
+            .await?;
+        }
+        self.check_tenant(tenant).await
+    }
+
+    async fn tenant(&self) -> StoreResult<Option<Uuid>> {
+        let mut db = self.read().await?;
+        let is_there = sqlx::query_scalar!(r#"select to_regclass('rollcall.installation') is not null as "there!""#)
+            .fetch_one(&mut db)
+            .await?;
+        if !is_there {
+            return Ok(None);
+        }
+        Ok(sqlx::query_scalar!("select tenant from rollcall.installation")
+            .fetch_optional(&mut db)
+            .await?)
+    }
+}

@@ -1,0 +1,157 @@
+//! Names that other programs wrote: the trigger queues them by row, the program folds them (rules.md, section 7).
+
+use uuid::Uuid;
+
+use super::{Connection, StoreResult};
+
+/// A row with its name and the keys that are stored for it.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its name.
+    pub domainname: Option<String>,
+    /// Whether it may hold the name.
+    pub is_live: bool,
+    /// The key that it holds.
+    pub upn_key: Option<String>,
+    /// The key that it does not hold.
+    pub unheld_upn_key: Option<String>,
+}
+
+/// The keys of a row as they shall be.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// The key that it holds.
+    pub held: Option<String>,
+    /// The key that it does not hold.
+    pub unheld: Option<String>,
+}
+
+/// The next rows of an environment, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Named>> {
+    Ok(sqlx::query_as!(
+        Named,
+        r#"select systemuserid, domainname, azurestate = 0 and deletedstate = 0 as "is_live!", upn_key, unheld_upn_key
+           from rollcall.system_user where environment = $1 and systemuserid > $2 order by systemuserid limit $3"#,
+        environment,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Queues names to be folded.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn queue(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into rollcall.name_to_fold select $1, unnest($2::uuid[]) on conflict do nothing",
+        environment,
+        rows
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The next rows whose names are queued, in key order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select systemuserid from rollcall.name_to_fold
+         where environment = $1 and systemuserid > $2 order by systemuserid limit $3",
+        environment,
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Takes names off the queue.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from rollcall.name_to_fold where environment = $1 and systemuserid = any($2)",
+        environment,
+        rows
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Those of some keys that rows hold.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<String>> {
+    Ok(sqlx::query_scalar!(
+        r#"select upn_key as "key!" from rollcall.system_user where environment = $1 and upn_key = any($2)"#,
+        environment,
+        keys
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Writes keys; nothing else about the rows changes.
+///
+/// # Errors
+/// [`super::StoreError::Conflict`] when somebody has taken one of the names meanwhile.
+pub async fn write(db: &mut Connection, environment: &str, keys: &[Keys]) -> StoreResult<()> {
+    sqlx::query!(
+        "update rollcall.system_user s set upn_key = k.held, unheld_upn_key = k.unheld
+         from unnest($2::uuid[], $3::text[], $4::text[]) as k (id, held, unheld)
+         where s.environment = $1 and s.systemuserid = k.id",
+        environment,
+        &keys.iter().map(|keys| keys.systemuserid).collect::<Vec<_>>(),
+        &keys.iter().map(|keys| keys.held.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &keys.iter().map(|keys| keys.unheld.clone()).collect::<Vec<_>>() as &[Option<String>]
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A live row whose name another live row holds.
+#[derive(Clone, Debug)]
+pub struct Clash {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its directory user.
+    pub object_id: Option<Uuid>,
+    /// The folded name.
+    pub key: String,
+}
+
+/// Rows that wait for a name which another holds.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn clashes(db: &mut Connection, environment: &str) -> StoreResult<Vec<Clash>> {
+    Ok(sqlx::query_as!(
+        Clash,
+        r#"select s.systemuserid, s.azureactivedirectoryobjectid as object_id, s.unheld_upn_key as "key!"
+           from rollcall.name_to_fold q
+           join rollcall.system_user s on s.environment = q.environment and s.systemuserid = q.systemuserid
+           join rollcall.system_user holder
+               on holder.environment = s.environment and holder.upn_key = s.unheld_upn_key
+           where q.environment = $1 and s.upn_key is null and s.azurestate = 0 and s.deletedstate = 0"#,
+        environment
+    )
+    .fetch_all(db)
+    .await?)
+}
