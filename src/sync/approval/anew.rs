@@ -1,15 +1,21 @@
 //! Who is in a held set, looked up in the directory at the moment somebody approves it (rules.md, section 11).
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use crate::domain::environment::Environment;
 use crate::store::checkpoints;
 use crate::sync::on_demand::as_of::since;
-use crate::sync::on_demand::{Fresh, Unasked};
+use crate::sync::on_demand::{Answers, Fresh, Unasked};
 use crate::sync::{Engine, SyncError};
 
 /// The most rows that are looked up for one decision.
 pub(super) const MOST_ROWS: usize = 1_000;
+
+/// How many of them one task looks up, and how many tasks there are at once: a thousand rows take some seconds, and
+/// somebody waits.
+const ASKED_TOGETHER: usize = 100;
+const PARTS_AT_ONCE: usize = 4;
 
 /// What a decision rests on.
 #[derive(Debug)]
@@ -43,8 +49,12 @@ impl Engine {
         }
         let users: Vec<String> = ids.iter().map(Uuid::to_string).collect();
         let graph = self.directory().for_someone_waiting();
-        let answers = self.look_up_many(&graph, &environment.name, &users).await?;
-        if let Some(problem) = answers.outage {
+        let asking: Vec<_> = users
+            .chunks(ASKED_TOGETHER)
+            .map(|users| self.look_up_many(&graph, &environment.name, users))
+            .collect();
+        let answers: Vec<Answers> = stream::iter(asking).buffered(PARTS_AT_ONCE).try_collect().await?;
+        if let Some(problem) = answers.iter().find_map(|answers| answers.outage.as_ref()) {
             return mirror_counts(&format!(
                 "the mirror counts, since the directory did not answer: {problem}"
             ))
@@ -52,7 +62,7 @@ impl Engine {
         }
         let mut unasked = Unasked::default();
         let mut unanswered: Option<(usize, String)> = None;
-        for fresh in answers.fresh {
+        for fresh in answers.into_iter().flat_map(|answers| answers.fresh) {
             match fresh {
                 Fresh::User(_, one) => unasked = unasked.or(one),
                 Fresh::Unanswered(_, problem) => unanswered.get_or_insert((0, problem)).0 += 1,

@@ -10,10 +10,11 @@ use crate::rules::Check;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
 
 /// What only an administrator's operation is refused for; their tests assert these.
-const BY_OPERATIONS: [Code; 6] = [
+const BY_OPERATIONS: [Code; 7] = [
     Code::TenantAdministrator,
     Code::UserDisabled,
     Code::NotDeletable,
+    Code::EnvironmentRetired,
     Code::RoleNotFound,
     Code::FieldNotEditable,
     Code::AlreadyMapped,
@@ -50,7 +51,8 @@ fn section_10_the_codes_are_those_of_the_document_in_its_order() {
         directory_account_disabled developer_environment developer_foreign_user not_in_security_group \
         nested_member_only unlicensed on_demand_only app_pass_exhausted non_interactive_cap on_hold \
         last_system_administrator tenant_administrator user_disabled disabled_by_hand non_interactive \
-        not_deletable role_not_found field_not_editable already_mapped value_truncated invalid_email row_not_written";
+         not_deletable environment_retired role_not_found field_not_editable already_mapped value_truncated \
+         invalid_email row_not_written";
     assert_eq!(names, document.split_whitespace().collect::<Vec<_>>());
     for code in Code::ALL {
         assert_eq!(Code::parse(code.as_str()), Some(*code));
