@@ -9,8 +9,8 @@ use super::*;
 use crate::rules::Check;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
 
-/// What only an administrator's operation is refused for; their tests assert these.
-const BY_OPERATIONS: [Code; 7] = [
+/// What only an administrator's operation is refused for, or what the database refuses; their tests assert these.
+const BY_OPERATIONS: [Code; 8] = [
     Code::TenantAdministrator,
     Code::UserDisabled,
     Code::NotDeletable,
@@ -18,6 +18,7 @@ const BY_OPERATIONS: [Code; 7] = [
     Code::RoleNotFound,
     Code::FieldNotEditable,
     Code::AlreadyMapped,
+    Code::RowNotWritten,
 ];
 
 #[test]
