@@ -23,7 +23,12 @@ pub(super) const OWN_UNIQUE: [&str; 4] = [
 const CAP: &str = "system_user_non_interactive_cap";
 
 /// Functions of ours that a row passes on its way.
-const OWN_FUNCTIONS: [&str; 3] = ["write_each", "keep_non_interactive_cap", "set_custom_column"];
+const OWN_FUNCTIONS: [&str; 4] = [
+    "write_each",
+    "keep_non_interactive_cap",
+    "keep_time_forward",
+    "set_custom_column",
+];
 
 /// The longest name that is shown: as long as PostgreSQL's may be, with a schema.
 const NAME_CHARACTERS: usize = 127;
