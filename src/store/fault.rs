@@ -182,7 +182,7 @@ impl Fault {
     #[must_use]
     pub fn is_about_value(&self) -> bool {
         !matches!(self.by, By::Function(_) | By::Silence)
-            && (["22", "23"].iter().any(|class| self.code.starts_with(class)))
+            && (["22", "23", "54"].iter().any(|class| self.code.starts_with(class)))
     }
 
     /// The constraint of ours, where it is one.
