@@ -87,9 +87,9 @@ begin
             end if;
             insert into rollcall.system_user_change (
                 environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
-            select of_environment, of_time, of_run, c.actor, c.id, c.operation, c.reason, c.by_rule, c.fields
+            select of_environment, c.at, of_run, c.actor, c.id, c.operation, c.reason, c.by_rule, c.fields
             from jsonb_to_recordset(given -> 'log') as c (
-                id uuid, actor text, operation text, reason text, by_rule boolean, fields jsonb);
+                id uuid, at timestamptz, actor text, operation text, reason text, by_rule boolean, fields jsonb);
             if given -> 'grant' <> '[]' then
                 with granted as (
                     insert into rollcall.system_user_role as r (
@@ -142,5 +142,20 @@ begin
             end if;
             return next;
         end;
+    end loop;
+end $$;
+
+-- Nobody but who takes the lease has any business with it.
+revoke all on function rollcall.write_each(text, bigint, timestamptz, text, jsonb) from public;
+do $$
+declare
+    daemon name;
+begin
+    for daemon in
+        select pg_get_userbyid(grantee) from pg_class, aclexplode(relacl)
+        where oid = 'rollcall.lease'::regclass and privilege_type = 'INSERT' and grantee <> 0
+    loop
+        execute format(
+            'grant execute on function rollcall.write_each(text, bigint, timestamptz, text, jsonb) to %I', daemon);
     end loop;
 end $$;

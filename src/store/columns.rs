@@ -141,6 +141,12 @@ pub async fn check_deferred(db: &mut Connection) -> StoreResult<Result<(), Strin
 /// Whether the database takes a value. The statement is always the same, so whatever the server refuses is about the
 /// column and its value: its type, a constraint, a right. What a function raises, and what concerns everybody, is an error.
 fn taken(written: Result<(), sqlx::Error>) -> StoreResult<Result<(), String>> {
+    // No plan of these statements can be outdated, as this means elsewhere: the column's type takes no values.
+    if let Err(sqlx::Error::Database(said)) = &written
+        && said.code().as_deref() == Some("0A000")
+    {
+        return Ok(Err("the database takes no value for a column of this type".to_owned()));
+    }
     match written.map_err(StoreError::of_rows) {
         Ok(()) => Ok(Ok(())),
         Err(StoreError::Refused(fault)) if fault.is_about_value() => {

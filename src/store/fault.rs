@@ -23,7 +23,12 @@ pub(super) const OWN_UNIQUE: [&str; 4] = [
 const CAP: &str = "system_user_non_interactive_cap";
 
 /// Functions of ours that a row passes on its way.
-const OWN_FUNCTIONS: [&str; 3] = ["write_each", "keep_non_interactive_cap", "set_custom_column"];
+const OWN_FUNCTIONS: [&str; 4] = [
+    "write_each",
+    "keep_non_interactive_cap",
+    "keep_time_forward",
+    "set_custom_column",
+];
 
 /// The longest name that is shown: as long as PostgreSQL's may be, with a schema.
 const NAME_CHARACTERS: usize = 127;
@@ -177,7 +182,7 @@ impl Fault {
     #[must_use]
     pub fn is_about_value(&self) -> bool {
         !matches!(self.by, By::Function(_) | By::Silence)
-            && (["22", "23"].iter().any(|class| self.code.starts_with(class)))
+            && (["22", "23", "54"].iter().any(|class| self.code.starts_with(class)))
     }
 
     /// The constraint of ours, where it is one.

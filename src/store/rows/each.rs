@@ -81,6 +81,7 @@ fn shown(unit: &Unit<'_>, author: Author<'_>) -> Value {
         .map(|change| {
             json!({
                 "id": change.after.systemuserid,
+                "at": change.after.modifiedon,
                 "actor": change.after.modifiedby,
                 "operation": change.operation.as_str(),
                 "reason": change.reason.map(Code::as_str),
