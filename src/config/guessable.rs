@@ -1,106 +1,44 @@
-//! Tokens that anybody guesses: nothing, the words that stand in examples, the name of whoever holds the token.
+//! Tokens that anybody guesses: nothing, and the words that people leave in or copy from an example.
 //!
-//! A hash hides a token only as well as the token can be guessed. This finds what people leave in by mistake or copy
-//! from an example; it is no measure of strength.
+//! A hash hides a token only as well as the token can be guessed. This is no measure of strength.
 
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
 /// In lower case; each counts in upper case and with a capital, too, and with every ending.
-const WORDS: [&str; 62] = [
+const WORDS: [&str; 19] = [
     "",
-    "$token",
-    "${token}",
-    "<token>",
-    "0",
-    "0000",
-    "1",
-    "12",
-    "abc",
-    "access",
     "admin",
-    "administrator",
-    "api",
-    "api-key",
-    "api_key",
-    "apikey",
-    "azure",
-    "bearer",
     "change-me",
     "change_me",
     "changeit",
     "changeme",
     "default",
-    "demo",
-    "dev",
-    "empty",
-    "entra",
     "example",
-    "false",
-    "foo",
-    "foobar",
     "guest",
-    "hello",
-    "helpdesk",
-    "key",
     "letmein",
-    "local",
-    "my-secret",
-    "my-token",
-    "mysecret",
-    "mytoken",
-    "none",
-    "null",
-    "operator",
-    "pass",
     "passw0rd",
     "password",
     "qwerty",
-    "replace-me",
-    "replaceme",
     "rollcall",
     "root",
-    "s3cret",
-    "s3cr3t",
     "secret",
     "test",
-    "testing",
     "token",
-    "true",
-    "user",
     "welcome",
-    "xxx",
 ];
 
-/// What people put behind a word, `1234` alone among it. A line break comes by `echo`.
-const ENDINGS: [&str; 14] = [
-    "",
-    "!",
-    "1",
-    "12",
-    "123",
-    "1234",
-    "12345",
-    "123456",
-    "1234567",
-    "12345678",
-    "123456789",
-    "1234567890",
-    "-token",
-    "-secret",
-];
+/// What people put behind a word, or alone. A line break comes by `echo`.
+const ENDINGS: [&str; 8] = ["", "!", "1", "12", "123", "1234", "12345", "12345678"];
 
 /// Whether a token of this hash is one that anybody guesses.
-pub(super) fn is_guessable(sha256: &[u8; 32], holder: &str) -> bool {
-    let words = WORDS.into_iter().map(str::to_owned).chain([holder.to_lowercase()]);
-    let mut guesses = words.flat_map(|word| {
-        let spellings = [word.to_uppercase(), capital(&word), word];
-        spellings
-            .into_iter()
-            .flat_map(|word| ENDINGS.map(|ending| word.clone() + ending))
-    });
+pub(super) fn is_guessable(sha256: &[u8; 32]) -> bool {
+    let spellings = WORDS
+        .into_iter()
+        .flat_map(|word| [word.to_owned(), word.to_uppercase(), capital(word)]);
+    let mut guesses = spellings.flat_map(|word| ENDINGS.map(|ending| word.clone() + ending));
     let is = |guess: &str| bool::from(digest(&SHA256, guess.as_bytes()).as_ref().ct_eq(sha256));
-    is(holder) || guesses.any(|guess| is(&guess) || is(&(guess + "\n")))
+    guesses.any(|guess| is(&guess) || is(&(guess + "\n")))
 }
 
 fn capital(word: &str) -> String {
@@ -115,12 +53,12 @@ mod tests {
 
     fn is_refused(token: &str) -> bool {
         let hash = digest(&SHA256, token.as_bytes());
-        is_guessable(hash.as_ref().try_into().unwrap(), "Grace")
+        is_guessable(hash.as_ref().try_into().unwrap())
     }
 
     #[test]
-    fn nothing_words_of_examples_and_the_holder_s_name_are_guessable() {
-        let tokens = [
+    fn nothing_and_the_words_of_examples_are_guessable() {
+        for token in [
             "",
             "\n",
             "test",
@@ -132,25 +70,19 @@ mod tests {
             "secret",
             "changeme",
             "admin",
-            "Admin123!",
             "token",
             "rollcall",
             "123",
             "1234",
             "12345678",
-            "1234567890",
-            "Grace",
-            "grace",
-            "GRACE-token",
-            "grace123",
-        ];
-        let missed: Vec<&str> = tokens.into_iter().filter(|token| !is_refused(token)).collect();
-        assert_eq!(missed, ["Admin123!"], "two endings are no longer one of a few");
+        ] {
+            assert!(is_refused(token), "{token}");
+        }
     }
 
     #[test]
-    fn what_a_machine_made_is_not() {
-        for token in ["0f9a3c6d2e8b4a17", "correct horse battery staple", "helpdesk-2f1c"] {
+    fn what_somebody_thought_of_or_a_machine_made_is_not() {
+        for token in ["0f9a3c6d2e8b4a17", "correct horse battery staple", "helpdesk-token"] {
             assert!(!is_refused(token), "{token}");
         }
     }

@@ -235,7 +235,7 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
                 "another token has the same hash; one token has one name",
             ));
         }
-        if is_guessable(&raw.sha256.0, &raw.name) {
+        if is_guessable(&raw.sha256.0) {
             return Err(Issue::new(
                 &path("sha256"),
                 "the hash of a word that anybody guesses; make a token with `openssl rand -hex 32`, and give what \

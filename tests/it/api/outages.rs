@@ -76,7 +76,7 @@ async fn whoever_has_a_row_keeps_it_while_the_directory_is_away() {
         explained["directory"]
             .as_str()
             .unwrap()
-            .starts_with("as of the last cycle")
+            .starts_with("not known: could not")
     );
     // What needs no directory goes on.
     assert_eq!(stage.patch(&user, &json!({"jobtitle": "x"})).await.status, 200);
