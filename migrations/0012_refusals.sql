@@ -156,6 +156,6 @@ begin
         where oid = 'rollcall.lease'::regclass and privilege_type = 'INSERT' and grantee <> 0
     loop
         execute format(
-            'grant execute on function rollcall.write_each(text, bigint, timestamptz, text, jsonb) to %I', daemon);
+            'grant all on function rollcall.write_each(text, bigint, timestamptz, text, jsonb) to %I', daemon);
     end loop;
 end $$;
