@@ -73,6 +73,30 @@ fn only_the_edges_use_their_libraries() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What callers of the API send as text is trimmed as it comes in, because its type does that.
+#[test]
+fn every_text_that_the_api_takes_is_trimmed() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut wrong, mut taken) = (Vec::new(), 0);
+    for file in files_of(&src.join("http"), "api") {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut is_input = false;
+        for (number, line) in text.lines().enumerate() {
+            is_input = (is_input || line.starts_with("#[derive(") && line.contains("Deserialize")) && line != "}";
+            let type_of = line
+                .split_once(": ")
+                .filter(|_| is_input || line.contains("Path<"))
+                .map_or("", |(_, kind)| kind);
+            taken += usize::from(type_of.contains("Text"));
+            if type_of.contains("String") {
+                wrong.push(format!("{}:{}: {line}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(taken > 30, "the search finds what there is: {taken}");
+}
+
 /// sqlx takes text that is no constant only where somebody vouches for it: `AssertSqlSafe`. Nothing that is shipped
 /// does, so no SQL is put together from what the program was told; values travel as parameters.
 #[test]

@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::users::usable;
 use super::{Api, Page};
+use crate::domain::text::{Text, object_id};
 use crate::http::input::{self, Operator, Path, Reader};
 use crate::http::problem::Problem;
 use crate::sync::on_demand::{Answer, Ask, Ownership};
@@ -18,10 +20,10 @@ use crate::sync::on_demand::{Answer, Ask, Ownership};
 pub struct WantedStub {
     /// The user principal name that records refer to.
     #[schema(max_length = 1024, pattern = r"^[^\u0000\s]*@[^\u0000\s]*$")]
-    user: String,
+    user: Text,
     /// Its company.
     #[schema(max_length = 256, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    company: Option<String>,
+    company: Option<Text>,
 }
 
 /// Makes a stub: a placeholder, disabled from birth, for a user principal name that imported records refer to.
@@ -33,7 +35,7 @@ pub struct WantedStub {
 pub async fn stub(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(wanted): input::Json<WantedStub>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
@@ -50,7 +52,12 @@ pub async fn stub(
 #[serde(deny_unknown_fields)]
 pub struct WantedApplication {
     /// The application (client) id of an app registration.
+    #[serde(deserialize_with = "pasted_id")]
     application: Uuid,
+}
+
+fn pasted_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+    object_id(&Text::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// Makes an application user from an app registration; one that is there gets its present name.
@@ -63,7 +70,7 @@ pub struct WantedApplication {
 pub async fn application(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path(env): Path<String>,
+    Path(env): Path<Text>,
     input::Json(WantedApplication { application }): input::Json<WantedApplication>,
 ) -> Result<Json<Answer>, Problem> {
     let user = application.to_string();
@@ -81,7 +88,7 @@ pub async fn application(
 pub struct NewOwner {
     /// Columns under `until_edited`; `accessmode` is one.
     #[schema(min_items = 1, max_items = 20)]
-    fields: Vec<String>,
+    fields: Vec<Text>,
     /// Who owns them from now on.
     #[schema(inline)]
     by: Owner,
@@ -106,7 +113,7 @@ pub enum Owner {
 pub async fn ownership(
     State(api): State<Api>,
     Reader(caller): Reader,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Page<Ownership>>, Problem> {
     let ask = Ask {
         environment: &env,
@@ -126,7 +133,7 @@ pub async fn ownership(
 pub async fn own(
     State(api): State<Api>,
     Operator(caller): Operator,
-    Path((env, user)): Path<(String, String)>,
+    Path((env, user)): Path<(Text, Text)>,
     input::Json(NewOwner { fields, by }): input::Json<NewOwner>,
 ) -> Result<Json<Page<Ownership>>, Problem> {
     if fields.is_empty() {
@@ -138,6 +145,7 @@ pub async fn own(
         actor: &caller.name,
     };
     let engine = api.engine();
+    let fields: Vec<String> = fields.into_iter().map(String::from).collect();
     engine.own(ask, &fields, by == Owner::Customer).await?;
     Ok(Json(Page::whole(engine.ownership(ask).await?)))
 }

@@ -489,7 +489,7 @@ pub async fn hold(
 pub struct Person {
     /// Object id or user principal name.
     #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
-    user: String,
+    user: Text,
     /// Where the user has a row already, the stub's roles move there and the stub is deleted.
     #[serde(default)]
     merge: bool,

@@ -102,6 +102,20 @@ async fn text_2_what_is_around_a_text_is_no_part_of_it_in_bodies_paths_and_param
         stage.post("environments/production/imports", &import).await.good()["total"],
         1
     );
+    let stub = json!({"user": "\u{feff}stub@contoso.example\r\n", "company": "\u{a0}USMF"});
+    let made = stage.post("environments/production/stubs", &stub).await.good();
+    let row = [&made["user"]["domainname"], &made["user"]["company"]];
+    assert_eq!(row, [&json!("stub@contoso.example"), &json!("USMF")]);
+    let stub = json!({"user": "st\u{feff}ub@contoso.example"});
+    assert_eq!(stage.post("environments/production/stubs", &stub).await.field(), "user");
+    let application = json!({"application": format!(" {braces}\r\n")});
+    let unknown = stage.post("environments/production/applications", &application).await;
+    assert_eq!(unknown.problem(), (404, "user_not_found"));
+    let own = json!({"fields": ["\u{feff}internalemailaddress "], "by": "customer"});
+    stage
+        .post(&format!("environments/production/users/{ada}/own"), &own)
+        .await
+        .items();
     // Within a text they stay, and nobody is called so.
     let within = json!({"user": "ada.\u{feff}lovelace@contoso.example"});
     let refused = stage.post("environments/production/access", &within).await;
