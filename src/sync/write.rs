@@ -193,8 +193,8 @@ pub(super) fn chains(writes: &[&Write]) -> Vec<usize> {
         .filter_map(|(at, write)| Some((freed_name(write)?, at)))
         .collect();
     let mut chain_of: Vec<usize> = (0..writes.len()).collect();
-    for (at, (_, change)) in writes.iter().enumerate() {
-        let from = held_name(&change.after).and_then(|name| freed.get(&name));
+    for (at, (before, change)) in writes.iter().enumerate() {
+        let from = name_after(before.as_ref(), change).and_then(|name| freed.get(&name));
         if let Some(from) = from.filter(|from| chain_of[**from] != chain_of[at]) {
             let (one, other) = (chain_of[*from], chain_of[at]);
             for chain in chain_of.iter_mut().filter(|chain| **chain == other) {
@@ -208,7 +208,12 @@ pub(super) fn chains(writes: &[&Write]) -> Vec<usize> {
 /// The name that a row gives up.
 fn freed_name((before, change): &Write) -> Option<String> {
     let old = before.as_ref().and_then(held_name)?;
-    (held_name(&change.after).as_ref() != Some(&old)).then_some(old)
+    (name_after(before.as_ref(), change).as_ref() != Some(&old)).then_some(old)
+}
+
+/// The name that a row will hold, stamped or not.
+fn name_after(before: Option<&SystemUser>, change: &Change) -> Option<String> {
+    change.after.upn_key_after(before)
 }
 
 /// What is about to be written of a row, as a hash: the same for the same values. When the row was looked at is no value.

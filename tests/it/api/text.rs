@@ -110,7 +110,11 @@ async fn text_2_what_is_around_a_text_is_no_part_of_it_in_bodies_paths_and_param
     assert_eq!(stage.post("environments/production/stubs", &stub).await.field(), "user");
     let application = json!({"application": format!(" {braces}\r\n")});
     let unknown = stage.post("environments/production/applications", &application).await;
-    assert_eq!(unknown.problem(), (404, "user_not_found"));
+    assert_eq!(
+        unknown.problem(),
+        (503, "directory_unavailable"),
+        "the id is understood"
+    );
     let own = json!({"fields": ["\u{feff}internalemailaddress "], "by": "customer"});
     stage
         .post(&format!("environments/production/users/{ada}/own"), &own)

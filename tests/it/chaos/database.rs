@@ -80,6 +80,7 @@ impl Server {
                  grant usage on schema rollcall to {role};
                  grant select, insert, update, delete on all tables in schema rollcall to {role};
                  grant usage on all sequences in schema rollcall to {role};
+                 grant execute on all functions in schema rollcall to {role};
                  {FULL_DISK}"
             ))
             .await;

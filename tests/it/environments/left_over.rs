@@ -116,8 +116,8 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
     let (mut world, run) = held_in_both().await;
     let refuse = "create function public.refuse() returns trigger language plpgsql as $$
          begin raise exception 'not now' using errcode = '57014'; end $$;
-         create trigger refuse before update on rollcall.system_user for each row
-         when (new.environment = 'lab' and new.isdisabled) execute function public.refuse()";
+         create trigger refuse before update on rollcall.held_set for each row
+         when (new.environment = 'lab') execute function public.refuse()";
     world.execute(refuse).await;
     let decisions = world
         .engine
@@ -151,7 +151,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
             .await
             .is_err()
     );
-    world.execute("drop trigger refuse on rollcall.system_user").await;
+    world.execute("drop trigger refuse on rollcall.held_set").await;
     // A row that a constraint of the customer's refuses stays in the set, and is told.
     let constraint = "alter table rollcall.system_user add constraint one_stays
          check (environment <> 'lab' or not isdisabled or lastname <> '1')";
