@@ -174,7 +174,10 @@ async fn candidates_are_listed_and_a_file_of_them_added() {
     let found = stage.json("candidates --environment production").await;
     assert_eq!(found["items"].as_array().unwrap().len(), 5);
     assert!(found["next"].is_null());
-    let page = stage.json("candidates --environment production --limit 2").await;
+    let stopped = stage
+        .run("candidates --environment production --limit 2 --output json")
+        .await;
+    let page = stopped.json();
     assert_eq!(page["next"], page["items"][1]["id"]);
     let table = stage.good("candidates --environment production --text bob").await;
     assert!(
