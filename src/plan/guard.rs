@@ -12,6 +12,20 @@ pub struct Limits {
     pub max_disable_percent: f64,
 }
 
+impl Limits {
+    /// With so many enabled rows the percentage lets a sum of removals through; no more need be counted.
+    #[must_use]
+    pub fn enough_rows(self, sum: i64) -> i64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "row counts are far below 2^52, and what is more saturates"
+        )]
+        let rows = (sum as f64 * 100.0 / self.max_disable_percent).ceil() as i64;
+        rows.max(PERCENT_COUNTS_FROM).saturating_add(1)
+    }
+}
+
 /// What the guard looks at, for one environment and one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
@@ -52,6 +66,24 @@ pub fn admit(limits: Limits, load: Load) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_rows_as_are_enough_let_a_sum_through() {
+        for max_disable_percent in [0.1, 3.3, 10.0, 100.0] {
+            let limits = Limits {
+                max_disables: u32::MAX,
+                max_disable_percent,
+            };
+            for wanted in [1, 7, 30, 1_000_000] {
+                let load = Load {
+                    wanted,
+                    recent: 0,
+                    enabled_at_start: limits.enough_rows(wanted),
+                };
+                assert_eq!(admit(limits, load), Ok(()), "{max_disable_percent} % of {load:?}");
+            }
+        }
+    }
 
     #[test]
     fn limits_are_met_exactly_and_exceeded_by_one() {

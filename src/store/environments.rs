@@ -80,16 +80,19 @@ pub async fn register(
     })
 }
 
-/// The enabled rows with an object id, counted one by one: the guard believes no counter that somebody else may have
-/// written.
+/// The enabled rows with an object id, counted one by one up to a number: the guard believes no counter that somebody else
+/// may have written.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_enabled(db: &mut Connection, name: &str) -> StoreResult<i64> {
+pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.system_user
-           where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null"#,
-        name
+        r#"select count(*) as "count!" from (
+               select from rollcall.system_user
+               where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null
+               limit $2) as found"#,
+        name,
+        at_most
     )
     .fetch_one(db)
     .await?)

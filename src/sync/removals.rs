@@ -78,11 +78,15 @@ impl Engine {
             .filter(|removal| !doubted.contains(&removal.reason))
             .collect();
         let mut db = self.store.read().await?;
+        let wanted = i64::try_from(free.len()).unwrap_or(i64::MAX);
+        let recent = changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?;
+        let enough = self.settings.limits.enough_rows(wanted.saturating_add(recent));
+        let at_most = enough.saturating_add(tally.enabled_delta.max(0));
         let load = Load {
-            wanted: i64::try_from(free.len()).unwrap_or(i64::MAX),
-            recent: changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?,
+            wanted,
+            recent,
             // As it was when the run began: what the run itself has enabled since does not count.
-            enabled_at_start: environments::count_enabled(&mut db, name).await? - tally.enabled_delta,
+            enabled_at_start: environments::count_enabled(&mut db, name, at_most).await? - tally.enabled_delta,
         };
         drop(db);
         if let Err(why) = admit(self.settings.limits, load) {

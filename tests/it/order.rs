@@ -244,6 +244,14 @@ async fn play(kind: &Kind, world: &Arc<World>, ada: Uuid, order: &str) -> Result
                         ..person
                     };
                 }
+                // Whoever is found neither among the users nor among the deleted ones is asked for once more.
+                if kind.name == "absence" && person.answer == Some(false) && on {
+                    person = Side {
+                        asked_at: at,
+                        answer: Some(true),
+                        ..person
+                    };
+                }
                 look.send();
                 asking.take().unwrap().await.unwrap();
             }

@@ -117,7 +117,8 @@ impl Reference {
             let Some(before) = self.bound.get(id) else { continue };
             // "An unchanged row is never rewritten: `modifiedon` moves only when a value does." (section 4)
             if record.row != before.row {
-                record.row.modifiedon = cycle.now;
+                // It does not run backwards, whatever the clock of another program said.
+                record.row.modifiedon = cycle.now.max(record.row.modifiedon);
                 SYNC.clone_into(&mut record.row.modifiedby);
             }
         }
