@@ -90,7 +90,7 @@ pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> Sto
         r#"select count(*) as "count!" from (
                select from rollcall.system_user
                where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null
-               limit $2) as found"#,
+               order by systemuserid limit $2) as found"#,
         name,
         at_most
     )

@@ -303,6 +303,21 @@ impl Play {
             if number == 0 {
                 next.add_placeholders(&cycle, &found);
             }
+            // A transaction that met another one is repeated a moment later, and is dated then.
+            let until = self.world.clock.now();
+            for record in next.bound.values_mut() {
+                let expected = &mut record.row;
+                let found = found.get(&expected.systemuserid);
+                let written = found
+                    .map(|found| found.modifiedon)
+                    .filter(|at| *at > now && *at <= until);
+                if let Some(written) = written.filter(|_| expected.modifiedon == now) {
+                    if expected.createdon == now {
+                        expected.createdon = written;
+                    }
+                    expected.modifiedon = written;
+                }
+            }
             let differences = differences(&next, &found);
             if let Some((id, told)) = differences.first() {
                 let count = differences.len();

@@ -1,4 +1,4 @@
--- What was asked when.
-insert into rollcall.directory_reading values ('owners:00000000-0000-0000-0000-000000000096', 12);
-insert into rollcall.directory_look_up values ('00000000-0000-0000-0000-000000000001', 13, 14);
-insert into rollcall.directory_recheck values ('00000000-0000-0000-0000-000000000001', 15);
+-- Somebody whose row the database does not take.
+insert into rollcall.refusal values
+    ('annex', '00000000-0000-0000-0000-0000000000de', '0f', 'The database does not take the row: SQLSTATE 23514',
+     '2026-02-01');
