@@ -534,12 +534,13 @@ async fn placeholders_that_one_environment_does_not_take_hold_up_nobody() {
          where environment = 'lab' and azureactivedirectoryobjectid is null";
     assert_eq!(world.number(placeholders).await, 0);
     world.execute("drop trigger refuse on rollcall.system_user").await;
-    // Tried again when everybody is.
+    // Tried again after everybody was.
     let full = Request {
         full: true,
         ..Request::default()
     };
     world.run(full).await.unwrap();
+    world.sync_completely().await;
     assert_eq!(world.number(placeholders).await, 2);
     assert!(world.findings().await.is_empty());
     world.end().await;
