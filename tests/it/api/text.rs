@@ -18,6 +18,7 @@ const AROUND: [(&str, &str); 7] = [
 ];
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one text in every place that takes one")]
 async fn text_2_what_is_around_a_text_is_no_part_of_it_in_bodies_paths_and_parameters() {
     let stage = Stage::new().await;
     let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
