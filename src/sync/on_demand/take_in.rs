@@ -104,9 +104,12 @@ impl Engine {
         let owners = owners.map(|owners| owners.map(|items| Listed { items, unreadable: 0 }));
         let write = async || {
             let mut tx = self.begin(None).await?;
-            let held = self.held_groups(&mut tx, ladder).await?;
-            if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
-                environments::judge_everyone(&mut tx, &self.settings.nesting()).await?;
+            // Most ask where nothing is nested.
+            if ladder.to_store().next().is_some() {
+                let held = self.held_groups(&mut tx, ladder).await?;
+                if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
+                    environments::judge_everyone(&mut tx, &self.settings.nesting()).await?;
+                }
             }
             // Last: everybody who asks about the group writes here.
             if let (Some(group), Some(owners)) = (group, &owners) {
