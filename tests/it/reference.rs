@@ -305,14 +305,16 @@ impl Play {
             }
             // A transaction that met another one is repeated a moment later, and is dated then.
             let until = self.world.clock.now();
-            for record in next.bound.values_mut() {
+            for (id, record) in &mut next.bound {
+                let is_new = !before.bound.contains_key(id);
                 let expected = &mut record.row;
                 let found = found.get(&expected.systemuserid);
                 let written = found
                     .map(|found| found.modifiedon)
                     .filter(|at| *at > now && *at <= until);
                 if let Some(written) = written.filter(|_| expected.modifiedon == now) {
-                    if expected.createdon == now {
+                    // No time passes between some cycles: `now` may be when the cycle before made the row.
+                    if is_new && expected.createdon == now {
                         expected.createdon = written;
                     }
                     expected.modifiedon = written;
