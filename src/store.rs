@@ -50,7 +50,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the server is told about a session, so that one whose owner was stopped or is gone does not last. A leader's
 /// transactions are bounded more tightly (`lease`).
 const SESSION: [(&str, &str); 9] = [
-    ("search_path", "rollcall"),
+    // No statement names a schema. The catalogue is searched first, and pg_temp last, so that a temporary table of
+    // somebody else's trigger hides none of ours.
+    ("search_path", "rollcall, pg_temp"),
     // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
     ("plan_cache_mode", "force_custom_plan"),
     ("statement_timeout", STATEMENT_TIMEOUT),
@@ -140,7 +142,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn next_moment(&self) -> StoreResult<Moment> {
         let mut db = self.read().await?;
-        let drawn = sqlx::query_scalar!(r#"select nextval('rollcall.round') as "moment!""#);
+        let drawn = sqlx::query_scalar!(r#"select nextval('round') as "moment!""#);
         Ok(Moment(drawn.fetch_one(&mut db).await?))
     }
 

@@ -23,7 +23,7 @@ pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) ->
     }
     // A whole reading waits until this transaction ends, or has been taken in.
     let read = sqlx::query_scalar!(
-        "select asked from rollcall.directory_reading where source = $1 for share",
+        "select asked from directory_reading where source = $1 for share",
         SOURCE
     )
     .fetch_one(&mut *db)
@@ -38,7 +38,7 @@ pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) ->
         .collect();
     recheck::add(&mut *db, &older).await?;
     let newest = sqlx::query_scalar!(
-        "insert into rollcall.directory_look_up as l (object_id, roles_asked)
+        "insert into directory_look_up as l (object_id, roles_asked)
          select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
          on conflict (object_id) do update set roles_asked = excluded.roles_asked
          where l.roles_asked <= excluded.roles_asked
@@ -73,7 +73,7 @@ pub async fn replace(
         return Ok(Vec::new());
     }
     let looked_up = sqlx::query_scalar!(
-        "select object_id from rollcall.directory_look_up where roles_asked > $1",
+        "select object_id from directory_look_up where roles_asked > $1",
         holders.at.0
     )
     .fetch_all(&mut *db)
@@ -101,7 +101,7 @@ pub async fn replace(
 /// The holders among some users, or all.
 async fn known(db: &mut Connection, among: Option<&[Uuid]>) -> StoreResult<HashMap<Uuid, AdminRoles>> {
     let rows = sqlx::query!(
-        "select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member
+        "select object_id, global, power_platform, dynamics_365 from directory_role_member
          where $1::uuid[] is null or object_id = any($1)",
         among
     )
@@ -132,16 +132,13 @@ async fn write(
         .map(|(id, roles)| (*id, *roles))
         .collect();
     if !lost.is_empty() {
-        sqlx::query!(
-            "delete from rollcall.directory_role_member where object_id = any($1)",
-            &lost
-        )
-        .execute(&mut *db)
-        .await?;
+        sqlx::query!("delete from directory_role_member where object_id = any($1)", &lost)
+            .execute(&mut *db)
+            .await?;
     }
     if !changed.is_empty() {
         sqlx::query!(
-            "insert into rollcall.directory_role_member
+            "insert into directory_role_member
              select * from unnest($1::uuid[], $2::boolean[], $3::boolean[], $4::boolean[])
              on conflict (object_id) do update set
                  global = excluded.global, power_platform = excluded.power_platform,

@@ -37,9 +37,9 @@ pub async fn list(
 ) -> StoreResult<Vec<Candidate>> {
     Ok(sqlx::query_as!(
         Candidate,
-        "select id, user_principal_name, display_name, mail, account_enabled, is_agent from rollcall.directory_user u
+        "select id, user_principal_name, display_name, mail, account_enabled, is_agent from directory_user u
          where state = 0 and id > $3 and not exists (
-                   select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
+                   select from system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
            and ($2::text is null or strpos(lower(concat_ws(' ', display_name, user_principal_name)), lower($2)) > 0)
          order by id limit $4",
         environment,
@@ -58,9 +58,9 @@ pub async fn list(
 /// When the database does not answer.
 pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "select id from rollcall.directory_user u
+        "select id from directory_user u
          where state = 0 and not is_agent and id > $2 and not exists (
-                   select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
+                   select from system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)
          order by id limit $3",
         environment,
         after.unwrap_or(Uuid::nil()),
@@ -76,9 +76,9 @@ pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, l
 /// When the database does not answer.
 pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.directory_user u
+        r#"select count(*) as "count!" from directory_user u
            where state = 0 and not is_agent and not exists (
-               select from rollcall.system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)"#,
+               select from system_user s where s.environment = $1 and s.azureactivedirectoryobjectid = u.id)"#,
         environment
     )
     .fetch_one(db)
@@ -91,7 +91,7 @@ pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
 /// When the database does not answer.
 pub async fn with_row(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
     Ok(sqlx::query!(
-        r#"select azureactivedirectoryobjectid as "id!", systemuserid from rollcall.system_user
+        r#"select azureactivedirectoryobjectid as "id!", systemuserid from system_user
            where environment = $1 and azureactivedirectoryobjectid = any($2)"#,
         environment,
         ids

@@ -35,7 +35,7 @@ pub async fn record(
     }
     let fields: Vec<Value> = changes.iter().map(|change| fields_json(change)).collect();
     sqlx::query!(
-        "insert into rollcall.system_user_change (
+        "insert into system_user_change (
              environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
          select $1, at, $2, actor, id, operation, reason, $3 and operation = 'disable', fields
          from unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
@@ -80,7 +80,7 @@ pub async fn record_edit(
     author: Author<'_>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+        "insert into system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
          values ($1, $2, $3, $4, $5, 'edit', $6)",
         environment,
         author.at,
@@ -116,7 +116,7 @@ pub async fn note_enabled(db: &mut Connection, environment: &str, changes: &[&Ch
     let bound: i64 = changes.iter().map(|change| change.bound_delta).sum();
     if delta != 0 || bound != 0 {
         sqlx::query!(
-            "insert into rollcall.enabled_delta values ($1, $2, $3)",
+            "insert into enabled_delta values ($1, $2, $3)",
             environment,
             delta,
             bound
@@ -133,7 +133,7 @@ pub async fn note_enabled(db: &mut Connection, environment: &str, changes: &[&Ch
 /// When the database does not answer.
 pub async fn disables_since(db: &mut Connection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.system_user_change
+        r#"select count(*) as "count!" from system_user_change
            where environment = $1 and by_rule and operation = 'disable' and at > $2"#,
         environment,
         since
@@ -166,7 +166,7 @@ pub struct ChangeLine {
 pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
     Ok(sqlx::query_as!(
         ChangeLine,
-        "select at, run_id, actor, operation, reason, fields from rollcall.system_user_change
+        "select at, run_id, actor, operation, reason, fields from system_user_change
          where environment = $1 and systemuserid = $2 order by id desc limit $3",
         environment,
         row,
@@ -207,8 +207,8 @@ pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i6
         RunLine,
         r#"select c.id as "id!", c.at as "at!", c.environment as "environment!", c.systemuserid as "systemuserid!",
                   s.domainname as "domainname?", c.operation as "operation!", c.reason, c.fields as "fields!"
-           from rollcall.system_user_change c
-           left join rollcall.system_user s on s.environment = c.environment and s.systemuserid = c.systemuserid
+           from system_user_change c
+           left join system_user s on s.environment = c.environment and s.systemuserid = c.systemuserid
            where c.run_id = $1 and c.id > $2 order by c.id limit $3"#,
         run,
         after.unwrap_or(0),

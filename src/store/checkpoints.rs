@@ -91,7 +91,7 @@ pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> 
     let row = sqlx::query!(
         "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
                 reached_at
-         from rollcall.checkpoint where source = $1",
+         from checkpoint where source = $1",
         source
     )
     .fetch_optional(db)
@@ -125,7 +125,7 @@ pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> 
 /// When the database does not answer.
 pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.checkpoint (
+        "insert into checkpoint (
              source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
              suspicion)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -157,10 +157,7 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
 /// # Errors
 /// When the database does not answer.
 pub async fn lock_round(db: &mut Connection, source: &str) -> StoreResult<i64> {
-    let round = sqlx::query_scalar!(
-        "select round from rollcall.checkpoint where source = $1 for share",
-        source
-    );
+    let round = sqlx::query_scalar!("select round from checkpoint where source = $1 for share", source);
     Ok(round.fetch_optional(db).await?.unwrap_or(0))
 }
 
@@ -171,21 +168,21 @@ pub async fn lock_round(db: &mut Connection, source: &str) -> StoreResult<i64> {
 /// When the database does not answer.
 pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
-        "delete from rollcall.environment_doubt d where not exists (
-             select from rollcall.checkpoint c
+        "delete from environment_doubt d where not exists (
+             select from checkpoint c
              where c.source = d.source and (c.doubt is not null or c.suspicion is not null))"
     )
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.environment_doubt (environment, source, why)
-         select name, source, doubt from rollcall.environment cross join rollcall.checkpoint where doubt is not null
+        "insert into environment_doubt (environment, source, why)
+         select name, source, doubt from environment cross join checkpoint where doubt is not null
          on conflict do nothing"
     )
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "update rollcall.checkpoint
+        "update checkpoint
          set doubt = null, suspicion = doubt, phase = 'full', next_link = null, delta_link = null
          where doubt is not null"
     )
@@ -204,11 +201,11 @@ pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Stri
     if !expired.is_empty() {
         sqlx::query!(
             "with again as (
-                 update rollcall.checkpoint set phase = 'full', next_link = null, delta_link = null
+                 update checkpoint set phase = 'full', next_link = null, delta_link = null
                  where suspicion is not null
                    and exists (select from unnest($2::text[]) as e (why) where position(suspicion in why) > 0)
                  returning source, suspicion)
-             insert into rollcall.environment_doubt (environment, source, why) select $1, source, suspicion from again
+             insert into environment_doubt (environment, source, why) select $1, source, suspicion from again
              on conflict do nothing",
             environment,
             expired
@@ -225,7 +222,7 @@ pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Stri
 /// When the database does not answer.
 pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, String, String)>> {
     Ok(sqlx::query!(
-        "select environment, source, why from rollcall.environment_doubt
+        "select environment, source, why from environment_doubt
          where environment = any($1) order by source, why, environment",
         environments
     )
@@ -241,12 +238,9 @@ pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult
 /// # Errors
 /// When the database does not answer.
 pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
-    sqlx::query!(
-        "delete from rollcall.environment_doubt where environment = $1",
-        environment
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("delete from environment_doubt where environment = $1", environment)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -255,11 +249,9 @@ pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResul
 /// # Errors
 /// When the database does not answer.
 pub async fn begin_full_round_of_users(db: &mut Connection) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'"
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'")
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -269,7 +261,7 @@ pub async fn begin_full_round_of_users(db: &mut Connection) -> StoreResult<()> {
 /// When the database does not answer.
 pub async fn begin_full_rounds(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.checkpoint set phase = 'full', next_link = null, delta_link = null
+        "update checkpoint set phase = 'full', next_link = null, delta_link = null
          where source = 'users' or source like 'group:%'"
     )
     .execute(db)

@@ -60,7 +60,7 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     Ok(sqlx::query_scalar!(
         r#"select attname::text as "name!" from pg_attribute
-           where attrelid = 'rollcall.system_user'::regclass and attnum > 0 and not attisdropped
+           where attrelid = 'system_user'::regclass and attnum > 0 and not attisdropped
              and attname::text <> all($1) order by attnum"#,
         &own
     )
@@ -75,7 +75,7 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
 pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
     let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     let custom = sqlx::query_scalar!(
-        r#"select to_jsonb(s) - $3::text[] as "custom!" from rollcall.system_user s
+        r#"select to_jsonb(s) - $3::text[] as "custom!" from system_user s
            where environment = $1 and systemuserid = $2"#,
         environment,
         row,
@@ -95,7 +95,7 @@ pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> S
 /// When the database does not answer.
 pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
     let value = sqlx::query_scalar!(
-        "select to_jsonb(s) -> $3 from rollcall.system_user s where environment = $1 and systemuserid = $2",
+        "select to_jsonb(s) -> $3 from system_user s where environment = $1 and systemuserid = $2",
         environment,
         row,
         column
@@ -117,7 +117,7 @@ pub async fn write(
     value: &Value,
 ) -> StoreResult<Result<(), String>> {
     let written = sqlx::query!(
-        "select rollcall.set_custom_column($1, $2, $3, $4)",
+        "select set_custom_column($1, $2, $3, $4)",
         environment,
         row,
         column,
@@ -167,7 +167,7 @@ fn taken(written: Result<(), sqlx::Error>) -> StoreResult<Result<(), String>> {
 /// When the database does not answer.
 pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.system_user set modifiedon = greatest($3, modifiedon), modifiedby = $4 where environment = $1 and systemuserid = $2",
+        "update system_user set modifiedon = greatest($3, modifiedon), modifiedby = $4 where environment = $1 and systemuserid = $2",
         environment,
         row,
         author.at,
@@ -190,7 +190,7 @@ pub async fn set_customer_owned(
     owned: &[String],
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.system_user set customer_owned = $3 where environment = $1 and systemuserid = $2",
+        "update system_user set customer_owned = $3 where environment = $1 and systemuserid = $2",
         environment,
         row,
         owned

@@ -236,7 +236,7 @@ impl Transaction {
     /// Begins one whose writes are told from an edit by another program.
     pub(super) async fn begin(mut connection: Connection) -> StoreResult<Self> {
         connection.in_transaction = true;
-        connection.simple("begin; select rollcall.write_as_sync()").await?;
+        connection.simple("begin; select write_as_sync()").await?;
         Ok(Self(connection))
     }
 

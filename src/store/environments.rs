@@ -37,7 +37,7 @@ pub async fn register(
     until_edited: &[String],
 ) -> StoreResult<Progress> {
     sqlx::query!(
-        "insert into rollcall.environment as e (name, kind, fingerprint, until_edited) values ($1, $2, $3, $4)
+        "insert into environment as e (name, kind, fingerprint, until_edited) values ($1, $2, $3, $4)
          on conflict (name) do update set
              epoch = e.epoch + (e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
                                 or e.closed_at is not null)::int,
@@ -53,10 +53,10 @@ pub async fn register(
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "with folded as (delete from rollcall.enabled_delta where environment = $1 returning delta, bound),
+        "with folded as (delete from enabled_delta where environment = $1 returning delta, bound),
               total as (select coalesce(sum(delta), 0)::bigint as delta, coalesce(sum(bound), 0)::bigint as bound
                         from folded)
-         update rollcall.environment
+         update environment
          set enabled_rows = enabled_rows + total.delta, bound_rows = bound_rows + total.bound from total
          where name = $1 and (total.delta <> 0 or total.bound <> 0)",
         name
@@ -65,7 +65,7 @@ pub async fn register(
     .await?;
     let row = sqlx::query!(
         "select epoch, judged_epoch, walk_epoch, walk_after, judged_at, is_set_up, folding
-         from rollcall.environment where name = $1",
+         from environment where name = $1",
         name
     )
     .fetch_one(db)
@@ -88,7 +88,7 @@ pub async fn register(
 pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from (
-               select from rollcall.system_user
+               select from system_user
                where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null
                order by systemuserid limit $2) as found"#,
         name,
@@ -105,9 +105,9 @@ pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> Sto
 pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
-           from (select enabled_rows as enabled, bound_rows as bound from rollcall.environment where name = $1
+           from (select enabled_rows as enabled, bound_rows as bound from environment where name = $1
                  union all
-                 select delta, bound from rollcall.enabled_delta where environment = $1) as counted"#,
+                 select delta, bound from enabled_delta where environment = $1) as counted"#,
         name
     )
     .fetch_one(db)
@@ -121,7 +121,7 @@ pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i6
 /// When the database does not answer.
 pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(
-        sqlx::query_scalar!("select judged_at from rollcall.environment where name = $1", name)
+        sqlx::query_scalar!("select judged_at from environment where name = $1", name)
             .fetch_optional(db)
             .await?
             .flatten(),
@@ -133,12 +133,9 @@ pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<Da
 /// # Errors
 /// When the database does not answer.
 pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.environment set epoch = epoch + 1 where name = any($1)",
-        names
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update environment set epoch = epoch + 1 where name = any($1)", names)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -154,7 +151,7 @@ pub async fn note_walk(
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.environment set walk_epoch = $2, walk_after = $3,
+        "update environment set walk_epoch = $2, walk_after = $3,
              judged_epoch = case when $3::uuid is null then $2 else judged_epoch end,
              judged_at = case when $3::uuid is null then $4 else judged_at end
          where name = $1",
@@ -173,13 +170,9 @@ pub async fn note_walk(
 /// # Errors
 /// When the database does not answer.
 pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.environment set folding = $2 where name = $1",
-        name,
-        folding
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update environment set folding = $2 where name = $1", name, folding)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -188,7 +181,7 @@ pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> Stor
 /// # Errors
 /// When the database does not answer.
 pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
-    sqlx::query!("update rollcall.environment set is_set_up = true where name = $1", name)
+    sqlx::query!("update environment set is_set_up = true where name = $1", name)
         .execute(db)
         .await?;
     Ok(())
@@ -200,7 +193,7 @@ pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
 /// When the database does not answer.
 pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
-        "select name from rollcall.environment where name <> all($1) order by name",
+        "select name from environment where name <> all($1) order by name",
         configured
     )
     .fetch_all(db)
@@ -214,13 +207,13 @@ pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<V
 /// When the database does not answer.
 pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.environment set epoch = epoch + 1
+        "update environment set epoch = epoch + 1
          where name = any($1) and (judged_epoch = epoch or walk_epoch = epoch)",
         away
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!("delete from rollcall.pending where environment = any($1)", away)
+    sqlx::query!("delete from pending where environment = any($1)", away)
         .execute(db)
         .await?;
     Ok(())
@@ -231,7 +224,7 @@ pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> 
 /// # Errors
 /// When the database does not answer.
 pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
-    let found = sqlx::query!("select name from rollcall.environment where name = $1 for update", name)
+    let found = sqlx::query!("select name from environment where name = $1 for update", name)
         .fetch_optional(db)
         .await?;
     Ok(found.is_some())
@@ -242,18 +235,14 @@ pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.environment set closed_at = $2 where name = $1",
-        name,
-        now
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!("delete from rollcall.pending where environment = $1", name)
+    sqlx::query!("update environment set closed_at = $2 where name = $1", name, now)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!("delete from pending where environment = $1", name)
         .execute(&mut *db)
         .await?;
     sqlx::query!(
-        "update rollcall.finding set closed_at = $2 where environment = $1 and closed_at is null",
+        "update finding set closed_at = $2 where environment = $1 and closed_at is null",
         name,
         now
     )
@@ -292,14 +281,14 @@ pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Kno
         Known,
         r#"select e.name as "name!", e.kind, e.judged_at, e.closed_at, rows.enabled as "enabled!",
                   rows.disabled as "disabled!", rows.any as "has_rows!",
-                  (select count(*) from rollcall.removal r
+                  (select count(*) from removal r
                    where r.environment = e.name and r.state = 'held') as "held!"
-           from rollcall.environment e
+           from environment e
            cross join lateral (
                select count(*) filter (where is_somebody and not isdisabled) as enabled,
                       count(*) filter (where is_somebody and isdisabled) as disabled, count(*) > 0 as any
                from (select isdisabled, coalesce(azureactivedirectoryobjectid, applicationid) is not null as is_somebody
-                     from rollcall.system_user s where s.environment = e.name) as found) as rows
+                     from system_user s where s.environment = e.name) as found) as rows
            where e.name = any($1) order by e.name"#,
         names
     )

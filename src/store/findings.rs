@@ -47,7 +47,7 @@ pub async fn reconcile_users(
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.finding f set closed_at = $3
+        "update finding f set closed_at = $3
          where environment = $1 and azureactivedirectoryobjectid = any($2) and closed_at is null
            and not exists (
                select from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
@@ -82,7 +82,7 @@ pub async fn reconcile_sources(
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.finding f set closed_at = $2
+        "update finding f set closed_at = $2
          where environment is not distinct from $1 and azureactivedirectoryobjectid is null and closed_at is null
            and not exists (
                select from unnest($3::text[], $4::text[], $5::text[]) as s (code, subject, detail)
@@ -111,7 +111,7 @@ pub async fn reconcile_left_over(
     let names: Vec<String> = left_over.iter().map(|left| left.environment.clone()).collect();
     let details: Vec<String> = left_over.iter().map(LeftOver::sentence).collect();
     sqlx::query!(
-        "update rollcall.finding set closed_at = $2 where code = $3 and closed_at is null and environment <> all($1)",
+        "update finding set closed_at = $2 where code = $3 and closed_at is null and environment <> all($1)",
         &names,
         now,
         ENVIRONMENT_LEFT_OVER
@@ -119,7 +119,7 @@ pub async fn reconcile_left_over(
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "update rollcall.finding f set detail = s.detail
+        "update finding f set detail = s.detail
          from unnest($1::text[], $2::text[]) as s (environment, detail)
          where f.code = $3 and f.closed_at is null and f.environment = s.environment and f.detail <> s.detail",
         &names,
@@ -129,7 +129,7 @@ pub async fn reconcile_left_over(
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.finding (code, environment, detail, run_id, opened_at)
+        "insert into finding (code, environment, detail, run_id, opened_at)
          select $3, environment, detail, $4, $5 from unnest($1::text[], $2::text[]) as s (environment, detail)
          on conflict do nothing",
         &names,
@@ -155,7 +155,7 @@ pub async fn close_subject(
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.finding set closed_at = $4
+        "update finding set closed_at = $4
          where environment = $1 and code = $2 and subject = $3 and closed_at is null",
         environment,
         code,
@@ -178,7 +178,7 @@ async fn open(
         return Ok(());
     }
     sqlx::query!(
-        "insert into rollcall.finding (
+        "insert into finding (
              code, environment, azureactivedirectoryobjectid, subject, detail, run_id, opened_at)
          select distinct code, $1::text, id, subject, detail, $2::bigint, $3::timestamptz
          from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
@@ -205,8 +205,8 @@ pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[Strin
         return Ok(Vec::new());
     }
     Ok(sqlx::query_scalar!(
-        "insert into rollcall.pending (environment, object_id)
-         select distinct environment, azureactivedirectoryobjectid from rollcall.finding
+        "insert into pending (environment, object_id)
+         select distinct environment, azureactivedirectoryobjectid from finding
          where environment = $1 and code = 'upn_conflict' and closed_at is null and subject = any($2)
            and azureactivedirectoryobjectid is not null
          on conflict (environment, object_id) do update set version = excluded.version
@@ -252,7 +252,7 @@ pub async fn list_open(
         r#"select id, code,
                   case code when 'last_system_administrator' then 'critical' else 'warning' end as "severity!",
                   environment, azureactivedirectoryobjectid, detail, opened_at
-         from rollcall.finding where closed_at is null and ($1::text is null or environment = $1) and id > $2 order by id limit $3"#,
+         from finding where closed_at is null and ($1::text is null or environment = $1) and id > $2 order by id limit $3"#,
         environment,
         after.unwrap_or(0),
         limit
@@ -267,7 +267,7 @@ pub async fn list_open(
 /// When the database does not answer.
 pub async fn count_open(db: &mut Connection) -> StoreResult<Vec<(Option<String>, String, i64)>> {
     Ok(sqlx::query!(
-        r#"select environment, code, count(*) as "count!" from rollcall.finding
+        r#"select environment, code, count(*) as "count!" from finding
            where closed_at is null group by environment, code"#
     )
     .fetch_all(db)

@@ -26,8 +26,8 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
         .collect();
     // Who is no member by the latest look-up, although a page that was stored at the same time says so.
     sqlx::query!(
-        "update rollcall.directory_group_member m set is_member = false
-         from rollcall.directory_look_up l
+        "update directory_group_member m set is_member = false
+         from directory_look_up l
          where m.group_id = $1 and m.object_id = any($2) and m.is_member
            and l.object_id = m.object_id and l.groups_asked > m.seen_round",
         group,
@@ -36,7 +36,7 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
     .execute(&mut *db)
     .await?;
     let mut news = sqlx::query_scalar!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
+        "insert into directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
          select $1, id, bool_or(is_group), true, max(asked)
          from unnest($2::uuid[], $3::boolean[], $4::bigint[]) as u (id, is_group, asked)
          group by id order by id
@@ -53,7 +53,7 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
     .await?;
     if news.len() < ids.len() {
         sqlx::query!(
-            "update rollcall.directory_group_member m set seen_round = asked
+            "update directory_group_member m set seen_round = asked
              from (select id, max(asked) as asked from unnest($2::uuid[], $3::bigint[]) as u (id, asked) group by id) as u
              where m.group_id = $1 and m.object_id = u.id and m.is_member and m.seen_round < asked",
             group,
@@ -79,7 +79,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
     let ids: Vec<Uuid> = left.iter().map(|left| left.value).collect();
     let moments: Vec<i64> = left.iter().map(|left| left.at.0).collect();
     let news = sqlx::query_scalar!(
-        "update rollcall.directory_group_member m set is_member = false, seen_round = u.asked
+        "update directory_group_member m set is_member = false, seen_round = u.asked
          from (select id, max(asked) as asked from unnest($2::uuid[], $3::bigint[]) as u (id, asked) group by id) as u
          where m.group_id = $1 and m.object_id = u.id and m.is_member and m.seen_round <= u.asked
          returning m.object_id",
@@ -91,7 +91,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
     .await?;
     // That somebody is no member is known as well: an older answer may still say otherwise.
     sqlx::query!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_member, seen_round)
+        "insert into directory_group_member as m (group_id, object_id, is_member, seen_round)
          select $1, id, false, max(asked) from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
          group by id order by id
          on conflict (group_id, object_id) do update set seen_round = excluded.seen_round
@@ -116,11 +116,11 @@ async fn note_older(
     is_member: bool,
 ) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "insert into rollcall.directory_recheck as r (object_id, asked)
+        "insert into directory_recheck as r (object_id, asked)
          select u.id, max(u.asked)
          from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
-         join rollcall.directory_group_member m on m.group_id = $1 and m.object_id = u.id and not m.is_group
-         left join rollcall.directory_look_up l on l.object_id = u.id
+         join directory_group_member m on m.group_id = $1 and m.object_id = u.id and not m.is_group
+         left join directory_look_up l on l.object_id = u.id
          where (m.is_member and m.seen_round >= coalesce(l.groups_asked, 0)) <> $4
            and greatest(m.seen_round, l.groups_asked) > u.asked
          group by u.id order by u.id
@@ -142,7 +142,7 @@ async fn note_older(
 pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
-            "insert into rollcall.directory_returned select * from unnest($1::uuid[]) on conflict do nothing",
+            "insert into directory_returned select * from unnest($1::uuid[]) on conflict do nothing",
             ids
         )
         .execute(db)
@@ -157,7 +157,7 @@ pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()>
 /// When the database does not answer.
 pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     Ok(
-        sqlx::query_scalar!("select object_id from rollcall.directory_returned order by object_id")
+        sqlx::query_scalar!("select object_id from directory_returned order by object_id")
             .fetch_all(db)
             .await?,
     )
@@ -168,7 +168,7 @@ pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
-    let sources = sqlx::query_scalar!("select source from rollcall.checkpoint where source like 'group:%'")
+    let sources = sqlx::query_scalar!("select source from checkpoint where source like 'group:%'")
         .fetch_all(db)
         .await?;
     Ok(sources
@@ -210,7 +210,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
     let moments: Vec<i64> = users.iter().map(|user| user.at.0).collect();
     sqlx::query!(
-        "insert into rollcall.directory_look_up as l (object_id, groups_asked)
+        "insert into directory_look_up as l (object_id, groups_asked)
          select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
          on conflict (object_id) do update set groups_asked = excluded.groups_asked
          where l.groups_asked < excluded.groups_asked",
@@ -223,7 +223,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     let joiners: Vec<Uuid> = joined.iter().map(|pair| pair.value.0).collect();
     let groups: Vec<Uuid> = joined.iter().map(|pair| pair.value.1).collect();
     let mut news = sqlx::query_scalar!(
-        "update rollcall.directory_group_member m set is_member = false, seen_round = u.asked
+        "update directory_group_member m set is_member = false, seen_round = u.asked
          from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
          where m.object_id = u.id and m.is_member and m.seen_round <= u.asked and not exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
@@ -238,7 +238,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     .await?;
     let joined: Vec<i64> = joined.iter().map(|pair| pair.at.0).collect();
     let won = sqlx::query_scalar!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
+        "insert into directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
          select group_id, object_id, $4::boolean, true, max(asked)
          from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
          group by group_id, object_id order by group_id, object_id
@@ -254,7 +254,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     .fetch_all(&mut *db)
     .await?;
     sqlx::query!(
-        "update rollcall.directory_group_member m set seen_round = j.asked
+        "update directory_group_member m set seen_round = j.asked
          from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
          where m.object_id = j.object_id and m.group_id = j.group_id and m.is_member and m.seen_round < j.asked",
         &joiners,
@@ -265,10 +265,10 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     .await?;
     // What the mirror knows better than the look-up.
     sqlx::query!(
-        "insert into rollcall.directory_recheck as r (object_id, asked)
+        "insert into directory_recheck as r (object_id, asked)
          select u.id, max(u.asked)
          from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
-         join rollcall.directory_group_member m on m.object_id = u.id and m.seen_round > u.asked
+         join directory_group_member m on m.object_id = u.id and m.seen_round > u.asked
          where m.is_member <> exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
              where j.object_id = m.object_id and j.group_id = m.group_id)
@@ -290,12 +290,9 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
 /// # Errors
 /// When the database does not answer.
 pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult<()> {
-    sqlx::query!(
-        "delete from rollcall.directory_returned where object_id = any($1)",
-        users
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("delete from directory_returned where object_id = any($1)", users)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -306,9 +303,9 @@ pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult
 /// When the database does not answer.
 pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "update rollcall.directory_group_member m set is_member = false, seen_round = $2
+        "update directory_group_member m set is_member = false, seen_round = $2
          where group_id = $1 and is_member and seen_round < $2
-           and not exists (select from rollcall.directory_user u where u.id = m.object_id and u.state = 1)
+           and not exists (select from directory_user u where u.id = m.object_id and u.state = 1)
          returning object_id",
         group,
         round
@@ -324,8 +321,8 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> Stor
 /// When the database does not answer.
 pub async fn recheck_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.directory_recheck as r (object_id, asked)
-         select object_id, $2::bigint from rollcall.directory_group_member
+        "insert into directory_recheck as r (object_id, asked)
+         select object_id, $2::bigint from directory_group_member
          where group_id = $1 and is_member and not is_group and seen_round < $2 order by object_id
          on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
         group,
@@ -340,7 +337,7 @@ pub async fn recheck_members(db: &mut Connection, group: Uuid, round: i64) -> St
 /// from taking in another until the transaction ends.
 pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) -> StoreResult<bool> {
     let noted = sqlx::query!(
-        "insert into rollcall.directory_reading as r values ($1, $2)
+        "insert into directory_reading as r values ($1, $2)
          on conflict (source) do update set asked = excluded.asked where r.asked <= excluded.asked",
         source,
         asked.0
@@ -367,7 +364,7 @@ pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<
         .map(|owner| owner.id)
         .collect();
     let lost = sqlx::query_scalar!(
-        "update rollcall.directory_group_member set is_owner = false
+        "update directory_group_member set is_owner = false
          where group_id = $1 and is_owner and object_id <> all($2) and $3 returning object_id",
         group,
         &ids,
@@ -376,7 +373,7 @@ pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<
     .fetch_all(&mut *db)
     .await?;
     let won = sqlx::query_scalar!(
-        "insert into rollcall.directory_group_member as m (group_id, object_id, is_owner)
+        "insert into directory_group_member as m (group_id, object_id, is_owner)
          select distinct $1::uuid, id, true from unnest($2::uuid[]) as u (id)
          on conflict (group_id, object_id) do update set is_owner = true where not m.is_owner
          returning object_id",
@@ -398,7 +395,7 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
     }
     Ok(sqlx::query_scalar!(
         r#"select exists (
-               select from rollcall.directory_group_member
+               select from directory_group_member
                where group_id = $1 and object_id = any($2) and is_group) as "any!""#,
         group,
         members
@@ -414,11 +411,11 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
 pub async fn nested_groups(db: &mut Connection, group: Uuid) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         r#"with recursive nested (id) as (
-               select object_id from rollcall.directory_membership
+               select object_id from directory_membership
                where group_id = $1 and is_group and is_member
                union
                select m.object_id from nested n
-               join rollcall.directory_membership m on m.group_id = n.id and m.is_group and m.is_member
+               join directory_membership m on m.group_id = n.id and m.is_group and m.is_member
            )
            select id as "id!" from nested where id <> $1"#,
         group

@@ -25,7 +25,7 @@ impl Store {
         if self.tenant().await?.is_none() {
             let mut db = self.read().await?;
             sqlx::query!(
-                "insert into rollcall.installation (tenant, recorded_at) values ($1, $2) on conflict do nothing",
+                "insert into installation (tenant, recorded_at) values ($1, $2) on conflict do nothing",
                 tenant,
                 now
             )
@@ -37,13 +37,13 @@ impl Store {
 
     async fn tenant(&self) -> StoreResult<Option<Uuid>> {
         let mut db = self.read().await?;
-        let is_there = sqlx::query_scalar!(r#"select to_regclass('rollcall.installation') is not null as "there!""#)
+        let is_there = sqlx::query_scalar!(r#"select to_regclass('installation') is not null as "there!""#)
             .fetch_one(&mut db)
             .await?;
         if !is_there {
             return Ok(None);
         }
-        Ok(sqlx::query_scalar!("select tenant from rollcall.installation")
+        Ok(sqlx::query_scalar!("select tenant from installation")
             .fetch_optional(&mut db)
             .await?)
     }

@@ -101,7 +101,7 @@ macro_rules! select_jobs {
                     is_critical as \"critical\", monitoring_category, description, schedule, scheduled_by, max_retries,
                     submitted_by, submitted_at, state, outcome, attempts, next_attempt_at, next_run_at, started_at,
                     ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked
-             from rollcall.import_job j "
+             from import_job j "
                 + $rest
             $(, $argument)*
         )
@@ -150,7 +150,7 @@ pub struct NewJob {
 pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
     let total = i32::try_from(users.len()).unwrap_or(i32::MAX);
     let id = sqlx::query_scalar!(
-        "insert into rollcall.import_job (
+        "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
              description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id",
@@ -173,7 +173,7 @@ pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> Stor
     .fetch_one(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.import_item (job, position, given)
+        "insert into import_item (job, position, given)
          select $1, number, given from unnest($2::text[]) with ordinality as u (given, number)",
         id,
         users
@@ -231,7 +231,7 @@ pub async fn list(db: &mut Connection, filter: &Filter) -> StoreResult<Vec<Job>>
 /// When the database does not answer.
 pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
     Ok(
-        sqlx::query_scalar!("select distinct monitoring_category from rollcall.import_job")
+        sqlx::query_scalar!("select distinct monitoring_category from import_job")
             .fetch_all(db)
             .await?,
     )
@@ -244,14 +244,14 @@ pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
 /// When the database does not answer.
 pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
     Ok(sqlx::query_scalar!(
-        r#"update rollcall.import_job set
+        r#"update import_job set
                cancelled_by = $2,
                state = case when held then state else 'cancelled' end,
                outcome = case when held then outcome else 'cancelled' end,
                ended_at = case when held then null else $3::timestamptz end,
                next_attempt_at = null, next_run_at = null, error = null
            from (select id as found, state = 'running' and claim_expires_at > clock_timestamp() as held
-                 from rollcall.import_job where id = $1 and state in ('waiting', 'running') for update) as present
+                 from import_job where id = $1 and state in ('waiting', 'running') for update) as present
            where id = found returning not held as "at_once!""#,
         id,
         by,
@@ -267,7 +267,7 @@ pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) 
 /// When the database does not answer.
 pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
     let requeued = sqlx::query!(
-        "update rollcall.import_job set
+        "update import_job set
              state = 'waiting', outcome = null, attempts = 0, next_attempt_at = null, next_run_at = $2, ended_at = null,
              refused = 0, error = null, cancelled_by = null, claimed_by = null, claim_expires_at = null
          where id = $1 and state not in ('waiting', 'running')",
@@ -278,7 +278,7 @@ pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<
     .await?;
     if requeued.rows_affected() == 1 {
         sqlx::query!(
-            "update rollcall.import_item set state = 'waiting', code = null, detail = null
+            "update import_item set state = 'waiting', code = null, detail = null
              where job = $1 and state = 'refused'",
             id
         )
@@ -294,7 +294,7 @@ pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<
 /// When the database does not answer.
 pub async fn purge(db: &mut Connection, before: DateTime<Utc>) -> StoreResult<u64> {
     let purged = sqlx::query!(
-        "delete from rollcall.import_job
+        "delete from import_job
          where ended_at < $1 and not is_critical and state in ('ended', 'failed', 'cancelled')",
         before
     )

@@ -54,7 +54,7 @@ pub enum Attempt {
 /// When the database does not answer.
 pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
     let taken = sqlx::query!(
-        r#"insert into rollcall.lease as l (name, holder, fence, is_daemon, expires_at)
+        r#"insert into lease as l (name, holder, fence, is_daemon, expires_at)
          values ('cycle', $1, 1, $2, clock_timestamp() + make_interval(secs => $3))
          on conflict (name) do update set
              holder = excluded.holder, is_daemon = excluded.is_daemon, expires_at = excluded.expires_at,
@@ -76,7 +76,7 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
     }
     let held = sqlx::query!(
         r#"select is_daemon, greatest(0, extract(epoch from expires_at - clock_timestamp()))::float8 as "left!"
-           from rollcall.lease where name = 'cycle'"#
+           from lease where name = 'cycle'"#
     )
     .fetch_optional(db)
     .await?;
@@ -94,7 +94,7 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
 /// [`StoreError::LeaseLost`] when somebody else leads by now.
 pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     let renewed = sqlx::query!(
-        "update rollcall.lease set expires_at = clock_timestamp() + make_interval(secs => $3)
+        "update lease set expires_at = clock_timestamp() + make_interval(secs => $3)
          where name = 'cycle' and holder = $1 and fence = $2",
         lease.holder,
         lease.fence,
@@ -115,7 +115,7 @@ pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
 /// When the database does not answer.
 pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.lease set expires_at = '-infinity' where name = 'cycle' and holder = $1 and fence = $2",
+        "update lease set expires_at = '-infinity' where name = 'cycle' and holder = $1 and fence = $2",
         lease.holder,
         lease.fence
     )
@@ -135,7 +135,7 @@ pub async fn check(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
         r#"select holder = $1 and fence = $2 as "is_held!", pg_postmaster_start_time() as "server!",
                   set_config('idle_in_transaction_session_timeout', '4s', true) as idle,
                   set_config('tcp_user_timeout', '4s', true) as unread
-           from rollcall.lease where name = 'cycle' for share"#,
+           from lease where name = 'cycle' for share"#,
         lease.holder,
         lease.fence
     )

@@ -84,14 +84,14 @@ async fn versions<C>(db: &mut C, ours: &Migrator) -> StoreResult<BTreeSet<i64>>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    let present = sqlx::query_scalar!("select to_regclass('rollcall._sqlx_migrations') is not null as \"present!\"")
+    let present = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null as \"present!\"")
         .fetch_one(&mut *db)
         .await?;
     if !present {
         return Ok(BTreeSet::new());
     }
     // The table is sqlx's own and not there while our queries are checked.
-    let applied = sqlx::query_as("select version, checksum from rollcall._sqlx_migrations where success");
+    let applied = sqlx::query_as("select version, checksum from _sqlx_migrations where success");
     let applied: BTreeMap<i64, Vec<u8>> = applied.fetch_all(db).await?.into_iter().collect();
     let is_altered = |ours: &&Migration| {
         let applied = applied.get(&ours.version);

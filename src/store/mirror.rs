@@ -104,7 +104,7 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
                   p.plans as "plans?", nul_removed as "nul_removed!", undecodable as "undecodable!",
                   user_principal_name, display_name, given_name, surname, job_title, mail, business_phone,
                   mobile_phone, street_address, city, state_or_province, postal_code, country
-           from rollcall.directory_user u left join rollcall.plan_set p on p.id = u.plan_set
+           from directory_user u left join plan_set p on p.id = u.plan_set
            where u.id = any($1)"#,
         ids
     )
@@ -131,7 +131,7 @@ pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
         return Ok(HashMap::new());
     }
     let locked = sqlx::query!(
-        "select id, seen_round from rollcall.directory_user where id = any($1) order by id for update",
+        "select id, seen_round from directory_user where id = any($1) order by id for update",
         ids
     )
     .fetch_all(&mut *db)
@@ -152,7 +152,7 @@ pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
 pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     let after = after.unwrap_or(Uuid::nil());
     Ok(sqlx::query_scalar!(
-        "select id from rollcall.directory_user where id > $1 order by id limit $2",
+        "select id from directory_user where id > $1 order by id limit $2",
         after,
         limit
     )
@@ -166,7 +166,7 @@ pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> S
 /// When the database does not answer.
 pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "select id from rollcall.directory_user where upn_key = $1 order by state, id limit 1",
+        "select id from directory_user where upn_key = $1 order by state, id limit 1",
         upn_key
     )
     .fetch_optional(db)
@@ -195,7 +195,7 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         };
     }
     let written = sqlx::query!(
-        "insert into rollcall.directory_user as u (
+        "insert into directory_user as u (
              id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
              display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
              state_or_province, postal_code, country, seen_round, undecodable)
@@ -258,19 +258,15 @@ async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[U
         .map(|(id, known)| (*id, known.user.usable_plans.as_slice()))
         .collect();
     let known = sqlx::query_scalar!(
-        "select id from rollcall.plan_set where id = any($1)",
+        "select id from plan_set where id = any($1)",
         &sets.keys().copied().collect::<Vec<_>>()
     )
     .fetch_all(&mut *db)
     .await?;
     for (id, plans) in sets.into_iter().filter(|(id, _)| !known.contains(id)) {
-        sqlx::query!(
-            "insert into rollcall.plan_set values ($1, $2) on conflict do nothing",
-            id,
-            plans
-        )
-        .execute(&mut *db)
-        .await?;
+        sqlx::query!("insert into plan_set values ($1, $2) on conflict do nothing", id, plans)
+            .execute(&mut *db)
+            .await?;
     }
     Ok(())
 }
@@ -282,7 +278,7 @@ async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[U
 pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreResult<()> {
     if !users.is_empty() {
         sqlx::query!(
-            "update rollcall.directory_user u set seen_round = asked
+            "update directory_user u set seen_round = asked
              from unnest($1::uuid[], $2::bigint[]) as a (id, asked) where u.id = a.id and u.seen_round <> asked",
             &users.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
             &users.iter().map(|(_, asked)| asked.0).collect::<Vec<_>>()
@@ -300,7 +296,7 @@ pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreR
 pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
-           from rollcall.directory_user where state = 0"#,
+           from directory_user where state = 0"#,
         round
     )
     .fetch_one(db)
@@ -320,10 +316,10 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
     let swept = sqlx::query!(
         "with deleted as (select * from unnest($2::uuid[], $3::timestamptz[]) as d (id, at))
-         update rollcall.directory_user u
+         update directory_user u
          set state = case when d.id is null then 2 else 1 end, seen_round = $1,
              deleted_at = coalesce(d.at, u.deleted_at)
-         from rollcall.directory_user m left join deleted d on d.id = m.id
+         from directory_user m left join deleted d on d.id = m.id
          where u.id = m.id and m.seen_round < $1 and m.state < 2
            and m.state <> case when d.id is null then 2 else 1 end and (d.id is not null or $4)",
         round,
@@ -334,7 +330,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.directory_user (id, state, deleted_at, plan_set, seen_round)
+        "insert into directory_user (id, state, deleted_at, plan_set, seen_round)
          select distinct on (id) id, 1, at, $4::uuid, $1::bigint from unnest($2::uuid[], $3::timestamptz[]) as d (id, at)
          on conflict do nothing",
         round,
@@ -346,8 +342,8 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
     .await?;
     if !is_whole {
         sqlx::query!(
-            "insert into rollcall.directory_recheck as r (object_id, asked)
-             select id, $1::bigint from rollcall.directory_user where seen_round < $1 and state < 2 order by id
+            "insert into directory_recheck as r (object_id, asked)
+             select id, $1::bigint from directory_user where seen_round < $1 and state < 2 order by id
              on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
             round
         )
@@ -364,7 +360,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
 pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
-               select from rollcall.directory_user where state = 0 and account_enabled is null) as "any!""#
+               select from directory_user where state = 0 and account_enabled is null) as "any!""#
     )
     .fetch_one(db)
     .await?)
@@ -375,11 +371,11 @@ pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.directory_user where state = 0 and undecodable <> 0"#
+    Ok(
+        sqlx::query_scalar!(r#"select count(*) as "count!" from directory_user where state = 0 and undecodable <> 0"#)
+            .fetch_one(db)
+            .await?,
     )
-    .fetch_one(db)
-    .await?)
 }
 
 /// Whether any present user has a usable plan.
@@ -388,7 +384,7 @@ pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
 /// When the database does not answer.
 pub async fn any_plans(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.directory_user where state = 0 and plan_set <> $1) as "any!""#,
+        r#"select exists (select from directory_user where state = 0 and plan_set <> $1) as "any!""#,
         plan_set_id(&[])
     )
     .fetch_one(db)

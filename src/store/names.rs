@@ -38,7 +38,7 @@ pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i6
     Ok(sqlx::query_as!(
         Named,
         r#"select systemuserid, domainname, azurestate = 0 and deletedstate = 0 as "is_live!", upn_key, unheld_upn_key
-           from rollcall.system_user where environment = $1 and systemuserid > $2 order by systemuserid limit $3"#,
+           from system_user where environment = $1 and systemuserid > $2 order by systemuserid limit $3"#,
         environment,
         after,
         limit
@@ -53,7 +53,7 @@ pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i6
 /// When the database does not answer.
 pub async fn queue(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.name_to_fold select $1, unnest($2::uuid[]) on conflict do nothing",
+        "insert into name_to_fold select $1, unnest($2::uuid[]) on conflict do nothing",
         environment,
         rows
     )
@@ -68,7 +68,7 @@ pub async fn queue(db: &mut Connection, environment: &str, rows: &[Uuid]) -> Sto
 /// When the database does not answer.
 pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "select systemuserid from rollcall.name_to_fold
+        "select systemuserid from name_to_fold
          where environment = $1 and systemuserid > $2 order by systemuserid limit $3",
         environment,
         after,
@@ -84,7 +84,7 @@ pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: 
 /// When the database does not answer.
 pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
-        "delete from rollcall.name_to_fold where environment = $1 and systemuserid = any($2)",
+        "delete from name_to_fold where environment = $1 and systemuserid = any($2)",
         environment,
         rows
     )
@@ -99,7 +99,7 @@ pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
 /// When the database does not answer.
 pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
-        r#"select upn_key as "key!" from rollcall.system_user where environment = $1 and upn_key = any($2)"#,
+        r#"select upn_key as "key!" from system_user where environment = $1 and upn_key = any($2)"#,
         environment,
         keys
     )
@@ -113,7 +113,7 @@ pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> St
 /// [`super::StoreError::Conflict`] when somebody has taken one of the names meanwhile.
 pub async fn write(db: &mut Connection, environment: &str, keys: &[Keys]) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.system_user s set upn_key = k.held, unheld_upn_key = k.unheld
+        "update system_user s set upn_key = k.held, unheld_upn_key = k.unheld
          from unnest($2::uuid[], $3::text[], $4::text[]) as k (id, held, unheld)
          where s.environment = $1 and s.systemuserid = k.id",
         environment,
@@ -145,9 +145,9 @@ pub async fn clashes(db: &mut Connection, environment: &str) -> StoreResult<Vec<
     Ok(sqlx::query_as!(
         Clash,
         r#"select s.systemuserid, s.azureactivedirectoryobjectid as object_id, s.unheld_upn_key as "key!"
-           from rollcall.name_to_fold q
-           join rollcall.system_user s on s.environment = q.environment and s.systemuserid = q.systemuserid
-           join rollcall.system_user holder
+           from name_to_fold q
+           join system_user s on s.environment = q.environment and s.systemuserid = q.systemuserid
+           join system_user holder
                on holder.environment = s.environment and holder.upn_key = s.unheld_upn_key
            where q.environment = $1 and s.upn_key is null and s.azurestate = 0 and s.deletedstate = 0"#,
         environment

@@ -23,7 +23,7 @@ pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) ->
         return Ok(());
     }
     sqlx::query!(
-        "insert into rollcall.pending (environment, object_id)
+        "insert into pending (environment, object_id)
          select distinct e, id from unnest($1::text[]) e, unnest($2::uuid[]) id order by e, id
          on conflict (environment, object_id) do update set version = excluded.version",
         environments,
@@ -44,8 +44,8 @@ pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<(
         return Ok(());
     }
     sqlx::query!(
-        "insert into rollcall.pending (environment, object_id)
-         select distinct name, id from rollcall.environment cross join unnest($1::uuid[]) id
+        "insert into pending (environment, object_id)
+         select distinct name, id from environment cross join unnest($1::uuid[]) id
          where closed_at is null order by name, id
          on conflict (environment, object_id) do update set version = excluded.version",
         ids
@@ -68,7 +68,7 @@ pub async fn next(
 ) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
-        "select object_id, version from rollcall.pending
+        "select object_id, version from pending
          where environment = $1 and object_id > $2 and object_id <= $3 order by object_id limit $4",
         environment,
         after.unwrap_or(Uuid::nil()),
@@ -86,7 +86,7 @@ pub async fn next(
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
-        "select object_id, version from rollcall.pending
+        "select object_id, version from pending
          where environment = $1 and object_id = any($2) order by object_id",
         environment,
         ids
@@ -104,7 +104,7 @@ pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) 
         return Ok(());
     }
     sqlx::query!(
-        "delete from rollcall.pending p using unnest($2::uuid[], $3::bigint[]) as j (object_id, version)
+        "delete from pending p using unnest($2::uuid[], $3::bigint[]) as j (object_id, version)
          where p.environment = $1 and p.object_id = j.object_id and p.version = j.version",
         environment,
         &judged.iter().map(|pending| pending.object_id).collect::<Vec<_>>(),
@@ -121,11 +121,11 @@ pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) 
 /// When the database does not answer.
 pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.pending (environment, object_id)
-         select environment, azureactivedirectoryobjectid from rollcall.system_user s
+        "insert into pending (environment, object_id)
+         select environment, azureactivedirectoryobjectid from system_user s
          where environment = $1 and due_at <= $2 and azureactivedirectoryobjectid is not null
            and not exists (
-               select from rollcall.refusal r
+               select from refusal r
                where r.environment = s.environment and r.object_id = s.azureactivedirectoryobjectid
                  and r.plan is not null and r.at >= s.due_at)
          on conflict (environment, object_id) do update set version = excluded.version",
@@ -142,7 +142,7 @@ pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateT
 /// # Errors
 /// When the database does not answer.
 pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
-    sqlx::query!("delete from rollcall.pending where environment = $1", environment)
+    sqlx::query!("delete from pending where environment = $1", environment)
         .execute(db)
         .await?;
     Ok(())
@@ -165,16 +165,16 @@ pub async fn in_order_of_creation(
     Ok(sqlx::query_as!(
         Pending,
         r#"select s.azureactivedirectoryobjectid as "object_id!", coalesce(p.version, 0) as "version!"
-           from rollcall.system_user s
-           left join rollcall.pending p
+           from system_user s
+           left join pending p
                on p.environment = s.environment and p.object_id = s.azureactivedirectoryobjectid
            where s.environment = $1 and s.azureactivedirectoryobjectid in (
                select unnest($2::uuid[])
                union
-               select azureactivedirectoryobjectid from rollcall.system_user
+               select azureactivedirectoryobjectid from system_user
                where environment = $1 and disabledreason = 'non_interactive_cap' and $3
                  and not exists (
-                     select from rollcall.refusal r
+                     select from refusal r
                      where r.environment = $1 and r.object_id = azureactivedirectoryobjectid and r.plan is not null))
            order by s.createdon, s.systemuserid"#,
         environment,

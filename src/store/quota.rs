@@ -18,7 +18,7 @@ pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> Sto
 /// When the database does not answer.
 pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     sqlx::query!(
-        "insert into rollcall.environment_quota as q (environment, non_interactive_cap) values ($1, $2)
+        "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)
          on conflict (environment) do update set non_interactive_cap = excluded.non_interactive_cap",
         environment,
         i32::try_from(cap).unwrap_or(i32::MAX)
@@ -34,7 +34,7 @@ pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResu
 /// When the database does not answer.
 pub async fn set_cap(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<()> {
     sqlx::query!(
-        "insert into rollcall.environment_quota as q (environment, non_interactive_cap) values ($1, $2)
+        "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)
          on conflict (environment) do update set non_interactive_cap = excluded.non_interactive_cap
          where q.non_interactive_cap <> excluded.non_interactive_cap",
         environment,

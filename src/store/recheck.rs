@@ -16,7 +16,7 @@ pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> 
         return Ok(());
     }
     sqlx::query!(
-        "insert into rollcall.directory_recheck as r (object_id, asked)
+        "insert into directory_recheck as r (object_id, asked)
          select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
          on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
         &users.iter().map(|user| user.value).collect::<Vec<_>>(),
@@ -33,7 +33,7 @@ pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> 
 /// When the database does not answer.
 pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uuid>>> {
     let rows = sqlx::query!(
-        "select object_id, asked from rollcall.directory_recheck order by asked, object_id limit $1",
+        "select object_id, asked from directory_recheck order by asked, object_id limit $1",
         limit
     )
     .fetch_all(db)
@@ -51,7 +51,7 @@ pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uui
 /// When the database does not answer.
 pub async fn settle(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
     sqlx::query!(
-        "delete from rollcall.directory_recheck r using unnest($1::uuid[], $2::bigint[]) as u (id, asked)
+        "delete from directory_recheck r using unnest($1::uuid[], $2::bigint[]) as u (id, asked)
          where r.object_id = u.id and r.asked = u.asked",
         &users.iter().map(|user| user.value).collect::<Vec<_>>(),
         &users.iter().map(|user| user.at.0).collect::<Vec<_>>()

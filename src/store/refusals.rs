@@ -22,7 +22,7 @@ pub struct Refused {
 /// When the database does not answer.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Refused>> {
     Ok(sqlx::query!(
-        "select object_id, plan, detail from rollcall.refusal where environment = $1 and object_id = any($2)",
+        "select object_id, plan, detail from refusal where environment = $1 and object_id = any($2)",
         environment,
         ids
     )
@@ -48,7 +48,7 @@ pub async fn note(
 ) -> StoreResult<()> {
     if !refused.is_empty() {
         sqlx::query!(
-            "insert into rollcall.refusal (environment, object_id, plan, detail, at)
+            "insert into refusal (environment, object_id, plan, detail, at)
              select $1::text, *, $5::timestamptz from unnest($2::uuid[], $3::text[], $4::text[])
              on conflict (environment, object_id) do update set
                  plan = excluded.plan, detail = excluded.detail, at = excluded.at",
@@ -77,7 +77,7 @@ pub async fn note(
 pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
-            "delete from rollcall.refusal where environment = $1 and object_id = any($2)",
+            "delete from refusal where environment = $1 and object_id = any($2)",
             environment,
             ids
         )
@@ -93,7 +93,7 @@ pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Sto
 /// When the database does not answer.
 pub async fn try_again(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.refusal set plan = null where environment = $1 and plan is not null",
+        "update refusal set plan = null where environment = $1 and plan is not null",
         environment
     )
     .execute(db)

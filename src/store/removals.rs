@@ -38,7 +38,7 @@ pub async fn collect(
         return Ok(());
     }
     sqlx::query!(
-        "insert into rollcall.removal as r (environment, systemuserid, object_id, reason, run_id, state, at)
+        "insert into removal as r (environment, systemuserid, object_id, reason, run_id, state, at)
          select $1::text, *, $5::bigint, 'collected', $6::timestamptz from unnest($2::uuid[], $3::uuid[], $4::text[])
          on conflict (environment, systemuserid) do update set
              reason = excluded.reason, at = excluded.at,
@@ -64,7 +64,7 @@ pub async fn collect(
 pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
-            "delete from rollcall.removal where environment = $1 and systemuserid = any($2)",
+            "delete from removal where environment = $1 and systemuserid = any($2)",
             environment,
             rows
         )
@@ -80,9 +80,9 @@ pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) ->
 /// When the database does not answer.
 pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
-        "select rollcall.close_set(environment, run_id, 'changed_back', $2) from rollcall.held_set h
+        "select close_set(environment, run_id, 'changed_back', $2) from held_set h
          where environment = $1 and decision is null and not exists (
-             select from rollcall.removal r
+             select from removal r
              where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
         environment,
         now
@@ -99,8 +99,8 @@ pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateT
 pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with stale as (
-             delete from rollcall.removal where environment = $1 and state = 'collected' returning environment, object_id)
-         insert into rollcall.pending (environment, object_id) select environment, object_id from stale
+             delete from removal where environment = $1 and state = 'collected' returning environment, object_id)
+         insert into pending (environment, object_id) select environment, object_id from stale
          on conflict (environment, object_id) do update set version = excluded.version",
         environment
     )
@@ -116,13 +116,13 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
 pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, String)>> {
     Ok(sqlx::query!(
         "with expired as (
-             select run_id, why, rollcall.close_set(environment, run_id, 'expired', $2) as is_closed
-             from rollcall.held_set where environment = $1 and decision is null and expires_at <= $2),
+             select run_id, why, close_set(environment, run_id, 'expired', $2) as is_closed
+             from held_set where environment = $1 and decision is null and expires_at <= $2),
          dropped as (
-             delete from rollcall.removal r using expired e
+             delete from removal r using expired e
              where e.is_closed and r.environment = $1 and r.run_id = e.run_id and r.state = 'held' returning r.object_id),
          marked as (
-             insert into rollcall.pending (environment, object_id) select $1, object_id from dropped
+             insert into pending (environment, object_id) select $1, object_id from dropped
              on conflict (environment, object_id) do update set version = excluded.version)
          select run_id, why from expired where is_closed",
         environment,
@@ -142,7 +142,7 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
 pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
     Ok(sqlx::query_as!(
         Removal,
-        "select systemuserid, object_id, reason from rollcall.removal
+        "select systemuserid, object_id, reason from removal
          where environment = $1 and run_id = $2 and state = 'collected' order by object_id",
         environment,
         run_id
@@ -157,7 +157,7 @@ pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> S
 /// When the database does not answer.
 pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "select object_id from rollcall.removal
+        "select object_id from removal
          where environment = $1 and run_id = $2 and state = 'held' order by object_id",
         environment,
         run_id
@@ -180,7 +180,7 @@ pub async fn hold(
     expires_at: DateTime<Utc>,
 ) -> StoreResult<u64> {
     let held = sqlx::query!(
-        "update rollcall.removal set state = 'held'
+        "update removal set state = 'held'
          where environment = $1 and run_id = $2 and state = 'collected' and reason = any($3)",
         environment,
         run_id,
@@ -191,7 +191,7 @@ pub async fn hold(
     .rows_affected();
     if held > 0 {
         sqlx::query!(
-            "select rollcall.hold_set($1, $2, $3, $4, $5)",
+            "select hold_set($1, $2, $3, $4, $5)",
             environment,
             run_id,
             why,
@@ -210,7 +210,7 @@ pub async fn hold(
 /// When the database does not answer.
 pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
     Ok(sqlx::query!(
-        "select systemuserid, state from rollcall.removal where environment = $1 and systemuserid = any($2)",
+        "select systemuserid, state from removal where environment = $1 and systemuserid = any($2)",
         environment,
         rows
     )
@@ -245,7 +245,7 @@ pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreR
         Held,
         r#"select r.run_id as "run!", r.state as "state!", r.reason as "reason!", h.why as "why?",
                   h.expires_at as "expires_at?"
-           from rollcall.removal r left join rollcall.held_set h on h.environment = r.environment and h.run_id = r.run_id
+           from removal r left join held_set h on h.environment = r.environment and h.run_id = r.run_id
            where r.environment = $1 and r.systemuserid = $2 and r.state in ('held', 'rejected')"#,
         environment,
         row
@@ -285,10 +285,10 @@ pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String
     Ok(sqlx::query_as!(
         HeldSet,
         r#"select environment, run_id, why, held_at, expires_at, decision, decided_by,
-                  (select count(*) from rollcall.removal r
+                  (select count(*) from removal r
                    where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held') as "rows!",
                   decision is null and environment = any($2) as "can_be_decided!"
-           from rollcall.held_set h
+           from held_set h
            where ($1::bigint is null and decision is null) or run_id = $1 order by run_id, environment"#,
         run_id,
         configured
@@ -364,8 +364,8 @@ pub async fn held_rows(
         HeldRow,
         r#"select r.environment as "environment!", r.systemuserid as "systemuserid!",
                   r.object_id as "azureactivedirectoryobjectid!", s.domainname as "domainname?", r.reason as "reason!"
-           from rollcall.removal r
-           join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+           from removal r
+           join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
            where r.run_id = $1 and r.state = 'held' and (r.environment, r.systemuserid) > ($2, $3)
            order by r.environment, r.systemuserid limit $4"#,
         run_id,
@@ -392,7 +392,7 @@ pub async fn decide(
     now: DateTime<Utc>,
 ) -> StoreResult<bool> {
     let is_decided = sqlx::query_scalar!(
-        r#"select rollcall.decide_set($1, $2, $3, $4, $5) as "is_decided!""#,
+        r#"select decide_set($1, $2, $3, $4, $5) as "is_decided!""#,
         environment,
         run_id,
         decision,
@@ -403,7 +403,7 @@ pub async fn decide(
     .await?;
     if is_decided && decision == "rejected" {
         sqlx::query!(
-            "update rollcall.removal set state = 'rejected'
+            "update removal set state = 'rejected'
              where environment = $1 and run_id = $2 and state = 'held'",
             environment,
             run_id
@@ -420,7 +420,7 @@ pub async fn decide(
 /// When the database does not answer.
 pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.removal
+        r#"select count(*) as "count!" from removal
            where environment = $1 and state = 'held' and reason = any($2)"#,
         environment,
         reasons
@@ -441,9 +441,9 @@ pub async fn note_approved(
     now: DateTime<Utc>,
 ) -> StoreResult<bool> {
     let noted = sqlx::query_scalar!(
-        r#"select rollcall.decide_set(environment, run_id, 'approved', $3, $4) as "is_noted!" from rollcall.held_set h
+        r#"select decide_set(environment, run_id, 'approved', $3, $4) as "is_noted!" from held_set h
            where environment = $1 and run_id = $2 and decision is null and not exists (
-               select from rollcall.removal r
+               select from removal r
                where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')"#,
         environment,
         run_id,
@@ -461,7 +461,7 @@ pub async fn note_approved(
 /// When the database does not answer.
 pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.removal where state = 'held' and environment = any($1)"#,
+        r#"select count(*) as "count!" from removal where state = 'held' and environment = any($1)"#,
         environments
     )
     .fetch_one(db)
@@ -473,10 +473,10 @@ pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreRe
 /// # Errors
 /// When the database does not answer.
 pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    sqlx::query!("select rollcall.dissolve_sets($1, $2, $3)", environment, by, now)
+    sqlx::query!("select dissolve_sets($1, $2, $3)", environment, by, now)
         .execute(&mut *db)
         .await?;
-    sqlx::query!("delete from rollcall.removal where environment = $1", environment)
+    sqlx::query!("delete from removal where environment = $1", environment)
         .execute(db)
         .await?;
     Ok(())

@@ -19,7 +19,7 @@ use crate::plan::RoleChange;
 /// When the database does not answer.
 pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
     let found = sqlx::query!(
-        r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from rollcall.system_user_role
+        r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from system_user_role
            where environment = $1 and systemuserid = any($2) order by role, provenance"#,
         environment,
         rows
@@ -44,8 +44,8 @@ pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> S
 /// When the database does not answer.
 pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(distinct r.systemuserid) as "count!" from rollcall.system_user_role r
-           join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+        r#"select count(distinct r.systemuserid) as "count!" from system_user_role r
+           join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
            where r.environment = $1 and r.role = $2 and r.revoked_at is null
              and not s.isdisabled and s.deletedstate = 0"#,
         environment,
@@ -69,7 +69,7 @@ pub async fn apply(
     if !granted.is_empty() {
         let given = sqlx::query_scalar!(
             r#"with given as (
-                 insert into rollcall.system_user_role as r (
+                 insert into system_user_role as r (
                      environment, systemuserid, role, provenance, granted_at, granted_by)
                  select $1::text, id, role, provenance, $5::timestamptz, $6::text
                  from unnest($2::uuid[], $3::text[], $4::text[]) as c (id, role, provenance)
@@ -79,7 +79,7 @@ pub async fn apply(
                  where r.revoked_at is not null
                  returning systemuserid, role, provenance),
              logged as (
-                 insert into rollcall.system_user_change (
+                 insert into system_user_change (
                      environment, at, run_id, actor, systemuserid, operation, fields)
                  select $1, $5, $7::bigint, $6, systemuserid, 'grant',
                         jsonb_build_object('role', jsonb_build_array(null, role),
@@ -107,12 +107,12 @@ pub async fn apply(
         r#"with wanted as (
              select * from unnest($2::uuid[], $3::text[], $4::text[], $5::boolean[]) as c (id, role, provenance, mark)),
          marked as (
-             update rollcall.system_user_role r set revoked_at = $6, revoked_by = $7 from wanted w
+             update system_user_role r set revoked_at = $6, revoked_by = $7 from wanted w
              where w.mark and r.environment = $1 and r.systemuserid = w.id and r.role = w.role
                and r.provenance = w.provenance and r.revoked_at is null
              returning r.systemuserid, r.role, r.provenance),
          dropped as (
-             delete from rollcall.system_user_role r using wanted w
+             delete from system_user_role r using wanted w
              where not w.mark and r.environment = $1 and r.systemuserid = w.id and r.role = w.role
                and r.provenance = w.provenance
              returning r.systemuserid, r.role, r.provenance, r.revoked_at),
@@ -121,7 +121,7 @@ pub async fn apply(
              union all
              select systemuserid, role, provenance from dropped where revoked_at is null),
          logged as (
-             insert into rollcall.system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
+             insert into system_user_change (environment, at, run_id, actor, systemuserid, operation, fields)
              select $1, $6, $8::bigint, $7, systemuserid, 'revoke',
                     jsonb_build_object('role', jsonb_build_array(role, null),
                                        'provenance', jsonb_build_array(provenance, null))
@@ -226,8 +226,8 @@ pub async fn list(
     Ok(sqlx::query_as!(
         Holder,
         "select r.systemuserid, s.domainname, s.isdisabled, r.role, r.provenance, r.granted_at, r.granted_by
-         from rollcall.system_user_role r
-         join rollcall.system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+         from system_user_role r
+         join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
          where r.environment = $1 and r.revoked_at is null and ($2::uuid is null or r.systemuserid = $2)
            and ($3::text is null or r.role = $3) and (r.systemuserid, r.role, r.provenance) > ($4, $5, $6)
          order by r.systemuserid, r.role, r.provenance limit $7",

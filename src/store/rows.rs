@@ -43,7 +43,7 @@ macro_rules! select_rows {
 pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::uuid[]) as wanted cross join lateral (
-             select * from rollcall.system_user
+             select * from system_user
              where environment = $1 and azureactivedirectoryobjectid = wanted limit 1 for update) as found",
         environment,
         ids
@@ -59,7 +59,7 @@ pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[U
 pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::text[]) as wanted cross join lateral (
-             select * from rollcall.system_user where environment = $1 and upn_key = wanted limit 1 for update) as found",
+             select * from system_user where environment = $1 and upn_key = wanted limit 1 for update) as found",
         environment,
         keys
     )
@@ -73,7 +73,7 @@ pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[St
 /// When the database does not answer.
 pub async fn lock_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and systemuserid = any($2) order by systemuserid for update",
+        "from system_user where environment = $1 and systemuserid = any($2) order by systemuserid for update",
         environment,
         ids
     )
@@ -92,7 +92,7 @@ pub async fn next_enabled(
     limit: i64,
 ) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "select systemuserid from rollcall.system_user
+        "select systemuserid from system_user
          where environment = $1 and systemuserid > $2 and not isdisabled
            and coalesce(azureactivedirectoryobjectid, applicationid) is not null
          order by systemuserid limit $3",
@@ -110,7 +110,7 @@ pub async fn next_enabled(
 /// When the database does not answer.
 pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and systemuserid = any($2)",
+        "from system_user where environment = $1 and systemuserid = any($2)",
         environment,
         ids
     )
@@ -124,13 +124,13 @@ pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
 /// When the database does not answer.
 pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and systemuserid in (
-             select systemuserid from rollcall.system_user where environment = $1 and systemuserid = any($2)
+        "from system_user where environment = $1 and systemuserid in (
+             select systemuserid from system_user where environment = $1 and systemuserid = any($2)
              union
-             select systemuserid from rollcall.system_user
+             select systemuserid from system_user
              where environment = $1 and azureactivedirectoryobjectid = any($2)
              union
-             select systemuserid from rollcall.system_user
+             select systemuserid from system_user
              where environment = $1 and applicationid = any($2) and deletedstate = 0)",
         environment,
         ids
@@ -149,7 +149,7 @@ pub async fn find_by_application_id(
     application: Uuid,
 ) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and applicationid = $2 and deletedstate = 0",
+        "from system_user where environment = $1 and applicationid = $2 and deletedstate = 0",
         environment,
         application
     )
@@ -163,7 +163,7 @@ pub async fn find_by_application_id(
 /// When the database does not answer.
 pub async fn find_by_object_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and azureactivedirectoryobjectid = $2",
+        "from system_user where environment = $1 and azureactivedirectoryobjectid = $2",
         environment,
         id
     )
@@ -184,14 +184,14 @@ macro_rules! with_facts {
         $select!(
             $head
                 + "md5(row(
-                       (select u::text from rollcall.directory_user u where u.id = $1::uuid),
-                       (select r::text from rollcall.directory_role_member r where r.object_id = $1::uuid),
-                       (select m::text from rollcall.directory_group_member m
+                       (select u::text from directory_user u where u.id = $1::uuid),
+                       (select r::text from directory_role_member r where r.object_id = $1::uuid),
+                       (select m::text from directory_group_member m
                         where m.group_id = $2::uuid and m.object_id = $1::uuid),
-                       (select l::text from rollcall.directory_look_up l where l.object_id = $1::uuid),
-                       (select row(c.readable, c.reached_at is null)::text from rollcall.checkpoint c
+                       (select l::text from directory_look_up l where l.object_id = $1::uuid),
+                       (select row(c.readable, c.reached_at is null)::text from checkpoint c
                         where c.source = 'group:' || $2::uuid),
-                       (select c.value::text from rollcall.checkpoint c where c.source = 'skus'))::text)"
+                       (select c.value::text from checkpoint c where c.source = 'skus'))::text)"
                 + $tail
             $(, $argument)*
         )
@@ -224,9 +224,9 @@ pub async fn find_settled(
 ) -> StoreResult<Option<SystemUser>> {
     Ok(with_facts!(
         select_rows,
-        "from rollcall.system_user
+        "from system_user
          where environment = $3 and azureactivedirectoryobjectid = $1 and not isdisabled
-           and not exists (select from rollcall.pending where environment = $3 and object_id = $1)
+           and not exists (select from pending where environment = $3 and object_id = $1)
            and $4 = ",
         "",
         id,
@@ -254,10 +254,10 @@ pub struct NameClaim {
 pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Vec<NameClaim>> {
     Ok(sqlx::query_as!(
         NameClaim,
-        r#"select id as "object_id?", true as "in_directory!" from rollcall.directory_user
+        r#"select id as "object_id?", true as "in_directory!" from directory_user
            where upn_key = $2 and state = 0
            union
-           select azureactivedirectoryobjectid, false from rollcall.system_user
+           select azureactivedirectoryobjectid, false from system_user
            where environment = $1 and upn_key = $2
            limit 4"#,
         environment,
@@ -273,7 +273,7 @@ pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreR
 /// When the database does not answer.
 pub async fn find_by_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and systemuserid = $2",
+        "from system_user where environment = $1 and systemuserid = $2",
         environment,
         id
     )
@@ -287,7 +287,7 @@ pub async fn find_by_id(db: &mut Connection, environment: &str, id: Uuid) -> Sto
 /// When the database does not answer.
 pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and upn_key = $2",
+        "from system_user where environment = $1 and upn_key = $2",
         environment,
         key
     )
@@ -301,7 +301,7 @@ pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) 
 /// When the database does not answer.
 pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
+        "from system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
         environment,
         upn_key(name)
     )
@@ -334,7 +334,7 @@ pub struct Filter {
 /// When the database does not answer.
 pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from rollcall.system_user where environment = $1
+        "from system_user where environment = $1
            and ($2::boolean is null or isdisabled = $2)
            and ($3::smallint is null or accessmode = $3)
            and ($4::text is null or disabledreason = $4)
@@ -364,7 +364,7 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
 /// When the database does not answer.
 pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.system_user
+        r#"select count(*) as "count!" from system_user
            where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null"#,
         environment
     )
@@ -381,7 +381,7 @@ pub async fn enabled_non_interactive(
     environment: &str,
 ) -> StoreResult<Vec<(Uuid, Option<String>)>> {
     Ok(sqlx::query!(
-        "select systemuserid, domainname from rollcall.system_user
+        "select systemuserid, domainname from system_user
          where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null
          order by createdon, systemuserid",
         environment
@@ -400,7 +400,7 @@ pub async fn enabled_non_interactive(
 pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
-               select from rollcall.system_user
+               select from system_user
                where environment = $1 and islicensed and systemuserid <> all($2)) as "any!""#,
         environment,
         rows
@@ -415,12 +415,12 @@ pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &
 /// When the database does not answer.
 pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
     let may = sqlx::query_scalar!(
-        r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'rollcall.system_user'::regclass"#
+        r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'system_user'::regclass"#
     )
     .fetch_one(&mut *db)
     .await?;
     if may {
-        sqlx::query!("analyze rollcall.system_user").execute(db).await?;
+        sqlx::query!("analyze system_user").execute(db).await?;
     }
     Ok(())
 }
@@ -435,7 +435,7 @@ pub async fn any_unique_of_others(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from pg_index i join pg_class c on c.oid = i.indexrelid
-               where i.indrelid = 'rollcall.system_user'::regclass and (i.indisunique or i.indisexclusion)
+               where i.indrelid = 'system_user'::regclass and (i.indisunique or i.indisexclusion)
                  and c.relname::text <> all($1)) as "exists!""#,
         &own
     )

@@ -45,11 +45,9 @@ pub async fn begin(
     now: DateTime<Utc>,
 ) -> StoreResult<i64> {
     // Whoever led before and did not end its run has crashed: this caller holds the lease.
-    sqlx::query!("select rollcall.fail_open_runs($1)", now)
-        .execute(&mut *db)
-        .await?;
+    sqlx::query!("select fail_open_runs($1)", now).execute(&mut *db).await?;
     Ok(sqlx::query_scalar!(
-        "insert into rollcall.sync_run (trigger, dry_run, environments, left_over, started_at)
+        "insert into sync_run (trigger, dry_run, environments, left_over, started_at)
          values ($1, $2, $3, $4, $5) returning id",
         trigger,
         dry_run,
@@ -73,16 +71,9 @@ pub async fn end(
     problems: &[String],
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
-    sqlx::query!(
-        "select rollcall.end_run($1, $2, $3, $4, $5)",
-        id,
-        now,
-        outcome,
-        counts,
-        problems
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("select end_run($1, $2, $3, $4, $5)", id, now, outcome, counts, problems)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -92,7 +83,7 @@ pub async fn end(
 /// When the database does not answer.
 pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from rollcall.sync_run where id = $1", id)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where id = $1", id)
             .fetch_optional(db)
             .await?,
     )
@@ -104,7 +95,7 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
 /// When the database does not answer.
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from rollcall.sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
+        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
             .fetch_all(db)
             .await?,
     )
@@ -116,7 +107,7 @@ pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> Store
 /// When the database does not answer.
 pub async fn last_success(db: &mut Connection) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
-        "select ended_at from rollcall.sync_run
+        "select ended_at from sync_run
          where outcome in ('complete', 'held') and not dry_run order by id desc limit 1"
     )
     .fetch_optional(db)
@@ -149,7 +140,7 @@ pub async fn request(
     now: DateTime<Utc>,
 ) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        "insert into rollcall.sync_request (environments, is_full, dry_run, requested_at) values ($1, $2, $3, $4)
+        "insert into sync_request (environments, is_full, dry_run, requested_at) values ($1, $2, $3, $4)
          returning id",
         environments,
         is_full,
@@ -167,7 +158,7 @@ pub async fn request(
 pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
     Ok(sqlx::query_as!(
         Request,
-        "select id, environments, is_full, dry_run from rollcall.sync_request where run_id is null order by id limit 1"
+        "select id, environments, is_full, dry_run from sync_request where run_id is null order by id limit 1"
     )
     .fetch_optional(db)
     .await?)
@@ -178,13 +169,9 @@ pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> StoreResult<()> {
-    sqlx::query!(
-        "update rollcall.sync_request set run_id = $2 where id = $1",
-        request,
-        run_id
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update sync_request set run_id = $2 where id = $1", request, run_id)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -193,12 +180,9 @@ pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> S
 /// # Errors
 /// When the database does not answer.
 pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<()> {
-    sqlx::query!(
-        "delete from rollcall.sync_request where id = $1 and run_id is null",
-        request
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("delete from sync_request where id = $1 and run_id is null", request)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -208,7 +192,7 @@ pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<
 /// When the database does not answer.
 pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Option<Option<i64>>> {
     Ok(
-        sqlx::query_scalar!("select run_id from rollcall.sync_request where id = $1", request)
+        sqlx::query_scalar!("select run_id from sync_request where id = $1", request)
             .fetch_optional(db)
             .await?,
     )
@@ -220,8 +204,8 @@ pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Opt
 /// When the database does not answer.
 pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from rollcall.sync_request where id = $1 and run_id is null)
-               and not exists (select from rollcall.sync_run where ended_at is null) as "idle!""#,
+        r#"select exists (select from sync_request where id = $1 and run_id is null)
+               and not exists (select from sync_run where ended_at is null) as "idle!""#,
         request
     )
     .fetch_one(db)
@@ -233,7 +217,7 @@ pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
 /// # Errors
 /// When the database does not answer.
 pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
-    sqlx::query!("select rollcall.keep_planned($1, $2)", id, changes)
+    sqlx::query!("select keep_planned($1, $2)", id, changes)
         .execute(db)
         .await?;
     Ok(())
@@ -244,10 +228,8 @@ pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> St
 /// # Errors
 /// When the database does not answer.
 pub async fn planned_changes(db: &mut Connection, id: i64) -> StoreResult<Option<Value>> {
-    Ok(
-        sqlx::query_scalar!("select changes from rollcall.sync_run where id = $1", id)
-            .fetch_optional(db)
-            .await?
-            .flatten(),
-    )
+    Ok(sqlx::query_scalar!("select changes from sync_run where id = $1", id)
+        .fetch_optional(db)
+        .await?
+        .flatten())
 }

@@ -17,7 +17,7 @@ pub const BELIEVED_FOR: Duration = Duration::from_secs(30);
 pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]) -> StoreResult<()> {
     let now = now(&mut *db).await?;
     sqlx::query!(
-        "delete from rollcall.serving where holder = $1 and environment <> all($2) or expires_at < $3",
+        "delete from serving where holder = $1 and environment <> all($2) or expires_at < $3",
         holder,
         environments,
         now
@@ -25,7 +25,7 @@ pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]
     .execute(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.serving (environment, holder, expires_at)
+        "insert into serving (environment, holder, expires_at)
          select environment, $1, $3 from unnest($2::text[]) as e (environment)
          on conflict (environment, holder) do update set expires_at = excluded.expires_at",
         holder,
@@ -44,7 +44,7 @@ pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]
 pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<String>> {
     let now = now(&mut *db).await?;
     Ok(sqlx::query_scalar!(
-        "select holder from rollcall.serving where environment = $1 and expires_at >= $2 order by holder",
+        "select holder from serving where environment = $1 and expires_at >= $2 order by holder",
         environment,
         now
     )

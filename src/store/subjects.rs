@@ -40,7 +40,7 @@ pub async fn read(
 ) -> StoreResult<HashMap<Uuid, Standing>> {
     let mut standings: HashMap<Uuid, Standing> = HashMap::new();
     let holders = sqlx::query!(
-        "select object_id, global, power_platform, dynamics_365 from rollcall.directory_role_member
+        "select object_id, global, power_platform, dynamics_365 from directory_role_member
          where object_id = any($1)",
         ids
     )
@@ -60,7 +60,7 @@ pub async fn read(
                   bool_or(is_owner and group_id = $2) as "owner!", bool_or(is_member and group_id <> $2) as "nested!"
            from unnest($1::uuid[]) as wanted (id) cross join unnest($3::uuid[]) as within (id)
            cross join lateral (
-               select object_id, group_id, is_member, is_owner from rollcall.directory_membership
+               select object_id, group_id, is_member, is_owner from directory_membership
                where group_id = within.id and object_id = wanted.id limit 1) as found
            group by object_id"#,
         ids,

@@ -38,7 +38,7 @@ pub async fn list(
 ) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
-        "select position, given, object_id, state, code, detail, systemuserid from rollcall.import_item
+        "select position, given, object_id, state, code, detail, systemuserid from import_item
          where job = $1 and ($2::text is null or state = $2) and position > $3 order by position limit $4",
         job,
         state,
@@ -56,7 +56,7 @@ pub async fn list(
 pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
-        "select position, given, object_id, state, code, detail, systemuserid from rollcall.import_item
+        "select position, given, object_id, state, code, detail, systemuserid from import_item
          where job = $1 and state = 'waiting' order by position limit $2",
         job,
         limit
@@ -70,7 +70,7 @@ pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<V
 /// # Errors
 /// When the database does not answer.
 pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
-    let last = sqlx::query_scalar!("select max(position) from rollcall.import_item where job = $1", job)
+    let last = sqlx::query_scalar!("select max(position) from import_item where job = $1", job)
         .fetch_one(db)
         .await?;
     Ok(last.unwrap_or(0))
@@ -87,7 +87,7 @@ pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult
         };
     }
     sqlx::query!(
-        "insert into rollcall.import_item (job, position, given, object_id, state, code, detail, systemuserid)
+        "insert into import_item (job, position, given, object_id, state, code, detail, systemuserid)
          select $1::bigint, i.* from unnest(
              $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[]) as i
          on conflict (job, position) do update set
@@ -113,7 +113,7 @@ pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult
 /// When the database does not answer.
 pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(String, i64)>> {
     Ok(sqlx::query!(
-        r#"select code as "code!", count(*) as "count!" from rollcall.import_item
+        r#"select code as "code!", count(*) as "count!" from import_item
            where job = $1 and state = 'refused' and code is not null group by code order by 2 desc, 1"#,
         job
     )
@@ -130,9 +130,9 @@ pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(
 /// When the database does not answer.
 pub async fn count_without_role(db: &mut Connection, job: i64, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from rollcall.import_item i
+        r#"select count(*) as "count!" from import_item i
            where job = $1 and state = 'created' and not exists (
-               select from rollcall.system_user_role r
+               select from system_user_role r
                where r.environment = $2 and r.systemuserid = i.systemuserid and r.revoked_at is null)"#,
         job,
         environment

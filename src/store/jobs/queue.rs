@@ -45,20 +45,20 @@ pub async fn claim(
     now: DateTime<Utc>,
 ) -> StoreResult<Option<Claim>> {
     let claimed = sqlx::query!(
-        r#"update rollcall.import_job set
+        r#"update import_job set
              state = 'running', claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $2),
              fence = fence + 1, started_at = coalesce(started_at, $3::timestamptz), next_attempt_at = null
          where id = (
-             select j.id from rollcall.import_job j
+             select j.id from import_job j
              where j.state in ('waiting', 'running') and j.schedule is null and j.environment = any($4)
                and case j.state when 'waiting' then coalesce(j.next_attempt_at <= $3, true)
                                 else j.claim_expires_at < clock_timestamp() end
                and not exists (
-                   select from rollcall.import_job o
+                   select from import_job o
                    where o.batch_group = j.batch_group and o.schedule is null and o.id <> j.id
                      and (o.state = 'running' or o.state = 'waiting' and o.id < j.id))
                and ($5::bigint is null or j.id = $5 or j.id < $5 and j.batch_group = (
-                   select batch_group from rollcall.import_job where id = $5))
+                   select batch_group from import_job where id = $5))
              order by j.id limit 1 for update skip locked)
          returning id, fence, pg_postmaster_start_time() as "server!""#,
         worker,
@@ -82,7 +82,7 @@ pub async fn claim(
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let renewed = sqlx::query!(
-        "update rollcall.import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
+        "update import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
@@ -104,7 +104,7 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
         i32::try_from(of_state.count()).unwrap_or(i32::MAX)
     };
     let recorded = sqlx::query!(
-        "update rollcall.import_job set
+        "update import_job set
              created = created + $3, already_present = already_present + $4, refused = refused + $5,
              total = greatest(total, created + already_present + refused + $3 + $4 + $5),
              walk_after = coalesce($6, walk_after), attempts = 0, error = null,
@@ -131,7 +131,7 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
     let noted = sqlx::query!(
-        "update rollcall.import_job set total = $3
+        "update import_job set total = $3
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
         claim.job,
         claim.fence,
@@ -149,7 +149,7 @@ pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreR
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let noted = sqlx::query!(
-        "update rollcall.import_job set is_walked = true, total = created + already_present + refused
+        "update import_job set is_walked = true, total = created + already_present + refused
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
         claim.fence,
@@ -179,7 +179,7 @@ pub struct End<'a> {
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult<()> {
     let ended = sqlx::query!(
-        "update rollcall.import_job set
+        "update import_job set
              state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $7",
         claim.job,
@@ -207,7 +207,7 @@ pub async fn postpone(
     error: &str,
 ) -> StoreResult<()> {
     let postponed = sqlx::query!(
-        "update rollcall.import_job set
+        "update import_job set
              state = 'waiting', attempts = $3, error = $5, claimed_by = null, claim_expires_at = null,
              next_attempt_at = case when cancelled_by is null then $4::timestamptz end
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $6",
@@ -229,7 +229,7 @@ pub async fn postpone(
 /// When the database does not answer.
 pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
+        "update import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
          where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
         claim.job,
         claim.fence,
@@ -248,7 +248,7 @@ pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTim
     Ok(select_jobs!(
         "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
            and not exists (
-               select from rollcall.import_job r where r.scheduled_by = j.id and r.state in ('waiting', 'running'))
+               select from import_job r where r.scheduled_by = j.id and r.state in ('waiting', 'running'))
          order by next_run_at, id limit 1 for update skip locked",
         now,
         environments
@@ -268,32 +268,28 @@ pub async fn start_run(
     next: Option<DateTime<Utc>>,
 ) -> StoreResult<i64> {
     let run = sqlx::query_scalar!(
-        "insert into rollcall.import_job (
+        "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
              description, scheduled_by, max_retries, submitted_by, submitted_at, total)
          select environment, company, is_all, true, batch_group, is_private, is_critical, monitoring_category,
                 description, id, max_retries, submitted_by, $2, total
-         from rollcall.import_job where id = $1 returning id",
+         from import_job where id = $1 returning id",
         scheduled,
         now
     )
     .fetch_one(&mut *db)
     .await?;
     sqlx::query!(
-        "insert into rollcall.import_item (job, position, given)
-         select $2, position, given from rollcall.import_item where job = $1",
+        "insert into import_item (job, position, given)
+         select $2, position, given from import_item where job = $1",
         scheduled,
         run
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!(
-        "update rollcall.import_job set next_run_at = $2 where id = $1",
-        scheduled,
-        next
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update import_job set next_run_at = $2 where id = $1", scheduled, next)
+        .execute(db)
+        .await?;
     Ok(run)
 }
 

@@ -37,7 +37,7 @@ pub async fn write_each(
     let units: Vec<Value> = units.iter().map(|unit| shown(unit, author)).collect();
     let refused = sqlx::query!(
         r#"select unit as "unit!", code as "code!", by_constraint, by_table, by_column, context
-           from rollcall.write_each($1, $2, $3, $4, $5)"#,
+           from write_each($1, $2, $3, $4, $5)"#,
         environment,
         author.run_id,
         author.at,

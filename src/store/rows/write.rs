@@ -14,7 +14,7 @@ use crate::store::{Connection, StoreError, StoreResult, expect_rows};
 pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
-            "update rollcall.system_user set upn_key = null where environment = $1 and systemuserid = any($2)",
+            "update system_user set upn_key = null where environment = $1 and systemuserid = any($2)",
             environment,
             rows
         )
@@ -36,12 +36,12 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
     ] {
         sqlx::query!(
             "with placeholder as (
-                 insert into rollcall.system_user (
+                 insert into system_user (
                      environment, systemuserid, domainname, upn_key, fullname, firstname, lastname, accessmode,
                      createdon, createdby, modifiedon, modifiedby)
                  values ($1, $2, $3::text, $3::text, $4::text, split_part($4, ' ', 1), split_part($4, ' ', 2), $5, $6, $7, $6, $7)
                  on conflict (environment, upn_key) do nothing returning environment, systemuserid)
-             insert into rollcall.system_user_change (environment, at, actor, systemuserid, operation, fields)
+             insert into system_user_change (environment, at, actor, systemuserid, operation, fields)
              select environment, $6, $7, systemuserid, 'create', jsonb_build_object('domainname', jsonb_build_array(null, $3::text))
              from placeholder",
             environment,
@@ -69,7 +69,7 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     }
     let columns = Columns::of(rows);
     let inserted = sqlx::query!(
-        "insert into rollcall.system_user (
+        "insert into system_user (
              environment, createdon, createdby,
              systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
              jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
@@ -146,7 +146,7 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     }
     let columns = Columns::of(rows);
     let updated = sqlx::query!(
-        "update rollcall.system_user s set
+        "update system_user s set
              azureactivedirectoryobjectid = v.azureactivedirectoryobjectid, domainname = v.domainname,
              fullname = v.fullname, firstname = v.firstname, lastname = v.lastname, jobtitle = v.jobtitle,
              internalemailaddress = v.internalemailaddress, address1_telephone1 = v.address1_telephone1,
@@ -224,7 +224,7 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
 /// When the database does not answer.
 pub async fn note_merged(db: &mut Connection, environment: &str, stub: Uuid, into: Uuid) -> StoreResult<()> {
     sqlx::query!(
-        "update rollcall.system_user set merged_into = $3 where environment = $1 and systemuserid = $2",
+        "update system_user set merged_into = $3 where environment = $1 and systemuserid = $2",
         environment,
         stub,
         into
