@@ -10,3 +10,4 @@ pub mod role;
 pub mod signing_keys;
 pub mod system_user;
 pub mod text;
+pub mod unknowns;

@@ -4,7 +4,7 @@
 //! repetition happen inside it, and nowhere else. It keeps no state between calls but the access token, decides
 //! nothing about users, and never writes to the directory.
 //!
-//! Where to look next: `client` sends and judges, `attempt` says what one failure means, `batch` sends several reads in
+//! Where to look next: `client` sends and judges, `pages` reads listings whole, `attempt` says what one failure means, `batch` sends several reads in
 //! one request, `look_up` asks about users on demand, `auth` obtains tokens, `keys` reads what the tokens of others are
 //! checked by, `wire` decodes, `link` guards where the token may travel, `fault` sorts refusals, `retry` waits, `skew`
 //! watches the clock, `error` lists what can go wrong.
@@ -20,6 +20,7 @@ mod http;
 mod keys;
 mod link;
 mod look_up;
+mod pages;
 mod remedy;
 mod retry;
 mod settings;
@@ -39,6 +40,7 @@ use crate::domain::feed::{
     SubscribedSku, Trail, UserChange, UserPatch,
 };
 use crate::domain::signing_keys::SigningKeys;
+use pages::RESTARTS;
 use wire::relation::{
     RawDeletedItem, RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawServicePrincipal, RawSku,
 };
@@ -53,9 +55,6 @@ pub use skew::ALARMING_SKEW;
 /// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint
 /// that was made under another fingerprint needs a full round.
 pub const SELECTION_FINGERPRINT: &str = SELECTION;
-
-/// How often a call that reads all pages begins again when a page link expires under it.
-const RESTARTS: u32 = 2;
 
 impl Graph {
     /// Builds the edge; sends nothing.
@@ -90,7 +89,7 @@ impl Graph {
     /// [`GraphError::ForeignLink`] where the metadata sends us to another host for the keys, [`GraphError::Protocol`]
     /// where no key can be used; never [`GraphError::NotFound`] for missing metadata, since the keys have a known place.
     pub async fn signing_keys(&self) -> Result<SigningKeys, GraphError> {
-        self.fetch_signing_keys().await
+        self.shared.publisher.signing_keys(&self.patience.begun()).await
     }
 
     /// One page of the user feed; `None` begins a full round.
@@ -127,9 +126,9 @@ impl Graph {
                 }) => return Ok(link),
                 Ok(page) => {
                     let goes_on = trail.step(&page);
-                    goes_on.map_err(|what| client::protocol(endpoint::GROUPS_DELTA, what))?;
+                    goes_on.map_err(|what| GraphError::protocol(endpoint::GROUPS_DELTA, what))?;
                     let Next::Page(link) = page.next else {
-                        return Err(client::endless(endpoint::GROUPS_DELTA));
+                        return Err(GraphError::endless(endpoint::GROUPS_DELTA));
                     };
                     at = Some(link);
                 }
@@ -138,7 +137,7 @@ impl Graph {
                     at = None;
                     trail = Trail::new(self.shared.listing);
                 }
-                Err(GraphError::LinkExpired { .. }) => return Err(client::endless(endpoint::GROUPS_DELTA)),
+                Err(GraphError::LinkExpired { .. }) => return Err(GraphError::endless(endpoint::GROUPS_DELTA)),
                 Err(error) => return Err(error),
             }
         }

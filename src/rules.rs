@@ -4,6 +4,7 @@
 //! the trigger they pass and in whether they apply the verdict. Source: rules.md, sections 1 to 5.
 
 mod access_mode;
+mod entitlement;
 mod evaluate;
 pub mod explain;
 mod gate;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::feed::{Patch, UserPatch};
 use super::field::Field;
+pub use super::unknowns::{Property, Unknowns};
 
 /// Whether the directory still has the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -16,99 +17,6 @@ pub enum DirectoryState {
     SoftDeleted,
     /// Gone for good.
     Gone,
-}
-
-macro_rules! properties {
-    ($($variant:ident $name:literal)*) => {
-        /// What may be undecodable about a user; the number is its bit in [`Unknowns`]. The texts come first, in the
-        /// order of [`DirectoryUser::absorb`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Property { $(#[doc = $name] $variant,)* }
-
-        impl Property {
-            /// All of them, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The name in Graph.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-    };
-}
-
-properties! {
-    UserPrincipalName "userPrincipalName"
-    DisplayName "displayName"
-    GivenName "givenName"
-    Surname "surname"
-    JobTitle "jobTitle"
-    Mail "mail"
-    BusinessPhones "businessPhones"
-    MobilePhone "mobilePhone"
-    StreetAddress "streetAddress"
-    City "city"
-    State "state"
-    PostalCode "postalCode"
-    Country "country"
-    AccountEnabled "accountEnabled"
-    AssignedPlans "assignedPlans"
-    Type "@odata.type"
-    Removed "@removed"
-}
-
-/// Which properties have a value that cannot be decoded (rules.md, section 2): what was known of them stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unknowns(i32);
-
-impl Unknowns {
-    /// The plans have never been decoded: there are no last known ones.
-    const NO_PLANS_EVER: i32 = 1 << 30;
-
-    /// As it is stored.
-    #[must_use]
-    pub const fn from_bits(bits: i32) -> Self {
-        Self(bits)
-    }
-
-    /// As it is stored.
-    #[must_use]
-    pub const fn bits(self) -> i32 {
-        self.0
-    }
-
-    /// Notes a property.
-    pub fn set(&mut self, property: Property, is_undecodable: bool) {
-        let bit = 1 << property as i32;
-        self.0 = if is_undecodable { self.0 | bit } else { self.0 & !bit };
-    }
-
-    /// Whether a property is among them.
-    #[must_use]
-    pub const fn has(self, property: Property) -> bool {
-        self.0 & (1 << property as i32) != 0
-    }
-
-    /// A user whose plans were never decoded.
-    #[must_use]
-    pub(crate) const fn no_plans() -> Self {
-        Self(Self::NO_PLANS_EVER | 1 << Property::AssignedPlans as i32)
-    }
-
-    /// Whether nothing is known of the plans, not even from earlier; some may be known to be usable.
-    #[must_use]
-    pub const fn no_plans_ever(self) -> bool {
-        self.0 & Self::NO_PLANS_EVER != 0
-    }
-
-    /// The properties.
-    pub fn properties(self) -> impl Iterator<Item = Property> {
-        Property::ALL
-            .iter()
-            .copied()
-            .filter(move |property| self.has(*property))
-    }
 }
 
 /// A directory user: who it is and what the rules look at.
@@ -241,10 +149,8 @@ impl DirectoryUser {
             Patch::Absent => return,
         }
         self.undecodable.set(Property::AssignedPlans, is_undecodable);
-        if is_decoded {
-            self.undecodable.0 &= !Unknowns::NO_PLANS_EVER;
-        } else if is_undecodable && is_new {
-            self.undecodable.0 |= Unknowns::NO_PLANS_EVER;
+        if is_decoded || (is_undecodable && is_new) {
+            self.undecodable.note_plans(is_decoded);
         }
     }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::directory_user::Unknowns;
+use super::unknowns::Unknowns;
 pub use trail::{Entry, Extent, Trail};
 
 /// An opaque link of a feed: a next link or a delta link, followed verbatim.

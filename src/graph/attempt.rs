@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::client::protocol;
 use super::endpoint::Endpoint;
 use super::error::{BelowHttp, GraphError};
 use super::fault::{Carries, Codes, refusal, worth_repeating};
@@ -39,7 +38,7 @@ impl Attempt {
         match broken {
             Broken::Network(source) => self.again("network", "no answer".to_owned(), None, Some(source)),
             Broken::Body(source) => self.again("broken_body", "a body that broke off".to_owned(), None, Some(source)),
-            Broken::TooLarge(limit) => Failure::Final(protocol(
+            Broken::TooLarge(limit) => Failure::Final(GraphError::protocol(
                 self.endpoint,
                 format!("more than {limit} bytes in one answer"),
             )),
@@ -79,7 +78,7 @@ impl Attempt {
             }
             Undecodable::Shape(what) => {
                 self.warn(Some(answer.status), &what, answer.header("request-id"));
-                Failure::Final(protocol(self.endpoint, what))
+                Failure::Final(GraphError::protocol(self.endpoint, what))
             }
         }
     }

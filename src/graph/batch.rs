@@ -10,7 +10,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::client::{Call, Effort, Graph, protocol};
+use super::client::{Call, Effort, Graph};
 use super::endpoint::{BATCH, Endpoint};
 use super::error::GraphError;
 use super::fault::{Carries, Codes, THROTTLED, refusal, worth_repeating};
@@ -133,7 +133,7 @@ impl Graph {
             requests: open.iter().map(request).collect(),
         };
         let body =
-            serde_json::to_string(&batch).map_err(|_| protocol(BATCH, "a batch that cannot be written".to_owned()))?;
+            serde_json::to_string(&batch).map_err(|_| GraphError::protocol(BATCH, "a batch that cannot be written"))?;
         Ok(Call {
             body: Some(body),
             ..self.call(BATCH, || BATCH.template.to_owned(), None, Carries::Nothing)?
@@ -153,7 +153,7 @@ impl Graph {
                 reason: "broken_body",
                 wanted: None,
                 at_least: Duration::ZERO,
-                error: protocol(endpoint, "a batch came back without its answer".to_owned()),
+                error: GraphError::protocol(endpoint, "a batch came back without its answer"),
             });
         };
         if status == StatusCode::OK {

@@ -13,7 +13,6 @@ use reqwest::{Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::RESTARTS;
 use super::attempt::{Attempt, Failure};
 use super::auth::{Token, Tokens};
 use super::endpoint::{self, Endpoint};
@@ -26,7 +25,7 @@ use super::retry::{Patience, Repetitions};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Asked, Entry, Extent, Link, Listed, Moment, Next, Page, Trail};
+use crate::domain::feed::{Asked, Extent, Link, Moment, Next, Page};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -192,7 +191,7 @@ impl Graph {
         let page = listing
             .value
             .into_delta_page(&call.target.text, listing.at)
-            .map_err(|what| protocol(endpoint, what))?;
+            .map_err(|what| GraphError::protocol(endpoint, what))?;
         self.followable(endpoint, page)
     }
 
@@ -208,12 +207,12 @@ impl Graph {
         self.plain_page(&call, listing)
     }
 
-    fn plain_page<T>(&self, call: &Call, listing: Asked<Listing<T>>) -> Result<Page<T>, GraphError> {
+    pub(super) fn plain_page<T>(&self, call: &Call, listing: Asked<Listing<T>>) -> Result<Page<T>, GraphError> {
         complain(call.endpoint, &listing.value);
         let page = listing
             .value
             .into_plain_page(&call.target.text, listing.at)
-            .map_err(|what| protocol(call.endpoint, what))?;
+            .map_err(|what| GraphError::protocol(call.endpoint, what))?;
         self.followable(call.endpoint, page)
     }
 
@@ -224,85 +223,6 @@ impl Graph {
             self.shared.root.follow(endpoint, link.expose())?;
         }
         Ok(page)
-    }
-
-    /// All pages of a plain listing; begins again when a page link expires. A listing with an entry that cannot be
-    /// read is refused: whoever compares it with what is known would take the unread for gone.
-    pub(super) async fn fetch_all<R: Raw<Item: Entry>>(
-        &self,
-        endpoint: Endpoint,
-        first: impl Fn() -> String,
-    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
-        whole(endpoint, self.fetch_readable::<R>(endpoint, first).await?)
-    }
-
-    /// The same for whoever asks what is missing.
-    pub(super) async fn fetch_readable<R: Raw<Item: Entry>>(
-        &self,
-        endpoint: Endpoint,
-        first: impl Fn() -> String,
-    ) -> Result<Asked<Listed<R::Item>>, GraphError> {
-        self.begun().fetch_pages::<R>(endpoint, first, None).await
-    }
-
-    /// All pages of a plain listing of which the first has come already, by another way.
-    pub(super) async fn fetch_rest<R: Raw<Item: Entry>>(
-        &self,
-        endpoint: Endpoint,
-        first: impl Fn() -> String,
-        first_page: Asked<&[u8]>,
-    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
-        let call = self.call(endpoint, &first, None, Carries::Nothing)?;
-        let listing = wire::decode_listing::<R>(first_page.value).map_err(|why| unusable(endpoint, why))?;
-        let listing = Asked {
-            at: first_page.at,
-            value: listing,
-        };
-        let page = self.plain_page(&call, listing)?;
-        whole(endpoint, self.fetch_pages::<R>(endpoint, first, Some(page)).await?)
-    }
-
-    async fn fetch_pages<R: Raw<Item: Entry>>(
-        &self,
-        endpoint: Endpoint,
-        first: impl Fn() -> String,
-        mut first_page: Option<Page<R::Item>>,
-    ) -> Result<Asked<Listed<R::Item>>, GraphError> {
-        let mut restarts = 0;
-        'listing: loop {
-            let mut asked = None;
-            let mut listed = Listed {
-                items: Vec::new(),
-                unreadable: 0,
-            };
-            let mut trail = Trail::new(self.shared.listing);
-            let mut at: Option<Link> = None;
-            loop {
-                let page = match first_page.take() {
-                    Some(page) => Ok(page),
-                    None => self.fetch_plain::<R>(endpoint, &first, at.as_ref()).await,
-                };
-                let page = match page {
-                    Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
-                        restarts += 1;
-                        continue 'listing;
-                    }
-                    Err(GraphError::LinkExpired { .. }) => return Err(endless(endpoint)),
-                    page => page?,
-                };
-                trail.step(&page).map_err(|what| protocol(endpoint, what))?;
-                let first_asked = *asked.get_or_insert(page.asked);
-                listed.items.extend(page.items);
-                listed.unreadable += page.unreadable.len();
-                let Next::Page(link) = page.next else {
-                    return Ok(Asked {
-                        at: first_asked,
-                        value: listed,
-                    });
-                };
-                at = Some(link);
-            }
-        }
     }
 
     /// One object; `rest` follows `/v1.0/`.
@@ -361,7 +281,7 @@ impl Graph {
         let (tokens, patience) = (&self.shared.tokens, &self.patience);
         loop {
             if patience.left().is_some_and(|left| left.is_zero()) {
-                return Err(too_late(call.endpoint));
+                return Err(GraphError::too_late(call.endpoint));
             }
             let token = tokens.get(patience).await?;
             let asked = self.moment().await?;
@@ -441,10 +361,10 @@ impl Graph {
         let mut request = Request::new(method, call.target.url.clone());
         *request.timeout_mut() = self.patience.request_timeout();
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| protocol(endpoint::TOKEN, "a token that cannot be a header".to_owned()))?;
+            .map_err(|_| GraphError::protocol(endpoint::TOKEN, "a token that cannot be a header"))?;
         bearer.set_sensitive(true);
         let id = HeaderValue::try_from(client_request_id.to_string())
-            .map_err(|_| protocol(call.endpoint, "an id that cannot be a header".to_owned()))?;
+            .map_err(|_| GraphError::protocol(call.endpoint, "an id that cannot be a header"))?;
         let priority = match self.priority {
             Priority::Low => "low",
             Priority::Normal => "normal",
@@ -459,49 +379,6 @@ impl Graph {
             *request.body_mut() = Some(body.clone().into());
         }
         Ok(request)
-    }
-}
-
-/// A listing of which nothing may be missing.
-fn whole<T>(endpoint: Endpoint, listed: Asked<Listed<T>>) -> Result<Asked<Vec<T>>, GraphError> {
-    match listed.value.unreadable {
-        0 => Ok(listed.map(|listed| listed.items)),
-        1 => Err(protocol(endpoint, "an entry cannot be read".to_owned())),
-        count => Err(protocol(endpoint, format!("{count} entries cannot be read"))),
-    }
-}
-
-pub(super) fn endless(endpoint: Endpoint) -> GraphError {
-    protocol(
-        endpoint,
-        "its page links expire while they are followed, or it has no end".to_owned(),
-    )
-}
-
-/// A body that came whole and cannot be used.
-pub(super) fn unusable(endpoint: Endpoint, why: Undecodable) -> GraphError {
-    protocol(
-        endpoint,
-        match why {
-            Undecodable::Broken => "a body that is not JSON".to_owned(),
-            Undecodable::Shape(what) => what,
-        },
-    )
-}
-
-pub(super) fn protocol(endpoint: Endpoint, what: String) -> GraphError {
-    GraphError::Protocol {
-        endpoint: endpoint.template,
-        what,
-    }
-}
-
-pub(super) fn too_late(endpoint: Endpoint) -> GraphError {
-    GraphError::Unavailable {
-        endpoint: endpoint.template,
-        reason: "no time is left".to_owned(),
-        retry_after: None,
-        source: None,
     }
 }
 

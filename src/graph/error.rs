@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::endpoint::Endpoint;
 use super::remedy;
+use super::wire::Undecodable;
 
 /// A failed call.
 #[derive(Debug, Error)]
@@ -111,6 +113,37 @@ fn name(endpoint: &'static str) -> &'static str {
 pub type BelowHttp = Box<dyn std::error::Error + Send + Sync>;
 
 impl GraphError {
+    pub(super) fn protocol(endpoint: Endpoint, what: impl Into<String>) -> Self {
+        Self::Protocol {
+            endpoint: endpoint.template,
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn endless(endpoint: Endpoint) -> Self {
+        Self::protocol(
+            endpoint,
+            "its page links expire while they are followed, or it has no end",
+        )
+    }
+
+    /// A body that came whole and cannot be used.
+    pub(super) fn unusable(endpoint: Endpoint, why: Undecodable) -> Self {
+        match why {
+            Undecodable::Broken => Self::protocol(endpoint, "a body that is not JSON"),
+            Undecodable::Shape(what) => Self::protocol(endpoint, what),
+        }
+    }
+
+    pub(super) fn too_late(endpoint: Endpoint) -> Self {
+        Self::Unavailable {
+            endpoint: endpoint.template,
+            reason: "no time is left".to_owned(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
     /// Whether the same call may succeed later without anybody's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -17,7 +17,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::attempt::{Attempt, Failure};
-use super::client::{Graph, protocol, too_late};
 use super::endpoint::{self, Endpoint};
 use super::error::GraphError;
 use super::fault::Carries;
@@ -64,7 +63,7 @@ impl Publisher {
 
     /// Takes a URL only where it leads to the authority itself.
     fn own(&self, endpoint: Endpoint, text: &str) -> Result<Url, GraphError> {
-        let url = Url::parse(text).map_err(|_| protocol(endpoint, "jwks_uri is no URL".to_owned()))?;
+        let url = Url::parse(text).map_err(|_| GraphError::protocol(endpoint, "jwks_uri is no URL"))?;
         let own = url.origin() == self.authority.origin() && url.username().is_empty() && url.password().is_none();
         if own {
             Ok(url)
@@ -89,6 +88,30 @@ impl Publisher {
         format!("{root}/{}/", self.tenant)
     }
 
+    /// What the tokens of the tenant are checked by.
+    pub async fn signing_keys(&self, patience: &Patience) -> Result<SigningKeys, GraphError> {
+        let place = self.at("v2.0/.well-known/openid-configuration");
+        let place = self.own(endpoint::METADATA, &place)?;
+        let metadata = match self.fetch(endpoint::METADATA, &place, patience).await {
+            Err(GraphError::NotFound { .. }) => RawMetadata {
+                issuer: self.at("v2.0"),
+                jwks_uri: self.at("discovery/v2.0/keys"),
+            },
+            metadata => metadata?,
+        };
+        if metadata.issuer.is_empty() {
+            return Err(GraphError::protocol(endpoint::METADATA, "an empty issuer"));
+        }
+        let place = self.own(endpoint::METADATA, &metadata.jwks_uri)?;
+        let listed: RawKeys = self.fetch(endpoint::SIGNING_KEYS, &place, patience).await?;
+        let keys = listed.usable(&metadata.issuer, &self.tenant);
+        if keys.is_empty() {
+            return Err(GraphError::protocol(endpoint::SIGNING_KEYS, "no key that can be used"));
+        }
+        let issuers = vec![metadata.issuer, self.first_issuer()];
+        Ok(SigningKeys { issuers, keys })
+    }
+
     /// Gets a public document, patiently.
     async fn fetch<T: DeserializeOwned>(
         &self,
@@ -100,7 +123,7 @@ impl Publisher {
         let mut connection = Connection::Pooled;
         loop {
             if patience.left().is_some_and(|left| left.is_zero()) {
-                return Err(too_late(endpoint));
+                return Err(GraphError::too_late(endpoint));
             }
             match self.attempt(endpoint, url, connection, patience).await {
                 Ok(value) => return Ok(value),
@@ -152,32 +175,6 @@ impl Publisher {
             return Err(attempt.refused(Carries::Nothing, &answer, patience));
         }
         wire::decode_with_path(&answer.body).map_err(|undecodable| attempt.undecodable(undecodable, &answer))
-    }
-}
-
-impl Graph {
-    pub(super) async fn fetch_signing_keys(&self) -> Result<SigningKeys, GraphError> {
-        let (publisher, patience) = (&self.shared.publisher, self.patience.begun());
-        let place = publisher.at("v2.0/.well-known/openid-configuration");
-        let place = publisher.own(endpoint::METADATA, &place)?;
-        let metadata = match publisher.fetch(endpoint::METADATA, &place, &patience).await {
-            Err(GraphError::NotFound { .. }) => RawMetadata {
-                issuer: publisher.at("v2.0"),
-                jwks_uri: publisher.at("discovery/v2.0/keys"),
-            },
-            metadata => metadata?,
-        };
-        if metadata.issuer.is_empty() {
-            return Err(protocol(endpoint::METADATA, "an empty issuer".to_owned()));
-        }
-        let place = publisher.own(endpoint::METADATA, &metadata.jwks_uri)?;
-        let listed: RawKeys = publisher.fetch(endpoint::SIGNING_KEYS, &place, &patience).await?;
-        let keys = listed.usable(&metadata.issuer, &publisher.tenant);
-        if keys.is_empty() {
-            return Err(protocol(endpoint::SIGNING_KEYS, "no key that can be used".to_owned()));
-        }
-        let issuers = vec![metadata.issuer, publisher.first_issuer()];
-        Ok(SigningKeys { issuers, keys })
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use super::batch::{Answer, MOST_PARTS, Part, concerns_all};
-use super::client::{Graph, unusable};
+use super::client::Graph;
 use super::error::GraphError;
 use super::wire::batch::Body;
 use super::wire::relation::{RawPrincipal, RawRoleAssignment};
@@ -237,7 +237,7 @@ impl Known {
 fn user(answer: Answer) -> Result<Asked<Option<UserPatch>>, GraphError> {
     let read = |body: Body| {
         let user = wire::decode_one::<RawUser>(body.get().as_bytes());
-        Ok(present(user.map_err(|why| unusable(endpoint::USER, why))?))
+        Ok(present(user.map_err(|why| GraphError::unusable(endpoint::USER, why))?))
     };
     let value = match answer.value.and_then(read) {
         Err(GraphError::NotFound { .. }) => None,

@@ -1,5 +1,6 @@
 //! `/api/v1`: what interfaces.md, section 4 lists, described by the OpenAPI document that is made from these handlers.
 
+mod acts;
 mod environments;
 mod jobs;
 mod kinds;
@@ -23,11 +24,12 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Auth, AuthError, Role};
+use super::auth::{Auth, AuthError, Caller, Role};
 use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
 use crate::sync::Engine;
+use crate::sync::on_demand::Ask;
 use crate::sync::schedule::Configured;
 
 /// The largest body taken: a thousand users by their longest names fit.
@@ -51,6 +53,15 @@ pub struct Api {
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// What a caller asks about a user.
+fn ask<'a>(environment: &'a str, user: &'a str, caller: &'a Caller) -> Ask<'a> {
+    Ask {
+        environment,
+        user,
+        actor: &caller.name,
     }
 }
 
@@ -151,14 +162,14 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(environments::candidates))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::add_many))
-        .routes(routes!(users::show, users::edit, users::delete))
+        .routes(routes!(users::show, acts::edit, acts::delete))
         .routes(routes!(users::access))
-        .routes(routes!(users::refresh))
-        .routes(routes!(users::disable))
-        .routes(routes!(users::enable))
-        .routes(routes!(users::hold))
-        .routes(routes!(users::release))
-        .routes(routes!(users::map))
+        .routes(routes!(acts::refresh))
+        .routes(routes!(acts::disable))
+        .routes(routes!(acts::enable))
+        .routes(routes!(acts::hold))
+        .routes(routes!(acts::release))
+        .routes(routes!(acts::map))
         .routes(routes!(kinds::stub))
         .routes(routes!(kinds::application))
         .routes(routes!(kinds::ownership, kinds::own))

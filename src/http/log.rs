@@ -10,17 +10,13 @@ use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
 use super::auth::Caller;
-use super::problem::Problem;
+use super::problem::{Problem, Told};
 
 /// The header that carries a request's id, both ways.
 const REQUEST_ID: &str = "x-request-id";
 
 /// The longest that a request may take; one look-up in the directory ends within ten seconds.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
-
-/// The code that a caller was told, for the log.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told(pub &'static str);
 
 /// Who asked, for the log.
 #[derive(Clone, Debug)]

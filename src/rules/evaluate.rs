@@ -1,11 +1,12 @@
 //! The one judge: gates in order, then entitlement, then the outcome table (rules.md, sections 2 to 4).
 
 use super::access_mode::access_mode;
+use super::entitlement::{Lapse, app_pass_lapse, counts_on_demand, entitlement};
 use super::gate::Gate;
 use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
 use super::verdict::{Check, Entitlement, Outcome, Status, Verdict, for_asker};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property, upn_key};
-use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
+use crate::domain::environment::{Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::domain::system_user::{SystemUser, is_reserved};
@@ -208,47 +209,11 @@ impl<'a> Judge<'a> {
     }
 
     fn entitlement(&self) -> Entitlement {
-        let non_interactive = |row: &SystemUser| row.accessmode == NON_INTERACTIVE && row.applicationid.is_none();
-        let restrict = |entitlement| {
-            if self.on_demand_only {
-                Entitlement::OnDemandOnly
-            } else {
-                entitlement
-            }
-        };
-        if self.subject.row.is_some_and(non_interactive) {
-            Entitlement::NonInteractive
-        } else if self.subject.licences.full.is_some() {
-            restrict(Entitlement::Full)
-        } else if self.subject.roles.any() {
-            restrict(Entitlement::Admin)
-        } else if self.counts_on_demand() || self.environment.app_pass_capacity > 0 {
-            Entitlement::OnDemandOnly
-        } else {
-            Entitlement::None
-        }
+        entitlement(self.environment, self.subject, self.on_demand_only)
     }
 
-    /// Everything but app passes that counts on demand only.
-    fn counts_on_demand(&self) -> bool {
-        self.subject.licences.free_m365.is_some() || self.subject.tenant_marketing || self.environment.pay_as_you_go
-    }
-
-    /// The grace of an enabled row that lived on app passes which are gone: none when it does not apply.
     fn app_pass_lapse(&self) -> Option<Lapse> {
-        let row = self.subject.row.filter(|row| !row.isdisabled)?;
-        if row.last_entitlement.as_deref() != Some("app_pass") || self.entitlement() != Entitlement::None {
-            return None;
-        }
-        if self.environment.app_pass_lapse == AppPassLapse::Keep {
-            return Some(Lapse::Lasting(None));
-        }
-        let grace = chrono::Duration::from_std(self.environment.app_pass_grace).unwrap_or(chrono::Duration::MAX);
-        let due = row.due_at.or_else(|| self.subject.now.checked_add_signed(grace));
-        match due {
-            Some(due) if due <= self.subject.now => Some(Lapse::Over(due)),
-            due => Some(Lapse::Lasting(due)),
-        }
+        app_pass_lapse(self.environment, self.subject, self.entitlement())
     }
 
     fn check_entitlement(&mut self) {
@@ -375,7 +340,7 @@ impl<'a> Judge<'a> {
             by_app_pass_alone: entitlement == Entitlement::OnDemandOnly
                 && self.subject.licences.full.is_none()
                 && !self.subject.roles.any()
-                && !self.counts_on_demand(),
+                && !counts_on_demand(self.environment, self.subject),
             due_at,
             checks: self.checks,
         }
@@ -470,14 +435,6 @@ impl<'a> Judge<'a> {
         self.note(Gate::BackgroundCreation, Status::Pass, None);
         (Outcome::Create, None)
     }
-}
-
-/// How the grace of lapsed app passes stands.
-enum Lapse {
-    /// It lasts, until then or without end.
-    Lasting(Option<chrono::DateTime<chrono::Utc>>),
-    /// It is over, since then.
-    Over(chrono::DateTime<chrono::Utc>),
 }
 
 /// Gate 6: the directory answered, but not what has to be known of a user who is there.

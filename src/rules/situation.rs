@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{AdminRoles, Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
+use super::subject::{AdminRoles, Answer, GroupRelation, Subject};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::licence::Licences;
@@ -85,9 +85,9 @@ impl Situation {
         self
     }
 
-    /// The verdict for a trigger.
-    pub(crate) fn judge(&self, trigger: Trigger) -> Verdict {
-        let subject = Subject {
+    /// What the judge looks at.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
             answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
             licences: self.licences,
             roles: self.roles,
@@ -100,7 +100,6 @@ impl Situation {
             stale_roles: self.stale_roles,
             stale_skus: self.stale_skus,
             now: self.now,
-        };
-        evaluate(&self.environment, &subject, trigger)
+        }
     }
 }

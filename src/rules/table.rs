@@ -5,11 +5,18 @@ use std::fmt::Write;
 
 use super::gate::Rule;
 use super::situation::{PLAN, Situation, USER};
-use super::{Entitlement, Outcome, Trigger, Verdict};
+use super::{Entitlement, Outcome, Trigger, Verdict, evaluate};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
 use crate::rules::Client;
+
+impl Situation {
+    /// The verdict for a trigger.
+    pub(crate) fn judge(&self, trigger: Trigger) -> Verdict {
+        evaluate(&self.environment, &self.subject(), trigger)
+    }
+}
 
 /// The state of a row before it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::users::usable;
-use super::{Api, Page};
+use super::{Api, Page, ask};
 use crate::domain::text::{Text, object_id};
 use crate::http::input::{self, Operator, Path, Reader};
 use crate::http::problem::Problem;
-use crate::sync::on_demand::{Answer, Ask, Ownership};
+use crate::sync::on_demand::{Answer, Ownership};
 
 /// A placeholder to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -39,11 +39,7 @@ pub async fn stub(
     input::Json(wanted): input::Json<WantedStub>,
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
-    let ask = Ask {
-        environment: &env,
-        user: &wanted.user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &wanted.user, &caller);
     Ok(Json(api.engine().stub(ask, wanted.company.as_deref()).await?))
 }
 
@@ -74,11 +70,7 @@ pub async fn application(
     input::Json(WantedApplication { application }): input::Json<WantedApplication>,
 ) -> Result<Json<Answer>, Problem> {
     let user = application.to_string();
-    let ask = Ask {
-        environment: &env,
-        user: &user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &user, &caller);
     Ok(Json(api.engine().application(ask, application).await?))
 }
 
@@ -115,11 +107,7 @@ pub async fn ownership(
     Reader(caller): Reader,
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Page<Ownership>>, Problem> {
-    let ask = Ask {
-        environment: &env,
-        user: &user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &user, &caller);
     Ok(Json(Page::whole(api.engine().ownership(ask).await?)))
 }
 
@@ -139,11 +127,7 @@ pub async fn own(
     if fields.is_empty() {
         return Err(Problem::bad_input("fields", "expected at least one column"));
     }
-    let ask = Ask {
-        environment: &env,
-        user: &user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &user, &caller);
     let engine = api.engine();
     let fields: Vec<String> = fields.into_iter().map(String::from).collect();
     engine.own(ask, &fields, by == Owner::Customer).await?;

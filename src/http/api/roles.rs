@@ -5,12 +5,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, page, page_size};
+use super::{Api, Page, ask, page, page_size};
 use crate::domain::text::Text;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::roles::{Holder, HolderKey};
-use crate::sync::on_demand::{Answer, Ask};
+use crate::sync::on_demand::Answer;
 
 /// A role by name.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
@@ -66,11 +66,7 @@ pub async fn grant(
     Path((env, user)): Path<(Text, Text)>,
     input::Json(NamedRole { role }): input::Json<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
-    let ask = Ask {
-        environment: &env,
-        user: &user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &user, &caller);
     Ok(Json(api.engine().grant(ask, &role).await?))
 }
 
@@ -86,10 +82,6 @@ pub async fn revoke(
     Path((env, user)): Path<(Text, Text)>,
     input::ParamsOrJson(NamedRole { role }): input::ParamsOrJson<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
-    let ask = Ask {
-        environment: &env,
-        user: &user,
-        actor: &caller.name,
-    };
+    let ask = ask(&env, &user, &caller);
     Ok(Json(api.engine().revoke(ask, &role).await?))
 }

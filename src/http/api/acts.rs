@@ -1,0 +1,206 @@
+//! What is done to one SystemUser: edits, enabling and disabling, holds, deletion, binding a stub.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::users::{no_row, usable};
+use super::{Api, ask};
+use crate::domain::reason::Code;
+use crate::domain::text::{Text, trimmed};
+use crate::http::input::{self, Operator, Path, Requester};
+use crate::http::problem::Problem;
+use crate::sync::on_demand::Answer;
+
+/// Columns to change; those that customers have added, too, under their own names.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a description only: what is there is read as it comes")]
+pub struct Columns {
+    firstname: Option<String>,
+    lastname: Option<String>,
+    fullname: Option<String>,
+    jobtitle: Option<String>,
+    internalemailaddress: Option<String>,
+    address1_telephone1: Option<String>,
+    mobilephone: Option<String>,
+    address1_line1: Option<String>,
+    address1_city: Option<String>,
+    address1_stateorprovince: Option<String>,
+    address1_postalcode: Option<String>,
+    address1_country: Option<String>,
+    /// The default company.
+    company: Option<String>,
+    /// 0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.
+    #[schema(nullable = false)]
+    accessmode: Option<i16>,
+    /// A hold, which wants `holdreason` beside it; false, alone, ends it.
+    #[schema(nullable = false)]
+    onhold: Option<bool>,
+    /// Why the row is held.
+    holdreason: Option<String>,
+}
+
+/// Changes columns of a row.
+#[utoipa::path(patch, operation_id = "edit_user", path = "/environments/{env}/users/{systemuserid}", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)),
+    request_body(content = Columns, description = "Column → new value; null clears."),
+    responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn edit(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(Text, Text)>,
+    input::Json(mut values): input::Json<Map<String, Value>>,
+) -> Result<Json<Answer>, Problem> {
+    if values.is_empty() {
+        return Err(Problem::bad_input("body", "expected at least one column"));
+    }
+    let ask = ask(&env, &user, &caller);
+    let engine = api.engine();
+    let answer = match hold_of(&mut values)? {
+        Some(None) if values.is_empty() => engine.release(ask).await?,
+        Some(None) => {
+            let problem = "the end of a hold has the user judged anew: ask for it alone";
+            return Err(Problem::bad_input("onhold", problem));
+        }
+        Some(Some(reason)) => engine.edit_and_hold(ask, &values, Some(&reason)).await?,
+        None => engine.edit(ask, &values).await?,
+    };
+    Ok(Json(answer))
+}
+
+/// A hold within an edit: its reason, or its end.
+#[expect(clippy::option_option, reason = "no hold, a hold, the end of one")]
+fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Problem> {
+    let reason = match values.remove("holdreason") {
+        Some(Value::String(reason)) => Some(trimmed(&reason).to_owned()),
+        Some(Value::Null) | None => None,
+        Some(_) => return Err(Problem::bad_input("holdreason", "expected a text")),
+    };
+    match (values.remove("onhold"), reason) {
+        (Some(Value::Bool(true)), Some(reason)) => Ok(Some(Some(reason))),
+        (Some(Value::Bool(true)), None) => Err(Problem::bad_input("holdreason", "a hold needs a reason")),
+        (Some(Value::Bool(false)), None) => Ok(Some(None)),
+        (Some(Value::Bool(false)) | None, Some(_)) => Err(Problem::bad_input(
+            "holdreason",
+            "there is no hold to give a reason for",
+        )),
+        (Some(_), _) => Err(Problem::bad_input("onhold", "expected true or false")),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// One sentence.
+    #[schema(max_length = 1000, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    #[serde(alias = "holdreason")]
+    reason: Text,
+}
+
+/// Handlers that differ only in what they call.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident $operation:literal $method:ident $path:literal $guard:ident;)*) => {$(
+        $(#[$doc])*
+        #[utoipa::path($method, operation_id = $operation, path = $path, tag = "users",
+            params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+            (status = 200, body = Answer),
+            (status = "default", body = Problem, content_type = "application/problem+json"),
+        ))]
+        pub async fn $name(
+            State(api): State<Api>,
+            $guard(caller): $guard,
+            Path((env, user)): Path<(Text, Text)>,
+        ) -> Result<Json<Answer>, Problem> {
+            let ask = ask(&env, &user, &caller);
+            Ok(Json(api.engine().$name(ask).await?))
+        }
+    )*};
+}
+
+actions! {
+    /// Disables a row by hand.
+    disable "disable_user" post "/environments/{env}/users/{systemuserid}/disable" Operator;
+    /// Enables a row, if the rules allow it.
+    enable "enable_user" post "/environments/{env}/users/{systemuserid}/enable" Operator;
+    /// Ends a hold and judges the user anew.
+    release "release_user" post "/environments/{env}/users/{systemuserid}/release" Operator;
+    /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
+    delete "delete_user" delete "/environments/{env}/users/{systemuserid}" Operator;
+}
+
+/// Synchronises a row now, which may disable it. For a directory user without a row it tells what an access would do.
+#[utoipa::path(post, operation_id = "refresh_user", path = "/environments/{env}/users/{systemuserid}/refresh", tag = "users",
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn refresh(
+    State(api): State<Api>,
+    Requester(caller): Requester,
+    Path((env, user)): Path<(Text, Text)>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = ask(&env, &user, &caller);
+    let answer = api.engine().refresh(ask).await?;
+    let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
+    if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
+        return Err(no_row(&env, &user));
+    }
+    Ok(Json(answer))
+}
+
+/// Disables a row until the hold is released, whatever the rules say.
+#[utoipa::path(post, operation_id = "hold_user", path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn hold(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, user)): Path<(Text, Text)>,
+    input::Json(Reason { reason }): input::Json<Reason>,
+) -> Result<Json<Answer>, Problem> {
+    let ask = ask(&env, &user, &caller);
+    Ok(Json(api.engine().hold(ask, &reason).await?))
+}
+
+/// Whose a stub is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Object id or user principal name.
+    #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
+    user: Text,
+    /// Where the user has a row already, the stub's roles move there and the stub is deleted.
+    #[serde(default)]
+    merge: bool,
+}
+
+/// Binds a stub to a directory user, or merges it into the row that the user has.
+#[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Person,
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
+    (status = 200, body = Answer),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn map(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path((env, stub)): Path<(Text, Text)>,
+    input::Json(target): input::Json<Person>,
+) -> Result<Json<Answer>, Problem> {
+    usable("user", &target.user)?;
+    let ask = ask(&env, &stub, &caller);
+    let engine = api.engine();
+    Ok(Json(if target.merge {
+        engine.merge(ask, &target.user).await?
+    } else {
+        engine.map(ask, &target.user).await?
+    }))
+}
