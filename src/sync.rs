@@ -5,16 +5,13 @@
 
 pub mod approval;
 mod batch;
-mod case;
 pub mod cycle;
-mod draft;
 pub mod explain;
 mod facts;
 pub mod gauges;
 pub mod import;
 mod judge;
 mod left_over;
-mod many;
 mod names;
 pub mod on_demand;
 pub mod pull;
@@ -22,7 +19,7 @@ mod removals;
 mod report;
 pub mod retire;
 pub mod schedule;
-mod write;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +33,7 @@ use crate::domain::licence::{Catalogue, ViralCountsAs};
 use crate::graph::{Graph, GraphError};
 use crate::plan::guard::Limits;
 use crate::store::lease::Lease;
-use crate::store::{Store, StoreError, StoreResult, Transaction};
+use crate::store::{Fault, Store, StoreError, StoreResult, Transaction};
 
 /// What the engine is told by the configuration.
 #[derive(Clone, Debug)]
@@ -155,6 +152,52 @@ impl SyncError {
     }
 }
 
+/// A failure of a transaction.
+trait MayConflict {
+    /// Whether repeating the transaction at once may succeed.
+    fn is_conflict(&self) -> bool;
+    /// What is the matter with a single row, where it may be the fault of one.
+    fn fault(&self) -> Option<Fault>;
+    /// The database has said that it does not take a row.
+    fn is_refusal(&self) -> bool;
+}
+
+impl MayConflict for StoreError {
+    fn is_conflict(&self) -> bool {
+        self.is_conflict()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault()
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+impl MayConflict for SyncError {
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_conflict(),
+            Self::Refused(refusal) => refusal.fault.as_ref().is_some_and(Fault::may_pass),
+            _ => false,
+        }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Store(error) => error.fault(),
+            Self::Refused(refusal) => refusal.fault.clone(),
+            _ => None,
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.fault.is_some())
+    }
+}
+
 /// A row that the database does not take is refused, whoever asked for it and in whatever way.
 impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
@@ -181,20 +224,22 @@ impl Engine {
     }
 
     /// Repeats a transaction that met somebody else's. The one place where that happens.
-    async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> StoreResult<T>
+    async fn retry<T, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, E>
     where
-        F: Future<Output = StoreResult<T>>,
+        E: MayConflict,
+        F: Future<Output = Result<T, E>>,
     {
-        for tries in 1.. {
+        let mut tries = 1;
+        loop {
             match attempt().await {
                 Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {
                     tracing::debug!(tries, "repeating a transaction that met another one");
                     self.clock.sleep(CONFLICT_PAUSE * tries).await;
+                    tries += 1;
                 }
                 result => return result,
             }
         }
-        Err(StoreError::Conflict)
     }
 
     /// Microsoft Graph, with a number from the database on every answer, by which what the mirror holds is ordered.

@@ -14,7 +14,7 @@ use crate::rules::{Outcome, Trigger, Verdict};
 
 /// What becomes of removals while a plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removals {
+pub enum RemovalMode {
     /// They are only named; the guard decides when the run has seen everything.
     Collect,
     /// They are part of the change.
@@ -64,7 +64,7 @@ pub fn plan_row(
     row: Option<&SystemUser>,
     verdict: &Verdict,
     keeps_name: bool,
-    removals: Removals,
+    removals: RemovalMode,
     writer: Writer<'_>,
 ) -> RowPlan {
     let mut plan = RowPlan {
@@ -193,7 +193,7 @@ fn follow_state(user: &DirectoryUser, verdict: &Verdict, keeps_name: bool, now: 
     }
 }
 
-fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan: &mut RowPlan) {
+fn set_state(verdict: &Verdict, removals: RemovalMode, after: &mut SystemUser, plan: &mut RowPlan) {
     match verdict.outcome {
         Outcome::Create | Outcome::Enable | Outcome::Keep => {
             after.enable();
@@ -201,7 +201,7 @@ fn set_state(verdict: &Verdict, removals: Removals, after: &mut SystemUser, plan
             after.setupuser = verdict.setupuser;
             after.islicensed = verdict.islicensed;
         }
-        Outcome::Disable if removals == Removals::Apply => {
+        Outcome::Disable if removals == RemovalMode::Apply => {
             after.isdisabled = true;
             after.disabledreason = verdict.code.map(|code| code.as_str().to_owned());
             after.disabled_by = Some(SYNC_ACTOR.to_owned());

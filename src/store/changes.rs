@@ -111,9 +111,16 @@ pub fn fields_json(change: &Change) -> Value {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_enabled(db: &mut Connection, environment: &str, changes: &[&Change]) -> StoreResult<()> {
-    let delta: i64 = changes.iter().map(|change| change.enabled_delta).sum();
-    let bound: i64 = changes.iter().map(|change| change.bound_delta).sum();
+pub async fn note_enabled<'a>(
+    db: &mut Connection,
+    environment: &str,
+    changes: impl Iterator<Item = &'a Change> + Send,
+) -> StoreResult<()> {
+    let (mut delta, mut bound) = (0, 0);
+    for change in changes.filter(|change| !change.fields.is_empty()) {
+        delta += change.enabled_delta;
+        bound += change.bound_delta;
+    }
     if delta != 0 || bound != 0 {
         sqlx::query!(
             "insert into enabled_delta values ($1, $2, $3)",

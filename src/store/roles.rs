@@ -62,7 +62,7 @@ pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role:
 pub async fn apply(
     db: &mut Connection,
     environment: &str,
-    changes: &[RoleChange],
+    changes: &[&RoleChange],
     author: Author<'_>,
 ) -> StoreResult<()> {
     let (granted, taken): (Vec<&RoleChange>, Vec<&RoleChange>) = changes.iter().partition(|change| change.is_granted);

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use super::batch::{RunInfo, Scope};
 use super::cycle::{chain, held_subject, view};
-use super::judge::Tally;
 use super::pull::Pulled;
+use super::walk::Tally;
 use super::{Counts, Engine, SyncError};
 use crate::domain::environment::GroupNesting;
 use crate::store::{checkpoints, findings, groups, removals};
@@ -147,7 +147,7 @@ impl Engine {
             let looked = self.look_up_set(environment, &ids, rows).await?;
             decided.directory = Some(looked.directory);
             let known = self.known().await?;
-            let mut view = view(environment, &known);
+            let mut view = view(&self.settings, environment, &known);
             view.group_unreadable |= looked.unasked.group;
             let mut tally = Tally::new(name);
             let result = self.carry_out(&view, run, Scope::Approved, ids, &mut tally).await;

@@ -1,31 +1,27 @@
-//! One batch of users in one environment: lock their rows, judge, plan, write, commit.
-//!
-//! The one place where verdicts become rows. Everything happens in one transaction that waits for nothing but
-//! the database; a dry run does the same and rolls it back.
+//! One batch of users of a run: decided and written in one transaction, with its findings, its removals and whoever has
+//! to be decided again. A dry run does the same and rolls it back.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::case::{Case, View, blocked_names, held_name};
 use super::cycle::held_subject;
-use super::draft::Draft;
-use super::write::{Care, Written, write};
+use super::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
 use super::{Engine, SyncError};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
-use crate::plan::{Change, Finding, Removals, RoleChange, RowPlan, Writer};
+use crate::plan::batch::{Decision, Draft, Policy, Removals};
+use crate::plan::{Change, EnvironmentView, RoleChange};
 use crate::rules::{Outcome, Trigger};
 use crate::store::changes::Author;
+use crate::store::findings::Seen;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
+use crate::store::refusals::Refused;
 use crate::store::removals::Removal;
-use crate::store::{Fault, StoreError, StoreResult, Transaction, findings, pending, quota, refusals, removals};
-
-/// A batch that somebody in it makes wait too long is cut into so many: each part may wait as long again.
-const PARTS: usize = 8;
+use crate::store::{StoreResult, Transaction, findings, pending, refusals, removals};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +35,7 @@ pub(super) struct RunInfo<'a> {
     pub actor: &'a str,
 }
 
-/// Which users are judged, and what is noted when they have been.
+/// Which users are decided, and what is noted when they have been.
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
     /// Those on the list of pending users.
@@ -65,35 +61,26 @@ impl Scope {
         }
     }
 
-    /// Some parts, in order.
-    fn split(&self) -> Vec<Self> {
-        fn parts<T: Clone, S>(list: &[T], scope: impl Fn(Vec<T>) -> S) -> Vec<S> {
-            let size = list.len().div_ceil(PARTS);
-            list.chunks(size.max(1)).map(|part| scope(part.to_vec())).collect()
-        }
+    fn removals(&self) -> Removals {
         match self {
-            Self::Pending(list) => parts(list, Self::Pending),
-            Self::Walk(ids) => parts(ids, Self::Walk),
-            Self::Removals(ids) => parts(ids, Self::Removals),
-            Self::Approved(ids) => parts(ids, Self::Approved),
-            Self::Held(ids) => parts(ids, Self::Held),
-            Self::Slots { list, freed } => parts(list, |list| Self::Slots { list, freed: *freed }),
+            Self::Removals(_) | Self::Approved(_) => Removals::Apply,
+            Self::Held(_) => Removals::Hold,
+            Self::Pending(_) | Self::Walk(_) | Self::Slots { .. } => Removals::Collect,
+        }
+    }
+
+    /// Slots that are free though the database, in which a dry run writes nothing, does not count them.
+    fn freed(&self) -> u32 {
+        match self {
+            Self::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
+            _ => 0,
         }
     }
 }
 
-/// What the environment has few of, counted while it is locked.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Scarce {
-    /// Non-interactive users who may still be enabled.
-    pub slots: i64,
-    /// Enabled System Administrators.
-    pub administrators: i64,
-}
-
 /// What a batch did.
 #[derive(Debug, Default)]
-pub(super) struct Judged {
+pub(super) struct Batch {
     pub changes: Vec<Change>,
     pub skipped: Vec<Code>,
     /// Removals that the guard has to decide.
@@ -106,7 +93,7 @@ pub(super) struct Judged {
     pub roles: Vec<RoleChange>,
 }
 
-impl Judged {
+impl Batch {
     fn append(&mut self, mut other: Self) {
         self.changes.append(&mut other.changes);
         self.skipped.append(&mut other.skipped);
@@ -118,90 +105,77 @@ impl Judged {
 }
 
 impl Engine {
-    /// Judges a batch and writes what follows. A row that the database does not take keeps nobody else from being
-    /// written: where it cannot be told within the batch, it is looked for in ever smaller ones.
+    /// Decides a batch and writes what follows.
     pub(super) async fn judge_batch(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         scope: &Scope,
-    ) -> Result<Judged, SyncError> {
-        let mut judged = Judged::default();
-        let mut open = vec![Cow::Borrowed(scope)];
-        while let Some(part) = open.pop() {
-            let tried = self
-                .with_care(|care| self.try_batch(view, run, &part, Effort::Write(care)))
-                .await;
-            let fault = tried.as_ref().err().and_then(StoreError::fault);
-            let Some(fault) = fault.filter(|_| !part.ids().is_empty()) else {
-                judged.append(tried?);
-                continue;
-            };
-            if part.ids().len() == 1 {
-                let given_up = self.retry(|| self.try_batch(view, run, &part, Effort::GiveUp(&fault)));
-                judged.append(given_up.await?);
-            } else {
-                self.check_cancelled()?;
-                open.extend(part.split().into_iter().rev().map(Cow::Owned));
+    ) -> Result<Batch, SyncError> {
+        let ids = scope.ids();
+        let mut batch = Batch::default();
+        let mut parts = Parts::of(ids.len());
+        while let Some((range, effort)) = parts.next() {
+            self.check_cancelled()?;
+            let part = &ids[range.clone()];
+            let tried = self.retry(|| self.try_batch(view, run, scope, part, &effort)).await;
+            if let Some(done) = parts.settle((range, effort), tried)? {
+                batch.append(done);
             }
         }
-        Ok(judged)
+        Ok(batch)
     }
 
     async fn try_batch(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         scope: &Scope,
-        effort: Effort<'_>,
-    ) -> StoreResult<Judged> {
+        ids: &[Uuid],
+        effort: &Effort,
+    ) -> StoreResult<Batch> {
         let mut tx = self.begin(run.lease).await?;
         let name = &view.environment.name;
-        let (cases, taken_names) = self.load_cases(&mut tx, view, scope.ids()).await?;
-        let scarce = self.lock_scarce(&mut tx, view, scope, &cases).await?;
-        let mut draft = self.judge_cases(view, run, scope, cases, &taken_names, scarce);
-
-        if !matches!(scope, Scope::Held(_)) {
-            wait_for_guard(&mut tx, name, &mut draft.decided, &draft.judged.removals).await?;
-        }
+        let policy = Policy {
+            trigger: Trigger::Background,
+            actor: run.actor,
+            now: run.now,
+            new_id: &Uuid::now_v7,
+            removals: scope.removals(),
+            slots_are_open: matches!(scope, Scope::Slots { .. }),
+            company: None,
+        };
+        let loaded = load(&mut tx, view, ids.to_vec(), &[]).await?;
+        let decided = decide_loaded(&mut tx, loaded, view, &policy, scope.freed()).await?;
+        let (mut draft, in_sets) = (decided.draft, decided.in_sets);
+        let about: Vec<Uuid> = draft.decisions.iter().map(|decision| decision.candidate.id).collect();
         let author = Author {
             actor: run.actor,
             run_id: Some(run.run_id),
             by_rule: run.actor == SYNC_ACTOR,
             at: self.clock.now(),
         };
-        let about: Vec<Uuid> = draft.settled.iter().chain(&draft.undecided).copied().collect();
         let known = refusals::among(&mut tx, name, &about).await?;
-        let mut attempts = draft.attempts(&known, effort.is_careful());
-        let written = match effort {
-            Effort::Write(care) => {
-                let writes = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
-                write(&mut tx, name, writes, &draft.judged.roles, author, run.actor, care).await?
-            }
-            Effort::GiveUp(fault) => Written {
-                refused: attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
-                ..Written::default()
-            },
-        };
-        let refused = draft.take_refused(&attempts, written);
-        refusals::note(&mut tx, name, &refused, run.now).await?;
-        let over: Vec<Uuid> = known
-            .keys()
-            .filter(|id| !draft.unwritten.contains(id))
-            .copied()
+        let applied = apply(&mut tx, name, &mut draft, &known, author, run.actor, effort).await?;
+
+        note_refusals(&mut tx, name, run, &known, &applied).await?;
+        let seen: Vec<Seen> = draft
+            .decisions
+            .iter()
+            .flat_map(|decision| seen(decision, &applied))
             .collect();
-        refusals::settle(&mut tx, name, &over).await?;
-        findings::reconcile_users(&mut tx, name, &about, &draft.seen, Some(run.run_id), run.now).await?;
-        removals::collect(
-            &mut tx,
-            name,
-            run.run_id,
-            &draft.judged.removals,
-            &draft.staying,
-            run.now,
-        )
-        .await?;
-        settle(&mut tx, name, scope, &draft).await?;
+        findings::reconcile_users(&mut tx, name, &about, &seen, Some(run.run_id), run.now).await?;
+        let found: Vec<Removal> = draft.decisions.iter().filter_map(removal).collect();
+        let stays = |decision: &&Decision| decision.plan.removal.is_none();
+        let rows = draft
+            .decisions
+            .iter()
+            .filter(stays)
+            .filter_map(|decision| decision.candidate.row.as_ref());
+        let rows = rows.map(|row| row.systemuserid);
+        let over: Vec<Uuid> = rows.filter(|row| in_sets.contains(row)).collect();
+        removals::collect(&mut tx, name, run.run_id, &found, &over, run.now).await?;
+        note_decided(&mut tx, name, scope, ids, &draft).await?;
         if matches!(scope, Scope::Approved(_))
             && removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?
         {
@@ -213,152 +187,145 @@ impl Engine {
         } else {
             tx.commit().await?;
         }
-        Ok(draft.judged)
+        Ok(told(draft, found, applied))
     }
+}
 
-    /// Counts what is scarce, and keeps others from counting on it, where somebody in the batch does.
-    async fn lock_scarce(
-        &self,
-        tx: &mut Transaction,
-        view: &View<'_>,
-        scope: &Scope,
-        cases: &[Case],
-    ) -> StoreResult<Scarce> {
-        let environment = view.environment;
-        let freed = match scope {
-            // What a dry run has freed is not free in the database: for this transaction there is as much more.
-            Scope::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
-            _ if cases.iter().any(Case::is_administrator) => 0,
-            _ => return Ok(Scarce::default()),
-        };
-        let cap = environment.non_interactive_cap.saturating_add(freed);
-        Ok(Scarce {
-            slots: quota::lock(&mut *tx, &environment.name, cap).await?,
-            administrators: self.count_administrators(tx, view, cases).await?,
-        })
-    }
-
-    /// Verdicts and plans for a batch: pure, between reading and writing.
-    fn judge_cases(
-        &self,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        scope: &Scope,
-        cases: Vec<Case>,
-        taken_names: &BTreeSet<String>,
-        mut scarce: Scarce,
-    ) -> Draft {
-        let mut draft = Draft::default();
-        let handling = if matches!(scope, Scope::Removals(_) | Scope::Approved(_)) {
-            Removals::Apply
-        } else {
-            Removals::Collect
-        };
-        let slots_are_open = matches!(scope, Scope::Slots { .. });
-        let blocked = blocked_names(&cases, taken_names, |case| {
-            case.judge(self, view, Trigger::Background, run.now).outcome == Outcome::Create
-        });
-        let wanted: HashSet<String> = cases.iter().filter_map(Case::wish).collect();
-        for mut case in cases {
-            let is_late = case.wants_slot() && !slots_are_open;
-            if is_late {
-                draft.judged.late.push(case.id);
-                // Its name cannot wait if somebody else in the batch takes it.
-                if case.held_name().is_none_or(|name| !wanted.contains(&name)) {
-                    continue;
-                }
-            }
-            case.name_is_taken = blocked.contains(&case.id);
-            case.slot_is_free = scarce.slots > 0 && !is_late;
-            case.is_last_administrator = scarce.administrators == 1 && case.is_enabled_administrator();
-            let verdict = case.judge(self, view, Trigger::Background, run.now);
-            let writer = Writer {
-                actor: run.actor,
-                now: run.now,
-                new_id: Uuid::now_v7(),
-            };
-            let mut plan = case.plan(view.environment, &verdict, handling, writer);
-            let roles = case.plan_roles(view.environment, &plan);
-            if verdict.outcome == Outcome::Enable && case.wants_slot() {
-                scarce.slots -= 1;
-            }
-            scarce.administrators -= i64::from(case.stops_being_administrator(&plan, &roles));
-            let lacks_administrator = scarce.administrators == 0 && case.is_lost_administrator(&plan);
-            if lacks_administrator {
-                plan.findings.push(Finding {
-                    code: Code::LastSystemAdministrator,
-                    detail: Code::LastSystemAdministrator.sentence().to_owned(),
-                });
-            }
-            draft.add(case, &verdict, plan, roles, is_late || lacks_administrator);
+/// What the run is told of a batch.
+fn told(draft: Draft, removals: Vec<Removal>, applied: Applied) -> Batch {
+    let mut batch = Batch {
+        late: draft.late,
+        woken: applied.woken,
+        removals,
+        ..Batch::default()
+    };
+    for decision in draft.decisions {
+        if let (Outcome::Skip, Some(code)) = (decision.verdict.outcome, decision.verdict.code)
+            && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
+        {
+            batch.skipped.push(code);
         }
-        draft
+        if applied.refused.contains_key(&decision.candidate.id) {
+            batch.skipped.push(Code::RowNotWritten);
+        }
+        batch.roles.extend(decision.roles.changes);
+        batch
+            .changes
+            .extend(decision.plan.change.filter(|change| !change.fields.is_empty()));
     }
+    batch
 }
 
-/// How a batch is tried.
-#[derive(Clone, Copy, Debug)]
-enum Effort<'f> {
-    Write(Care),
-    /// The one user in it cannot be written, for this reason.
-    GiveUp(&'f Fault),
-}
-
-impl Effort<'_> {
-    /// Whether somebody may be refused and the others written.
-    fn is_careful(self) -> bool {
-        !matches!(self, Self::Write(Care::Together))
+/// Remembers what was refused, and forgets what is over.
+async fn note_refusals(
+    tx: &mut Transaction,
+    name: &str,
+    run: RunInfo<'_>,
+    known: &HashMap<Uuid, Refused>,
+    applied: &Applied,
+) -> StoreResult<()> {
+    let tried = applied.refused.iter().filter_map(|(id, not_taken)| {
+        let (plan, _) = not_taken.tried.as_ref()?;
+        let refused = Refused {
+            plan: Some(plan.clone()),
+            detail: not_taken.detail.clone(),
+        };
+        Some((*id, refused))
+    });
+    let tried: Vec<(Uuid, Refused)> = tried.collect();
+    if let Some((id, refused)) = tried.first() {
+        let rows = tried.len();
+        tracing::warn!(rows, first = %id, detail = refused.detail, "the database does not take every row");
     }
+    refusals::note(tx, name, &tried, run.now).await?;
+    let over = known.keys().filter(|id| !applied.refused.contains_key(id));
+    refusals::settle(tx, name, &over.copied().collect::<Vec<_>>()).await
 }
 
-/// Notes who has been judged, and who has to be judged again.
-async fn settle(tx: &mut Transaction, name: &String, scope: &Scope, draft: &Draft) -> StoreResult<()> {
+/// The findings about one user.
+fn seen(decision: &Decision, applied: &Applied) -> Vec<Seen> {
+    let candidate = &decision.candidate;
+    let about = |code: &str, subject: String, detail: String| Seen {
+        object_id: Some(candidate.id),
+        code: code.to_owned(),
+        subject,
+        detail,
+    };
+    let of_plan = decision.plan.findings.iter().map(|finding| {
+        let subject = match finding.code {
+            Code::UpnConflict => candidate.wanted_name().unwrap_or_default(),
+            _ => String::new(),
+        };
+        about(finding.code.as_str(), subject, finding.detail.clone())
+    });
+    let mut seen: Vec<Seen> = of_plan.collect();
+    seen.extend(candidate.user.iter().flat_map(undecodable));
+    if decision.roles.keeps_last_administrator {
+        let detail = "A licence no longer gives System Administrator, but no other enabled row has it.";
+        let code = Code::LastSystemAdministrator.as_str();
+        seen.push(about(code, "role".to_owned(), detail.to_owned()));
+    }
+    if let Some(not_taken) = applied.refused.get(&candidate.id) {
+        let code = Code::RowNotWritten.as_str();
+        seen.push(about(code, String::new(), not_taken.detail.clone()));
+    }
+    seen
+}
+
+/// What cannot be decoded of a user who is there: a finding for each property until it can be.
+fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
+    let properties = user.undecodable.properties();
+    let is_present = user.state == DirectoryState::Present;
+    properties.filter(move |_| is_present).map(|property| Seen {
+        object_id: Some(user.id),
+        code: findings::VALUE_UNDECODABLE.to_owned(),
+        subject: property.as_str().to_owned(),
+        detail: format!(
+            "The directory's value of `{}` cannot be decoded; what was known before stands until it can.",
+            property.as_str()
+        ),
+    })
+}
+
+/// The removal that the guard has to decide.
+fn removal(decision: &Decision) -> Option<Removal> {
+    Some(Removal {
+        systemuserid: decision.candidate.row.as_ref()?.systemuserid,
+        object_id: decision.candidate.id,
+        reason: decision.plan.removal?.as_str().to_owned(),
+    })
+}
+
+/// Notes who has been decided, and who has to be decided again.
+async fn note_decided(
+    tx: &mut Transaction,
+    name: &String,
+    scope: &Scope,
+    ids: &[Uuid],
+    draft: &Draft,
+) -> StoreResult<()> {
     let environment = std::slice::from_ref(name);
+    let decisions = draft.decisions.iter();
+    let open = decisions
+        .filter(|decision| decision.is_open)
+        .map(|decision| decision.candidate.id);
     match scope {
         Scope::Pending(list) | Scope::Slots { list, .. } => {
-            let settled: HashSet<&Uuid> = draft.settled.iter().collect();
-            let is_done = |pending: &&Pending| settled.contains(&pending.object_id);
+            let decided = draft.decisions.iter().filter(|decision| !decision.is_open);
+            let decided: HashSet<Uuid> = decided.map(|decision| decision.candidate.id).collect();
+            let of_part: HashSet<&Uuid> = ids.iter().collect();
+            let is_done =
+                |pending: &&Pending| of_part.contains(&pending.object_id) && decided.contains(&pending.object_id);
             let done: Vec<Pending> = list.iter().filter(is_done).copied().collect();
             pending::settle(&mut *tx, name, &done).await
         }
         Scope::Walk(_) => {
-            let again: Vec<Uuid> = draft.undecided.iter().chain(&draft.judged.late).copied().collect();
+            let again: Vec<Uuid> = open.chain(draft.late.iter().copied()).collect();
             pending::mark(&mut *tx, environment, &again).await
         }
         // A removal that turned out to be in doubt is not forgotten.
         Scope::Removals(_) | Scope::Approved(_) | Scope::Held(_) => {
-            pending::mark(&mut *tx, environment, &draft.undecided).await
+            pending::mark(&mut *tx, environment, &open.collect::<Vec<_>>()).await
         }
     }
-}
-
-/// A row whose removal the guard has yet to decide is written once, when that is done; unless somebody else in
-/// the batch wants its name, or the guard has decided already in an earlier run.
-async fn wait_for_guard(
-    tx: &mut Transaction,
-    name: &str,
-    decided: &mut [(Case, RowPlan)],
-    removals_found: &[Removal],
-) -> StoreResult<()> {
-    if removals_found.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = removals_found.iter().map(|removal| removal.systemuserid).collect();
-    let standing: HashSet<Uuid> = removals::states(&mut *tx, name, &ids)
-        .await?
-        .into_iter()
-        .filter(|(_, state)| state != "collected")
-        .map(|(id, _)| id)
-        .collect();
-    let wanted: HashSet<String> = decided.iter().filter_map(|(case, _)| case.wish()).collect();
-    for (case, plan) in decided {
-        let Some(row) = case.row.as_ref().filter(|_| plan.removal.is_some()) else {
-            continue;
-        };
-        let name_is_wanted = held_name(row).is_some_and(|name| wanted.contains(&name));
-        if !name_is_wanted && !standing.contains(&row.systemuserid) {
-            plan.change = None;
-        }
-    }
-    Ok(())
 }

@@ -7,15 +7,15 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::batch::RunInfo;
-use super::case::View;
-use super::judge::Tally;
 use super::names::clash;
 use super::pull::{Problem, Pulled, has_missed};
 use super::removals::Doubts;
-use super::{Counts, Engine, Outcome, Report, SyncError};
+use super::walk::Tally;
+use super::{Counts, Engine, Outcome, Report, Settings, SyncError};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
+use crate::plan::EnvironmentView;
 use crate::store::checkpoints;
 use crate::store::environments::{self, LeftOver, Progress};
 use crate::store::findings::{self, Seen};
@@ -220,7 +220,7 @@ impl Engine {
         tally: &mut Tally,
     ) -> Result<Vec<String>, SyncError> {
         let progress = self.register(run, environment, fingerprint).await?;
-        let view = view(environment, pulled);
+        let view = view(&self.settings, environment, pulled);
         self.judge(&view, run, &progress, tally).await?;
         let concerned = doubts_of(environment, doubts, pulled);
         let why = self.decide_removals(&view, run, concerned, tally).await?;
@@ -510,7 +510,7 @@ fn source_finding(source: &str, detail: &str) -> Seen {
     }
 }
 
-pub(super) fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a> {
+pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pulled: &Pulled) -> EnvironmentView<'a> {
     let counts_nested = environment.group_nesting != GroupNesting::Ignore;
     let nested = environment
         .security_group
@@ -518,8 +518,10 @@ pub(super) fn view<'a>(environment: &'a Environment, pulled: &Pulled) -> View<'a
         .and_then(|group| pulled.nested.get(&group))
         .cloned()
         .unwrap_or_default();
-    View {
+    EnvironmentView {
         environment,
+        catalogue: &settings.catalogue,
+        viral_counts_as: settings.viral_counts_as,
         group_unreadable: environment
             .security_group
             .is_some_and(|group| pulled.unreadable_groups.contains(&group)),

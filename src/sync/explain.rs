@@ -8,15 +8,16 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::case::{Case, View};
 use super::cycle::view;
+use super::judge;
 use super::on_demand::as_of::{self, AsOf, since};
-use super::on_demand::{Fresh, Ladder, Ownership, Place, Unasked, ownership};
+use super::on_demand::{Fresh, Ladder, Ownership, Place, ownership};
 use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
+use crate::plan::{Candidate, EnvironmentView, Unasked};
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
 use crate::rules::{Trigger, Verdict};
 use crate::store::changes::ChangeLine;
@@ -264,17 +265,17 @@ impl Engine {
         let Some(id) = id else {
             return Err(SyncError::UnknownUser(user.to_owned()));
         };
-        let view = view(environment, &self.known().await?);
+        let view = view(&self.settings, environment, &self.known().await?);
         let mut tx = self.begin(None).await?;
-        let mut case = self.look_at(&mut tx, &view, id).await?;
-        case.asked = match fresh {
+        let mut candidate = judge::look_at(&mut tx, &view, id, self.clock.now()).await?;
+        candidate.asked = match fresh {
             Fresh::User(_, unasked) => Some(unasked),
             _ => None,
         };
-        if case.user.is_none() && case.row.is_none() {
+        if candidate.user.is_none() && candidate.row.is_none() {
             return Err(SyncError::UnknownUser(user.to_owned()));
         }
-        let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
+        let explanation = self.put_together(&mut tx, &view, candidate, user, trigger).await?;
         tx.rollback().await?;
         let nested_through = self.nested_through(environment, id).await;
         Ok(Explanation {
@@ -303,11 +304,11 @@ impl Engine {
         row: Uuid,
         trigger: Trigger,
     ) -> Result<Explanation, SyncError> {
-        let view = view(environment, &self.known().await?);
+        let view = view(&self.settings, environment, &self.known().await?);
         let mut tx = self.begin(None).await?;
-        let mut case = Case::nobody(None);
-        case.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
-        let explanation = self.put_together(&mut tx, &view, case, user, trigger).await?;
+        let mut candidate = Candidate::nobody(None);
+        candidate.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
+        let explanation = self.put_together(&mut tx, &view, candidate, user, trigger).await?;
         tx.rollback().await?;
         Ok(explanation)
     }
@@ -315,45 +316,49 @@ impl Engine {
     async fn put_together(
         &self,
         tx: &mut Transaction,
-        view: &View<'_>,
-        case: Case,
+        view: &EnvironmentView<'_>,
+        candidate: Candidate,
         user: &str,
         trigger: Trigger,
     ) -> StoreResult<Explanation> {
         let environment = view.environment;
         let name = &environment.name;
         let now = self.clock.now();
-        let history = match &case.row {
+        let history = match &candidate.row {
             Some(row) => changes::history(&mut *tx, name, row.systemuserid, 5).await?,
             None => Vec::new(),
         };
-        let held = match &case.row {
+        let held = match &candidate.row {
             Some(row) if !row.isdisabled => removals::of_row(&mut *tx, name, row.systemuserid).await?,
             _ => None,
         };
         // The cycle knows what it has read, and not what was asked just now of this user alone.
-        let mut as_the_cycle = case.clone();
+        let mut as_the_cycle = candidate.clone();
         as_the_cycle.asked = None;
         let judge = |trigger: Trigger| {
-            let case = if trigger.is_background() { &as_the_cycle } else { &case };
-            predicted(case.judge(self, view, trigger, now), held.as_ref())
+            let candidate = if trigger.is_background() {
+                &as_the_cycle
+            } else {
+                &candidate
+            };
+            predicted(candidate.evaluate(view, trigger, now), held.as_ref())
         };
         let verdict = judge(trigger);
-        let unasked = case.asked.unwrap_or_default();
+        let unasked = candidate.asked.unwrap_or_default();
         let known_before = self.as_of(&mut *tx, environment, unasked).await?;
-        let (mut words, exemption, accessmode_reason) = case.with_subject(self, view, now, |subject| {
-            (
-                words(environment, subject, &verdict),
-                exemption(environment, subject, &verdict),
-                accessmode_reason(environment, subject),
-            )
-        });
+        let subject = candidate.subject(view, now);
+        let mut words = words(environment, &subject, &verdict);
+        let exemption = exemption(environment, &subject, &verdict);
+        let accessmode_reason = accessmode_reason(environment, &subject);
         as_of::note(&mut words, &verdict, &known_before);
         let triggers = Trigger::ALL
             .into_iter()
             .map(|trigger| (trigger, judge(trigger)))
             .collect();
-        let plans = case.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
+        let plans = candidate
+            .user
+            .as_ref()
+            .map_or(&[][..], |user| user.usable_plans.as_slice());
         let licences = self.settings.catalogue.judge(plans, self.settings.viral_counts_as);
         let plan = licences.full.or(licences.free_m365).map(|plan| {
             let known = self.settings.catalogue.name(plan);
@@ -363,9 +368,9 @@ impl Engine {
         let free = quota::free_slots(&mut *tx, name, environment.non_interactive_cap).await?;
         let judged_at = environments::judged_at(&mut *tx, name).await?;
         let full_interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
-        let due = case.row.as_ref().and_then(|row| row.due_at);
+        let due = candidate.row.as_ref().and_then(|row| row.due_at);
         let reconcile = judged_at.and_then(|at| at.checked_add_signed(full_interval));
-        let given = case.assignments.iter().filter(|given| !given.revoked);
+        let given = candidate.assignments.iter().filter(|given| !given.revoked);
         let roles = given.map(|given| format!("{} ({})", given.role, given.provenance.as_str()));
         Ok(Explanation {
             environment: environment.clone(),
@@ -384,8 +389,8 @@ impl Engine {
             nested_through: Vec::new(),
             last_evaluation: runs::last_success(&mut *tx).await?,
             next_evaluation: due.into_iter().chain(reconcile).min(),
-            directory_user: case.user,
-            row: case.row,
+            directory_user: candidate.user,
+            row: candidate.row,
         })
     }
 

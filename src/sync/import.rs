@@ -141,7 +141,7 @@ impl Engine {
                 None
             };
             tx.commit().await?;
-            Ok(id)
+            Ok::<_, SyncError>(id)
         });
         let Some(id) = id.await? else {
             return Err(bad_input(
@@ -232,7 +232,7 @@ impl Engine {
             let mut tx = self.begin(None).await?;
             let stopped = jobs::cancel(&mut tx, id, viewer.name, at).await?;
             tx.commit().await?;
-            Ok(stopped)
+            Ok::<_, SyncError>(stopped)
         });
         match stopped.await? {
             None => return Err(bad_input("job", format!("job {id} is over already"))),
@@ -264,7 +264,7 @@ impl Engine {
             let mut tx = self.begin(None).await?;
             jobs::requeue(&mut tx, id, next_run).await?;
             tx.commit().await?;
-            Ok(())
+            Ok::<_, SyncError>(())
         });
         requeued.await?;
         self.find_job(id).await

@@ -1,237 +1,103 @@
-//! Judging an environment in a run: everybody once per epoch, else whoever is pending.
+//! From users to rows, the one way: [`load`], decide ([`crate::plan::batch`]), [`apply`], in one transaction that
+//! waits for nothing but the database.
+//!
+//! Whoever asks (a cycle, an import, one person) passes in who and by which policy, and does with the result what it
+//! likes. No request to the directory and no finding enters here.
+
+mod apply;
+mod load;
+mod parts;
+mod write;
+
+pub(super) use apply::{Applied, apply, sentence};
+pub(super) use load::{Loaded, load};
+pub(super) use parts::{Effort, Parts};
+pub(super) use write::{write_by_hand, write_rows};
 
 use std::collections::HashSet;
 
-use futures_util::future::try_join_all;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::batch::{Judged, RunInfo, Scope};
-use super::case::View;
-use super::report::{Counts, ReportedChange};
-use super::{Engine, SyncError};
-use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::plan::Operation;
-use crate::store::environments::{self, Progress};
-use crate::store::pending::Pending;
-use crate::store::removals::Removal;
-use crate::store::{mirror, pending, quota, refusals, rows};
+use crate::domain::role::SYSTEM_ADMINISTRATOR;
+use crate::plan::batch::{Draft, Policy, Quotas, decide, settle_names};
+use crate::plan::{Candidate, EnvironmentView};
+use crate::rules::Trigger;
+use crate::store::{StoreError, StoreResult, Transaction, quota, removals, roles};
 
-/// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
-/// a locked row.
-const BATCH: usize = 1000;
-
-/// How many batches of a walk are under way at once: while one waits for the database, another is judged.
-const AT_ONCE: usize = 2;
-
-/// After so many rounds of an environment's first walk the planner is told what the table holds by now: it would
-/// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
-const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
-
-/// What judging an environment has brought so far.
+/// A draft, and which of its rows are in a set of removals.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub counts: Counts,
-    pub changes: Vec<ReportedChange>,
-    /// Removals that the guard has to decide.
-    pub removals: Vec<Removal>,
-    late: Vec<Uuid>,
-    woken: Vec<Uuid>,
-    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
-    reported: HashSet<(Option<Uuid>, Operation)>,
-    /// Slots that the removals of a dry run would have freed.
-    freed_slots: i64,
-    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
-    pub(super) enabled_delta: i64,
+pub(super) struct Decided {
+    pub draft: Draft,
+    pub in_sets: HashSet<Uuid>,
 }
 
-impl Tally {
-    pub(super) fn new(environment: &str) -> Self {
-        let counts = Counts {
-            environment: environment.to_owned(),
-            ..Counts::default()
-        };
-        Self {
-            counts,
-            ..Self::default()
-        }
-    }
-
-    /// Adds what a batch did.
-    pub(super) fn add(&mut self, judged: Judged, dry_run: bool) {
-        for change in &judged.changes {
-            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
-            let after = &change.after;
-            let key = (after.azureactivedirectoryobjectid, change.operation);
-            if dry_run && !self.reported.insert(key) {
-                continue;
-            }
-            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
-                self.freed_slots += 1;
-            }
-            match change.operation {
-                Operation::Create => self.counts.created += 1,
-                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
-                Operation::Enable => self.counts.enabled += 1,
-                Operation::Disable => self.counts.disabled += 1,
-            }
-            if dry_run {
-                self.changes
-                    .push(ReportedChange::new(&self.counts.environment, change, false));
-            }
-        }
-        for code in judged.skipped {
-            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
-        }
-        if dry_run {
-            let reported = judged.roles.iter();
-            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
-            self.changes.extend(reported);
-        }
-        self.removals.extend(judged.removals);
-        self.late.extend(judged.late);
-        self.woken.extend(judged.woken);
-    }
+/// Decides who is loaded. `freed` slots are free beside those that the database counts.
+pub(super) async fn decide_loaded(
+    tx: &mut Transaction,
+    loaded: Loaded,
+    view: &EnvironmentView<'_>,
+    policy: &Policy<'_>,
+    freed: u32,
+) -> StoreResult<Decided> {
+    let name = &view.environment.name;
+    let quotas = if Quotas::concern(&loaded.candidates, policy) {
+        count_quotas(tx, view, &loaded, freed).await?
+    } else {
+        Quotas::default()
+    };
+    let rows = loaded.candidates.iter().filter_map(|it| it.row.as_ref());
+    let rows: Vec<Uuid> = rows.map(|row| row.systemuserid).collect();
+    let states = if rows.is_empty() {
+        Vec::new()
+    } else {
+        removals::states(tx, name, &rows).await?
+    };
+    let held = states.iter().filter(|(_, state)| state != "collected");
+    let held = held.map(|(row, _)| *row).collect();
+    Ok(Decided {
+        draft: decide(loaded.candidates, &loaded.keepers, quotas, &held, view, policy),
+        in_sets: states.into_iter().map(|(row, _)| row).collect(),
+    })
 }
 
-impl Engine {
-    /// Judges whoever has to be judged; removals are only collected.
-    pub(super) async fn judge(
-        &self,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        progress: &Progress,
-        tally: &mut Tally,
-    ) -> Result<(), SyncError> {
-        // A walk judges everybody after the place where it goes on, whether pending or not.
-        let mut up_to = Uuid::max();
-        if progress.judged_epoch < progress.epoch {
-            self.walk(view, run, progress, tally).await?;
-            up_to = progress.walk_after.unwrap_or(Uuid::nil());
-        }
-        let name = &view.environment.name;
-        let limit = rows_of(self.batch_size(BATCH));
-        let mut after = None;
-        loop {
-            self.check_cancelled()?;
-            let list = {
-                let mut db = self.store.read().await?;
-                pending::next(&mut db, name, after, up_to, limit).await?
-            };
-            let Some(newest) = list.last() else { return Ok(()) };
-            after = Some(newest.object_id);
-            tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
-        }
-    }
-
-    /// Everybody, by key.
-    async fn walk(
-        &self,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        progress: &Progress,
-        tally: &mut Tally,
-    ) -> Result<(), SyncError> {
-        let name = &view.environment.name;
-        let batch = self.batch_size(BATCH);
-        let mut after = progress.walk_after;
-        if after.is_none() && !run.dry_run {
-            // What is pending now is judged by the walk.
-            let mut tx = self.begin(run.lease).await?;
-            pending::clear(&mut tx, name).await?;
-            refusals::try_again(&mut tx, name).await?;
-            environments::note_walk(&mut tx, name, progress.epoch, Some(Uuid::nil()), run.now).await?;
-            tx.commit().await?;
-        }
-        let at_once = {
-            let mut db = self.store.read().await?;
-            if rows::any_unique_of_others(&mut db).await? {
-                1
-            } else {
-                AT_ONCE
-            }
-        };
-        let mut rounds = 0_u32;
-        loop {
-            self.check_cancelled()?;
-            // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
-            let (ids, waiting) = {
-                let mut db = self.store.read().await?;
-                let ids = mirror::next_ids(&mut db, after, rows_of(batch * at_once)).await?;
-                let waiting = match progress.walk_after {
-                    Some(_) => pending::among(&mut db, name, &ids).await?,
-                    None => Vec::new(),
-                };
-                (ids, waiting)
-            };
-            let last = ids.len() < batch * at_once;
-            after = ids.last().copied().or(after);
-            let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
-            let judged = scopes.iter().map(|scope| self.judge_batch(view, run, scope));
-            for judged in try_join_all(judged).await? {
-                tally.add(judged, run.dry_run);
-            }
-            if !run.dry_run {
-                // Only when all of them are written: a crash repeats work and never skips it.
-                let mut tx = self.begin(run.lease).await?;
-                pending::settle(&mut tx, name, &waiting).await?;
-                let reached = if last { None } else { after };
-                environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
-                tx.commit().await?;
-            }
-            if last {
-                return Ok(());
-            }
-            rounds += 1;
-            let fills_the_table = progress.judged_epoch == 0 && !run.dry_run;
-            if fills_the_table && STATISTICS_AFTER.contains(&rounds) {
-                let mut db = self.store.read().await?;
-                rows::gather_statistics(&mut db).await?;
-            }
-        }
-    }
-
-    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
-    pub(super) async fn judge_waiting(
-        &self,
-        view: &View<'_>,
-        run: RunInfo<'_>,
-        tally: &mut Tally,
-    ) -> Result<(), SyncError> {
-        loop {
-            self.judge_late(view, run, tally).await?;
-            let woken = std::mem::take(&mut tally.woken);
-            let list = {
-                let mut db = self.store.read().await?;
-                pending::among(&mut db, &view.environment.name, &woken).await?
-            };
-            if list.is_empty() {
-                return Ok(());
-            }
-            tally.add(self.judge_batch(view, run, &Scope::Pending(list)).await?, run.dry_run);
-        }
-    }
-
-    /// Non-interactive users who want one of the few slots, oldest row first. Whoever waited for a slot before is
-    /// one of them as soon as there is one.
-    async fn judge_late(&self, view: &View<'_>, run: RunInfo<'_>, tally: &mut Tally) -> Result<(), SyncError> {
-        let late = std::mem::take(&mut tally.late);
-        let freed = tally.freed_slots;
-        let list: Vec<Pending> = {
-            let mut db = self.store.read().await?;
-            let environment = view.environment;
-            let free = quota::free_slots(&mut db, &environment.name, environment.non_interactive_cap).await?;
-            let is_free = free + freed > 0;
-            pending::in_order_of_creation(&mut db, &view.environment.name, &late, is_free).await?
-        };
-        if !list.is_empty() {
-            let judged = self.judge_batch(view, run, &Scope::Slots { list, freed }).await?;
-            tally.add(judged, run.dry_run);
-        }
-        Ok(())
-    }
+/// Counts what is scarce, and keeps others from counting on it until this transaction ends.
+async fn count_quotas(
+    tx: &mut Transaction,
+    view: &EnvironmentView<'_>,
+    loaded: &Loaded,
+    freed: u32,
+) -> StoreResult<Quotas> {
+    let (name, cap) = (&view.environment.name, view.environment.non_interactive_cap);
+    Ok(Quotas {
+        slots: quota::lock(&mut *tx, name, cap.saturating_add(freed)).await?,
+        administrators: count_administrators(tx, view, loaded).await?,
+    })
 }
 
-/// A limit as SQL takes it.
-fn rows_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+/// How many enabled System Administrators the environment has, if anybody in the batch is one.
+async fn count_administrators(tx: &mut Transaction, view: &EnvironmentView<'_>, loaded: &Loaded) -> StoreResult<i64> {
+    if !loaded.candidates.iter().any(Candidate::is_administrator) {
+        return Ok(0);
+    }
+    roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await
+}
+
+/// One user as `explain` looks at it: locked and read like any other, with names and quotas as a batch would find them.
+pub(super) async fn look_at(
+    tx: &mut Transaction,
+    view: &EnvironmentView<'_>,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> StoreResult<Candidate> {
+    let environment = view.environment;
+    let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
+    let mut loaded = load(tx, view, vec![id], &[]).await?;
+    let administrators = count_administrators(tx, view, &loaded).await?;
+    settle_names(&mut loaded.candidates, &loaded.keepers, view, Trigger::Background, now);
+    let found = loaded.candidates.into_iter().find(|candidate| candidate.id == id);
+    let mut candidate = found.ok_or(StoreError::Conflict)?;
+    candidate.slot_is_free = slots > 0;
+    candidate.is_last_administrator = administrators == 1 && candidate.is_enabled_administrator();
+    Ok(candidate)
 }

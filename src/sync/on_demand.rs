@@ -1,20 +1,22 @@
 //! What an application, a script or an administrator asks for between cycles (rules.md, section 9).
 //!
-//! One service for HTTP and the command line. `judge` is the evaluation of one user on fresh directory data, the same
-//! that the cycle makes; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
+//! One service for HTTP and the command line. `one` and `add_many` ask the directory, and have `evaluate` decide as a
+//! cycle does; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
 //! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
 
 mod add_many;
+mod answer;
 pub(super) mod as_of;
 mod by_hand;
 mod climb;
 mod desk;
 mod edit;
+pub(super) mod evaluate;
 mod fresh;
-pub(super) mod judge;
 mod kinds;
 mod look_up;
 mod merge;
+mod one;
 mod recall;
 mod roles;
 mod take_in;
@@ -27,19 +29,18 @@ pub use add_many::MOST_AT_ONCE;
 pub(super) use climb::{Ladder, Place};
 pub use desk::Desk;
 pub use edit::{Ownership, ownership};
-pub(super) use fresh::{Answers, Fresh, Unasked};
+pub(super) use fresh::{Answers, Fresh};
 
-use super::case::View;
 use super::cycle::view;
-use super::draft::told;
 use super::explain::ShownVerdict;
+use super::judge::sentence;
 use super::{Engine, SyncError};
 use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::domain::text::trimmed;
-use crate::plan::Operation;
+use crate::plan::{EnvironmentView, Operation};
 use crate::rules::Trigger;
 use crate::store::{Connection, Fault, Own, StoreResult, rows};
 
@@ -114,6 +115,8 @@ pub struct Refusal {
     pub detail: String,
     /// The verdict, where there was an evaluation.
     pub verdict: Option<Box<ShownVerdict>>,
+    /// What the database says of the row, where it does not take it.
+    pub fault: Option<Fault>,
 }
 
 impl Refusal {
@@ -130,16 +133,21 @@ impl Refusal {
             code,
             detail: detail.into(),
             verdict: None,
+            fault: None,
         }
     }
 }
 
 impl From<&Fault> for Refusal {
     fn from(fault: &Fault) -> Self {
-        match fault.own() {
+        let refusal = match fault.own() {
             Some(Own::Name) => Self::new(Code::UpnConflict),
             Some(Own::Cap) => Self::new(Code::NonInteractiveCap),
-            None => Self::saying(Code::RowNotWritten, told(fault)),
+            None => Self::saying(Code::RowNotWritten, sentence(fault)),
+        };
+        Self {
+            fault: Some(fault.clone()),
+            ..refusal
         }
     }
 }
@@ -167,8 +175,11 @@ impl Engine {
     }
 
     /// What is known of the environment's sources.
-    pub(super) async fn present_view<'a>(&self, environment: &'a Environment) -> Result<View<'a>, SyncError> {
-        Ok(view(environment, &self.known().await?))
+    pub(super) async fn present_view<'a>(
+        &'a self,
+        environment: &'a Environment,
+    ) -> Result<EnvironmentView<'a>, SyncError> {
+        Ok(view(&self.settings, environment, &self.known().await?))
     }
 
     /// The row that a text names: by its id, its object id, its application id or its name.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::batch::{RunInfo, Scope};
-use super::case::View;
-use super::judge::Tally;
 use super::report::ReportedChange;
+use super::walk::Tally;
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
+use crate::plan::EnvironmentView;
 use crate::plan::guard::{Load, admit};
 use crate::store::removals::Removal;
 use crate::store::{changes, environments, removals, rows};
@@ -42,7 +42,7 @@ impl Engine {
     /// Lets the removals of a run through or holds them. Answers why something is held.
     pub(super) async fn decide_removals(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         mut doubts: Doubts,
         tally: &mut Tally,
@@ -134,7 +134,7 @@ impl Engine {
     /// Those of a run's removals that nobody has decided yet: what is held or rejected already stays so.
     async fn open_removals(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         found: Vec<Removal>,
     ) -> Result<Vec<Removal>, SyncError> {
@@ -159,7 +159,7 @@ impl Engine {
 
     async fn hold_removals(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         holds: &[(String, BTreeSet<String>)],
         collected: &[Removal],
@@ -202,7 +202,7 @@ impl Engine {
     /// is judged again at that moment.
     pub(super) async fn carry_out(
         &self,
-        view: &View<'_>,
+        view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
         scope: impl Fn(Vec<Uuid>) -> Scope,
         object_ids: Vec<Uuid>,

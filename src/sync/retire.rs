@@ -4,14 +4,13 @@
 use tracing::warn;
 use uuid::Uuid;
 
-use super::cycle::chain;
-use super::write::{Care, write};
+use super::judge::{self, Effort, Parts};
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
 use crate::plan::{Change, Operation};
 use crate::store::changes::Author;
 use crate::store::environments::{self, Known};
-use crate::store::{StoreResult, Transaction, removals, rows, serving};
+use crate::store::{Transaction, removals, rows, serving};
 
 /// How many rows are disabled at once.
 const BATCH: usize = 500;
@@ -66,107 +65,99 @@ impl Engine {
             self.disable_all(name, actor, progress).await?
         };
         if retired.refused == 0 {
-            self.retry(|| self.try_close(name, actor)).await??;
+            self.retry(|| self.try_close(name, actor)).await?;
         }
         Ok(retired)
     }
 
-    /// A row that the database does not take as disabled keeps no other enabled. Where it takes too long, it is looked
-    /// for by halves.
+    /// A row that the database does not take as disabled keeps no other enabled.
     async fn disable_all(&self, name: &str, actor: &str, progress: impl Fn(u64)) -> Result<Retired, SyncError> {
         let mut retired = Retired::default();
         let mut after = None;
-        let mut size = self.batch_size(BATCH);
+        let size = self.batch_size(BATCH);
         loop {
-            self.check_cancelled()?;
             let ids = {
                 let mut db = self.store.read().await?;
                 rows::next_enabled(&mut db, name, after, i64::try_from(size).unwrap_or(i64::MAX)).await?
             };
-            let Some(last) = ids.last().copied() else {
+            after = ids.last().copied();
+            if after.is_none() {
                 return Ok(retired);
-            };
-            match self.with_care(|care| self.try_retire(name, actor, &ids, care)).await {
-                Ok(done) => {
-                    let done = done?;
+            }
+            let mut parts = Parts::of(ids.len());
+            while let Some((range, effort)) = parts.next() {
+                self.check_cancelled()?;
+                let part = &ids[range.clone()];
+                let tried = self.retry(|| self.try_retire(name, actor, part, &effort)).await;
+                if let Some(done) = parts.settle((range, effort), tried)? {
                     retired.disabled += done.disabled;
                     retired.refused += done.refused;
-                    after = Some(last);
-                    size = self.batch_size(BATCH).min(size * 2);
-                    progress(retired.disabled);
                 }
-                Err(error) if error.fault().is_some() && ids.len() > 1 => size = ids.len().div_ceil(2),
-                Err(error) if error.fault().is_some() => {
-                    warn!(environment = name, row = %last, error = %chain(&error), "a row cannot be disabled");
-                    retired.refused += 1;
-                    after = Some(last);
-                }
-                Err(error) => return Err(error.into()),
             }
+            progress(retired.disabled);
         }
     }
 
-    async fn try_retire(
-        &self,
-        name: &str,
-        actor: &str,
-        ids: &[Uuid],
-        care: Care,
-    ) -> StoreResult<Result<Retired, SyncError>> {
+    async fn try_retire(&self, name: &str, actor: &str, ids: &[Uuid], effort: &Effort) -> Result<Retired, SyncError> {
         let now = self.clock.now();
         let mut tx = self.begin(None).await?;
-        if let Err(error) = lock(&mut tx, name).await? {
-            return Ok(Err(error));
-        }
+        lock(&mut tx, name).await?;
         let found = rows::lock_by_ids(&mut tx, name, ids).await?;
-        let disabled = found.into_iter().filter(|row| !row.isdisabled).filter_map(|row| {
+        let mut changes = Vec::with_capacity(found.len());
+        for row in found.iter().filter(|row| !row.isdisabled) {
             let mut after = row.clone();
             after.disable(actor, Code::EnvironmentRetired);
             after.due_at = None;
             let reason = Some(Code::EnvironmentRetired);
-            let change = Change::between(Some(&row), after, Operation::Update, reason, (actor, now))?;
-            Some((Some(row), change))
-        });
+            let change = Change::between(Some(row), after, Operation::Update, reason, (actor, now));
+            changes.extend(change.map(|change| (row, change)));
+        }
         let author = Author {
             actor,
             run_id: None,
             by_rule: false,
             at: now,
         };
-        let written = write(&mut tx, name, disabled.collect(), &[], author, actor, care).await?;
-        for (row, fault) in &written.refused {
+        let planned = changes.len() as u64;
+        let refused = match effort {
+            Effort::Write(care) => judge::write_rows(&mut tx, name, changes, author, *care).await?,
+            Effort::GiveUp(fault) => changes
+                .iter()
+                .map(|(row, _)| (row.systemuserid, fault.clone()))
+                .collect(),
+        };
+        for (row, fault) in &refused {
             warn!(environment = name, %row, %fault, "a row cannot be disabled");
         }
+        let refused = refused.len() as u64;
         removals::drop_rows(&mut tx, name, ids).await?;
         tx.commit().await?;
-        Ok(Ok(Retired {
-            disabled: written.changes.len() as u64,
-            refused: written.refused.len() as u64,
-        }))
+        Ok(Retired {
+            disabled: planned - refused,
+            refused,
+        })
     }
 
-    async fn try_close(&self, name: &str, actor: &str) -> StoreResult<Result<(), SyncError>> {
+    async fn try_close(&self, name: &str, actor: &str) -> Result<(), SyncError> {
         let now = self.clock.now();
         let mut tx = self.begin(None).await?;
-        if let Err(error) = lock(&mut tx, name).await? {
-            return Ok(Err(error));
-        }
+        lock(&mut tx, name).await?;
         removals::dissolve(&mut tx, name, actor, now).await?;
         environments::close(&mut tx, name, now).await?;
         tx.commit().await?;
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
 /// Keeps an environment from coming back until the transaction ends, unless somebody serves it by now.
-async fn lock(tx: &mut Transaction, name: &str) -> StoreResult<Result<(), SyncError>> {
+async fn lock(tx: &mut Transaction, name: &str) -> Result<(), SyncError> {
     if !environments::lock(&mut *tx, name).await? {
-        return Ok(Err(SyncError::UnknownEnvironment(name.to_owned())));
+        return Err(SyncError::UnknownEnvironment(name.to_owned()));
     }
-    Ok(match serving::holders(tx, name).await?.pop() {
+    match serving::holders(tx, name).await?.pop() {
         Some(holder) => Err(in_use(name, holder)),
         None => Ok(()),
-    })
+    }
 }
 
 fn in_use(name: &str, holder: String) -> SyncError {

@@ -36,7 +36,7 @@ struct Stage {
     trigger: Trigger,
     keeps_name: bool,
     slot: bool,
-    removals: Removals,
+    removals: RemovalMode,
     now: DateTime<Utc>,
 }
 
@@ -71,7 +71,7 @@ impl Stage {
             trigger: Trigger::Background,
             keeps_name: false,
             slot: true,
-            removals: Removals::Apply,
+            removals: RemovalMode::Apply,
             now: now(),
         }
     }

@@ -4,9 +4,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use crate::domain::environment::Environment;
+use crate::plan::Unasked;
 use crate::store::checkpoints;
 use crate::sync::on_demand::as_of::since;
-use crate::sync::on_demand::{Answers, Fresh, Unasked};
+use crate::sync::on_demand::{Answers, Fresh};
 use crate::sync::{Engine, SyncError};
 
 /// The most rows that are looked up for one decision.

@@ -1,14 +1,15 @@
 //! What became of the users of a batch, written into the job in the transaction that writes their rows.
 
+use std::ops::Range;
+
 use uuid::Uuid;
 
 use crate::domain::reason::Code;
 use crate::store::jobs::items::Item;
 use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
-use crate::sync::many::{Decided, Decision};
-use crate::sync::on_demand::Effect;
-use crate::sync::on_demand::Fresh;
+use crate::sync::on_demand::evaluate::Evaluated;
+use crate::sync::on_demand::{Effect, Fresh};
 
 /// The batch in hand.
 pub(in crate::sync) struct Ledger<'a> {
@@ -23,16 +24,22 @@ pub(in crate::sync) struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Writes results. Fails where another worker has the job by now, and with it the whole transaction.
-    pub(in crate::sync) async fn record(&self, tx: &mut Transaction, decided: &[Decided]) -> StoreResult<()> {
-        let results: Vec<Item> = decided.iter().map(|decided| self.result(decided)).collect();
-        let walked_to = decided.last().filter(|_| self.walks);
-        let walked_to = walked_to.and_then(|last| self.items[last.at].object_id);
+    pub(in crate::sync) async fn record(
+        &self,
+        tx: &mut Transaction,
+        part: Range<usize>,
+        evaluated: &[Evaluated],
+    ) -> StoreResult<()> {
+        let results = part.clone().zip(evaluated);
+        let results: Vec<Item> = results.map(|(at, evaluated)| self.result(at, evaluated)).collect();
+        let walked_to = part.last().filter(|_| self.walks);
+        let walked_to = walked_to.and_then(|last| self.items[last].object_id);
         queue::record(tx, self.claim, &results, walked_to).await
     }
 
-    fn result(&self, decided: &Decided) -> Item {
-        let item = self.items[decided.at].clone();
-        let object_id = object_id(&self.fresh[decided.at]).or(item.object_id);
+    fn result(&self, at: usize, evaluated: &Evaluated) -> Item {
+        let item = self.items[at].clone();
+        let object_id = object_id(&self.fresh[at]).or(item.object_id);
         let of_state = |state: &str, systemuserid| Item {
             state: state.to_owned(),
             object_id,
@@ -44,15 +51,13 @@ impl Ledger<'_> {
             detail,
             ..of_state("refused", None)
         };
-        match &decided.decision {
-            Decision::Present(row) => of_state("already_present", Some(*row)),
-            Decision::Unwritable(refusal) => refused(refusal.code, Some(refusal.detail.clone())),
-            Decision::Judged(judgement) if judgement.effect == Some(Effect::Created) => {
-                of_state("created", judgement.row)
-            }
-            Decision::Judged(judgement) => {
-                let code = judgement.verdict.asker_code().unwrap_or(Code::DirectoryUnavailable);
-                let detail = match &self.fresh[decided.at] {
+        match evaluated {
+            Evaluated::Present(row) => of_state("already_present", Some(*row)),
+            Evaluated::Refused(refusal) => refused(refusal.code, Some(refusal.detail.clone())),
+            Evaluated::Decided { effect, row, .. } if *effect == Some(Effect::Created) => of_state("created", *row),
+            Evaluated::Decided { verdict, .. } => {
+                let code = verdict.asker_code().unwrap_or(Code::DirectoryUnavailable);
+                let detail = match &self.fresh[at] {
                     Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => Some(problem.clone()),
                     _ => None,
                 };

@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 use super::checks;
 use super::ledger::Ledger;
+use crate::plan::{EnvironmentView, Unasked};
 use crate::rules::Trigger;
 use crate::store::jobs::items::{self, Item};
 use crate::store::jobs::queue::{self, Claim, End};
 use crate::store::jobs::{self, Job};
 use crate::store::{StoreError, candidates, checkpoints};
-use crate::sync::case::View;
 use crate::sync::cycle::chain;
-use crate::sync::many::{Target, Wish};
-use crate::sync::on_demand::{Answers, Fresh, Unasked};
+use crate::sync::on_demand::evaluate::{Beside, Question};
+use crate::sync::on_demand::{Answers, Fresh};
 use crate::sync::schedule::{Configured, pause};
 use crate::sync::{Engine, SyncError};
 use crate::telemetry::metrics::Metrics;
@@ -169,9 +169,9 @@ impl Engine {
             let mut tx = self.begin(None).await?;
             let claim = queue::claim(&mut tx, worker, &names, only, now).await?;
             tx.commit().await?;
-            Ok(claim)
+            Ok::<_, SyncError>(claim)
         });
-        Ok(claimed.await?)
+        claimed.await
     }
 
     async fn work_renewing(&self, claim: Claim) -> Result<(), SyncError> {
@@ -265,28 +265,20 @@ impl Engine {
             return Ok(Step::Unavailable(problem));
         }
         let view = self.present_view(environment).await?;
-        let wish = Wish {
+        let question = Question {
             trigger: Trigger::Import,
             actor: &job.submitted_by,
             company: Some(&job.company),
             from_mirror,
         };
-        let targets: Vec<Target> = answers
-            .fresh
-            .iter()
-            .enumerate()
-            .map(|(at, fresh)| Target {
-                at,
-                fresh: fresh.clone(),
-            })
-            .collect();
         let ledger = Ledger {
             claim,
             items: &items,
             fresh: &answers.fresh,
             walks,
         };
-        self.judge_many(&view, wish, &targets, Some(&ledger)).await?;
+        self.evaluate(&view, question, &answers.fresh, Beside::Ledger(&ledger))
+            .await?;
         Ok(Step::Went)
     }
 
@@ -331,7 +323,7 @@ impl Engine {
     }
 
     /// What the mirror is worth for an environment.
-    async fn mirror(&self, view: &View<'_>) -> Result<Mirror, SyncError> {
+    async fn mirror(&self, view: &EnvironmentView<'_>) -> Result<Mirror, SyncError> {
         let mut sources = vec!["users".to_owned(), "roles".to_owned()];
         let group = view.environment.security_group;
         sources.extend(group.iter().chain(&view.nested).map(|group| format!("group:{group}")));

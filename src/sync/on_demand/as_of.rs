@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Unasked;
 use crate::domain::environment::Environment;
+use crate::plan::Unasked;
 use crate::rules::explain::Words;
 use crate::rules::{Gate, Verdict};
 use crate::store::{Connection, StoreResult, checkpoints};

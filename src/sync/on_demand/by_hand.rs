@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::judge::First;
+use super::evaluate::Beside;
 use super::{Answer, Ask, Effect, Refusal, Ruled, find_row, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -14,7 +14,7 @@ use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
-use crate::sync::write::write_changes;
+use crate::sync::judge;
 use crate::sync::{Engine, SyncError};
 
 /// The longest reason of a hold, in Unicode code points.
@@ -59,7 +59,7 @@ impl Engine {
                 .await;
         }
         let id = row.systemuserid.to_string();
-        self.judge_now(Ask { user: &id, ..ask }, Trigger::AdminAdd, &First::Nothing)
+        self.look_up_and_evaluate(Ask { user: &id, ..ask }, Trigger::AdminAdd, Beside::Nothing)
             .await
     }
 
@@ -105,8 +105,8 @@ impl Engine {
             });
         }
         let id = row.systemuserid.to_string();
-        let first = First::Release(row.systemuserid);
-        self.judge_now(Ask { user: &id, ..ask }, Trigger::AdminAdd, &first)
+        let ask = Ask { user: &id, ..ask };
+        self.look_up_and_evaluate(ask, Trigger::AdminAdd, Beside::Release(ask, row.systemuserid))
             .await
     }
 
@@ -140,12 +140,7 @@ impl Engine {
         if !environment.has_database {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
-        match self.find_row(&environment.name, ask.user).await? {
-            None => Err(no_row(ask.environment, ask.user).into()),
-            Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser).into()),
-            Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted).into()),
-            Some(row) => Ok(row),
-        }
+        changeable(self.find_row(&environment.name, ask.user).await?, ask)
     }
 
     /// One change by a person, in one transaction.
@@ -156,9 +151,8 @@ impl Engine {
         change: &ByHand<'_>,
     ) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        Ok(self
-            .retry(|| self.try_by_hand(environment, ask, operation, change))
-            .await??)
+        self.retry(|| self.try_by_hand(environment, ask, operation, change))
+            .await
     }
 
     async fn try_by_hand(
@@ -167,15 +161,13 @@ impl Engine {
         ask: Ask<'_>,
         operation: Operation,
         change: &ByHand<'_>,
-    ) -> StoreResult<Ruled<Answer>> {
+    ) -> Result<Answer, SyncError> {
         let mut tx = self.begin(None).await?;
-        let changed = self
+        let answer = self
             .change_by_hand(&mut tx, environment, ask, operation, change)
             .await?;
-        if changed.is_ok() {
-            tx.commit().await?;
-        }
-        Ok(changed)
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// One change by a person, within a transaction.
@@ -186,27 +178,20 @@ impl Engine {
         ask: Ask<'_>,
         operation: Operation,
         change: &ByHand<'_>,
-    ) -> StoreResult<Ruled<Answer>> {
-        let before = match self.lock_row(&mut *tx, environment, ask).await? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+    ) -> Result<Answer, SyncError> {
+        let before = self.lock_row(&mut *tx, environment, ask).await?;
         let id = before.systemuserid;
         let mut after = before.clone();
-        if let Err(refusal) = change(&mut after) {
-            return Ok(Err(refusal));
-        }
-        if let Err(refusal) = self.allow(&mut *tx, environment, &before, &after).await? {
-            return Ok(Err(refusal));
-        }
+        change(&mut after)?;
+        self.allow(&mut *tx, environment, &before, &after).await?;
         let effect = self
             .write_by_hand(&mut *tx, environment, ask, before, after, operation)
             .await?;
-        Ok(Ok(Answer {
+        Ok(Answer {
             outcome: effect,
             user: rows::find_by_id(tx, &environment.name, id).await?,
             verdict: None,
-        }))
+        })
     }
 
     /// Locks the row that a request names. Placeholders and deleted rows are nobody's to change.
@@ -215,21 +200,16 @@ impl Engine {
         tx: &mut Transaction,
         environment: &Environment,
         ask: Ask<'_>,
-    ) -> StoreResult<Ruled<SystemUser>> {
+    ) -> Result<SystemUser, SyncError> {
         let name = &environment.name;
         if !environment.has_database {
-            return Ok(Err(Refusal::new(Code::NoDatabase)));
+            return Err(Refusal::new(Code::NoDatabase).into());
         }
         let row = match find_row(&mut *tx, name, ask.user).await? {
             Some(row) => rows::lock_by_ids(tx, name, &[row.systemuserid]).await?.pop(),
             None => None,
         };
-        Ok(match row {
-            None => Err(no_row(name, ask.user)),
-            Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser)),
-            Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted)),
-            Some(row) => Ok(row),
-        })
+        changeable(row, ask)
     }
 
     /// What nobody may do by hand: disable a Global administrator or the last System Administrator, and enable one
@@ -240,17 +220,17 @@ impl Engine {
         environment: &Environment,
         before: &SystemUser,
         after: &SystemUser,
-    ) -> StoreResult<Ruled<()>> {
+    ) -> Result<(), SyncError> {
         let name = &environment.name;
         let takes_slot = |row: &SystemUser| row.is_non_interactive() && !row.isdisabled;
         if takes_slot(after) && !takes_slot(before) {
             let free = quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
             if free <= 0 {
-                return Ok(Err(self.cap_is_reached(tx, environment).await?));
+                return Err(self.cap_is_reached(tx, environment).await?.into());
             }
         }
         if before.isdisabled || !after.isdisabled {
-            return Ok(Ok(()));
+            return Ok(());
         }
         if let Some(id) = before.azureactivedirectoryobjectid
             && before.azurestate == azure_state::EXISTS
@@ -259,16 +239,16 @@ impl Engine {
                 .get(&id)
                 .is_some_and(|standing| standing.roles.global)
         {
-            return Ok(Err(Refusal::new(Code::TenantAdministrator)));
+            return Err(Refusal::new(Code::TenantAdministrator).into());
         }
         let held = roles::of_rows(&mut *tx, name, &[before.systemuserid]).await?;
         if is_administrator(&held) {
             quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
             if roles::count_enabled_holders(tx, name, SYSTEM_ADMINISTRATOR).await? <= 1 {
-                return Ok(Err(Refusal::new(Code::LastSystemAdministrator)));
+                return Err(Refusal::new(Code::LastSystemAdministrator).into());
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The refusal that names those who have the slots.
@@ -321,13 +301,13 @@ impl Engine {
         if change.operation == Operation::Delete {
             let held = roles::of_rows(&mut *tx, name, &[row]).await?;
             let taken: Vec<RoleChange> = held.iter().map(RoleChange::take).collect();
-            roles::apply(&mut *tx, name, &taken, author).await?;
+            roles::apply(&mut *tx, name, &taken.iter().collect::<Vec<_>>(), author).await?;
         }
         if change.after.isdisabled {
             removals::drop_rows(&mut *tx, name, &[row]).await?;
         }
         let owned = (change.after.customer_owned != before.customer_owned).then(|| change.after.customer_owned.clone());
-        write_changes(&mut *tx, name, vec![(Some(before), change)], author).await?;
+        judge::write_by_hand(&mut *tx, name, Some(&before), change, author).await?;
         if let Some(owned) = owned {
             columns::set_customer_owned(&mut *tx, name, row, &owned).await?;
         }
@@ -338,18 +318,16 @@ impl Engine {
     }
 
     /// Ends a hold within a transaction that judges the user next. Answers whether there was one.
-    pub(super) async fn end_hold(&self, tx: &mut Transaction, ask: Ask<'_>, row: Uuid) -> StoreResult<Ruled<bool>> {
-        let Ok(environment) = self.environment(ask.environment) else {
-            return Ok(Err(Refusal::new(Code::NoDatabase)));
-        };
+    pub(super) async fn end_hold(&self, tx: &mut Transaction, ask: Ask<'_>, row: Uuid) -> Result<bool, SyncError> {
+        let environment = self.environment(ask.environment)?;
         let Some(before) = rows::lock_by_ids(&mut *tx, &environment.name, &[row]).await?.pop() else {
-            return Ok(Err(no_row(ask.environment, ask.user)));
+            return Err(no_row(ask.environment, ask.user).into());
         };
         if before.deletedstate != 0 {
-            return Ok(Err(Refusal::new(Code::RowDeleted)));
+            return Err(Refusal::new(Code::RowDeleted).into());
         }
         if !before.onhold {
-            return Ok(Ok(false));
+            return Ok(false);
         }
         let mut after = before.clone();
         after.onhold = false;
@@ -358,7 +336,17 @@ impl Engine {
         after.disable(SYNC_ACTOR, Code::DirectoryUnavailable);
         self.write_by_hand(tx, environment, ask, before, after, Operation::Edit)
             .await?;
-        Ok(Ok(true))
+        Ok(true)
+    }
+}
+
+/// A row that somebody may change.
+fn changeable(row: Option<SystemUser>, ask: Ask<'_>) -> Result<SystemUser, SyncError> {
+    match row {
+        None => Err(no_row(ask.environment, ask.user).into()),
+        Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser).into()),
+        Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted).into()),
+        Some(row) => Ok(row),
     }
 }
 

@@ -13,9 +13,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{Answer, Ask, Refusal, Unasked};
+use super::{Answer, Ask, Refusal};
 use crate::domain::directory_user::upn_key;
 use crate::domain::field::Field;
+use crate::plan::Unasked;
 use crate::rules::Trigger;
 use crate::sync::SyncError;
 use crate::sync::explain::ShownVerdict;

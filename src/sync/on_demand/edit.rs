@@ -12,7 +12,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
 use crate::plan::{Operation, is_address};
 use crate::store::changes::Author;
-use crate::store::{StoreResult, Transaction, changes, columns, rows};
+use crate::store::{Transaction, changes, columns, rows};
 use crate::sync::{Engine, SyncError};
 
 /// The longest name of a company, in Unicode code points.
@@ -75,7 +75,7 @@ impl Engine {
             edits.iter().try_for_each(|edit| make(environment, edit, row))?;
             hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
         };
-        self.retry(|| self.try_edit(environment, ask, &change, &custom)).await?
+        self.retry(|| self.try_edit(environment, ask, &change, &custom)).await
     }
 
     /// All of an edit or nothing of it.
@@ -85,27 +85,22 @@ impl Engine {
         ask: Ask<'_>,
         change: &ByHand<'_>,
         custom: &[(String, Value)],
-    ) -> StoreResult<Result<Answer, SyncError>> {
+    ) -> Result<Answer, SyncError> {
         let mut tx = self.begin(None).await?;
-        let mut answer = match self
+        let mut answer = self
             .change_by_hand(&mut tx, environment, ask, Operation::Edit, change)
-            .await?
-        {
-            Ok(answer) => answer,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
+            .await?;
         if let Some(row) = answer.user.as_ref().map(|row| row.systemuserid)
             && !custom.is_empty()
         {
-            match self.edit_custom(&mut tx, environment, ask, row, custom).await? {
-                Err(error) => return Ok(Err(error)),
-                Ok(true) if answer.outcome == Effect::Unchanged => answer.outcome = Effect::Updated,
-                Ok(_) => {}
+            let is_changed = self.edit_custom(&mut tx, environment, ask, row, custom).await?;
+            if is_changed && answer.outcome == Effect::Unchanged {
+                answer.outcome = Effect::Updated;
             }
             answer.user = rows::find_by_id(&mut tx, &environment.name, row).await?;
         }
         tx.commit().await?;
-        Ok(Ok(answer))
+        Ok(answer)
     }
 
     /// Custom columns must exist; those of the program are not custom.
@@ -138,12 +133,12 @@ impl Engine {
         ask: Ask<'_>,
         row: Uuid,
         custom: &[(String, Value)],
-    ) -> StoreResult<Result<bool, SyncError>> {
+    ) -> Result<bool, SyncError> {
         let mut fields = Map::new();
         for (column, value) in custom {
             let old = columns::read(&mut *tx, &environment.name, row, column).await?;
             if let Err(problem) = columns::write(&mut *tx, &environment.name, row, column, value).await? {
-                return Ok(Err(bad_input(column, problem)));
+                return Err(bad_input(column, problem));
             }
             let new = columns::read(&mut *tx, &environment.name, row, column).await?;
             if old != new {
@@ -152,7 +147,7 @@ impl Engine {
         }
         if let Err(problem) = columns::check_deferred(tx).await? {
             let edited: Vec<&str> = custom.iter().map(|(column, _)| column.as_str()).collect();
-            return Ok(Err(bad_input(&edited.join(", "), problem)));
+            return Err(bad_input(&edited.join(", "), problem));
         }
         let author = Author {
             actor: ask.actor,
@@ -165,7 +160,7 @@ impl Engine {
             columns::touch(&mut *tx, &environment.name, row, author).await?;
             changes::record_edit(tx, &environment.name, row, fields, author).await?;
         }
-        Ok(Ok(is_changed))
+        Ok(is_changed)
     }
 
     /// Who owns each column of a row.

@@ -4,8 +4,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::edit::company_of;
-use super::judge::First;
-use super::{Answer, Ask, Effect, Refusal, Ruled, bad_input, no_row};
+use super::evaluate::Beside;
+use super::{Answer, Ask, Effect, Refusal, bad_input, no_row};
 use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
 use crate::domain::feed::ServicePrincipal;
@@ -21,8 +21,7 @@ use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, roles, rows};
 use crate::sync::pull::describe;
-use crate::sync::write::write_changes;
-use crate::sync::{Engine, SyncError};
+use crate::sync::{Engine, SyncError, judge};
 
 impl Engine {
     /// Makes a stub: a placeholder for a user principal name that imported records refer to. It is disabled from birth
@@ -43,7 +42,7 @@ impl Engine {
         }
         let company = company_of(&json!(company))?;
         let company = company.as_deref();
-        Ok(self.retry(|| self.try_stub(environment, ask, company)).await??)
+        self.retry(|| self.try_stub(environment, ask, company)).await
     }
 
     async fn try_stub(
@@ -51,22 +50,22 @@ impl Engine {
         environment: &Environment,
         ask: Ask<'_>,
         company: Option<&str>,
-    ) -> StoreResult<Ruled<Answer>> {
+    ) -> Result<Answer, SyncError> {
         if !environment.has_database {
-            return Ok(Err(Refusal::new(Code::NoDatabase)));
+            return Err(Refusal::new(Code::NoDatabase).into());
         }
         let key = upn_key(ask.user);
         if is_reserved(&key) {
-            return Ok(Err(Refusal::new(Code::ReservedUser)));
+            return Err(Refusal::new(Code::ReservedUser).into());
         }
         let name = &environment.name;
         let mut tx = self.begin(None).await?;
         if let Some(row) = rows::find_by_upn_key(&mut tx, name, &key).await? {
-            return Ok(if row.isstub {
+            return if row.isstub {
                 Ok(unchanged(row))
             } else {
-                Err(Refusal::new(Code::UpnConflict))
-            });
+                Err(Refusal::new(Code::UpnConflict).into())
+            };
         }
         let now = self.clock.now();
         let text = Some(ask.user.to_owned());
@@ -84,7 +83,7 @@ impl Engine {
         let role = stub_role(environment).map(|role| RoleChange::grant(row.systemuserid, role, Provenance::Import));
         let row = self.create(&mut tx, ask, row, role.as_slice()).await?;
         tx.commit().await?;
-        Ok(Ok(created(row)))
+        Ok(created(row))
     }
 
     /// Binds a stub to a directory user; from then on the normal rules apply, and what refers to the row stays.
@@ -95,8 +94,9 @@ impl Engine {
     pub async fn map(&self, ask: Ask<'_>, user: &str) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
         let stub = self.stub_to_map(environment, ask).await?;
-        let first = First::Bind(stub.systemuserid);
-        self.judge_now(Ask { user, ..ask }, Trigger::AdminAdd, &first).await
+        let ask = Ask { user, ..ask };
+        self.look_up_and_evaluate(ask, Trigger::AdminAdd, Beside::Bind(ask, stub.systemuserid))
+            .await
     }
 
     /// Binds a stub within a transaction that judges the user next.
@@ -106,34 +106,32 @@ impl Engine {
         ask: Ask<'_>,
         stub: Uuid,
         user: Uuid,
-    ) -> StoreResult<Ruled<bool>> {
-        let Ok(environment) = self.environment(ask.environment) else {
-            return Ok(Err(Refusal::new(Code::NoDatabase)));
-        };
+    ) -> Result<(), SyncError> {
+        let environment = self.environment(ask.environment)?;
         let name = &environment.name;
         let Some(before) = rows::lock_by_ids(&mut *tx, name, &[stub]).await?.pop() else {
-            return Ok(Err(no_row(ask.environment, ask.user)));
+            return Err(no_row(ask.environment, ask.user).into());
         };
         if before.deletedstate != 0 {
-            return Ok(Err(Refusal::new(Code::RowDeleted)));
+            return Err(Refusal::new(Code::RowDeleted).into());
         }
         if !before.isstub {
-            return Ok(Err(Refusal::new(Code::AlreadyMapped)));
+            return Err(Refusal::new(Code::AlreadyMapped).into());
         }
         if let Some(row) = rows::find_by_object_id(&mut *tx, name, user).await? {
             let detail = format!(
                 "the user has the row {} already: merge the stub into it",
                 row.systemuserid
             );
-            return Ok(Err(Refusal::saying(Code::AlreadyMapped, detail)));
+            return Err(Refusal::saying(Code::AlreadyMapped, detail).into());
         }
         let present = crate::store::mirror::read_users(&mut *tx, &[user]).await?.remove(&user);
         match present.map(|user| user.state) {
             Some(crate::domain::directory_user::DirectoryState::Present) => {}
             Some(crate::domain::directory_user::DirectoryState::SoftDeleted) => {
-                return Ok(Err(Refusal::new(Code::UserSoftDeleted)));
+                return Err(Refusal::new(Code::UserSoftDeleted).into());
             }
-            _ => return Ok(Err(Refusal::new(Code::UserNotFound))),
+            _ => return Err(Refusal::new(Code::UserNotFound).into()),
         }
         let mut after = before.clone();
         after.isstub = false;
@@ -142,7 +140,7 @@ impl Engine {
         after.disable(SYNC_ACTOR, Code::StubUser);
         self.write_by_hand(tx, environment, ask, before, after, Operation::Edit)
             .await?;
-        Ok(Ok(true))
+        Ok(())
     }
 
     /// Makes an application user from an app registration: enabled, mode 4, uncapped, exempt from group and licence.
@@ -157,9 +155,7 @@ impl Engine {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
         let principal = self.registered(application).await?;
-        Ok(self
-            .retry(|| self.try_application(environment, ask, &principal))
-            .await??)
+        self.retry(|| self.try_application(environment, ask, &principal)).await
     }
 
     /// Brings an application user's name up to date.
@@ -194,7 +190,7 @@ impl Engine {
         environment: &Environment,
         ask: Ask<'_>,
         principal: &ServicePrincipal,
-    ) -> StoreResult<Ruled<Answer>> {
+    ) -> Result<Answer, SyncError> {
         let name = &environment.name;
         let now = self.clock.now();
         let mut tx = self.begin(None).await?;
@@ -226,7 +222,7 @@ impl Engine {
             created(self.create(&mut tx, ask, after, &[]).await?)
         };
         tx.commit().await?;
-        Ok(Ok(answer))
+        Ok(answer)
     }
 
     /// Writes a new row with its roles.
@@ -246,9 +242,9 @@ impl Engine {
         let name = row.environment.clone();
         let at = row.createdon;
         if let Some(change) = Change::between(None, row.clone(), Operation::Create, None, (ask.actor, at)) {
-            write_changes(&mut *tx, &name, vec![(None, change)], author).await?;
+            judge::write_by_hand(&mut *tx, &name, None, change, author).await?;
         }
-        roles::apply(tx, &name, granted, author).await?;
+        roles::apply(tx, &name, &granted.iter().collect::<Vec<_>>(), author).await?;
         Ok(row)
     }
 }

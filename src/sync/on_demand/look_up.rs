@@ -8,13 +8,14 @@ use futures_util::stream;
 use uuid::Uuid;
 
 use super::climb::{Ladder, Place};
-use super::fresh::{Answers, Fresh, Unasked};
+use super::fresh::{Answers, Fresh};
 use super::take_in::{Held, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::feed::{Asked, Assignments, LookedUp, Moment, Principal};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
+use crate::plan::Unasked;
 use crate::store::{Connection, StoreResult, groups, mirror, rows};
 use crate::sync::pull::{RoleGroups, describe};
 use crate::sync::{Engine, SyncError};

@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use super::fresh::Fresh;
-use super::{Answer, Ask, Effect, Refusal, Ruled, no_row};
+use super::{Answer, Ask, Effect, Refusal, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
@@ -35,7 +35,7 @@ impl Engine {
             Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody => None,
         };
         match into {
-            Some(into) => Ok(self.retry(|| self.try_merge(environment, ask, &stub, &into)).await??),
+            Some(into) => self.retry(|| self.try_merge(environment, ask, &stub, &into)).await,
             None => self.map(ask, user).await,
         }
     }
@@ -46,14 +46,14 @@ impl Engine {
         ask: Ask<'_>,
         stub: &SystemUser,
         into: &SystemUser,
-    ) -> StoreResult<Ruled<Answer>> {
+    ) -> Result<Answer, SyncError> {
         let name = &environment.name;
         let mut tx = self.begin(None).await?;
         let mut ids = [stub.systemuserid, into.systemuserid];
         ids.sort_unstable();
         let mut locked = rows::lock_by_ids(&mut tx, name, &ids).await?.into_iter();
         let (Some(one), Some(other)) = (locked.next(), locked.next()) else {
-            return Ok(Err(no_row(ask.environment, ask.user)));
+            return Err(no_row(ask.environment, ask.user).into());
         };
         let (stub, into) = if one.systemuserid == stub.systemuserid {
             (one, other)
@@ -61,7 +61,7 @@ impl Engine {
             (other, one)
         };
         if let Some(code) = keeps_from_merging(&stub, &into) {
-            return Ok(Err(Refusal::new(code)));
+            return Err(Refusal::new(code).into());
         }
         let author = Author {
             actor: ask.actor,
@@ -75,7 +75,7 @@ impl Engine {
             .filter(|held| !held.revoked)
             .map(|held| RoleChange::grant(into.systemuserid, &held.role, held.provenance))
             .collect();
-        roles::apply(&mut tx, name, &moved, author).await?;
+        roles::apply(&mut tx, name, &moved.iter().collect::<Vec<_>>(), author).await?;
         let mut after = stub.clone();
         after.deletedstate = 1;
         after.merged_into = Some(into.systemuserid);
@@ -89,11 +89,11 @@ impl Engine {
         self.wake(&mut tx, name, &into).await?;
         let user = rows::find_by_id(&mut tx, name, into.systemuserid).await?;
         tx.commit().await?;
-        Ok(Ok(Answer {
+        Ok(Answer {
             outcome: Effect::Updated,
             user,
             verdict: None,
-        }))
+        })
     }
 
     /// The stub may have held the very name that the directory gives to its person.

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::desk::{Admitted, Named};
 use super::fresh::Fresh;
-use super::{Answer, Ask, Effect, Unasked, find_row};
+use super::{Answer, Ask, Effect, find_row};
 use crate::domain::environment::{Environment, GroupNesting};
+use crate::plan::Unasked;
 use crate::rules::Trigger;
 use crate::store::rows;
 use crate::sync::{Engine, SyncError};

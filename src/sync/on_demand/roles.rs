@@ -1,13 +1,13 @@
 //! Security roles given and taken by hand (rules.md, section 8).
 
-use super::{Answer, Ask, Effect, Refusal, Ruled, find_row};
+use super::{Answer, Ask, Effect, Refusal, find_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::role::{Provenance, SYSTEM_ADMINISTRATOR};
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
 use crate::store::roles::{Holder, HolderKey};
-use crate::store::{StoreResult, quota, roles};
+use crate::store::{quota, roles};
 use crate::sync::{Engine, SyncError};
 
 impl Engine {
@@ -18,35 +18,38 @@ impl Engine {
     /// allow that; or when the database fails.
     pub async fn grant(&self, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        Ok(self.retry(|| self.try_grant(environment, ask, role)).await??)
+        self.retry(|| self.try_grant(environment, ask, role)).await
     }
 
-    async fn try_grant(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> StoreResult<Ruled<Answer>> {
+    async fn try_grant(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
         if !environment.has_role(role) {
-            return Ok(Err(no_role(environment, role)));
+            return Err(no_role(environment, role).into());
         }
         let mut tx = self.begin(None).await?;
-        let row = match self.lock_row(&mut tx, environment, ask).await? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let row = self.lock_row(&mut tx, environment, ask).await?;
         if row.isdisabled && !environment.allow_role_assignment_on_disabled_users {
-            return Ok(Err(Refusal::new(Code::UserDisabled)));
+            return Err(Refusal::new(Code::UserDisabled).into());
         }
         let held = roles::of_rows(&mut tx, &environment.name, &[row.systemuserid]).await?;
         let has_it = held
             .iter()
             .any(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
         let change = (!has_it).then(|| RoleChange::grant(row.systemuserid, role, Provenance::Manual));
-        roles::apply(&mut tx, &environment.name, change.as_slice(), self.by(ask)).await?;
+        roles::apply(
+            &mut tx,
+            &environment.name,
+            &change.iter().collect::<Vec<_>>(),
+            self.by(ask),
+        )
+        .await?;
         let user = find_row(&mut tx, &environment.name, ask.user).await?;
         tx.commit().await?;
         let outcome = if has_it { Effect::Unchanged } else { Effect::Updated };
-        Ok(Ok(Answer {
+        Ok(Answer {
             outcome,
             user,
             verdict: None,
-        }))
+        })
     }
 
     /// Takes a role from a row, wherever it came from. What the sync gave for a licence does not come back with the
@@ -57,16 +60,13 @@ impl Engine {
     /// when the database fails.
     pub async fn revoke(&self, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
         let environment = self.environment(ask.environment)?;
-        Ok(self.retry(|| self.try_revoke(environment, ask, role)).await??)
+        self.retry(|| self.try_revoke(environment, ask, role)).await
     }
 
-    async fn try_revoke(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> StoreResult<Ruled<Answer>> {
+    async fn try_revoke(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> Result<Answer, SyncError> {
         let name = &environment.name;
         let mut tx = self.begin(None).await?;
-        let row = match self.lock_row(&mut tx, environment, ask).await? {
-            Ok(row) => row,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let row = self.lock_row(&mut tx, environment, ask).await?;
         let held = roles::of_rows(&mut tx, name, &[row.systemuserid]).await?;
         let taken: Vec<RoleChange> = held
             .iter()
@@ -77,15 +77,15 @@ impl Engine {
             })
             .collect();
         if taken.is_empty() && !environment.has_role(role) {
-            return Ok(Err(no_role(environment, role)));
+            return Err(no_role(environment, role).into());
         }
         if role == SYSTEM_ADMINISTRATOR && !taken.is_empty() && !row.isdisabled {
             quota::lock(&mut tx, name, environment.non_interactive_cap).await?;
             if roles::count_enabled_holders(&mut tx, name, role).await? <= 1 {
-                return Ok(Err(Refusal::new(Code::LastSystemAdministrator)));
+                return Err(Refusal::new(Code::LastSystemAdministrator).into());
             }
         }
-        roles::apply(&mut tx, name, &taken, self.by(ask)).await?;
+        roles::apply(&mut tx, name, &taken.iter().collect::<Vec<_>>(), self.by(ask)).await?;
         let user = find_row(&mut tx, name, ask.user).await?;
         tx.commit().await?;
         let outcome = if taken.is_empty() {
@@ -93,11 +93,11 @@ impl Engine {
         } else {
             Effect::Updated
         };
-        Ok(Ok(Answer {
+        Ok(Answer {
             outcome,
             user,
             verdict: None,
-        }))
+        })
     }
 
     /// Who holds which role: one user's, one role's holders, or all; behind an assignment, where the list goes on.

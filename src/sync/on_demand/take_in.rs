@@ -144,7 +144,7 @@ impl Engine {
                 let taken = facts::take_in(&mut tx, removed.clone(), true).await?;
                 pending::mark_everywhere(&mut tx, &taken.changed).await?;
                 tx.commit().await?;
-                Ok(taken.older.iter().map(|user| user.value).collect())
+                Ok::<_, SyncError>(taken.older.iter().map(|user| user.value).collect())
             })
             .await?)
     }

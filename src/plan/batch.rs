@@ -1,0 +1,262 @@
+//! Some users of one environment decided together: who gets which name and which slot, which removal waits, who must
+//! stay a System Administrator. The one way from users to what is written, whether a cycle, an import or one person
+//! asks. Pure: between reading and writing.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::upn::{Claim, blocked};
+use super::{Candidate, EnvironmentView, Finding, Operation, RemovalMode, RolePlan, RowPlan, Writer};
+use crate::domain::directory_user::DirectoryState;
+use crate::domain::reason::Code;
+use crate::domain::system_user::{SYNC_ACTOR, is_reserved};
+use crate::rules::{Outcome, Trigger, Verdict};
+
+/// What becomes of the removals that a batch finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removals {
+    /// The guard decides when the run has seen everybody. Such a row is written once, when that is done.
+    Collect,
+    /// They are held: everything else about the row is written.
+    Hold,
+    /// They are carried out.
+    Apply,
+    /// They are carried out, unless they wait for a person or a person has refused them.
+    ApplyUnlessHeld,
+}
+
+/// What is asked about a batch.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    /// What caused the evaluation.
+    pub trigger: Trigger,
+    /// Who is recorded.
+    pub actor: &'a str,
+    /// The time of the evaluation.
+    pub now: DateTime<Utc>,
+    /// Makes the key of a new row.
+    pub new_id: &'a (dyn Fn() -> Uuid + Send + Sync),
+    /// What becomes of removals.
+    pub removals: Removals,
+    /// Whether slots for non-interactive users are given out now; in a cycle that is done last.
+    pub slots_are_open: bool,
+    /// The default company of whoever gets a row.
+    pub company: Option<&'a str>,
+}
+
+/// What the environment has few of, counted while it is locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quotas {
+    /// Non-interactive users who may still be enabled.
+    pub slots: i64,
+    /// Enabled System Administrators.
+    pub administrators: i64,
+}
+
+impl Quotas {
+    /// Whether anybody in a batch takes or leaves some of it.
+    #[must_use]
+    pub fn concern(candidates: &[Candidate], policy: &Policy<'_>) -> bool {
+        let takes_slot = |candidate: &Candidate| policy.slots_are_open && candidate.wants_slot();
+        candidates.iter().any(|it| takes_slot(it) || it.is_administrator())
+    }
+}
+
+/// One user, decided.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The user, as it was decided.
+    pub candidate: Candidate,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What becomes of the row.
+    pub plan: RowPlan,
+    /// What becomes of its roles.
+    pub roles: RolePlan,
+    /// It is not over: the user has to be decided again.
+    pub is_open: bool,
+}
+
+impl Decision {
+    /// The row that there is or will be.
+    #[must_use]
+    pub fn row_id(&self) -> Option<Uuid> {
+        let made = self.plan.change.as_ref().map(|change| change.after.systemuserid);
+        self.candidate.row.as_ref().map(|row| row.systemuserid).or(made)
+    }
+
+    /// What the row or its roles go through; none where nothing changes that anybody sees.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        let change = self.plan.change.as_ref().filter(|change| !change.fields.is_empty());
+        let of_roles = (!self.roles.changes.is_empty()).then_some(Operation::Update);
+        change.map(|change| change.operation).or(of_roles)
+    }
+}
+
+/// What becomes of a batch.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// In the order given.
+    pub decisions: Vec<Decision>,
+    /// Non-interactive users whose turn comes after the removals. Some are decided all the same, since somebody else
+    /// needs their name.
+    pub late: Vec<Uuid>,
+}
+
+/// Decides a batch. `keepers` are the names that nobody in it can have, `held` the rows whose removal waits for a person
+/// or was refused by one.
+#[must_use]
+pub fn decide(
+    mut candidates: Vec<Candidate>,
+    keepers: &BTreeSet<String>,
+    mut quotas: Quotas,
+    held: &HashSet<Uuid>,
+    view: &EnvironmentView<'_>,
+    policy: &Policy<'_>,
+) -> Draft {
+    let mut draft = Draft::default();
+    settle_names(&mut candidates, keepers, view, policy.trigger, policy.now);
+    let wanted: HashSet<String> = candidates.iter().filter_map(Candidate::missing_name).collect();
+    let is_wanted = |candidate: &Candidate| candidate.held_name().is_some_and(|name| wanted.contains(name));
+    for mut candidate in candidates {
+        let is_on_demand = policy.removals == Removals::ApplyUnlessHeld;
+        if candidate.has_joined && is_on_demand {
+            draft.decisions.push(give_name_up(candidate, view, policy));
+            continue;
+        }
+        let is_late = candidate.wants_slot() && !policy.slots_are_open;
+        if is_late {
+            draft.late.push(candidate.id);
+            // Its name cannot wait if somebody else in the batch takes it.
+            if !is_wanted(&candidate) {
+                continue;
+            }
+        }
+        candidate.slot_is_free = quotas.slots > 0 && !is_late;
+        candidate.is_last_administrator = quotas.administrators == 1 && candidate.is_enabled_administrator();
+        let row = candidate.row.as_ref().filter(|row| !row.isdisabled);
+        let is_held = row.is_some_and(|row| held.contains(&row.systemuserid));
+        let mut verdict = candidate.evaluate(view, policy.trigger, policy.now);
+        let mode = match policy.removals {
+            Removals::Apply => RemovalMode::Apply,
+            Removals::ApplyUnlessHeld if !is_held => RemovalMode::Apply,
+            Removals::ApplyUnlessHeld | Removals::Collect | Removals::Hold => RemovalMode::Collect,
+        };
+        let mut plan = candidate.plan(view.environment, &verdict, mode, policy.writer());
+        plan.change = plan.change.map(|change| change.with_company(policy.company));
+        let roles = candidate.plan_roles(view.environment, &plan);
+        quotas.slots -= i64::from(verdict.outcome == Outcome::Enable && candidate.wants_slot());
+        quotas.administrators -= i64::from(candidate.stops_being_administrator(&plan, &roles));
+        let lacks_administrator = quotas.administrators == 0 && candidate.is_lost_administrator(&plan);
+        if lacks_administrator {
+            plan.findings.push(Finding {
+                code: Code::LastSystemAdministrator,
+                detail: Code::LastSystemAdministrator.sentence().to_owned(),
+            });
+        }
+        let waits_for_guard = policy.removals == Removals::Collect && plan.removal.is_some() && !is_held;
+        if waits_for_guard && !is_wanted(&candidate) {
+            plan.change = None;
+        }
+        let is_open = if is_on_demand {
+            // The cycle looks at it, too: it keeps the findings and whatever else only it does.
+            is_held || plan.change.is_some() || !roles.changes.is_empty()
+        } else {
+            verdict.undecided || roles.keeps_last_administrator || is_late || lacks_administrator
+        };
+        if is_held && is_on_demand {
+            verdict = verdict.while_held();
+        }
+        draft.decisions.push(Decision {
+            candidate,
+            verdict,
+            plan,
+            roles,
+            is_open,
+        });
+    }
+    draft
+}
+
+impl Policy<'_> {
+    fn writer(&self) -> Writer<'_> {
+        Writer {
+            actor: self.actor,
+            now: self.now,
+            new_id: (self.new_id)(),
+        }
+    }
+}
+
+/// The holder of a name that somebody asks for gives it up; everything else about it waits for the cycle.
+fn give_name_up(candidate: Candidate, view: &EnvironmentView<'_>, policy: &Policy<'_>) -> Decision {
+    let verdict = candidate.evaluate(view, Trigger::Background, policy.now);
+    let writer = Writer {
+        actor: SYNC_ACTOR,
+        ..policy.writer()
+    };
+    let mut plan = candidate.plan(view.environment, &verdict, RemovalMode::Collect, writer);
+    let before = candidate.row.as_ref();
+    plan.change = plan
+        .change
+        .filter(|change| candidate.held_name() != change.after.upn_key_after(before).as_ref());
+    Decision {
+        candidate,
+        verdict,
+        plan,
+        roles: RolePlan::default(),
+        is_open: true,
+    }
+}
+
+/// Finds out whose name is taken by somebody who keeps it.
+pub fn settle_names(
+    candidates: &mut [Candidate],
+    keepers: &BTreeSet<String>,
+    view: &EnvironmentView<'_>,
+    trigger: Trigger,
+    now: DateTime<Utc>,
+) {
+    let mut keepers = keepers.clone();
+    let wanted: Vec<Option<String>> = candidates.iter().map(Candidate::wanted_name).collect();
+    let mut wanted_by: HashMap<&String, u32> = HashMap::new();
+    for name in wanted.iter().flatten() {
+        *wanted_by.entry(name).or_default() += 1;
+    }
+    let mut claims = Vec::new();
+    for (candidate, wanted) in candidates.iter().zip(&wanted) {
+        let follows = candidate
+            .row
+            .as_ref()
+            .is_none_or(|row| row.deletedstate == 0 && row.applicationid.is_none() && !row.isstub)
+            && candidate.user.as_ref().is_some_and(|user| {
+                let key = user.upn_key();
+                !key.as_deref().is_some_and(is_reserved)
+                    && (user.state != DirectoryState::Present || (user.account_enabled.is_some() && key.is_some()))
+            });
+        match wanted {
+            Some(wanted) if follows => {
+                let has_row = candidate.row.is_some();
+                let is_alone = || wanted_by.get(wanted).is_none_or(|count| *count == 1);
+                let gets_row = || candidate.evaluate(view, trigger, now).outcome == Outcome::Create;
+                if has_row || is_alone() || gets_row() {
+                    claims.push(Claim {
+                        object_id: candidate.id,
+                        wanted: wanted.clone(),
+                        held: candidate.held_name().cloned(),
+                        has_row,
+                    });
+                }
+            }
+            _ if follows => {}
+            _ => keepers.extend(candidate.held_name().cloned()),
+        }
+    }
+    let blocked = blocked(&claims, &keepers);
+    for candidate in candidates {
+        candidate.name_is_taken = blocked.contains(&candidate.id);
+    }
+}

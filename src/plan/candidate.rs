@@ -1,0 +1,265 @@
+//! One user of a batch with everything that is known of it, as the rules look at it. Pure.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{RemovalMode, RoleChange, RolePlan, RowPlan, Writer, plan_roles, plan_row, roles::is_administrator};
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::licence::{Catalogue, ViralCountsAs};
+use crate::domain::reason::Code;
+use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
+use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
+use crate::rules::{AdminRoles, Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
+
+/// What is known of an environment and its sources while its users are evaluated.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct EnvironmentView<'a> {
+    /// The environment.
+    pub environment: &'a Environment,
+    /// What plans are worth.
+    pub catalogue: &'a Catalogue,
+    /// What viral plans are worth.
+    pub viral_counts_as: ViralCountsAs,
+    /// The groups nested in the security group that count.
+    pub nested: Vec<Uuid>,
+    /// The security group itself cannot be read.
+    pub group_unreadable: bool,
+    /// A nested group cannot be read: who is no direct member is in doubt.
+    pub nested_unreadable: bool,
+    /// The tenant has a Marketing licence.
+    pub tenant_marketing: bool,
+    /// The roles could not be read in this run.
+    pub stale_roles: bool,
+    /// The SKUs could not be read in this run.
+    pub stale_skus: bool,
+}
+
+/// What the directory did not say of somebody who was asked about: what was known before counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Unasked {
+    /// Who holds an administrator role: nobody loses access for want of a licence or a group.
+    pub roles: bool,
+    /// Who owns the security group.
+    pub owners: bool,
+    /// Which groups the user's groups are in.
+    pub nesting: bool,
+    /// Whether there is such a security group at all: nobody is out of it for certain.
+    pub group: bool,
+    /// Something was asked and not answered; otherwise it is a bound that kept it from being asked.
+    pub has_failed: bool,
+}
+
+impl Unasked {
+    /// What was not said of either of two.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            roles: self.roles || other.roles,
+            owners: self.owners || other.owners,
+            nesting: self.nesting || other.nesting,
+            group: self.group || other.group,
+            has_failed: self.has_failed || other.has_failed,
+        }
+    }
+}
+
+/// One user with everything that is known, before the verdict.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Candidate {
+    /// The object id; the row's id for a row that no directory user belongs to; nil for nobody.
+    pub id: Uuid,
+    /// What the directory says; none where it was not heard of this user.
+    pub user: Option<DirectoryUser>,
+    /// The row, locked.
+    pub row: Option<SystemUser>,
+    /// The row's security roles, those that a person took away included.
+    pub assignments: Vec<Assignment>,
+    /// Administrator roles in the directory.
+    pub roles: AdminRoles,
+    /// Relation to the security group.
+    pub relation: GroupRelation,
+    /// The directory was asked about this very user just now, but for this: its memberships are known, even where the
+    /// groups cannot be listed.
+    pub asked: Option<Unasked>,
+    /// In the batch only because its row holds a name that somebody else in it wants.
+    pub has_joined: bool,
+    /// Another live row keeps the wanted name. Settled by the batch, as are the two below.
+    pub name_is_taken: bool,
+    /// One more non-interactive user may be enabled.
+    pub slot_is_free: bool,
+    /// The row is the environment's last enabled System Administrator.
+    pub is_last_administrator: bool,
+}
+
+impl Candidate {
+    /// Somebody of whom the tables know nothing; `user` is what the directory says.
+    #[must_use]
+    pub fn nobody(user: Option<DirectoryUser>) -> Self {
+        Self {
+            id: Uuid::nil(),
+            user,
+            row: None,
+            assignments: Vec::new(),
+            roles: AdminRoles::default(),
+            relation: GroupRelation::None,
+            asked: None,
+            has_joined: false,
+            name_is_taken: false,
+            slot_is_free: false,
+            is_last_administrator: false,
+        }
+    }
+
+    /// A disabled non-interactive user would take one of the few slots if it is enabled.
+    #[must_use]
+    pub fn wants_slot(&self) -> bool {
+        self.row
+            .as_ref()
+            .is_some_and(|row| row.isdisabled && row.is_non_interactive())
+    }
+
+    /// An enabled System Administrator: the environment must keep one.
+    #[must_use]
+    pub fn is_enabled_administrator(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| !row.isdisabled) && is_administrator(&self.assignments)
+    }
+
+    /// A System Administrator, enabled or not.
+    #[must_use]
+    pub fn is_administrator(&self) -> bool {
+        self.row.is_some() && is_administrator(&self.assignments)
+    }
+
+    /// A System Administrator whom the directory has taken away: if nobody else is one, somebody has to look at that
+    /// until there is one again.
+    pub(super) fn is_lost_administrator(&self, plan: &RowPlan) -> bool {
+        let row = plan.change.as_ref().map(|change| &change.after).or(self.row.as_ref());
+        let by_directory = |row: &SystemUser| {
+            let reason = row.disabledreason.as_deref().and_then(Code::parse);
+            matches!(
+                reason,
+                Some(Code::DirectoryDeleted | Code::DirectorySoftDeleted | Code::DirectoryAccountDisabled)
+            )
+        };
+        self.is_administrator() && row.is_some_and(|row| row.isdisabled && row.deletedstate == 0 && by_directory(row))
+    }
+
+    /// What becomes of the row.
+    pub(super) fn plan(
+        &self,
+        environment: &Environment,
+        verdict: &Verdict,
+        removals: RemovalMode,
+        writer: Writer<'_>,
+    ) -> RowPlan {
+        let (user, row) = (self.user.as_ref(), self.row.as_ref());
+        plan_row(environment, user, row, verdict, self.name_is_taken, removals, writer)
+    }
+
+    /// What becomes of the row's roles, once the row itself is planned.
+    pub(super) fn plan_roles(&self, environment: &Environment, plan: &RowPlan) -> RolePlan {
+        let created = plan.change.as_ref().map(|change| &change.after);
+        match (&self.user, self.row.as_ref().or(created)) {
+            (Some(user), Some(row)) if plan.follows => {
+                let is_new = self.row.is_none();
+                let is_last = self.is_last_administrator && !plan.disables();
+                plan_roles(environment, user, row, is_new, &self.assignments, is_last)
+            }
+            _ => RolePlan::default(),
+        }
+    }
+
+    /// Whether what is planned leaves the environment with one System Administrator less.
+    pub(super) fn stops_being_administrator(&self, plan: &RowPlan, roles: &RolePlan) -> bool {
+        let loses_role = || {
+            let kept = self.assignments.iter().filter(|held| {
+                held.role == SYSTEM_ADMINISTRATOR && !held.revoked && !roles.changes.contains(&RoleChange::take(held))
+            });
+            kept.count() == 0
+        };
+        self.is_enabled_administrator() && (plan.disables() || loses_role())
+    }
+
+    /// The verdict for a trigger.
+    #[must_use]
+    pub fn evaluate(&self, view: &EnvironmentView<'_>, trigger: Trigger, now: DateTime<Utc>) -> Verdict {
+        evaluate(view.environment, &self.subject(view, now), trigger)
+    }
+
+    /// What the rules look at.
+    #[must_use]
+    pub fn subject(&self, view: &EnvironmentView<'_>, now: DateTime<Utc>) -> Subject<'_> {
+        let mut relation = self.relation;
+        let unasked = self.asked.unwrap_or_default();
+        let is_certain = self.asked.is_some() && relation == GroupRelation::Member;
+        let has_climbed = self.asked.is_some_and(|unasked| !unasked.nesting);
+        let may_be_nested = match relation {
+            // A nested owner is more than an owner only where nested members count in full.
+            GroupRelation::OwnerOnly => view.environment.group_nesting == GroupNesting::Full,
+            relation => relation == GroupRelation::None,
+        };
+        let group_unreadable = view.group_unreadable || unasked.group;
+        if (group_unreadable && !is_certain) || (view.nested_unreadable && may_be_nested && !has_climbed) {
+            relation = GroupRelation::Unreadable;
+        }
+        let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
+        Subject {
+            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            licences: view.catalogue.judge(plans, view.viral_counts_as),
+            roles: self.roles,
+            relation,
+            row: self.row.as_ref(),
+            upn_blocked: self.name_is_taken,
+            tenant_marketing: view.tenant_marketing,
+            non_interactive_slot: self.slot_is_free,
+            last_system_administrator: self.is_last_administrator,
+            stale_roles: view.stale_roles || unasked.roles,
+            stale_skus: view.stale_skus,
+            now,
+        }
+    }
+
+    /// The name the directory wants for the user; none unless the user exists.
+    #[must_use]
+    pub fn wanted_name(&self) -> Option<String> {
+        self.user
+            .as_ref()
+            .filter(|user| user.state == DirectoryState::Present)
+            .and_then(DirectoryUser::upn_key)
+    }
+
+    /// The name the directory wants for the user, if it is not the one that its row holds.
+    #[must_use]
+    pub fn missing_name(&self) -> Option<String> {
+        self.wanted_name().filter(|name| self.held_name() != Some(name))
+    }
+
+    /// The name its row holds: live rows do, unless another program wrote it and it is not folded yet or taken.
+    #[must_use]
+    pub fn held_name(&self) -> Option<&String> {
+        self.row.as_ref().and_then(|row| row.upn_key.as_ref())
+    }
+}
+
+/// Somebody of a name that belongs to the system.
+#[must_use]
+pub fn reserved() -> DirectoryUser {
+    DirectoryUser {
+        user_principal_name: Some(SYNC_ACTOR.to_owned()),
+        ..unknown(Uuid::nil())
+    }
+}
+
+/// Somebody whom the directory does not know.
+#[must_use]
+pub fn unknown(id: Uuid) -> DirectoryUser {
+    DirectoryUser {
+        id,
+        state: DirectoryState::Gone,
+        ..DirectoryUser::default()
+    }
+}

@@ -1,0 +1,160 @@
+//! From what is decided to the database, and what it did not take: the one applier.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::parts::Effort;
+use super::write::{Care, Write, chains, hash, signature, write};
+use crate::plan::RoleChange;
+use crate::plan::batch::{Decision, Draft};
+use crate::store::changes::Author;
+use crate::store::refusals::Refused;
+use crate::store::{Fault, StoreResult, Transaction};
+
+/// What applying a draft came to. The draft keeps what was written; a refused row and its roles are taken out of it.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Applied {
+    /// Users who waited for a name that is free now.
+    pub woken: Vec<Uuid>,
+    /// Users whose row the database does not take, and why.
+    pub refused: HashMap<Uuid, NotTaken>,
+}
+
+/// A row that the database does not take.
+#[derive(Clone, Debug)]
+pub(in crate::sync) struct NotTaken {
+    /// One sentence.
+    pub detail: String,
+    /// What was tried just now, as a hash, and what stood in its way; none where it was not tried again.
+    pub tried: Option<(String, Fault)>,
+}
+
+/// Writes what is decided. What is `known` to have been refused as it is now is not tried again. The rows' author signs
+/// their lines in the change log, `roles_by` those of the roles.
+pub(in crate::sync) async fn apply(
+    tx: &mut Transaction,
+    name: &str,
+    draft: &mut Draft,
+    known: &HashMap<Uuid, Refused>,
+    author: Author<'_>,
+    roles_by: &str,
+    effort: &Effort,
+) -> StoreResult<Applied> {
+    let is_careful = !matches!(effort, Effort::Write(Care::Together));
+    let mut applied = Applied::default();
+    let mut attempts = attempts(&mut draft.decisions, known, is_careful, &mut applied);
+    let refused = match effort {
+        Effort::Write(care) => {
+            let given: Vec<&RoleChange> = attempts.iter().flat_map(|attempt| attempt.roles).collect();
+            let mut writes: Vec<Write<'_>> = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
+            let written = write(tx, name, &mut writes, &given, author, roles_by, *care).await?;
+            applied.woken = written.woken;
+            written.refused
+        }
+        Effort::GiveUp(fault) => attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
+    };
+    for attempt in attempts {
+        if let Some(fault) = refused.get(&attempt.row) {
+            let not_taken = NotTaken {
+                detail: sentence(fault),
+                tried: Some((attempt.plan, fault.clone())),
+            };
+            applied.refused.insert(attempt.id, not_taken);
+        }
+    }
+    for decision in &mut draft.decisions {
+        if applied.refused.contains_key(&decision.candidate.id) {
+            decision.plan.change = None;
+            decision.roles.changes.clear();
+        }
+    }
+    Ok(applied)
+}
+
+/// What is tried of one user.
+struct Attempt<'d> {
+    id: Uuid,
+    row: Uuid,
+    plan: String,
+    write: Option<Write<'d>>,
+    roles: &'d [RoleChange],
+}
+
+/// What there is to try. What was refused as it is now is not tried again; among rows between which a name passes
+/// all have to be as they were. A careful attempt knows its plan, to be remembered.
+fn attempts<'d>(
+    decisions: &'d mut [Decision],
+    known: &HashMap<Uuid, Refused>,
+    is_careful: bool,
+    applied: &mut Applied,
+) -> Vec<Attempt<'d>> {
+    let compares = is_careful || !known.is_empty();
+    let mut still = |id: Uuid| {
+        let detail = known.get(&id).map(|refused| refused.detail.clone());
+        let not_taken = detail.map(|detail| NotTaken { detail, tried: None });
+        applied.refused.extend(not_taken.map(|not_taken| (id, not_taken)));
+    };
+    let mut attempts = Vec::new();
+    for decision in decisions {
+        let row = decision.row_id();
+        let Decision {
+            candidate, plan, roles, ..
+        } = decision;
+        let Some(row) = row.filter(|_| plan.change.is_some() || !roles.changes.is_empty()) else {
+            // A removal that the guard has yet to decide is no success.
+            if plan.removal.is_some() {
+                still(candidate.id);
+            }
+            continue;
+        };
+        let signature = || signature(plan.change.as_ref(), &roles.changes);
+        attempts.push(Attempt {
+            id: candidate.id,
+            row,
+            plan: if compares { signature() } else { String::new() },
+            write: plan.change.as_mut().map(|change| Write {
+                before: candidate.row.as_ref(),
+                change,
+            }),
+            roles: &roles.changes,
+        });
+    }
+    if compares {
+        link(&mut attempts);
+        let is_known = |attempt: &Attempt<'_>| {
+            let refused = known.get(&attempt.id).and_then(|refused| refused.plan.as_ref());
+            refused == Some(&attempt.plan)
+        };
+        let withheld: HashSet<Uuid> = attempts.iter().filter(|it| is_known(it)).map(|it| it.row).collect();
+        attempts.iter().filter(|it| is_known(it)).for_each(|it| still(it.id));
+        attempts.retain(|attempt| !withheld.contains(&attempt.row));
+    }
+    attempts
+}
+
+/// What is tried of a row, and of those with which it exchanges names, is one plan.
+fn link(attempts: &mut [Attempt<'_>]) {
+    let (at, writes): (Vec<usize>, Vec<&Write<'_>>) = attempts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, attempt)| Some((at, attempt.write.as_ref()?)))
+        .unzip();
+    let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (chain, at) in chains(&writes).into_iter().zip(at) {
+        members.entry(chain).or_default().push(at);
+    }
+    for members in members.into_values().filter(|members| members.len() > 1) {
+        let mut plans: Vec<&str> = members.iter().map(|at| attempts[*at].plan.as_str()).collect();
+        plans.sort_unstable();
+        let plan = hash(&plans.concat());
+        for at in members {
+            attempts[at].plan.clone_from(&plan);
+        }
+    }
+}
+
+/// One sentence about a row that cannot be written.
+pub(in crate::sync) fn sentence(fault: &Fault) -> String {
+    format!("The database does not take the row: {fault}")
+}

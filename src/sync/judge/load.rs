@@ -1,0 +1,114 @@
+//! Locking the rows of some users and reading what is known of them, in that order: nobody changes what a decision
+//! rests on.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use crate::domain::directory_user::DirectoryState;
+use crate::domain::environment::GroupNesting;
+use crate::domain::role::Assignment;
+use crate::domain::system_user::SystemUser;
+use crate::plan::{Candidate, EnvironmentView};
+use crate::store::{StoreResult, Transaction, mirror, roles, rows, subjects};
+
+/// A batch before it is decided.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Loaded {
+    pub candidates: Vec<Candidate>,
+    /// Names that nobody in the batch can have.
+    pub keepers: BTreeSet<String>,
+}
+
+/// Loads some users by object id, and `lone` rows that no directory user belongs to. Whoever holds a name that one of
+/// them wants, and moves on, joins the batch, so that a name passes within one transaction.
+pub(in crate::sync) async fn load(
+    tx: &mut Transaction,
+    view: &EnvironmentView<'_>,
+    mut ids: Vec<Uuid>,
+    lone: &[Uuid],
+) -> StoreResult<Loaded> {
+    let name = &view.environment.name;
+    let mut loaded = Loaded::default();
+    let mut present: HashSet<Uuid> = HashSet::new();
+    let mut asked: HashSet<String> = HashSet::new();
+    while !ids.is_empty() {
+        let mut found: HashMap<Uuid, SystemUser> = rows::lock_by_object_ids(&mut *tx, name, &ids)
+            .await?
+            .into_iter()
+            .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row)))
+            .collect();
+        let mut users = mirror::read_users(&mut *tx, &ids).await?;
+        let nested_first = view.environment.group_nesting == GroupNesting::Full;
+        let group = view.environment.security_group;
+        let standings = subjects::read(&mut *tx, &ids, group, &view.nested, nested_first).await?;
+        let mut assignments = assignments_of(tx, name, found.values()).await?;
+        let has_joined = !present.is_empty();
+        for id in ids.drain(..).filter(|id| present.insert(*id)) {
+            let row = found.remove(&id);
+            let standing = standings.get(&id).copied().unwrap_or_default();
+            let held = row.as_ref().and_then(|row| assignments.remove(&row.systemuserid));
+            loaded.candidates.push(Candidate {
+                id,
+                row,
+                assignments: held.unwrap_or_default(),
+                roles: standing.roles,
+                relation: standing.relation,
+                has_joined,
+                ..Candidate::nobody(users.remove(&id))
+            });
+        }
+        let wanted: Vec<String> = loaded
+            .candidates
+            .iter()
+            .filter_map(Candidate::missing_name)
+            .filter(|key| asked.insert(key.clone()))
+            .collect();
+        if wanted.is_empty() {
+            break;
+        }
+        let holders = rows::lock_by_upn_keys(&mut *tx, name, &wanted).await?;
+        let holder_ids: Vec<Uuid> = holders
+            .iter()
+            .filter_map(|row| row.azureactivedirectoryobjectid)
+            .collect();
+        let holder_users = mirror::read_users(&mut *tx, &holder_ids).await?;
+        for holder in holders {
+            let user = holder.azureactivedirectoryobjectid.and_then(|id| holder_users.get(&id));
+            let moves =
+                user.is_some_and(|user| user.state != DirectoryState::Present || user.upn_key() != holder.upn_key);
+            match (holder.azureactivedirectoryobjectid, holder.upn_key) {
+                (Some(id), _) if present.contains(&id) => {}
+                (Some(id), _) if moves => ids.push(id),
+                (_, Some(name)) => {
+                    loaded.keepers.insert(name);
+                }
+                (_, None) => {}
+            }
+        }
+    }
+    if !lone.is_empty() {
+        let found = rows::lock_by_ids(tx, name, lone).await?;
+        loaded.candidates.extend(found.into_iter().map(|row| Candidate {
+            id: row.systemuserid,
+            row: Some(row),
+            ..Candidate::nobody(None)
+        }));
+    }
+    Ok(loaded)
+}
+
+async fn assignments_of(
+    tx: &mut Transaction,
+    environment: &str,
+    found: impl Iterator<Item = &SystemUser>,
+) -> StoreResult<HashMap<Uuid, Vec<Assignment>>> {
+    let ids: Vec<Uuid> = found.map(|row| row.systemuserid).collect();
+    let mut assignments: HashMap<Uuid, Vec<Assignment>> = HashMap::new();
+    if !ids.is_empty() {
+        for assignment in roles::of_rows(tx, environment, &ids).await? {
+            assignments.entry(assignment.systemuserid).or_default().push(assignment);
+        }
+    }
+    Ok(assignments)
+}

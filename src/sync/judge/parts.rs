@@ -1,0 +1,116 @@
+//! How often and in what parts a batch is tried, until whoever the database does not take stands alone: one bad row
+//! never keeps the others from being written.
+
+use std::ops::Range;
+
+use super::write::Care;
+use crate::store::Fault;
+use crate::sync::MayConflict;
+
+/// A batch in which somebody makes the database wait too long is cut into so many parts: each may wait as long again.
+const PARTS: usize = 8;
+
+/// How a part is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sync) enum Effort {
+    Write(Care),
+    /// The one user in it cannot be written, for this reason.
+    GiveUp(Fault),
+}
+
+/// What is still to be tried of a batch.
+#[derive(Debug)]
+pub(in crate::sync) struct Parts(Vec<(Range<usize>, Effort)>);
+
+impl Parts {
+    /// A batch of so many.
+    pub fn of(size: usize) -> Self {
+        Self(vec![(0..size, Effort::Write(Care::Together))])
+    }
+
+    /// What to try next, in order.
+    pub fn next(&mut self) -> Option<(Range<usize>, Effort)> {
+        self.0.pop()
+    }
+
+    /// Takes in what a try came to. None where the part is to be tried again, in another way.
+    ///
+    /// # Errors
+    /// What is no single row's fault.
+    pub fn settle<T, E: MayConflict>(
+        &mut self,
+        tried: (Range<usize>, Effort),
+        result: Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let (range, effort) = tried;
+        let error = match result {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) => error,
+        };
+        let Some(fault) = error.fault().filter(|_| !range.is_empty()) else {
+            return Err(error);
+        };
+        let is_told = error.is_refusal() && !fault.is_slow();
+        match effort {
+            Effort::GiveUp(_) => return Err(error),
+            Effort::Write(Care::Together) if is_told => self.0.push((range, Effort::Write(Care::Each))),
+            Effort::Write(Care::Each) if is_told => self.0.push((range, Effort::Write(Care::Resigned))),
+            Effort::Write(_) if range.len() == 1 => self.0.push((range, Effort::GiveUp(fault))),
+            // What takes too long takes longer row by row: fewer at once are what helps.
+            Effort::Write(_) => {
+                let size = range.len().div_ceil(PARTS);
+                let parts = range.clone().step_by(size).rev();
+                let parts = parts.map(|start| start..range.end.min(start + size));
+                self.0.extend(parts.map(|part| (part, Effort::Write(Care::Together))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    /// Tries a batch in which some cannot be written, and answers what was written and who was given up.
+    fn written(size: usize, bad: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let (mut done, mut given_up) = (Vec::new(), Vec::new());
+        let mut parts = Parts::of(size);
+        while let Some((range, effort)) = parts.next() {
+            let has_bad = bad.iter().any(|at| range.contains(at));
+            let result = match &effort {
+                Effort::Write(_) if has_bad => Err(StoreError::Conflict),
+                _ => Ok(()),
+            };
+            let part = range.clone();
+            let is_given_up = matches!(effort, Effort::GiveUp(_));
+            if parts.settle((range, effort), result).unwrap().is_some() {
+                done.extend(part.clone());
+                given_up.extend(part.filter(|_| is_given_up));
+            }
+        }
+        (done, given_up)
+    }
+
+    #[test]
+    fn everybody_is_done_in_order_and_only_the_bad_are_given_up() {
+        let all: Vec<usize> = (0..1000).collect();
+        assert_eq!(written(1000, &[]), (all.clone(), vec![]));
+        assert_eq!(written(1000, &[0, 17, 999]), (all, vec![0, 17, 999]));
+        assert_eq!(written(1, &[0]), (vec![0], vec![0]));
+    }
+
+    #[test]
+    fn what_is_nobodys_fault_ends_the_batch() {
+        let mut parts = Parts::of(3);
+        let tried = parts.next().unwrap();
+        assert!(matches!(
+            parts.settle::<(), _>(tried, Err(StoreError::LeaseLost)),
+            Err(StoreError::LeaseLost)
+        ));
+        let mut nobody = Parts::of(0);
+        let tried = nobody.next().unwrap();
+        assert!(nobody.settle::<(), _>(tried, Err(StoreError::Conflict)).is_err());
+    }
+}
