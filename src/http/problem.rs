@@ -149,7 +149,9 @@ impl From<TooMany> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, detail, verdict, .. } = refusal;
+        let Refusal {
+            code, detail, verdict, ..
+        } = refusal;
         let status = match code {
             Code::UserNotFound => StatusCode::NOT_FOUND,
             Code::DirectoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -53,9 +53,9 @@ impl Parts {
         let is_told = error.is_refusal() && !fault.is_slow();
         match effort {
             Effort::GiveUp(_) => return Err(error),
+            Effort::Write(_) if range.len() == 1 => self.0.push((range, Effort::GiveUp(fault))),
             Effort::Write(Care::Together) if is_told => self.0.push((range, Effort::Write(Care::Each))),
             Effort::Write(Care::Each) if is_told => self.0.push((range, Effort::Write(Care::Resigned))),
-            Effort::Write(_) if range.len() == 1 => self.0.push((range, Effort::GiveUp(fault))),
             // What takes too long takes longer row by row: fewer at once are what helps.
             Effort::Write(_) => {
                 let size = range.len().div_ceil(PARTS);

@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{Code, Operation, Removals, RowPlan, Verdict, Writer, plan_row};
+use super::{Code, Operation, RemovalMode, RowPlan, Verdict, Writer, plan_row};
 use crate::domain::system_user::SystemUser;
 use crate::rules::situation::Situation;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
 use crate::rules::{Client, Entitlement, Outcome, Trigger};
 
 /// Judges and plans as the engine does.
-fn plan(stage: &Situation, trigger: Trigger, removals: Removals) -> (Verdict, RowPlan) {
+fn plan(stage: &Situation, trigger: Trigger, removals: RemovalMode) -> (Verdict, RowPlan) {
     let verdict = stage.judge(trigger);
     let writer = Writer {
         actor: "sync",
@@ -30,7 +30,7 @@ fn plan(stage: &Situation, trigger: Trigger, removals: Removals) -> (Verdict, Ro
 
 /// The situation after a trigger, time having gone by.
 fn after(stage: &Situation, trigger: Trigger) -> Situation {
-    let (_, plan) = plan(stage, trigger, Removals::Apply);
+    let (_, plan) = plan(stage, trigger, RemovalMode::Apply);
     stage.clone().with(|stage| {
         if let Some(change) = plan.change {
             stage.row = Some(change.after);
@@ -69,7 +69,7 @@ proptest! {
     ) {
         stage.row = Some(SystemUser { isdisabled, ..row });
         for trigger in TRIGGERS {
-            for removals in [Removals::Apply, Removals::Collect] {
+            for removals in [RemovalMode::Apply, RemovalMode::Collect] {
                 let (_, plan) = plan(&stage, trigger, removals);
                 prop_assert_eq!(plan.change, None, "{:?}", trigger);
                 prop_assert_eq!(plan.removal, None, "{:?}", trigger);
@@ -81,9 +81,9 @@ proptest! {
     fn a_row_that_a_trigger_has_settled_is_never_rewritten(stage in any_stage()) {
         for trigger in TRIGGERS {
             let settled = after(&stage, trigger);
-            prop_assert_eq!(plan(&settled, trigger, Removals::Apply).1.change, None, "{:?}", trigger);
+            prop_assert_eq!(plan(&settled, trigger, RemovalMode::Apply).1.change, None, "{:?}", trigger);
             let judged = after(&settled, Trigger::Background);
-            let (_, plan) = plan(&judged, Trigger::Background, Removals::Apply);
+            let (_, plan) = plan(&judged, Trigger::Background, RemovalMode::Apply);
             prop_assert_eq!(plan.change, None, "the second cycle after {:?}", trigger);
         }
     }
@@ -94,7 +94,7 @@ proptest! {
         for trigger in TRIGGERS.iter().filter(|trigger| trigger.may_create()).filter(writes) {
             let settled = after(&stage, *trigger);
             for again in TRIGGERS {
-                let (verdict, plan) = plan(&settled, again, Removals::Apply);
+                let (verdict, plan) = plan(&settled, again, RemovalMode::Apply);
                 if verdict.outcome == Outcome::Keep {
                     prop_assert_eq!(plan.change, None, "{:?} after {:?}", again, trigger);
                 }
@@ -108,7 +108,7 @@ proptest! {
             let access = Trigger::Access(client);
             let first = stage.judge(access);
             let stage = after(&stage, access);
-            let (second, plan) = plan(&stage, access, Removals::Apply);
+            let (second, plan) = plan(&stage, access, RemovalMode::Apply);
             prop_assert_eq!(plan.change, None);
             prop_assert_eq!(plan.removal, None);
             let got_in = first.outcome.ends_enabled();
@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn background_creates_only_for_full_and_admin_and_disables_nobody_whom_an_access_let_in(stage in any_stage()) {
-        let (verdict, made) = plan(&stage, Trigger::Background, Removals::Apply);
+        let (verdict, made) = plan(&stage, Trigger::Background, RemovalMode::Apply);
         if made.change.is_some_and(|change| change.operation == Operation::Create) {
             prop_assert!(matches!(verdict.entitlement, Entitlement::Full | Entitlement::Admin));
         }
@@ -145,7 +145,7 @@ proptest! {
         ];
         for trigger in TRIGGERS {
             let before = stage.row.as_ref().and_then(|row| row.disabledreason.clone());
-            let Some(change) = plan(&stage, trigger, Removals::Apply).1.change else { continue };
+            let Some(change) = plan(&stage, trigger, RemovalMode::Apply).1.change else { continue };
             if let Some(reason) = change.after.disabledreason.filter(|reason| Some(reason) != before.as_ref()) {
                 let known = Code::parse(&reason).is_some_and(|code| reasons.contains(&code));
                 prop_assert!(known, "{} by {:?}", reason, trigger);
@@ -156,12 +156,12 @@ proptest! {
 
     #[test]
     fn what_only_reports_writes_nothing_and_an_import_changes_no_row(stage in any_stage()) {
-        let (_, diagnostics) = plan(&stage, Trigger::Diagnostics, Removals::Apply);
+        let (_, diagnostics) = plan(&stage, Trigger::Diagnostics, RemovalMode::Apply);
         prop_assert_eq!(diagnostics.change, None);
         prop_assert_eq!(diagnostics.removal, None);
-        let (_, refresh) = plan(&stage, Trigger::Refresh, Removals::Apply);
+        let (_, refresh) = plan(&stage, Trigger::Refresh, RemovalMode::Apply);
         prop_assert!(stage.row.is_some() || refresh.change.is_none());
-        let (_, import) = plan(&stage, Trigger::Import, Removals::Apply);
+        let (_, import) = plan(&stage, Trigger::Import, RemovalMode::Apply);
         prop_assert!(stage.row.is_none() || import.change.is_none());
     }
 }

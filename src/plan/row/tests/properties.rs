@@ -126,7 +126,7 @@ prop_compose! {
             environment, user, licensed, relation, row, keeps_name, slot,
             roles: AdminRoles { global: roles.0, power_platform: false, dynamics_365: roles.1 },
             trigger: if on_demand { Trigger::AdminAdd } else { Trigger::Background },
-            removals: if apply { Removals::Apply } else { Removals::Collect },
+            removals: if apply { RemovalMode::Apply } else { RemovalMode::Collect },
             now: now(),
         }
     }
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn a_waiting_removal_touches_neither_state_nor_mode(mut stage in any_stage()) {
-        stage.removals = Removals::Collect;
+        stage.removals = RemovalMode::Collect;
         let plan = stage.plan();
         if let (Some(_), Some(change), Some(row)) = (plan.removal, plan.change, &stage.row) {
             prop_assert_eq!(change.after.isdisabled, row.isdisabled);

@@ -181,7 +181,7 @@ fn section_2_gate_7_a_restored_user_without_its_name_stays_disabled() {
 #[test]
 fn section_11_a_removal_that_waits_leaves_state_and_mode_and_writes_the_rest() {
     let mut stage = Stage::created().with(|stage| {
-        stage.removals = Removals::Collect;
+        stage.removals = RemovalMode::Collect;
         stage.user.state = DirectoryState::SoftDeleted;
         stage.licensed = false;
     });
@@ -241,7 +241,7 @@ fn section_4_the_grace_of_app_passes_is_kept_with_the_row_and_not_logged() {
     let due = stage.row().due_at.unwrap();
     assert_eq!(due, now() + chrono::Duration::days(7));
     stage.now = due;
-    let held = stage.clone().with(|stage| stage.removals = Removals::Collect);
+    let held = stage.clone().with(|stage| stage.removals = RemovalMode::Collect);
     assert_eq!(held.plan().removal, Some(Code::AppPassExhausted));
     assert_eq!(
         held.plan().change,
