@@ -77,6 +77,9 @@ async fn a_pair_of_daemons_lives_through_everything_and_the_table_is_right_at_th
     assert!(ended.is_ok(), "it does not come to an end: {}", stage.told());
     stage.calm_down().await;
     stage.settle().await;
+    if database::change_the_refused(&stage).await > 0 {
+        stage.settle().await;
+    }
     println!("{}", stage.told());
     verdict::judge(&stage).await;
     scrape::look_for_secrets(&stage).await;

@@ -86,8 +86,12 @@ pub const WAYS: [&str; 6] = ["access", "access by a program", "api", "admin_add"
 
 /// Asks for a user in one of these ways.
 pub async fn ask_by(world: &World, way: &str, user: impl ToString) -> Result<Answer, SyncError> {
-    let user = user.to_string();
-    let (engine, ask) = (&world.engine, ask(&user));
+    ask_as(world, way, ask(&user.to_string())).await
+}
+
+/// The same for any environment and actor.
+pub async fn ask_as(world: &World, way: &str, ask: Ask<'_>) -> Result<Answer, SyncError> {
+    let engine = &world.engine;
     match way {
         "access" => engine.access(ask, Client::Interactive).await,
         "access by a program" => engine.access(ask, Client::Api).await,

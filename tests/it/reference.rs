@@ -4,7 +4,9 @@
 //! changes the directory, the table and the configuration at random, runs a cycle, and compares all rows in all columns.
 //! `ROLLCALL_REFERENCE_SEED` replays a seed; `ROLLCALL_REFERENCE_CYCLES` lengthens a play.
 
+mod asked;
 mod changes;
+mod customers;
 pub mod directory;
 mod edits;
 pub mod evaluation;
@@ -16,29 +18,34 @@ mod settings;
 mod story;
 pub mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng, SeedableRng};
 use rollcall::domain::environment::Environment;
 use rollcall::plan::guard::Limits;
-use rollcall::simulator::tenant::{NESTED_GROUP, Tenant};
-use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
+use rollcall::simulator::tenant::{NESTED_GROUP, Standing, Tenant};
+use rollcall::simulator::{Effect, Fault, Gate, Settings as SimulatorSettings, Spoilt, When};
 use rollcall::sync::cycle::Request;
+use rollcall::sync::on_demand::Ask;
+use rollcall::sync::{Report, SyncError};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::asked::{Asked, HELPDESK};
 use self::changes::{Changes, DEEP_GROUP};
-use self::directory::Directory;
+use self::customers::Customers;
+use self::directory::{Directory, Person};
 use self::edits::Editor;
 use self::evaluation::{Cycle, Reference, SYNC};
 use self::story::Story;
 use self::table::Row;
+use crate::on_demand::{ask_as, said};
 use crate::world::World;
 
 /// The guard is another test's business.
@@ -92,6 +99,47 @@ async fn environments_that_come_and_go_agree_with_the_reference_after_every_cycl
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_values_that_cannot_be_decoded_it_agrees_with_the_reference_after_every_cycle() {
+    for seed in [310_601, 310_602] {
+        let mut play = Play::seeded(seed, 150, 14, settings::opposites(), settings::change_of_an_opposite).await;
+        play.trouble = Some(Trouble::Undecodable);
+        assert!(play.run().await["value_undecodable"] > 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_rules_of_the_customer_it_agrees_with_the_reference_after_every_cycle() {
+    for seed in [310_701, 310_702] {
+        let mut play = Play::seeded(seed, 150, 14, settings::opposites(), settings::change_of_an_opposite).await;
+        play.trouble = Some(Trouble::Customers);
+        assert!(play.run().await["row_not_written"] > 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_pages_are_slow_and_somebody_asks_it_agrees_with_the_reference_after_every_cycle() {
+    for seed in [310_801, 310_802] {
+        let mut play = Play::seeded(seed, 150, 14, settings::opposites(), settings::change_of_an_opposite).await;
+        play.trouble = Some(Trouble::SlowPages);
+        assert!(play.run().await["asked for"] > 20);
+    }
+}
+
+/// What befalls a play beside everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Values that cannot be decoded come and go.
+    Undecodable,
+    /// The customer's own constraints and triggers come and go.
+    Customers,
+    /// A page is held, and users change and are asked for meanwhile.
+    SlowPages,
+}
+
+/// What no property can be.
+const UNDECODABLE: [&str; 4] = [r#""half \ud83d""#, "42", r#"{"a":[[{"b":{}}]]}"#, "[[[[7]]]]"];
+
 /// A tenant always has an administrator; without any, the roles would be in doubt. This one is an application, and no
 /// part of the play.
 fn a_lasting_administrator() -> Effect {
@@ -116,6 +164,8 @@ struct Play {
     configure: settings::Change,
     /// The configuration changes once in so many cycles.
     odds: u32,
+    trouble: Option<Trouble>,
+    customers: Customers,
     directory: Directory,
     references: BTreeMap<String, Reference>,
     people: Vec<Uuid>,
@@ -186,6 +236,8 @@ impl Play {
             user,
             configure,
             odds: 6,
+            trouble: None,
+            customers: Customers::default(),
             directory: Directory::default(),
             references: names.map(|name| (name, Reference::default())).collect(),
             people,
@@ -210,10 +262,22 @@ impl Play {
                 self.change_the_configuration();
                 self.pass_time();
             }
+            let mut request = Request::default();
+            let mut asked = Vec::new();
+            match self.trouble.filter(|_| cycle > 0) {
+                Some(Trouble::Undecodable) => self.spoil_values(),
+                Some(Trouble::Customers) => {
+                    let (people, dice, story) = (&self.people, &mut self.dice, &mut self.story);
+                    let tenant = Arc::clone(self.world.tenant());
+                    request.full = self.customers.act(&mut self.db, &tenant, people, dice, story).await;
+                }
+                Some(Trouble::SlowPages) => asked = self.somebody_to_ask(),
+                None => {}
+            }
             drop(self.world.simulator.take_requests());
             // Retries may turn the clock; a run's time is that of its beginning.
             let now = self.world.clock.now();
-            let report = match self.world.run(Request::default()).await {
+            let report = match self.run_a_cycle(request, &mut asked).await {
                 Ok(report) => report,
                 Err(error) => panic!("seed {}, cycle {cycle}: {error:?}\n{}", self.seed, self.story.of(None)),
             };
@@ -224,15 +288,154 @@ impl Play {
                 self.seed
             );
             let requests = self.world.simulator.take_requests();
-            let reads_deleted_items = requests.iter().any(|request| request.path.contains("deletedItems"));
-            self.directory
-                .look(self.world.tenant(), &self.people, reads_deleted_items);
+            let read = |what: &str| requests.iter().any(|request| request.path.contains(what));
+            let reads_all = read("deletedItems/microsoft.graph.user");
+            let reads_deletion = |id: Uuid| reads_all || read(&format!("deletedItems/{id}"));
+            self.directory.look(self.world.tenant(), &self.people, &reads_deletion);
+            self.apply(&asked).await;
             self.compare(cycle, now).await;
         }
         println!("rows by reason: {:#?}", self.reasons);
         self.world.assert_settled().await;
         self.world.end().await;
         self.reasons
+    }
+
+    /// Some values cannot be decoded from here on, others can be again. Whoever is concerned is read.
+    fn spoil_values(&mut self) {
+        const PROPERTIES: [&str; 16] = [
+            "userPrincipalName",
+            "displayName",
+            "givenName",
+            "surname",
+            "jobTitle",
+            "mail",
+            "mail",
+            "businessPhones",
+            "mobilePhone",
+            "streetAddress",
+            "city",
+            "state",
+            "postalCode",
+            "country",
+            "accountEnabled",
+            "assignedPlans",
+        ];
+        let undecodable = &mut self.directory.undecodable;
+        undecodable.retain(|_, _| self.dice.random_ratio(2, 3));
+        for _ in 0..self.dice.random_range(0..8) {
+            let id = *self.people[..self.people.len().min(60)].choose(&mut self.dice).unwrap();
+            let property = *PROPERTIES.choose(&mut self.dice).unwrap();
+            // Of somebody new nothing is known: "gate 6 or the last known plans decide".
+            let is_known = self.directory.people.contains_key(&id);
+            let decides = matches!(property, "accountEnabled" | "assignedPlans");
+            if self.world.tenant().standing(id) == Some(Standing::Live) && (is_known || !decides) {
+                let properties = undecodable.entry(id).or_default();
+                if !properties.contains(&property) {
+                    properties.push(property);
+                    self.story.note(id, &format!("{property} cannot be decoded"));
+                }
+                self.world.tenant().replay_user(id);
+            }
+        }
+        let spoilt: Vec<Spoilt> = undecodable
+            .iter()
+            .flat_map(|(id, properties)| properties.iter().map(|property| (*id, *property)))
+            .map(|(id, property)| Spoilt {
+                id,
+                property,
+                text: match property {
+                    "assignedPlans" => r#"[{"servicePlanId":{},"capabilityStatus":"Enabled"}]"#.to_owned(),
+                    _ => (*UNDECODABLE.choose(&mut self.dice).unwrap()).to_owned(),
+                },
+            })
+            .collect();
+        let faults = self.world.simulator.faults();
+        faults.withdraw("undecodable");
+        for endpoint in ["/users/delta", "/users/{id}"] {
+            let fault = Fault::forever(When::path(endpoint), Effect::spoil(spoilt.clone()));
+            faults.push(fault.called("undecodable"));
+        }
+    }
+
+    /// Whom to ask for: people who are there, each once, whose name is free.
+    fn somebody_to_ask(&mut self) -> Vec<Asked> {
+        let mut asked: Vec<Asked> = Vec::new();
+        for _ in 0..self.dice.random_range(2..16) {
+            let (environment, _) = self.world.engine.settings.environments.choose(&mut self.dice).unwrap();
+            let id = *self.people[..self.people.len().min(60)].choose(&mut self.dice).unwrap();
+            let Some(user) = self.world.tenant().user(id) else {
+                continue;
+            };
+            let is_live = self.world.tenant().standing(id) == Some(Standing::Live);
+            let is_free = self.references[&environment.name].has_its_name_free(&Person::new(user));
+            if is_live && is_free && asked.iter().all(|asked| asked.id != id) {
+                asked.push(Asked::draw(&environment.name, id, &mut self.dice));
+            }
+        }
+        asked
+    }
+
+    /// A cycle. Where somebody is to be asked for, a page is held meanwhile; nobody is asked for if no such page is read.
+    async fn run_a_cycle(&mut self, request: Request, asked: &mut Vec<Asked>) -> Result<Report, SyncError> {
+        if asked.is_empty() {
+            return self.world.run(request).await;
+        }
+        let held = *["/users/delta", "/users/delta", "/groups/delta", "/subscribedSkus"]
+            .choose(&mut self.dice)
+            .unwrap();
+        let gate = Gate::default();
+        let when = When::path(held).after(self.dice.random_range(0..2));
+        let faults = self.world.simulator.faults();
+        faults.push(Fault::once(when, Effect::Hold(gate.clone())).called("held"));
+        let (world, directory, dice, story) = (&self.world, &self.directory, &mut self.dice, &mut self.story);
+        let meanwhile = async {
+            gate.asked().await;
+            gate.answer().await;
+            for asked in asked.iter_mut() {
+                let what = asked::change(world.tenant(), asked.id, directory.people.contains_key(&asked.id), dice);
+                asked.at = world.clock.now();
+                let ask = Ask {
+                    environment: &asked.environment,
+                    user: &asked.id.to_string(),
+                    actor: HELPDESK,
+                };
+                let said = said(&ask_as(world, asked.way, ask).await);
+                let told = format!(
+                    "while {held} was held: {what}, then {} in {}: {said}",
+                    asked.way, asked.environment
+                );
+                story.note(asked.id, &told);
+            }
+            gate.send();
+        };
+        let mut run = Box::pin(world.run(request));
+        tokio::select! {
+            report = &mut run => {
+                faults.withdraw("held");
+                asked.clear();
+                report
+            }
+            () = Box::pin(meanwhile) => run.await,
+        }
+    }
+
+    /// What was asked for comes before what the cycle has written.
+    async fn apply(&mut self, asked: &[Asked]) {
+        for asked in asked {
+            *self.reasons.entry("asked for".to_owned()).or_default() += 1;
+            let settings = Arc::clone(&self.world.engine.settings);
+            let mut environments = settings.environments.iter().map(|(environment, _)| environment);
+            let environment = environments.find(|one| one.name == asked.environment).unwrap();
+            let found = table::read(&mut self.db, &environment.name).await;
+            let cycle = Cycle {
+                directory: &self.directory,
+                now: asked.at,
+                viral: settings.viral_counts_as,
+            };
+            let reference = self.references.get_mut(&environment.name).unwrap();
+            reference.ask(environment, &cycle, asked, &found);
+        }
     }
 
     fn change_the_directory(&mut self) {
@@ -299,7 +502,15 @@ impl Play {
             let name = &environment.name;
             let found = table::read(&mut self.db, name).await;
             let before = &self.references[name];
-            let mut next = before.next(environment, &cycle, &found);
+            let mut refused = BTreeSet::new();
+            let mut next = loop {
+                let next = before.next(environment, &cycle, &found, &refused);
+                let more = &self.customers.refused(before, &next, &found) - &refused;
+                if more.is_empty() {
+                    break next;
+                }
+                refused.extend(more);
+            };
             if number == 0 {
                 next.add_placeholders(&cycle, &found);
             }
@@ -342,6 +553,47 @@ impl Play {
                 *self.reasons.entry(reason).or_default() += 1;
             }
             self.references.insert(name.clone(), next);
+        }
+        for (environment, _) in &Arc::clone(&self.world.engine.settings).environments {
+            self.compare_findings(&environment.name, number).await;
+        }
+    }
+
+    /// Whoever is refused, and every value that cannot be decoded, is a finding; nothing else is one of these. Counts them.
+    async fn compare_findings(&mut self, environment: &str, number: usize) {
+        let open: Vec<(String, Uuid, String)> = sqlx::query_as(
+            "select code, azureactivedirectoryobjectid, coalesce(subject, '') from rollcall.finding
+             where closed_at is null and environment = $1 and code in ('row_not_written', 'value_undecodable')
+               and azureactivedirectoryobjectid is not null",
+        )
+        .bind(environment)
+        .fetch_all(&mut self.world.sql().await)
+        .await
+        .unwrap();
+        let is_live = |id: &Uuid| self.directory.people.get(id).is_some_and(Person::is_present);
+        let undecodable = self.directory.undecodable.iter().filter(|(id, _)| is_live(id));
+        let expected: BTreeSet<(String, Uuid, String)> = undecodable
+            .flat_map(|(id, properties)| properties.iter().map(|property| (*id, (*property).to_owned())))
+            .map(|(id, property)| ("value_undecodable".to_owned(), id, property))
+            .chain(
+                self.references[environment]
+                    .refused
+                    .iter()
+                    .map(|id| ("row_not_written".to_owned(), *id, String::new())),
+            )
+            .collect();
+        let open: BTreeSet<_> = open.into_iter().collect();
+        let one = open.symmetric_difference(&expected).next();
+        assert_eq!(
+            open,
+            expected,
+            "seed {}, cycle {number}, {}: findings; {}",
+            self.seed,
+            environment,
+            self.story.of(one.map(|(_, id, _)| *id))
+        );
+        for (code, ..) in open {
+            *self.reasons.entry(code).or_default() += 1;
         }
     }
 }

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
+use rollcall::clock::Clock;
 use rollcall::simulator::cluster::{Cluster, Options, TestDatabase};
+use rollcall::simulator::tenant::User;
 use rollcall::store::Store;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
 use uuid::Uuid;
 
+use super::graph::runs_end;
 use super::stage::{Member, Stage};
 use super::{Deck, pause};
 use crate::proxy::{Side, Weather};
@@ -232,10 +235,22 @@ enum Outage {
     ReadOnly,
     TableLocked,
     DiskFull,
+    CustomersRule(Rule),
     Restarted(Restart),
 }
 
-const ANYWHERE: [Outage; 10] = [
+/// A rule of the customer's own on the rows.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    UniqueIndex,
+    Check,
+    Trigger,
+}
+
+const ANYWHERE: [Outage; 13] = [
+    Outage::CustomersRule(Rule::UniqueIndex),
+    Outage::CustomersRule(Rule::Check),
+    Outage::CustomersRule(Rule::Trigger),
     Outage::Refusing,
     Outage::Hanging,
     Outage::Cut,
@@ -261,11 +276,15 @@ pub async fn break_things(stage: &Stage, mut dice: StdRng) {
         outages.extend(ON_A_SERVER_OF_OUR_OWN);
     }
     let mut deck = Deck::new(&outages);
+    // The least that a short run has, too.
+    let rules = [Rule::UniqueIndex, Rule::Check, Rule::Trigger];
+    let mut first = Some(Outage::CustomersRule(*rules.choose(&mut dice).unwrap()));
     while !stage.is_over() {
         pause(dice.random_range(1_500..5_000)).await;
         let _calm = stage.calm.read().await;
         if !stage.is_over() {
-            befall(stage, deck.draw(&mut dice), &mut dice).await;
+            let next = first.take().unwrap_or_else(|| deck.draw(&mut dice));
+            befall(stage, next, &mut dice).await;
         }
     }
 }
@@ -326,6 +345,7 @@ async fn befall(stage: &Stage, outage: Outage, dice: &mut StdRng) {
         }
         Outage::TableLocked => lock_a_table(stage, lasting, dice).await,
         Outage::DiskFull => fill_the_disk(stage, lasting, dice).await,
+        Outage::CustomersRule(rule) => refuse_rows(stage, rule, dice).await,
         Outage::Restarted(way) => {
             let url = server.restart(way).await;
             for member in &stage.pair {
@@ -397,6 +417,82 @@ async fn lock_a_table(stage: &Stage, lasting: u64, dice: &mut StdRng) {
     if hit {
         stage.hit("table locked");
     }
+}
+
+const REFUSED: &str = "from rollcall.finding where code = 'row_not_written' and closed_at is null";
+
+/// A rule of the customer's comes, some users break it, and it goes again.
+async fn refuse_rows(stage: &Stage, rule: Rule, dice: &mut StdRng) {
+    let title = format!("Forbidden {}", dice.random::<u32>());
+    let (make, drop) = match rule {
+        Rule::UniqueIndex => (
+            "create unique index customers_own on rollcall.system_user (environment, internalemailaddress)".to_owned(),
+            "drop index rollcall.customers_own",
+        ),
+        Rule::Check => (
+            format!("alter table rollcall.system_user add constraint customers_own check (jobtitle <> '{title}')"),
+            "alter table rollcall.system_user drop constraint customers_own",
+        ),
+        Rule::Trigger => (
+            format!(
+                "create function public.customers_own() returns trigger language plpgsql as $$ begin
+                     if new.jobtitle = '{title}' then
+                         raise exception 'no % at %', new.internalemailaddress, clock_timestamp()
+                             using errcode = '08006', detail = new.fullname;
+                     end if;
+                     return new;
+                 end $$;
+                 create trigger customers_own before insert or update on rollcall.system_user
+                     for each row execute function public.customers_own()"
+            ),
+            "drop function public.customers_own() cascade",
+        ),
+    };
+    if !alter(stage, &make).await {
+        return;
+    }
+    let users: Vec<Uuid> = (0..6).filter_map(|_| stage.tenant().random_user(dice)).collect();
+    let shared = stage.tenant().user(users[0]).and_then(|user| user.mail);
+    change_users(stage, &users, |user| match rule {
+        Rule::UniqueIndex => user.mail.clone_from(&shared),
+        Rule::Check | Rule::Trigger => user.job_title = Some(title.clone()),
+    });
+    runs_end(stage, 1).await;
+    if stage.number(&format!("select count(*) {REFUSED}")).await > 0 {
+        stage.hit("rows refused");
+    }
+    while !alter(stage, drop).await {}
+    runs_end(stage, 1).await;
+    change_the_refused(stage).await;
+}
+
+/// Whoever is refused is tried again when something about them changes. How many they were.
+pub async fn change_the_refused(stage: &Stage) -> usize {
+    let query = AssertSqlSafe(format!("select distinct azureactivedirectoryobjectid {REFUSED}"));
+    let refused: Vec<Uuid> = sqlx::query_scalar(query)
+        .fetch_all(&mut stage.sql().await)
+        .await
+        .unwrap();
+    change_users(stage, &refused, |user| {
+        user.mobile_phone = Some(format!("+44 {}", Uuid::new_v4().as_u128()));
+    });
+    refused.len()
+}
+
+fn change_users(stage: &Stage, users: &[Uuid], change: impl Fn(&mut User)) {
+    let mut people = stage.people.lock().unwrap();
+    let before = Clock::system().now();
+    for user in users {
+        stage.tenant().update_user(*user, &change);
+    }
+    people.look(stage.tenant(), before, Clock::system().now());
+}
+
+/// Carries statements out, unless somebody who was stopped keeps the table or its rows do not fit.
+async fn alter(stage: &Stage, statements: &str) -> bool {
+    let mut db = stage.sql().await;
+    let statements = AssertSqlSafe(format!("set lock_timeout = '2s'; {statements}"));
+    sqlx::raw_sql(statements).execute(&mut db).await.is_ok()
 }
 
 async fn fill_the_disk(stage: &Stage, lasting: u64, dice: &mut StdRng) {

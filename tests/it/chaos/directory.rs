@@ -58,7 +58,7 @@ impl People {
         for user in self.ids.iter().filter_map(|id| tenant.user(*id)) {
             self.values.extend(personal(user));
         }
-        self.directory.look(tenant, &self.ids, false);
+        self.directory.look(tenant, &self.ids, &|_| false);
         let cycle = Cycle {
             directory: &self.directory,
             now: after,

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rollcall::clock::Clock;
 use rollcall::simulator::tenant::{LARGE_GROUP, SMALL_GROUP, TokenDeath};
-use rollcall::simulator::{Carrying, Effect, Fault, RetryAfter, TokenFault, When};
+use rollcall::simulator::{Carrying, Effect, Fault, Gate, RetryAfter, Spoilt, TokenFault, When};
 use serde_json::Value;
 
 use super::stage::Stage;
@@ -75,9 +75,13 @@ enum Turn {
     UsersListedEmpty,
     NullsForEverybody,
     HalfOpen,
+    ValuesSpoilt,
+    PageHeld,
 }
 
-const TURNS: [Turn; 8] = [
+const TURNS: [Turn; 10] = [
+    Turn::ValuesSpoilt,
+    Turn::PageHeld,
     Turn::TokensDie,
     Turn::AccessTokensRevoked,
     Turn::PermissionWithdrawn,
@@ -94,6 +98,8 @@ const MEMBERS: &str = "/groups/{id}/members";
 /// Breaks something now and then until it is over.
 pub async fn break_things(stage: &Stage, mut dice: StdRng) {
     let (mut answers, mut turns) = (Deck::new(&ANSWERS), Deck::new(&TURNS));
+    // The least that a short run has, too.
+    let mut first = Some(*[Turn::ValuesSpoilt, Turn::PageHeld].choose(&mut dice).unwrap());
     while !stage.is_over() {
         for _ in 0..4 {
             // What nobody has met by now makes room.
@@ -103,7 +109,8 @@ pub async fn break_things(stage: &Stage, mut dice: StdRng) {
             answer_badly(stage, answers.draw(&mut dice), &mut dice);
             pause(dice.random_range(150..600)).await;
         }
-        turn(stage, turns.draw(&mut dice), &mut dice).await;
+        let next = first.take().unwrap_or_else(|| turns.draw(&mut dice));
+        turn(stage, next, &mut dice).await;
     }
 }
 
@@ -218,6 +225,59 @@ async fn turn(stage: &Stage, turn: Turn, dice: &mut StdRng) {
             let when = When::path(if long { USERS } else { "/memberOf" });
             faults.push(Fault::once(when, Effect::Delay(Duration::from_secs(75))).called("half-open"));
         }
+        Turn::ValuesSpoilt => spoil_values(stage, dice).await,
+        Turn::PageHeld => hold_a_page(stage, dice).await,
+    }
+}
+
+/// Values of some users cannot be decoded for a while. Plans can: what was last known of them decides, for reasons that
+/// may be long over.
+async fn spoil_values(stage: &Stage, dice: &mut StdRng) {
+    const PROPERTIES: [&str; 6] = [
+        "accountEnabled",
+        "displayName",
+        "givenName",
+        "mail",
+        "jobTitle",
+        "businessPhones",
+    ];
+    let mut spoilt = Vec::new();
+    for id in (0..8)
+        .filter_map(|_| stage.tenant().random_user(dice))
+        .collect::<Vec<_>>()
+    {
+        stage.tenant().replay_user(id);
+        spoilt.push(Spoilt {
+            id,
+            property: PROPERTIES.choose(dice).unwrap(),
+            text: [r#""\ud83d""#, "42", r#"{"a":[[{}]]}"#]
+                .choose(dice)
+                .unwrap()
+                .to_string(),
+        });
+    }
+    for endpoint in [USERS, "/users/{id}"] {
+        let fault = Fault::forever(When::path(endpoint), Effect::spoil(spoilt.clone()));
+        stage.simulator.faults().push(fault.called("values spoilt"));
+    }
+    runs_end(stage, 1).await;
+    stage.simulator.faults().withdraw("values spoilt");
+}
+
+/// A page of users is answered late and sent later, while the directory changes and people ask. Whoever waits for it may
+/// be killed.
+async fn hold_a_page(stage: &Stage, dice: &mut StdRng) {
+    let gate = Gate::default();
+    let fault = Fault::once(When::path(USERS), Effect::Hold(gate.clone()));
+    stage.simulator.faults().push(fault.called("page held"));
+    tokio::select! {
+        () = gate.asked() => {
+            pause(dice.random_range(100..1_500)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(2), gate.answer()).await;
+            pause(dice.random_range(100..1_500)).await;
+            gate.send();
+        }
+        () = runs_end(stage, 1) => stage.simulator.faults().withdraw("page held"),
     }
 }
 

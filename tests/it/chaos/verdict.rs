@@ -1,6 +1,6 @@
 //! What must hold when it is over: the table, the change log, and who wrote when.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall::clock::Clock;
@@ -92,7 +92,7 @@ fn agrees_with_the_reference(
         now: Clock::system().now(),
         viral: people.viral,
     };
-    let mut next = reference.next(environment, &cycle, &found);
+    let mut next = reference.next(environment, &cycle, &found, &BTreeSet::new());
     for (id, record) in &mut next.bound {
         if people
             .directory

@@ -29,6 +29,8 @@ pub struct Person {
     pub deleted_at: Option<DateTime<Utc>>,
     /// None: the application may not read it.
     pub enabled: Option<bool>,
+    /// What the directory says of `accountEnabled` cannot be decoded.
+    pub account_undecodable: bool,
     pub is_agent: bool,
     pub upn: Option<String>,
     pub display_name: Option<String>,
@@ -71,20 +73,25 @@ pub struct Directory {
     pub roles: HashMap<Uuid, Roles>,
     /// A tenant-level Marketing licence.
     pub marketing: bool,
+    /// Properties that cannot be decoded at present, by user.
+    pub undecodable: BTreeMap<Uuid, Vec<&'static str>>,
 }
 
 impl Directory {
-    /// Looks at the tenant as it is now: at these users, and at everything else; with or without deletedItems.
-    pub fn look(&mut self, tenant: &Tenant, people: &[Uuid], reads_deleted_items: bool) {
+    /// Looks at the tenant as it is now: at these users, and at everything else. Of some it is read when they were deleted.
+    pub fn look(&mut self, tenant: &Tenant, people: &[Uuid], reads_deletion: &dyn Fn(Uuid) -> bool) {
         for id in people.iter().copied() {
             match tenant.standing(id) {
                 Some(Standing::Live) => {
-                    let user = tenant.user(id).unwrap();
-                    self.people.insert(id, Person::new(user));
+                    let mut person = Person::new(tenant.user(id).unwrap());
+                    for property in self.undecodable.get(&id).into_iter().flatten() {
+                        person.keep(property, self.people.get(&id));
+                    }
+                    self.people.insert(id, person);
                 }
                 Some(Standing::SoftDeleted(at)) => {
                     if let Some(person) = self.people.get_mut(&id) {
-                        if person.is_present() && reads_deleted_items {
+                        if person.is_present() && reads_deletion(id) {
                             // Graph tells times in whole seconds.
                             person.deleted_at = Some(at.trunc_subsecs(0));
                         }
@@ -183,12 +190,13 @@ impl Roles {
 }
 
 impl Person {
-    fn new(user: User) -> Self {
+    pub fn new(user: User) -> Self {
         Self {
             id: user.id,
             presence: Presence::Present,
             deleted_at: None,
             enabled: user.account_enabled,
+            account_undecodable: false,
             is_agent: user.is_agent,
             upn: storable(user.user_principal_name),
             display_name: storable(user.display_name),
@@ -211,6 +219,37 @@ impl Person {
                 .filter(|plan| is_usable(&plan.capability_status))
                 .filter_map(|plan| licences::worth(&plan.plan_id))
                 .collect(),
+        }
+    }
+
+    /// "A value that cannot be decoded is *unknown*: the mirror keeps what it had for that property (nothing for a new
+    /// user)" (section 2)
+    fn keep(&mut self, property: &str, before: Option<&Self>) {
+        macro_rules! keep {
+            ($field:ident) => {
+                self.$field = before.map(|before| before.$field.clone()).unwrap_or_default()
+            };
+        }
+        match property {
+            "userPrincipalName" => keep!(upn),
+            "displayName" => keep!(display_name),
+            "givenName" => keep!(given_name),
+            "surname" => keep!(surname),
+            "jobTitle" => keep!(job_title),
+            "mail" => keep!(mail),
+            "businessPhones" => keep!(phone),
+            "mobilePhone" => keep!(mobile),
+            "streetAddress" => keep!(street),
+            "city" => keep!(city),
+            "state" => keep!(state),
+            "postalCode" => keep!(postal_code),
+            "country" => keep!(country),
+            "assignedPlans" => keep!(plans),
+            "accountEnabled" => {
+                keep!(enabled);
+                self.account_undecodable = true;
+            }
+            other => panic!("{other} is no property"),
         }
     }
 

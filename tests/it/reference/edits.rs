@@ -323,7 +323,7 @@ fn quoted(text: &str) -> String {
 
 impl Reference {
     /// How many enabled rows count against the cap.
-    fn enabled_non_interactive(&self) -> usize {
+    pub fn enabled_non_interactive(&self) -> usize {
         let bound = self.bound.values().map(|record| &record.row);
         let rows = bound.chain(self.unbound.values());
         rows.filter(|row| row.is_non_interactive() && !row.isdisabled).count()

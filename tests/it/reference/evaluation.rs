@@ -3,7 +3,7 @@
 //! Slow and plain: everybody is judged in every cycle, from the table before it, the directory and the time. It shares
 //! nothing with the product but the shape of an environment's configuration. Security roles (section 8) are left out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use rollcall::domain::environment::{Environment, GroupNesting, Kind};
@@ -47,13 +47,16 @@ pub struct Reference {
     pub bound: BTreeMap<Uuid, Record>,
     /// Stubs, application users and placeholders, by their key.
     pub unbound: BTreeMap<Uuid, Row>,
+    /// Users whose row the database did not take in the last run.
+    pub refused: BTreeSet<Uuid>,
 }
 
 /// Section 2, for one user.
 pub enum Gates {
     /// Gates 1 to 6: nothing about the row follows.
     LeftAlone(&'static str),
-    /// Gate 11: "existing row left"; "'Left' in gate 11 means state and mode; fields and azurestate follow."
+    /// Gate 11: "existing row left"; "'Left' in gate 11 means state and mode; fields and azurestate follow." Gate 6, where
+    /// what is unknown is so because it cannot be decoded.
     StateLeft(&'static str),
     /// Gates 8 to 10 and 15, with the reason code.
     Refused(&'static str, &'static str),
@@ -84,25 +87,38 @@ pub struct Means {
 
 impl Reference {
     /// The next table. `found` is the table as it was found, looked at for nothing but the keys of new rows and
-    /// the tie in [`blocked`].
-    pub fn next(&self, environment: &Environment, cycle: &Cycle<'_>, found: &BTreeMap<Uuid, Row>) -> Self {
+    /// the tie in [`blocked`]. `refused` are those whose row the database does not take: "costs the rows concerned", which
+    /// stay as they are.
+    pub fn next(
+        &self,
+        environment: &Environment,
+        cycle: &Cycle<'_>,
+        found: &BTreeMap<Uuid, Row>,
+        refused: &BTreeSet<Uuid>,
+    ) -> Self {
         let mut next = self.clone();
+        next.refused.clone_from(refused);
         // Gate 1: "environment has no database | skip".
         if !environment.has_database {
             return next;
         }
-        let blocked = self.blocked_names(environment, cycle, found);
+        let blocked = self.blocked_names(environment, cycle, found, refused);
         let keys: HashMap<Uuid, Uuid> = found
             .values()
             .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row.systemuserid)))
             .collect();
         let mut waiting = Vec::new();
-        for person in cycle.directory.people.values() {
+        for person in cycle
+            .directory
+            .people
+            .values()
+            .filter(|person| !refused.contains(&person.id))
+        {
             let keeps_name = blocked.contains(&person.id);
             if let Some(before) = self.bound.get(&person.id) {
                 let mut record = before.clone();
                 record.because.clear();
-                if judge_row(environment, cycle, person, keeps_name, &mut record) {
+                if judge_row(environment, cycle, person, keeps_name, false, &mut record) {
                     waiting.push(person.id);
                 }
                 next.bound.insert(person.id, record);
@@ -155,6 +171,7 @@ impl Reference {
         environment: &Environment,
         cycle: &Cycle<'_>,
         found: &BTreeMap<Uuid, Row>,
+        refused: &BTreeSet<Uuid>,
     ) -> HashSet<Uuid> {
         let mut stands = HashMap::new();
         for person in cycle.directory.people.values() {
@@ -164,11 +181,12 @@ impl Reference {
                     holds: record.row.held_name(),
                     goal: match gates(environment, cycle, person, Some(&record.row)) {
                         Gates::LeftAlone(_) => Goal::Keep,
+                        _ if refused.contains(&person.id) => Goal::Keep,
                         _ if person.is_present() => wish(),
                         _ => Goal::LetGo,
                     },
                 },
-                None if is_created(environment, cycle, person) => Stand {
+                None if is_created(environment, cycle, person) && !refused.contains(&person.id) => Stand {
                     holds: None,
                     goal: wish(),
                 },
@@ -209,6 +227,11 @@ pub fn gates(environment: &Environment, cycle: &Cycle<'_>, person: &Person, row:
     }
     if person.is_present() && person.upn.as_ref().is_none_or(|upn| upn.trim().is_empty()) {
         return Gates::LeftAlone("2: a directory user without a UPN ... is skipped with a finding");
+    }
+    if person.is_present() && person.account_undecodable {
+        return Gates::StateLeft(
+            "2: `accountEnabled` cannot be decoded: gate 6 ..., everything else of the entry applies",
+        );
     }
     match person.presence {
         Presence::Gone => return Gates::Refused("directory_deleted", "gate 8: directory user gone"),
@@ -322,7 +345,7 @@ fn is_created(environment: &Environment, cycle: &Cycle<'_>, person: &Person) -> 
     matches!(entitlement, Entitlement::Full | Entitlement::Admin)
 }
 
-fn new_record(environment: &Environment, cycle: &Cycle<'_>, person: &Person, key: Uuid) -> Record {
+pub fn new_record(environment: &Environment, cycle: &Cycle<'_>, person: &Person, key: Uuid) -> Record {
     let gates = gates(environment, cycle, person, None);
     let means = means(environment, cycle, person, None, &gates);
     let mut row = Row::new(key, SYNC, cycle.now);

@@ -8,12 +8,14 @@ use super::evaluation::{Cycle, Entitlement, Gates, Means, Record, SYNC, gates, m
 use super::fields::{Wanted, wanted};
 use super::table::{FED, Row};
 
-/// Judges an existing row; true if it is to be enabled as soon as a non-interactive slot is free.
+/// Judges an existing row, in the background or on demand; true if it is to be enabled as soon as a non-interactive slot is
+/// free.
 pub fn judge_row(
     environment: &Environment,
     cycle: &Cycle<'_>,
     person: &Person,
     keeps_name: bool,
+    on_demand: bool,
     record: &mut Record,
 ) -> bool {
     let gates = gates(environment, cycle, person, Some(&record.row));
@@ -35,7 +37,7 @@ pub fn judge_row(
     if means.entitlement != Entitlement::None {
         record.grace_ends = None;
     }
-    if person.is_present() && keeps_name && !was_live {
+    if person.is_present() && keeps_name && !was_live && !person.account_undecodable {
         // "A restored user whose UPN was reused stays disabled with azurestate 1 until the conflict ends."
         set_reason(&mut record.row, "upn_conflict");
         record
@@ -59,13 +61,13 @@ pub fn judge_row(
         }
         Gates::Passed { why, .. } => {
             record.because.push(why);
-            conclude(environment, cycle, &means, record)
+            conclude(environment, cycle, &means, on_demand, record)
         }
     }
 }
 
 /// Section 4 for a row whose user passes every gate.
-fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, record: &mut Record) -> bool {
+fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, on_demand: bool, record: &mut Record) -> bool {
     if !record.row.isdisabled {
         if means.entitlement != Entitlement::None {
             record.because.push("4: enabled row: keep");
@@ -100,14 +102,14 @@ fn conclude(environment: &Environment, cycle: &Cycle<'_>, means: &Means, record:
         record.because.push("4: a hold: no trigger enables it");
         return false;
     }
-    if record.row.disabled_by.as_deref() != Some(SYNC) {
+    if record.row.disabled_by.as_deref() != Some(SYNC) && !on_demand {
         record
             .because
             .push("4: a row disabled by hand is left alone by background");
         return false;
     }
     match means.entitlement {
-        Entitlement::OnDemandOnly => {
+        Entitlement::OnDemandOnly if !on_demand => {
             set_reason(&mut record.row, "on_demand_only");
             record.because.push("4: now entitled on demand only → `on_demand_only`");
             false
