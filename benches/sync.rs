@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::simulator::cluster::{Cluster, Options};
 use rollcall::simulator::tenant::LARGE_GROUP;
 use rollcall::simulator::{Settings, Simulator};
@@ -65,7 +66,7 @@ impl Stage {
         let config = cluster.directory().join(format!("{name}.toml"));
         std::fs::write(cluster.directory().join("graph-secret"), simulator.client_secret())?;
         std::fs::write(&config, configuration(&simulator, &url))?;
-        let store = Store::connect(&url, 1).await?;
+        let store = Store::connect(&url, &Schema::default(), 1).await?;
         store.migrate().await?;
         store.close().await;
         Ok(Self { simulator, url, config })
@@ -163,7 +164,7 @@ async fn first_sync(cluster: &Cluster, users: u64) -> Fallible<()> {
 /// The same rows by plain `COPY` into the same tables of another database.
 async fn floor(cluster: &Cluster, from: &str, round: usize) -> Fallible<Duration> {
     let url = cluster.create_database(&format!("floor_{round}")).await?;
-    let store = Store::connect(&url, 1).await?;
+    let store = Store::connect(&url, &Schema::default(), 1).await?;
     store.migrate().await?;
     store.close().await;
     let mut source = PgConnection::connect(from).await?;

@@ -7,6 +7,7 @@ pub mod field;
 pub mod licence;
 pub mod reason;
 pub mod role;
+pub mod schema;
 pub mod signing_keys;
 pub mod system_user;
 pub mod text;

@@ -39,20 +39,18 @@ pub use error::{StoreError, StoreResult};
 pub use fault::{Fault, Own};
 pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{Executor, PgPool};
 
 use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 use crate::domain::feed::Moment;
+use crate::domain::schema::Schema;
 
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the server is told about a session, so that one whose owner was stopped or is gone does not last. A leader's
 /// transactions are bounded more tightly (`lease`).
-const SESSION: [(&str, &str); 9] = [
-    // No statement names a schema. The catalogue is searched first, and pg_temp last, so that a temporary table of
-    // somebody else's trigger hides none of ours.
-    ("search_path", "rollcall, pg_temp"),
+const SESSION: [(&str, &str); 8] = [
     // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
     ("plan_cache_mode", "force_custom_plan"),
     ("statement_timeout", STATEMENT_TIMEOUT),
@@ -73,18 +71,23 @@ const SESSION: [(&str, &str); 9] = [
 pub struct Store {
     pool: PgPool,
     breakdown: Breakdown,
+    schema: Schema,
 }
 
 impl Store {
     /// Opens a pool; the first connection is made at once, so that a wrong address shows here.
     ///
+    /// No statement names a schema: the connections' search path does. The catalogue is searched first, and `pg_temp`
+    /// last, so that a temporary table of somebody else's trigger hides none of ours.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
-    pub async fn connect(url: &str, max_connections: u32) -> StoreResult<Self> {
+    pub async fn connect(url: &str, schema: &Schema, max_connections: u32) -> StoreResult<Self> {
         let options = PgConnectOptions::from_str(url)
             .map_err(StoreError::from)?
             .application_name("rollcall")
-            .options(SESSION);
+            .options(SESSION)
+            .options([("search_path", search_path(schema))]);
         let breakdown = Breakdown::default();
         let younger = breakdown.clone();
         let pool = PgPoolOptions::new()
@@ -95,28 +98,42 @@ impl Store {
                 let may_live = younger.is_older_than(&metadata);
                 Box::pin(async move {
                     if may_live {
-                        connection.ping().await?;
+                        // A sign of life, and a trigger of somebody else's may have set another.
+                        connection.execute("reset search_path").await?;
                     }
                     Ok(may_live)
                 })
             })
             .connect_with(options)
             .await?;
-        let store = Self { pool, breakdown };
-        store.check_encoding().await?;
+        let store = Self {
+            pool,
+            breakdown,
+            schema: schema.clone(),
+        };
+        store.check_session().await?;
         Ok(store)
     }
 
-    /// Any other encoding cannot hold every name, or (as `SQL_ASCII`) counts bytes for characters.
-    async fn check_encoding(&self) -> StoreResult<()> {
+    /// Any other encoding cannot hold every name, or (as `SQL_ASCII`) counts bytes for characters. A pooler may keep our
+    /// settings from the server. Migrations are written out with the schema's name as it is.
+    async fn check_session(&self) -> StoreResult<()> {
         let mut db = self.read().await?;
-        let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
-            .fetch_one(&mut db)
-            .await?;
-        if encoding == "UTF8" {
-            Ok(())
+        let session = sqlx::query!(
+            r#"select current_setting('server_encoding') as "encoding!", current_setting('search_path') as "search_path!",
+                      exists (select from pg_get_keywords() where word = $1 and catcode <> 'U') as "is_reserved!""#,
+            self.schema.as_str()
+        )
+        .fetch_one(&mut db)
+        .await?;
+        if session.encoding != "UTF8" {
+            Err(StoreError::Encoding(session.encoding))
+        } else if session.is_reserved {
+            Err(StoreError::Reserved(self.schema.clone()))
+        } else if session.search_path != search_path(&self.schema) {
+            Err(StoreError::SearchPath(session.search_path))
         } else {
-            Err(StoreError::Encoding(encoding))
+            Ok(())
         }
     }
 
@@ -154,6 +171,7 @@ impl Store {
         Self {
             pool: options.connect_lazy_with(PgConnectOptions::clone(&at)),
             breakdown: self.breakdown.clone(),
+            schema: self.schema.clone(),
         }
     }
 
@@ -177,6 +195,10 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn search_path(schema: &Schema) -> String {
+    format!("{schema}, pg_temp")
 }
 
 /// Fails unless exactly as many rows were written as were meant to be: a trigger may leave one out, and nobody says so.

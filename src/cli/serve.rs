@@ -253,7 +253,7 @@ async fn reload_on_hangup(
             Err(error) => warn!(%error, "the configuration is not reloaded; the old one stays in force"),
             Ok((new, configured)) => {
                 let fixed = [
-                    ("database", config.database.url.expose() != new.database.url.expose()),
+                    ("database", config.database != new.database),
                     ("http", config.http != new.http),
                     ("telemetry", config.telemetry != new.telemetry),
                 ];

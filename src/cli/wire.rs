@@ -52,7 +52,8 @@ pub(super) fn load(path: &std::path::Path) -> CliResult<Config> {
 
 /// Connects to the database.
 pub(super) async fn connect(config: &Config) -> CliResult<Store> {
-    Ok(Store::connect(config.database.url.expose(), config.database.max_connections).await?)
+    let database = &config.database;
+    Ok(Store::connect(database.url.expose(), &database.schema, database.max_connections).await?)
 }
 
 /// Brings the schema up to date, unless it is another tenant's, and records whose it is.

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::Issue;
 use super::secret::{Secret, Surroundings};
+use crate::domain::schema::Schema;
 
 /// Section `[database]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Database {
     pub url: Secret,
     /// The file it was read from; `None` if the configuration itself holds it.
     pub url_file: Option<PathBuf>,
+    /// Where everything of this installation is.
+    pub schema: Schema,
     /// Connections of the pool.
     pub max_connections: u32,
 }
@@ -24,6 +27,7 @@ pub struct Database {
 pub(super) struct RawDatabase {
     url: Option<String>,
     url_file: Option<PathBuf>,
+    schema: Option<String>,
     max_connections: u32,
 }
 
@@ -32,6 +36,7 @@ impl Default for RawDatabase {
         Self {
             url: None,
             url_file: None,
+            schema: None,
             max_connections: 8,
         }
     }
@@ -83,6 +88,15 @@ impl RawDatabase {
                  for an authority of your own)"
             ));
         }
+        let schema = self
+            .schema
+            .map_or_else(|| Some(Schema::default()), |name| Schema::parse(&name));
+        let Some(schema) = schema else {
+            return Err(Issue::new(
+                "database.schema",
+                format!("no name for a schema of ours; expected {}", Schema::EXPECTED),
+            ));
+        };
         if !(1..=1000).contains(&self.max_connections) {
             return Err(Issue::new(
                 "database.max_connections",
@@ -92,6 +106,7 @@ impl RawDatabase {
         Ok(Database {
             url,
             url_file: self.url_file,
+            schema,
             max_connections: self.max_connections,
         })
     }

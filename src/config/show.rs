@@ -137,7 +137,11 @@ impl Config {
             Some(file) => ("url_file", json!(file)),
             None => ("url", json!(self.database.shown_url())),
         };
-        vec![url, ("max_connections", json!(self.database.max_connections))]
+        vec![
+            url,
+            ("schema", json!(self.database.schema.as_str())),
+            ("max_connections", json!(self.database.max_connections)),
+        ]
     }
 
     fn http_table(&self) -> Table {

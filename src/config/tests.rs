@@ -89,6 +89,7 @@ fn the_minimum_gets_the_documented_defaults() {
         "/var/run/secrets/azure/tokens/azure-identity-token"
     );
     assert_eq!(config.database.max_connections, 8);
+    assert_eq!(config.database.schema.as_str(), "rollcall");
     assert_eq!(config.sync.interval, Duration::from_mins(15));
     assert_eq!(config.sync.full_interval, Duration::from_hours(24));
     assert_eq!(config.sync.access_freshness, Duration::from_mins(1));
@@ -194,6 +195,7 @@ fn variables_override_keys_and_are_parsed_to_the_wanted_type() {
         &[
             ("ROLLCALL__SYNC__FULL_INTERVAL", "12h"),
             ("ROLLCALL__DATABASE__MAX_CONNECTIONS", "20"),
+            ("ROLLCALL__DATABASE__SCHEMA", "contoso"),
             ("ROLLCALL__DATABASE__URL", "postgres://other:pa55w0rd@db/rollcall"),
             ("ROLLCALL__GUARD__MAX_DISABLE_PERCENT", "2.5"),
             ("ROLLCALL__LICENSES__TENANT_MARKETING", "false"),
@@ -207,6 +209,7 @@ fn variables_override_keys_and_are_parsed_to_the_wanted_type() {
     );
     assert_eq!(config.sync.full_interval, Duration::from_hours(12));
     assert_eq!(config.database.max_connections, 20);
+    assert_eq!(config.database.schema.as_str(), "contoso");
     assert_eq!(config.database.url.expose(), "postgres://other:pa55w0rd@db/rollcall");
     assert!((config.guard.max_disable_percent - 2.5).abs() < f64::EPSILON);
     assert_eq!(config.tenant_marketing, Some(false));

@@ -5,6 +5,7 @@ use std::fmt;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::fault::Fault;
+use crate::domain::schema::Schema;
 
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -58,6 +59,12 @@ pub enum StoreError {
     /// The database keeps texts in another encoding than UTF8.
     #[error("keep names in a database whose encoding is {0}")]
     Encoding(String),
+    /// The schema's name has a meaning in SQL.
+    #[error("write SQL with {0}, a word of its own, as the schema's name")]
+    Reserved(Schema),
+    /// Somebody between us and the server keeps its settings from a session.
+    #[error("work in a session whose search_path is {0:?} and not the one that was asked for")]
+    SearchPath(String),
     /// The schema belongs to another tenant than the one that is configured.
     #[error("use a schema that belongs to tenant {0} for another tenant.id")]
     OtherTenant(uuid::Uuid),
@@ -121,7 +128,10 @@ impl StoreError {
     /// Whether the database is not the one that this program and its configuration are for.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
-        matches!(self, Self::Encoding(_) | Self::OtherTenant(_) | Self::Altered(_))
+        matches!(
+            self,
+            Self::Encoding(_) | Self::Reserved(_) | Self::SearchPath(_) | Self::OtherTenant(_) | Self::Altered(_)
+        )
     }
 
     /// What an administrator can do.
@@ -138,11 +148,15 @@ impl StoreError {
             Self::Encoding(_) => {
                 "Make a database with `createdb --encoding=UTF8 --template=template0 NAME`, move what the old one holds with pg_dump, and name the new one in database.url."
             }
+            Self::Reserved(_) => "Choose another name in database.schema.",
+            Self::SearchPath(_) => {
+                "Connect to the server itself, or let the pooler pass the start-up parameter `options` on and give each session a connection of its own."
+            }
             Self::OtherTenant(_) => {
-                "Correct tenant.id or database.url: each tenant needs a database of its own. If the schema shall really change hands, its owner deletes the line in rollcall.installation."
+                "Correct tenant.id, database.url or database.schema: each tenant needs a schema of its own. If this one shall really change hands, its owner deletes the line in its table installation."
             }
             Self::Altered(_) => {
-                "Run the released program that applied them, or restore the schema rollcall from a backup; a release never edits a migration. `select version, checksum from rollcall._sqlx_migrations` shows what was applied."
+                "Run the released program that applied them, or restore the schema from a backup; a release never edits a migration. The table _sqlx_migrations, there, shows what was applied."
             }
             Self::Migrate(_) => {
                 "Run `rollcall migrate` with a database user that may create tables, and with a program no older than the schema."

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::lease::Server;
 use super::{Connection, StoreResult};
 
 /// One import job.
@@ -243,6 +244,7 @@ pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
+    let server = Server::ask(db).await?;
     Ok(sqlx::query_scalar!(
         r#"update import_job set
                cancelled_by = $2,
@@ -250,12 +252,13 @@ pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) 
                outcome = case when held then outcome else 'cancelled' end,
                ended_at = case when held then null else $3::timestamptz end,
                next_attempt_at = null, next_run_at = null, error = null
-           from (select id as found, state = 'running' and claim_expires_at > clock_timestamp() as held
+           from (select id as found, state = 'running' and claim_expires_at > $4 as held
                  from import_job where id = $1 and state in ('waiting', 'running') for update) as present
            where id = found returning not held as "at_once!""#,
         id,
         by,
-        now
+        now,
+        server.now
     )
     .fetch_optional(db)
     .await?)

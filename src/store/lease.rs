@@ -48,44 +48,71 @@ pub enum Attempt {
     },
 }
 
+/// The server at the other end of a connection, the same one as long as the connection lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    /// The time by its clock. A moment later it is a little too early, which makes every lease end sooner, for whoever
+    /// gets it, and later, for whoever waits for it.
+    pub now: DateTime<Utc>,
+    /// When it was started.
+    pub started: DateTime<Utc>,
+}
+
+impl Server {
+    /// Asks it, in a statement of its own: no statement that writes computes a time.
+    pub async fn ask(db: &mut Connection) -> StoreResult<Self> {
+        Ok(sqlx::query_as!(
+            Self,
+            r#"select clock_timestamp() as "now!", pg_postmaster_start_time() as "started!""#
+        )
+        .fetch_one(db)
+        .await?)
+    }
+}
+
 /// Tries to take the lease. Its holder can take it anew at any time, and loses what it had.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
-    let taken = sqlx::query!(
-        r#"insert into lease as l (name, holder, fence, is_daemon, expires_at)
-         values ('cycle', $1, 1, $2, clock_timestamp() + make_interval(secs => $3))
-         on conflict (name) do update set
-             holder = excluded.holder, is_daemon = excluded.is_daemon, expires_at = excluded.expires_at,
-             fence = l.fence + 1
-         where l.expires_at < clock_timestamp() or l.holder = excluded.holder
-         returning fence, pg_postmaster_start_time() as "server!""#,
-        holder,
-        is_daemon,
-        TIME.as_secs_f64()
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    if let Some(taken) = taken {
-        return Ok(Attempt::Leading(Lease {
-            holder: holder.to_owned(),
-            fence: taken.fence,
-            server: taken.server,
-        }));
+    loop {
+        let server = Server::ask(db).await?;
+        let held = sqlx::query!(
+            r#"select is_daemon, expires_at from lease where name = 'cycle' and expires_at >= $1 and holder <> $2"#,
+            server.now,
+            holder
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        if let Some(held) = held {
+            return Ok(Attempt::Held {
+                by_daemon: held.is_daemon,
+                runs_out_in: (held.expires_at - server.now).to_std().unwrap_or_default(),
+            });
+        }
+        let taken = sqlx::query_scalar!(
+            "insert into lease as l (name, holder, fence, is_daemon, expires_at) values ('cycle', $1, 1, $2, $3)
+             on conflict (name) do update set
+                 holder = excluded.holder, is_daemon = excluded.is_daemon, expires_at = excluded.expires_at,
+                 fence = l.fence + 1
+             where l.expires_at < $4 or l.holder = excluded.holder
+             returning fence",
+            holder,
+            is_daemon,
+            server.now + TIME,
+            server.now
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        // None if somebody else was faster.
+        if let Some(fence) = taken {
+            return Ok(Attempt::Leading(Lease {
+                holder: holder.to_owned(),
+                fence,
+                server: server.started,
+            }));
+        }
     }
-    let held = sqlx::query!(
-        r#"select is_daemon, greatest(0, extract(epoch from expires_at - clock_timestamp()))::float8 as "left!"
-           from lease where name = 'cycle'"#
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(Attempt::Held {
-        by_daemon: held.as_ref().is_some_and(|held| held.is_daemon),
-        runs_out_in: held
-            .and_then(|held| Duration::try_from_secs_f64(held.left).ok())
-            .unwrap_or(TIME),
-    })
 }
 
 /// Prolongs a lease.
@@ -93,12 +120,12 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
 /// # Errors
 /// [`StoreError::LeaseLost`] when somebody else leads by now.
 pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
+    let now = Server::ask(db).await?.now;
     let renewed = sqlx::query!(
-        "update lease set expires_at = clock_timestamp() + make_interval(secs => $3)
-         where name = 'cycle' and holder = $1 and fence = $2",
+        "update lease set expires_at = $3 where name = 'cycle' and holder = $1 and fence = $2",
         lease.holder,
         lease.fence,
-        TIME.as_secs_f64()
+        now + TIME
     )
     .execute(db)
     .await?;

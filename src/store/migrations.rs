@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
-use sqlx::{Connection as _, Executor, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres, SqlSafeStr};
 
 use super::{Store, StoreError, StoreResult};
+use crate::domain::schema::Schema;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -21,9 +22,8 @@ const IMPATIENT: &str = "set lock_timeout = '500ms'";
 const PATIENT: &str = "set lock_timeout = 0";
 /// A migration takes as long as its tables are large.
 const UNHURRIED: &str = "set statement_timeout = 0";
-/// The pause that lets through whoever stood in the queue, another program's migrations too: sqlx keeps its own lock
-/// when a migration fails.
-const PAUSE: &str = "select pg_advisory_unlock_all(), pg_sleep(1)";
+/// The pause that lets through whoever stood in the queue.
+const PAUSE: &str = "select pg_sleep(1)";
 /// Attempts for each migration: five minutes of them.
 const ATTEMPTS: u32 = 200;
 
@@ -52,7 +52,7 @@ impl Store {
     pub async fn apply(&self, migrations: &Migrator) -> StoreResult<()> {
         // A session of its own, which ends with its settings and its locks.
         let mut session = self.pool.acquire().await?.detach();
-        let applied = apply(&mut session, migrations).await;
+        let applied = apply(&mut session, &self.schema, migrations).await;
         session.close().await.ok();
         applied
     }
@@ -104,9 +104,24 @@ where
     Ok(applied.into_keys().collect())
 }
 
-async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> {
+/// A migration written out for a schema. Its file names the default one, and its checksum is that of the file.
+fn written_for(schema: &Schema, migration: &Migration) -> Migration {
+    let sql = migration
+        .sql
+        .as_str()
+        .replace(Schema::default().as_str(), schema.as_str());
+    Migration {
+        sql: AssertSqlSafe(sql).into_sql_str(),
+        ..migration.clone()
+    }
+}
+
+async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) -> StoreResult<()> {
     let applied = versions(&mut *db, migrations).await?;
-    let known: Vec<Migration> = migrations.iter().cloned().collect();
+    let known: Vec<Migration> = migrations
+        .iter()
+        .map(|migration| written_for(schema, migration))
+        .collect();
     let newest = known
         .iter()
         .rposition(|migration| !applied.contains(&migration.version));
@@ -118,20 +133,26 @@ async fn apply(db: &mut PgConnection, migrations: &Migrator) -> StoreResult<()> 
     {
         return Err(MigrateError::VersionMissing(*unknown).into());
     }
-    let present = sqlx::query_scalar!("select to_regnamespace('rollcall') is not null as \"present!\"")
-        .fetch_one(&mut *db)
-        .await?;
+    let present = sqlx::query_scalar!(
+        r#"select to_regnamespace($1) is not null as "present!""#,
+        schema.as_str()
+    )
+    .fetch_one(&mut *db)
+    .await?;
     db.execute(UNHURRIED).await?;
+    lock(db, schema).await?;
     if !present {
         // Nobody else waits for a schema that is not there, unless to make it.
         db.execute(PATIENT).await?;
-        db.execute("create schema if not exists rollcall").await?;
+        let create = format!("create schema if not exists {schema}");
+        db.execute(AssertSqlSafe(create)).await?;
     }
     for (place, migration) in known.iter().enumerate().take(newest + 1) {
         if !applied.contains(&migration.version) {
             let mut up_to_here = Migrator::with_migrations(known[..=place].to_vec());
             // Another process may be further by now.
             up_to_here.set_ignore_missing(true);
+            up_to_here.set_locking(false);
             db.execute(if migration.no_tx { PATIENT } else { IMPATIENT }).await?;
             apply_persistently(db, &up_to_here).await?;
         }
@@ -150,6 +171,21 @@ async fn apply_persistently(db: &mut PgConnection, migrations: &Migrator) -> Sto
         }
     }
     Ok(migrations.run(&mut *db).await?)
+}
+
+/// Keeps whoever else would migrate the same schema waiting until the session ends. sqlx has one lock for the whole
+/// database and waits in a statement for it; meanwhile whoever has it could build no index concurrently, in any schema.
+async fn lock(db: &mut PgConnection, schema: &Schema) -> StoreResult<()> {
+    while !sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock(hashtextextended('migrations of ' || $1, 0)) as "is_ours!""#,
+        schema.as_str()
+    )
+    .fetch_one(&mut *db)
+    .await?
+    {
+        db.execute(PAUSE).await?;
+    }
+    Ok(())
 }
 
 /// Whether somebody else held what a migration needed, so that trying again is all that helps.

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
+use super::lease::Server;
 use super::{Connection, StoreResult};
 
 /// How long a process is believed to serve what it said.
@@ -15,7 +14,7 @@ pub const BELIEVED_FOR: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the database does not answer.
 pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]) -> StoreResult<()> {
-    let now = now(&mut *db).await?;
+    let now = Server::ask(db).await?.now;
     sqlx::query!(
         "delete from serving where holder = $1 and environment <> all($2) or expires_at < $3",
         holder,
@@ -42,7 +41,7 @@ pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]
 /// # Errors
 /// When the database does not answer.
 pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<String>> {
-    let now = now(&mut *db).await?;
+    let now = Server::ask(db).await?.now;
     Ok(sqlx::query_scalar!(
         "select holder from serving where environment = $1 and expires_at >= $2 order by holder",
         environment,
@@ -50,10 +49,4 @@ pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<
     )
     .fetch_all(db)
     .await?)
-}
-
-async fn now(db: &mut Connection) -> StoreResult<DateTime<Utc>> {
-    Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
-        .fetch_one(db)
-        .await?)
 }

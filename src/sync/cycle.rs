@@ -52,7 +52,7 @@ impl Refused {
                 "the database refuses rows of one environment"
             );
             let why = format!(
-                "environment {environment}: {} Ask whoever owns the constraint or trigger on rollcall.system_user; the \
+                "environment {environment}: {} Ask whoever owns the constraint or trigger on system_user; the \
                  other environments go on",
                 error.detail
             );

@@ -98,29 +98,30 @@ fn every_text_that_the_api_takes_is_trimmed() {
 }
 
 /// sqlx takes text that is no constant only where somebody vouches for it: `AssertSqlSafe`. Nothing that is shipped
-/// does, so no SQL is put together from what the program was told; values travel as parameters.
+/// does, so no SQL is put together from what the program was told; values travel as parameters. Except for a schema's
+/// name, which is a plain identifier by its type.
 #[test]
 fn no_sql_is_put_together_in_the_program() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    // Names databases of its own making, for the demo and the tests, each quoted.
-    let checked = src.join("simulator/cluster.rs");
+    // The first names databases of its own making, for the demo and the tests, each quoted; the other a schema.
+    let checked = ["simulator/cluster.rs", "store/migrations.rs"].map(|file| src.join(file));
     let mut wrong = Vec::new();
     for module in fs::read_dir(&src).unwrap() {
         let name = module.unwrap().file_name().into_string().unwrap();
         for file in files_of(&src, name.trim_end_matches(".rs")) {
             let text = fs::read_to_string(&file).unwrap_or_default();
             for way in ["AssertSqlSafe", "QueryBuilder", "from_str_unchecked"] {
-                if file != checked && text.contains(way) {
+                if !checked.contains(&file) && text.contains(way) {
                     wrong.push(format!("{} uses {way}", file.display()));
                 }
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(
-        fs::read_to_string(checked).unwrap().contains("AssertSqlSafe"),
-        "the search finds what there is"
-    );
+    for checked in checked {
+        let text = fs::read_to_string(checked).unwrap();
+        assert!(text.contains("AssertSqlSafe"), "the search finds what there is");
+    }
 }
 
 /// Statements that the database puts together (for the columns that customers add) name identifiers by `%I` and values

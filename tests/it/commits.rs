@@ -9,6 +9,7 @@ mod stories;
 
 use std::sync::Arc;
 
+use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::store::lease::{Attempt, Lease};
 use rollcall::sync::approval::Decision;
@@ -130,7 +131,7 @@ impl Trial {
 
 async fn leading(before: &Before, proxy: &Proxy) -> (Engine, Lease) {
     let engine = Engine {
-        store: Store::connect(proxy.url(), 5).await.unwrap(),
+        store: Store::connect(proxy.url(), &Schema::default(), 5).await.unwrap(),
         desk: Arc::default(),
         ..before.engine.clone()
     };

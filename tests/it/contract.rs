@@ -25,6 +25,7 @@ mod tokens;
 mod unreadable;
 
 use rollcall::domain::environment::Environment;
+use rollcall::domain::schema::Schema;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::Profile;
@@ -145,7 +146,9 @@ fn page(number: u64) -> When {
 /// A new process: it has nothing but the database.
 async fn restart(world: &mut World) {
     world.engine.graph = graph(&world.simulator, world.clock.clone());
-    world.engine.store = Store::connect(world.database_url(), 5).await.unwrap();
+    world.engine.store = Store::connect(world.database_url(), &Schema::default(), 5)
+        .await
+        .unwrap();
 }
 
 /// One cycle that could not read everything.

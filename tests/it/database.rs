@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::store::{Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -40,7 +41,7 @@ async fn a_commit_that_breaks_on_its_way_is_lost_and_one_that_breaks_on_its_way_
     let database = migrated_database().await;
     for (side, found) in [(Side::Before, 0_i64), (Side::After, 1)] {
         let proxy = Proxy::before(&database.url).await;
-        let store = Store::connect(proxy.url(), 2).await.unwrap();
+        let store = Store::connect(proxy.url(), &Schema::default(), 2).await.unwrap();
         proxy.break_at(Some((2, side)));
         for committed in [true, false, true] {
             answers_again(&store).await;
@@ -69,7 +70,7 @@ async fn a_commit_that_breaks_on_its_way_is_lost_and_one_that_breaks_on_its_way_
 #[tokio::test]
 async fn what_the_server_refuses_is_told_apart() {
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     // whether somebody else was first, whether the database is away, whether the connection serves on
     let cases = [
         ("40001", true, false, true),
@@ -116,7 +117,7 @@ async fn what_the_server_refuses_is_told_apart() {
 #[tokio::test]
 async fn the_server_ends_what_takes_too_long_and_is_told_so_for_every_session() {
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     let mut db = store.read().await.unwrap();
     for (setting, value) in [
         ("statement_timeout", "30s"),
@@ -146,7 +147,7 @@ async fn the_server_ends_what_takes_too_long_and_is_told_so_for_every_session() 
 async fn a_server_that_hangs_is_given_up_and_its_connections_are_not_used_again() {
     let database = migrated_database().await;
     let proxy = Proxy::before(&database.url).await;
-    let store = Store::connect(proxy.url(), 3).await.unwrap();
+    let store = Store::connect(proxy.url(), &Schema::default(), 3).await.unwrap();
     let mut stuck = store.begin().await.unwrap();
     let idle = backend(&store).await;
     proxy.weather(Weather::Hanging);
@@ -169,7 +170,7 @@ async fn a_server_that_hangs_is_given_up_and_its_connections_are_not_used_again(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_or_a_transaction_that_is_dropped_half_way_leaves_nothing_behind() {
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 2).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 2).await.unwrap();
     for _ in 0..5 {
         let mut tx = store.begin().await.unwrap();
         sqlx::raw_sql("insert into rollcall.directory_returned values (gen_random_uuid())")
@@ -200,7 +201,7 @@ async fn a_statement_or_a_transaction_that_is_dropped_half_way_leaves_nothing_be
 #[tokio::test]
 async fn a_commit_after_a_refused_statement_is_no_success() {
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     sqlx::raw_sql("select 1/0").execute(&mut *tx).await.unwrap_err();
     assert!(tx.commit().await.is_err());
@@ -213,7 +214,7 @@ async fn a_commit_after_a_refused_statement_is_no_success() {
 async fn a_server_that_was_the_primary_is_away_until_somebody_writes_again() {
     let database = migrated_database().await;
     let proxy = Proxy::before(&database.url).await;
-    let store = Store::connect(proxy.url(), 2).await.unwrap();
+    let store = Store::connect(proxy.url(), &Schema::default(), 2).await.unwrap();
     let name = database.url.rsplit('/').next().unwrap();
     let mut admin = PgConnection::connect(&database.url).await.unwrap();
     let only_read = format!("alter database {name} set default_transaction_read_only = on");
@@ -248,7 +249,7 @@ async fn a_server_that_was_the_primary_is_away_until_somebody_writes_again() {
 async fn cycles_go_on_where_the_server_comes_and_goes() {
     let mut world = World::new(vec![open_environment("production")]).await;
     let proxy = Proxy::before(world.database_url()).await;
-    world.engine.store = Store::connect(proxy.url(), 5).await.unwrap();
+    world.engine.store = Store::connect(proxy.url(), &Schema::default(), 5).await.unwrap();
     for round in 0..12 {
         licensed(world.tenant(), &format!("Given{round}"), "Family");
         proxy.weather(if round % 3 == 1 {

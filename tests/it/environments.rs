@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rollcall::domain::environment::{Environment, GroupNesting};
+use rollcall::domain::schema::Schema;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, Tenant, TokenDeath, User};
@@ -177,7 +178,9 @@ async fn env_1_an_environment_that_comes_back_with_a_reload_is_as_if_it_had_neve
 async fn env_1_an_environment_that_comes_back_with_a_restart_is_as_if_it_had_never_left() {
     let mut stage = Stage::new().await;
     for environments in [vec![open_environment(STAYS)], vec![lab(), open_environment(STAYS)]] {
-        let store = Store::connect(stage.world.database_url(), 5).await.unwrap();
+        let store = Store::connect(stage.world.database_url(), &Schema::default(), 5)
+            .await
+            .unwrap();
         let old = stage.world.engine.clone();
         stage.world.engine = Engine {
             store,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rollcall::clock::Clock;
 use rollcall::domain::environment::{Environment, Kind};
+use rollcall::domain::schema::Schema;
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use rollcall::store::lease::{self, Attempt, Lease};
 use rollcall::store::{Store, StoreError};
@@ -41,7 +42,7 @@ async fn stage(pair: &Pair) -> (Simulator, Engine) {
         ..Settings::default()
     })
     .unwrap();
-    let store = Store::connect(pair.front.url(), 5).await.unwrap();
+    let store = Store::connect(pair.front.url(), &Schema::default(), 5).await.unwrap();
     store.migrate().await.unwrap();
     // Nobody but an import makes rows here.
     let mut settings = settings(vec![Environment::new(ENV, Kind::Trial)], NO_LIMITS);

@@ -2,6 +2,7 @@
 //! whoever wrote them, whichever version folded them before.
 
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::simulator::Simulator;
 use rollcall::simulator::cluster::{TestDatabase, test_database};
@@ -39,7 +40,7 @@ pub async fn database_with(options: &str) -> TestDatabase {
 async fn world_in(options: &str) -> World {
     rustls::crypto::ring::default_provider().install_default().ok();
     let database = database_with(options).await;
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     store.migrate().await.unwrap();
     store.close().await;
     let clock = Clock::simulated(start());

@@ -41,8 +41,12 @@ impl Roles {
         }
     }
 
-    fn all(&self) -> [&str; 3] {
-        [&self.owner, &self.daemon, &self.reader]
+    fn variables(&self) -> [(&str, &str); 3] {
+        [
+            ("owner", &self.owner),
+            ("daemon", &self.daemon),
+            ("reader", &self.reader),
+        ]
     }
 }
 
@@ -51,14 +55,10 @@ fn psql() -> PathBuf {
     std::env::var_os("ROLLCALL_PG_BIN").map_or_else(|| "psql".into(), |folder| Path::new(&folder).join("psql"))
 }
 
-async fn run_script(database: &TestDatabase, roles: &Roles) {
+/// Runs `deploy/database-roles.sql`, with variables.
+pub async fn run_script(database: &TestDatabase, variables: &[(&str, &str)]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/database-roles.sql");
-    let names = [
-        ("owner", &roles.owner),
-        ("daemon", &roles.daemon),
-        ("reader", &roles.reader),
-    ];
-    let variables = names
+    let variables = variables
         .iter()
         .flat_map(|(name, value)| ["-v".to_owned(), format!("{name}={value}")]);
     let output: Output = Command::new(psql())
@@ -73,13 +73,13 @@ async fn run_script(database: &TestDatabase, roles: &Roles) {
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
-async fn execute(url: &str, statement: String) {
+pub async fn execute(url: &str, statement: String) {
     let mut db = PgConnection::connect(url).await.unwrap();
     db.execute(AssertSqlSafe(statement)).await.unwrap();
 }
 
 /// The database's URL for a role, which gets a password for it.
-async fn url_of(database: &TestDatabase, role: &str) -> String {
+pub async fn url_of(database: &TestDatabase, role: &str) -> String {
     execute(&database.url, format!("alter role {role} password 'of the test'")).await;
     let mut url = url::Url::parse(&database.url).unwrap();
     url.set_username(role).unwrap();
@@ -87,7 +87,7 @@ async fn url_of(database: &TestDatabase, role: &str) -> String {
     url.into()
 }
 
-fn person(simulator: &Simulator, name: &str) -> Uuid {
+pub fn person(simulator: &Simulator, name: &str) -> Uuid {
     let id = simulator.tenant().add_user(User::named(name, "Person"));
     simulator.tenant().give_profile(id, Profile::E5PowerApps);
     id
@@ -101,7 +101,7 @@ async fn the_daemon_s_role_can_do_all_of_the_daemon_s_work_and_nothing_else() {
     });
     let database = test_database("roles").await.unwrap();
     let roles = Roles::new();
-    run_script(&database, &roles).await;
+    run_script(&database, &roles.variables()).await;
     let as_daemon = Installation::new(&simulator, &url_of(&database, &roles.daemon).await, ENVIRONMENTS);
     let as_owner = Installation::new(&simulator, &url_of(&database, &roles.owner).await, ENVIRONMENTS);
     let said = as_daemon.run("serve").await;
@@ -109,20 +109,20 @@ async fn the_daemon_s_role_can_do_all_of_the_daemon_s_work_and_nothing_else() {
     assert!(said.stderr.contains("permission denied for schema rollcall") && said.stderr.contains("rollcall migrate"));
 
     assert_eq!(as_owner.run("migrate").await.code, Some(0));
-    run_script(&database, &roles).await;
-    run_script(&database, &roles).await;
+    run_script(&database, &roles.variables()).await;
+    run_script(&database, &roles.variables()).await;
     work(&simulator, &as_daemon, &database).await;
     assert_bounded(&database, &roles).await;
 
-    let server = {
-        let mut url = url::Url::parse(&database.url).unwrap();
-        url.set_path("postgres");
-        url.to_string()
-    };
+    end(database, &roles.variables().map(|(_, role)| role)).await;
+}
+
+/// Drops a database and the roles that were made for it.
+pub async fn end(database: TestDatabase, roles: &[&str]) {
+    let mut server = url::Url::parse(&database.url).unwrap();
+    server.set_path("postgres");
     database.drop_database().await.unwrap();
-    for role in roles.all() {
-        execute(&server, format!("drop role {role}")).await;
-    }
+    execute(server.as_str(), format!("drop role {}", roles.join(", "))).await;
 }
 
 /// Every kind of work, by the daemon's role.

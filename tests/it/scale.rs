@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, Tenant, User};
 use rollcall::store::Store;
@@ -142,7 +143,9 @@ async fn reconnect(world: &mut World) {
         }
         Clock::system().sleep(std::time::Duration::from_millis(5)).await;
     }
-    world.engine.store = Store::connect(world.database_url(), 5).await.unwrap();
+    world.engine.store = Store::connect(world.database_url(), &Schema::default(), 5)
+        .await
+        .unwrap();
 }
 
 async fn touched(world: &World) -> Touched {

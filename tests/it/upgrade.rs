@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::simulator::cluster::{TestDatabase, test_database};
 use rollcall::simulator::tenant::{Profile, User};
 use rollcall::simulator::{Settings as SimulatorSettings, Simulator};
@@ -45,7 +46,7 @@ fn rows_of(migration: &Migration) -> String {
 /// A database that has lived through the first versions: each found the rows of those before and wrote its own.
 async fn lived_through(versions: usize) -> (TestDatabase, Store) {
     let database = test_database("upgrade").await.unwrap();
-    let store = Store::connect(&database.url, 4).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 4).await.unwrap();
     for version in 1..=versions {
         let so_far = Migrator::with_migrations(migrations()[..version].to_vec());
         store.apply(&so_far).await.unwrap();
@@ -213,7 +214,7 @@ async fn a_program_older_than_the_schema_works_and_says_so() {
     })
     .unwrap();
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     let mut newer = migrations();
     newer.push(of_tomorrow(
         9001,

@@ -10,6 +10,7 @@ use rollcall::clock::Clock;
 use rollcall::config;
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::domain::licence::{Catalogue, ViralCountsAs};
+use rollcall::domain::schema::Schema;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::graph::{Credential, Graph, GraphSettings, Secret};
 use rollcall::plan::guard::Limits;
@@ -84,7 +85,7 @@ impl World {
 
     /// A stage over a database that is there already.
     pub async fn over(database: TestDatabase, simulator: Arc<Simulator>, clock: Clock, settings: Settings) -> Self {
-        let store = Store::connect(&database.url, 5).await.unwrap();
+        let store = Store::connect(&database.url, &Schema::default(), 5).await.unwrap();
         let engine = Engine {
             graph: graph(&simulator, clock.clone()),
             store,
@@ -242,7 +243,7 @@ pub async fn migrated_database() -> TestDatabase {
 }
 
 async fn migrate(url: String) -> Result<(), StoreError> {
-    let store = Store::connect(&url, 1).await?;
+    let store = Store::connect(&url, &Schema::default(), 1).await?;
     store.migrate().await?;
     store.close().await;
     Ok(())

@@ -80,7 +80,7 @@ async fn a_schema_belongs_to_the_tenant_that_came_first() {
     let other = format!("[tenant]\nid = \"{}\"", Uuid::from_u128(0x0e));
     installation.amend(&own, &other);
     let owner = simulator.tenant_id().to_string();
-    assert_refused(&installation, &[&owner, "tenant.id", "rollcall.installation"]).await;
+    assert_refused(&installation, &[&owner, "tenant.id", "database.schema", "installation"]).await;
     let rows: i64 = {
         let mut db = PgConnection::connect(&database.url).await.unwrap();
         let count = "select count(*) from rollcall.system_user";

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::items::{self, Item};
 use super::{Job, select_jobs};
+use crate::store::lease::Server;
 use crate::store::{Connection, StoreError, StoreResult};
 
 /// How long a claim lasts without being renewed: a worker that was killed is replaced this soon.
@@ -30,6 +31,16 @@ impl Claim {
     pub const fn time(&self) -> Duration {
         CLAIM_TIME
     }
+
+    /// The time by the server's clock, if it is the server that gave the claim.
+    async fn ask_server(self, db: &mut Connection) -> StoreResult<DateTime<Utc>> {
+        let server = Server::ask(db).await?;
+        if server.started == self.server {
+            Ok(server.now)
+        } else {
+            Err(StoreError::LeaseLost)
+        }
+    }
 }
 
 /// Takes the first job of some environments that is due and whose group is free. With `only`, that job, or one that
@@ -44,15 +55,16 @@ pub async fn claim(
     only: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<Option<Claim>> {
+    let server = Server::ask(db).await?;
     let claimed = sqlx::query!(
-        r#"update import_job set
-             state = 'running', claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $2),
+        "update import_job set
+             state = 'running', claimed_by = $1, claim_expires_at = $2,
              fence = fence + 1, started_at = coalesce(started_at, $3::timestamptz), next_attempt_at = null
          where id = (
              select j.id from import_job j
              where j.state in ('waiting', 'running') and j.schedule is null and j.environment = any($4)
                and case j.state when 'waiting' then coalesce(j.next_attempt_at <= $3, true)
-                                else j.claim_expires_at < clock_timestamp() end
+                                else j.claim_expires_at < $6 end
                and not exists (
                    select from import_job o
                    where o.batch_group = j.batch_group and o.schedule is null and o.id <> j.id
@@ -60,19 +72,20 @@ pub async fn claim(
                and ($5::bigint is null or j.id = $5 or j.id < $5 and j.batch_group = (
                    select batch_group from import_job where id = $5))
              order by j.id limit 1 for update skip locked)
-         returning id, fence, pg_postmaster_start_time() as "server!""#,
+         returning id, fence",
         worker,
-        CLAIM_TIME.as_secs_f64(),
+        server.now + CLAIM_TIME,
         now,
         environments,
-        only
+        only,
+        server.now
     )
     .fetch_optional(db)
     .await?;
     Ok(claimed.map(|row| Claim {
         job: row.id,
         fence: row.fence,
-        server: row.server,
+        server: server.started,
     }))
 }
 
@@ -81,13 +94,13 @@ pub async fn claim(
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
+    let now = claim.ask_server(db).await?;
     let renewed = sqlx::query!(
-        "update import_job set claim_expires_at = clock_timestamp() + make_interval(secs => $3)
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
+        "update import_job set claim_expires_at = $3
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
-        CLAIM_TIME.as_secs_f64(),
-        claim.server
+        now + CLAIM_TIME
     )
     .execute(db)
     .await?;
@@ -103,21 +116,21 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
         let of_state = results.iter().filter(|item| item.state == state);
         i32::try_from(of_state.count()).unwrap_or(i32::MAX)
     };
+    let now = claim.ask_server(db).await?;
     let recorded = sqlx::query!(
         "update import_job set
              created = created + $3, already_present = already_present + $4, refused = refused + $5,
              total = greatest(total, created + already_present + refused + $3 + $4 + $5),
              walk_after = coalesce($6, walk_after), attempts = 0, error = null,
-             claim_expires_at = clock_timestamp() + make_interval(secs => $7)
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $8",
+             claim_expires_at = $7
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
         count("created"),
         count("already_present"),
         count("refused"),
         walked_to,
-        CLAIM_TIME.as_secs_f64(),
-        claim.server
+        now + CLAIM_TIME
     )
     .execute(&mut *db)
     .await?;
@@ -130,13 +143,13 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
+    claim.ask_server(db).await?;
     let noted = sqlx::query!(
         "update import_job set total = $3
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $4",
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
-        total,
-        claim.server
+        total
     )
     .execute(db)
     .await?;
@@ -148,12 +161,12 @@ pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreR
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
+    claim.ask_server(db).await?;
     let noted = sqlx::query!(
         "update import_job set is_walked = true, total = created + already_present + refused
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
-        claim.fence,
-        claim.server
+        claim.fence
     )
     .execute(db)
     .await?;
@@ -178,17 +191,17 @@ pub struct End<'a> {
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now.
 pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult<()> {
+    claim.ask_server(db).await?;
     let ended = sqlx::query!(
         "update import_job set
              state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $7",
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
         end.state,
         end.outcome,
         end.error,
-        end.at,
-        claim.server
+        end.at
     )
     .execute(db)
     .await?;
@@ -206,17 +219,17 @@ pub async fn postpone(
     until: DateTime<Utc>,
     error: &str,
 ) -> StoreResult<()> {
+    claim.ask_server(db).await?;
     let postponed = sqlx::query!(
         "update import_job set
              state = 'waiting', attempts = $3, error = $5, claimed_by = null, claim_expires_at = null,
              next_attempt_at = case when cancelled_by is null then $4::timestamptz end
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $6",
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
         attempts,
         until,
-        error,
-        claim.server
+        error
     )
     .execute(db)
     .await?;
@@ -228,12 +241,14 @@ pub async fn postpone(
 /// # Errors
 /// When the database does not answer.
 pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
+    if Server::ask(db).await?.started != claim.server {
+        return Ok(());
+    }
     sqlx::query!(
         "update import_job set state = 'waiting', claimed_by = null, claim_expires_at = null
-         where id = $1 and fence = $2 and state = 'running' and pg_postmaster_start_time() = $3",
+         where id = $1 and fence = $2 and state = 'running'",
         claim.job,
-        claim.fence,
-        claim.server
+        claim.fence
     )
     .execute(db)
     .await?;

@@ -6,6 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::simulator::cluster::{Cluster, Options, TestDatabase};
 use rollcall::simulator::tenant::User;
 use rollcall::store::Store;
@@ -64,7 +65,7 @@ impl Server {
             let folder = std::env::temp_dir().join(format!("rollcall-chaos-{}", Uuid::new_v4().simple()));
             let cluster = Cluster::start(&folder, &options(true)).await.unwrap();
             let url = cluster.create_database(DATABASE).await.unwrap();
-            let store = Store::connect(&url, 1).await.unwrap();
+            let store = Store::connect(&url, &Schema::default(), 1).await.unwrap();
             store.migrate().await.unwrap();
             store.close().await;
             Place::Own(folder, Some(Box::new(cluster)))

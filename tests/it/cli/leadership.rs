@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rollcall::clock::Clock;
+use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::store::lease::{self, Attempt};
 use rollcall::sync::{Engine, schedule};
@@ -73,7 +74,7 @@ async fn the_other_daemon_leads_soon_after_the_leader_is_killed_and_serves_all_t
 #[tokio::test]
 async fn no_transaction_of_a_leader_that_pauses_outlasts_its_lease() {
     let database = migrated_database().await;
-    let store = Store::connect(&database.url, 2).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 2).await.unwrap();
     let mut db = store.read().await.unwrap();
     let Attempt::Leading(lease) = lease::acquire(&mut db, "first", true).await.unwrap() else {
         panic!("nobody else is there")

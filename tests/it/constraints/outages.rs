@@ -1,5 +1,6 @@
 //! What the server itself says stays an outage, also where a trigger of the customer's is on the way.
 
+use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::sync::SyncError;
 use rollcall::sync::cycle::Request;
@@ -28,7 +29,9 @@ async fn a_server_that_shuts_down_while_a_trigger_runs_is_away_and_blames_nobody
         "{failed:?}"
     );
     run_sql(&world, DROP_TRIGGER.to_owned()).await;
-    world.engine.store = Store::connect(world.database_url(), 5).await.unwrap();
+    world.engine.store = Store::connect(world.database_url(), &Schema::default(), 5)
+        .await
+        .unwrap();
     world.sync_completely().await;
     assert!(world.row(ENV, bob).await.is_some());
     assert!(world.findings().await.is_empty());
@@ -39,7 +42,9 @@ async fn a_server_that_shuts_down_while_a_trigger_runs_is_away_and_blames_nobody
 async fn a_connection_serves_on_after_a_trigger_has_raised_what_ends_sessions() {
     let mut world = World::new(vec![open_environment(ENV)]).await;
     let bob = titled(world.tenant(), "Bob", Some(BAD));
-    world.engine.store = Store::connect(world.database_url(), 1).await.unwrap();
+    world.engine.store = Store::connect(world.database_url(), &Schema::default(), 1)
+        .await
+        .unwrap();
     let backend = async |world: &World| -> i32 {
         let mut db = world.engine.store.read().await.unwrap();
         sqlx::query_scalar("select pg_backend_pid()")

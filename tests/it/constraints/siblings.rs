@@ -2,6 +2,7 @@
 //! placeholders, and many rows at once.
 
 use rollcall::domain::environment::Environment;
+use rollcall::domain::schema::Schema;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::Profile;
@@ -312,7 +313,7 @@ async fn many_refused_rows_cost_two_attempts_each_and_an_idle_cycle_nothing() {
     for world in [&mut world, &mut clean] {
         world.assert_settled().await;
         let proxy = Proxy::before(world.database_url()).await;
-        world.engine.store = Store::connect(proxy.url(), 5).await.unwrap();
+        world.engine.store = Store::connect(proxy.url(), &Schema::default(), 5).await.unwrap();
         world.sync_completely().await;
         commits.push(proxy.commits());
     }

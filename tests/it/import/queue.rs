@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::sync::Engine;
 use rollcall::sync::import::{ImportRequest, JobFilter, Viewer};
@@ -176,7 +177,9 @@ async fn jobs_of_one_group_run_one_after_another_and_groups_beside_each_other() 
 async fn colleague(world: &World) -> Engine {
     Engine {
         graph: graph(&world.simulator, world.clock.clone()),
-        store: Store::connect(world.database_url(), 3).await.unwrap(),
+        store: Store::connect(world.database_url(), &Schema::default(), 3)
+            .await
+            .unwrap(),
         ..world.engine.clone()
     }
 }

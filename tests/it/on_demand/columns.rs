@@ -1,5 +1,6 @@
 //! Columns that customers have added: edited through the program, never touched by a sync, kept by migrations.
 
+use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -292,7 +293,7 @@ async fn migrations_keep_custom_columns_and_rows() {
     .unwrap();
     let rows =
         "select count(*) from rollcall.system_user where cost_centre = 'A' || floor and floor_doubled = 2 * floor";
-    let store = Store::connect(&database.url, 1).await.unwrap();
+    let store = Store::connect(&database.url, &Schema::default(), 1).await.unwrap();
     assert_eq!(store.missing_migrations().await.unwrap(), latest - 1);
     store.migrate().await.unwrap();
     assert_eq!(store.missing_migrations().await.unwrap(), 0);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rollcall::domain::environment::Environment;
+use rollcall::domain::schema::Schema;
 use rollcall::rules::{Client, Trigger};
 use rollcall::store::Store;
 use rollcall::sync::cycle::Request;
@@ -121,7 +122,9 @@ async fn nothing_fails_while_the_next_version_migrates() {
     let first = work.keep(async |turn| serve(&world.engine, users[turn % 15], turn).await);
     let second = work.keep(async |turn| serve(&world.engine, users[15 + turn % 15], turn).await);
     let migrating = async {
-        let store = Store::connect(world.database_url(), 1).await.unwrap();
+        let store = Store::connect(world.database_url(), &Schema::default(), 1)
+            .await
+            .unwrap();
         let mut known = migrations();
         for next in expansions() {
             known.push(next);
@@ -160,7 +163,9 @@ async fn a_migration_steps_back_from_a_table_in_use_and_whoever_waited_behind_it
     let read = "begin; select count(*) from rollcall.system_user";
     sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
 
-    let store = Store::connect(world.database_url(), 1).await.unwrap();
+    let store = Store::connect(world.database_url(), &Schema::default(), 1)
+        .await
+        .unwrap();
     let mut known = migrations();
     known.push(of_tomorrow(
         9001,
