@@ -172,8 +172,7 @@ impl Graph {
     /// [`GraphError::NotFound`] when the group is gone.
     pub async fn all_group_members(&self, group: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
         let first = || members_of(group);
-        self.fetch_readable::<RawPrincipal>(endpoint::GROUP_MEMBERS, first)
-            .await
+        self.fetch_all::<RawPrincipal>(endpoint::GROUP_MEMBERS, first).await
     }
 
     /// All owners of a group.
@@ -183,7 +182,7 @@ impl Graph {
     /// [`GraphError::NotFound`] when the group is gone.
     pub async fn group_owners(&self, group: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
         let first = || owners_of(group);
-        self.fetch_readable::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
+        self.fetch_all::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
     }
 
     /// All active assignments of a role, permanent and activated, of any scope. Eligible ones are not among them.
@@ -192,7 +191,7 @@ impl Graph {
     ///
     /// As any call.
     pub async fn role_assignments(&self, role: AdminRole) -> Result<Asked<Listed<RoleAssignment>>, GraphError> {
-        self.fetch_readable::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
+        self.fetch_all::<RawRoleAssignment>(endpoint::ROLE_ASSIGNMENTS, || assignments_of(role))
             .await
     }
 
@@ -202,7 +201,7 @@ impl Graph {
     ///
     /// As any call.
     pub async fn subscribed_skus(&self) -> Result<Listed<SubscribedSku>, GraphError> {
-        let skus = self.fetch_readable::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned());
+        let skus = self.fetch_all::<RawSku>(endpoint::SUBSCRIBED_SKUS, || "subscribedSkus".to_owned());
         Ok(skus.await?.value)
     }
 
@@ -213,7 +212,7 @@ impl Graph {
     /// As any call.
     pub async fn deleted_users(&self) -> Result<Listed<DeletedUser>, GraphError> {
         let first = || "directory/deletedItems/microsoft.graph.user?$select=id,deletedDateTime".to_owned();
-        let deleted = self.fetch_readable::<RawDeletedUser>(endpoint::DELETED_USERS, first);
+        let deleted = self.fetch_all::<RawDeletedUser>(endpoint::DELETED_USERS, first);
         Ok(deleted.await?.value)
     }
 
@@ -251,7 +250,7 @@ impl Graph {
         let first =
             || format!("servicePrincipals?$filter=appId%20eq%20'{app_id}'&$select=id,appId,displayName,accountEnabled");
         let found = self
-            .fetch_readable::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
+            .fetch_all::<RawServicePrincipal>(endpoint::SERVICE_PRINCIPALS, first)
             .await?;
         let mut found = found.value.items.into_iter();
         Ok(found.find(|principal| principal.app_id == app_id))
@@ -308,7 +307,7 @@ impl Graph {
     /// # Errors
     ///
     /// [`GraphError::NotFound`] when there is no such user.
-    pub async fn user_member_of(&self, id: Uuid) -> Result<Asked<Vec<Principal>>, GraphError> {
+    pub async fn user_member_of(&self, id: Uuid) -> Result<Asked<Listed<Principal>>, GraphError> {
         let first = || groups_at(&format!("users/{id}"));
         self.fetch_all::<RawPrincipal>(endpoint::MEMBER_OF, first).await
     }

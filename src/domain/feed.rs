@@ -318,7 +318,7 @@ pub struct LookedUp {
     /// The user; `None` where the directory has no such live user.
     pub user: Asked<Option<UserPatch>>,
     /// The groups the user is a direct member of.
-    pub groups: Asked<Vec<Uuid>>,
+    pub groups: Asked<Listed<Uuid>>,
 }
 
 /// The three administrator roles that matter (rules.md, section 1).

@@ -10,13 +10,14 @@ use uuid::Uuid;
 use super::batch::{Answer, MOST_PARTS, Part, concerns_all};
 use super::client::Graph;
 use super::error::GraphError;
+use super::pages::whole;
 use super::wire::batch::Body;
 use super::wire::relation::{RawPrincipal, RawRoleAssignment};
 use super::wire::user::RawUser;
 use super::wire::{self, Raw};
 use super::{assignments_of, endpoint, groups_at, owners_of, present, user_at, user_segment};
 use crate::domain::feed::{
-    AdminRole, Asked, Assignments, Entry, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
+    AdminRole, Asked, Assignments, Entry, Listed, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
 };
 
 /// What was found out about some users.
@@ -27,7 +28,7 @@ pub struct LookUps {
     /// Every active assignment of the three administrator roles, where they were asked for.
     pub roles: Option<Result<Assignments, GraphError>>,
     /// The owners of the group, where one was given.
-    pub owners: Option<Result<Asked<Vec<Principal>>, GraphError>>,
+    pub owners: Option<Result<Asked<Listed<Principal>>, GraphError>>,
 }
 
 /// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
@@ -46,15 +47,15 @@ enum Question {
 /// What was found out about one user so far.
 struct Known {
     user: Result<Asked<Option<UserPatch>>, GraphError>,
-    groups: Result<Asked<Vec<Uuid>>, GraphError>,
+    groups: Result<Asked<Listed<Uuid>>, GraphError>,
 }
 
 /// The answer to a question.
 enum Fact {
     Roles(Result<Assignments, GraphError>),
-    Owners(Result<Asked<Vec<Principal>>, GraphError>),
+    Owners(Result<Asked<Listed<Principal>>, GraphError>),
     User(usize, Box<Result<Asked<Option<UserPatch>>, GraphError>>),
-    Groups(usize, Result<Asked<Vec<Uuid>>, GraphError>),
+    Groups(usize, Result<Asked<Listed<Uuid>>, GraphError>),
 }
 
 impl Graph {
@@ -104,6 +105,7 @@ impl Graph {
         let mut found = Vec::with_capacity(answers.len());
         for (part, answer) in parts.iter().zip(answers) {
             let read = self.read_on::<RawPrincipal>(part, answer).await?;
+            let read = read.and_then(|read| whole(part.endpoint, read));
             found.push(read.map(|read| read.map(self::groups)));
         }
         Ok(found)
@@ -129,11 +131,16 @@ impl Graph {
             Question::User(at) => Fact::User(at, Box::new(user(answer))),
             Question::Groups(at) => {
                 let read = self.read_on::<RawPrincipal>(part, answer).await?;
-                Fact::Groups(at, read.map(|read| read.map(groups)))
+                let readable = |listed: Listed<Principal>| Listed {
+                    items: groups(listed.items),
+                    unreadable: listed.unreadable,
+                };
+                Fact::Groups(at, read.map(|read| read.map(readable)))
             }
             Question::Owners => Fact::Owners(self.read_on::<RawPrincipal>(part, answer).await?),
             Question::Roles(role) => {
                 let read = self.read_on::<RawRoleAssignment>(part, answer).await?;
+                let read = read.and_then(|read| whole(part.endpoint, read));
                 let of_role = |all: Vec<RoleAssignment>| all.into_iter().map(|one| (role, one)).collect();
                 Fact::Roles(read.map(|read| read.map(of_role)))
             }
@@ -145,7 +152,7 @@ impl Graph {
         &self,
         part: &Part,
         answer: Answer,
-    ) -> Result<Result<Asked<Vec<R::Item>>, GraphError>, GraphError> {
+    ) -> Result<Result<Asked<Listed<R::Item>>, GraphError>, GraphError> {
         let read = match answer.value {
             Ok(page) => {
                 let first = || part.rest.clone();

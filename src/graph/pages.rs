@@ -11,18 +11,9 @@ use crate::domain::feed::{Asked, Entry, Link, Listed, Next, Page, Trail};
 pub(super) const RESTARTS: u32 = 2;
 
 impl Graph {
-    /// All pages of a plain listing; begins again when a page link expires. A listing with an entry that cannot be
-    /// read is refused: whoever compares it with what is known would take the unread for gone.
+    /// All pages of a plain listing; begins again when a page link expires. Of one with an entry that cannot be read,
+    /// nobody may take what is missing for gone.
     pub(super) async fn fetch_all<R: Raw<Item: Entry>>(
-        &self,
-        endpoint: Endpoint,
-        first: impl Fn() -> String,
-    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
-        whole(endpoint, self.fetch_readable::<R>(endpoint, first).await?)
-    }
-
-    /// The same for whoever asks what is missing.
-    pub(super) async fn fetch_readable<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
@@ -36,7 +27,7 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
         first_page: Asked<&[u8]>,
-    ) -> Result<Asked<Vec<R::Item>>, GraphError> {
+    ) -> Result<Asked<Listed<R::Item>>, GraphError> {
         let call = self.call(endpoint, &first, None, Carries::Nothing)?;
         let listing = wire::decode_listing::<R>(first_page.value).map_err(|why| GraphError::unusable(endpoint, why))?;
         let listing = Asked {
@@ -44,7 +35,7 @@ impl Graph {
             value: listing,
         };
         let page = self.plain_page(&call, listing)?;
-        whole(endpoint, self.fetch_pages::<R>(endpoint, first, Some(page)).await?)
+        self.fetch_pages::<R>(endpoint, first, Some(page)).await
     }
 
     async fn fetch_pages<R: Raw<Item: Entry>>(
@@ -92,7 +83,7 @@ impl Graph {
 }
 
 /// A listing of which nothing may be missing.
-fn whole<T>(endpoint: Endpoint, listed: Asked<Listed<T>>) -> Result<Asked<Vec<T>>, GraphError> {
+pub(super) fn whole<T>(endpoint: Endpoint, listed: Asked<Listed<T>>) -> Result<Asked<Vec<T>>, GraphError> {
     match listed.value.unreadable {
         0 => Ok(listed.map(|listed| listed.items)),
         1 => Err(GraphError::protocol(endpoint, "an entry cannot be read")),

@@ -9,7 +9,6 @@ pub(super) mod batch;
 pub(super) mod relation;
 pub(super) mod user;
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
@@ -113,20 +112,25 @@ fn finish_entry<R: Raw>(entry: &str, unreadable: &mut Vec<String>) -> Result<Opt
     }
 }
 
-/// Bytes that are no UTF-8 spoil the value they stand in, not the page: half a surrogate pair, which no text can hold,
-/// takes their place.
-fn mended(body: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(body).is_ok() {
-        return Cow::Borrowed(body);
-    }
+/// Bytes that are no UTF-8, and control characters within a text, spoil the value they stand in, not the page: half a
+/// surrogate pair, which no text can hold, takes their place.
+fn mended(body: &[u8]) -> Vec<u8> {
+    const HALF: &[u8] = b"\\ud800 ";
     let mut mended = Vec::with_capacity(body.len() + 64);
+    let (mut in_text, mut is_escaped) = (false, false);
     for chunk in body.utf8_chunks() {
-        mended.extend_from_slice(chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
-            mended.extend_from_slice(b"\\ud800 ");
+        let invalid = (!chunk.invalid().is_empty()).then_some(None);
+        for byte in chunk.valid().bytes().map(Some).chain(invalid) {
+            match byte {
+                Some(byte) if !in_text || byte >= b' ' => mended.push(byte),
+                // After a backslash that one counts.
+                _ => mended.extend_from_slice(&HALF[usize::from(is_escaped)..]),
+            }
+            in_text ^= byte == Some(b'"') && !is_escaped;
+            is_escaped = in_text && byte == Some(b'\\') && !is_escaped;
         }
     }
-    Cow::Owned(mended)
+    mended
 }
 
 /// An object where one is due. A derived shape alone would also take a list, for its members in order.

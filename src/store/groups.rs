@@ -177,10 +177,10 @@ pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
         .collect())
 }
 
-/// The groups that some users are direct members of, all of them, each as of a moment.
+/// The groups that some users are direct members of, each as of a moment.
 #[derive(Clone, Debug, Default)]
 pub struct MembershipsOf {
-    /// The users.
+    /// The users of whom these are all the groups: who cannot be read whole is missing here, and leaves nothing.
     pub users: Vec<Asked<Uuid>>,
     /// Of the groups that the mirror holds: user and group.
     pub joined: Vec<Asked<(Uuid, Uuid)>>,
@@ -204,7 +204,7 @@ pub async fn settle_groups(db: &mut Connection, memberships: &MembershipsOf) -> 
 
 async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bool) -> StoreResult<Vec<Uuid>> {
     let MembershipsOf { users, joined } = memberships;
-    if users.is_empty() {
+    if users.is_empty() && joined.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();

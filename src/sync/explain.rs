@@ -407,7 +407,7 @@ impl Engine {
         let Ok(of_user) = graph.user_member_of(id).await else {
             return Vec::new();
         };
-        let direct: Vec<Uuid> = of_user.value.into_iter().map(|group| group.id).collect();
+        let direct: Vec<Uuid> = of_user.value.items.into_iter().map(|group| group.id).collect();
         let mut ladder = Ladder::default();
         if direct.contains(&root) || ladder.climb(&graph, root, &[&direct], &BTreeSet::new()).await.is_err() {
             return Vec::new();

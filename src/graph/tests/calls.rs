@@ -143,7 +143,7 @@ async fn listings_read_every_page_and_name_what_they_list() {
         &robot,
         &format!(r##"{{"id":"{group}","@odata.type":"#Microsoft.Graph.Group"}}"##),
     ));
-    let containers = graph.user_member_of(id(USER)).await.unwrap().value;
+    let containers = graph.user_member_of(id(USER)).await.unwrap().value.items;
     assert_eq!(containers[1].kind, PrincipalKind::Group);
 
     let firsts: Vec<_> = server.asked().into_iter().step_by(2).map(|seen| seen.target).collect();

@@ -97,7 +97,7 @@ async fn look_up(server: &Server, users: &[&str], with_roles: bool) -> LookUps {
 pub(super) fn assert_known(user: &Result<LookedUp, GraphError>, id_of: &str) {
     let LookedUp { user, groups } = user.as_ref().unwrap();
     let user = user.value.as_ref().unwrap();
-    assert_eq!((user.id, &groups.value[..]), (id(id_of), &[GROUP][..]));
+    assert_eq!((user.id, &groups.value.items[..]), (id(id_of), &[GROUP][..]));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_name_is_escaped_and_a_text_that_names_nobody_is_not_asked_about() {
     assert_known(&found.users[0], BOB);
     for nobody in &found.users[1..3] {
         let nobody = nobody.as_ref().unwrap();
-        assert!(nobody.user.value.is_none() && nobody.groups.value.is_empty());
+        assert!(nobody.user.value.is_none() && nobody.groups.value.items.is_empty());
     }
     assert_known(&found.users[3], ADA);
 
@@ -232,7 +232,7 @@ async fn whoever_is_not_found_is_nobody_and_groups_that_are_not_found_are_an_err
     .await;
     let found = look_up(&server, &[ADA, BOB], false).await;
     let ada = found.users[0].as_ref().unwrap();
-    assert!(ada.user.value.is_none() && ada.groups.value.is_empty());
+    assert!(ada.user.value.is_none() && ada.groups.value.items.is_empty());
     let error = found.users[1].as_ref().unwrap_err();
     assert!(matches!(
         error,
@@ -345,7 +345,7 @@ async fn further_pages_are_read_outside_the_batch() {
     let found = look_up(&server, &[ADA, BOB], false).await;
     assert_known(&found.users[0], ADA);
     let bob = found.users[1].as_ref().unwrap();
-    assert_eq!(bob.groups.value, [GROUP, Uuid::from_u128(7)]);
+    assert_eq!(bob.groups.value.items, [GROUP, Uuid::from_u128(7)]);
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].target, "/v1.0/users/x/memberOf?$skiptoken=2");

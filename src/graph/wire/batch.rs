@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Undecodable, decode_with_path};
+use super::{Undecodable, decode_with_path, mended};
 
 /// The body of one part: what is not JSON travels as a text, and nothing as null.
 pub(in crate::graph) type Body = Box<RawValue>;
@@ -70,7 +70,8 @@ impl RawResponse {
 
 /// Reads the answers by id. Of several with one id the first counts, and one that cannot be read is none.
 pub(in crate::graph) fn decode(body: &[u8]) -> Result<HashMap<String, RawResponse>, Undecodable> {
-    let RawResponses { responses } = decode_with_path(body)?;
+    let body = mended(body);
+    let RawResponses { responses } = decode_with_path(&body)?;
     let mut answers = HashMap::with_capacity(responses.len());
     for response in responses {
         if let Ok(RawName { id }) = serde_json::from_str(response.get())
@@ -84,7 +85,7 @@ pub(in crate::graph) fn decode(body: &[u8]) -> Result<HashMap<String, RawRespons
 
 /// Reads a body that was fetched alone as the part of a batch would be.
 pub(in crate::graph) fn decode_alone(body: &[u8]) -> Result<Body, Undecodable> {
-    serde_json::from_slice(body).map_err(|_| Undecodable::Broken)
+    serde_json::from_slice(&mended(body)).map_err(|_| Undecodable::Broken)
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use super::fresh::{Answers, Fresh};
 use super::take_in::{Held, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
-use crate::domain::feed::{Asked, Assignments, LookedUp, Moment, Principal};
+use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::plan::Unasked;
@@ -83,7 +83,7 @@ struct Search<'a> {
     roles: Option<Assignments>,
     /// Whether the security group's owners have been asked for; and who they are, where that could be read.
     owners_asked: bool,
-    owners: Option<Asked<Vec<Principal>>>,
+    owners: Option<Asked<Listed<Principal>>>,
     /// What could not be read of the security group.
     of_group: Unasked,
     /// Groups in groups, where they count.
@@ -141,16 +141,18 @@ impl<'a> Search<'a> {
             .filter(|_| environment.group_nesting != GroupNesting::Ignore)
     }
 
-    /// What the directory did not say of somebody with these direct groups.
-    fn unasked(&self, groups: &[Uuid]) -> Unasked {
+    /// What the directory did not say of somebody of whom it said this.
+    fn unasked(&self, said: &Said) -> Unasked {
+        let (groups, in_part) = (&said.groups.value.items, !said.is_whole());
         let place = |root| self.ladder.place(root, groups);
         let nesting = self
             .nesting_group()
             .is_some_and(|root| !groups.contains(&root) && place(root) == Place::Unknown);
         Unasked {
-            roles: self.roles.is_none(),
+            roles: self.roles.is_none() || in_part,
             nesting,
-            has_failed: self.of_group.has_failed || (nesting && self.ladder.has_failed),
+            group: self.of_group.group || in_part,
+            has_failed: self.of_group.has_failed || in_part || (nesting && self.ladder.has_failed),
             ..self.of_group
         }
     }
@@ -323,7 +325,7 @@ impl Engine {
                 search.sought[*at] = if moved.contains(&id) {
                     Sought::Id(id)
                 } else {
-                    Sought::Settled(Fresh::User(id, search.unasked(&said.groups.value)))
+                    Sought::Settled(Fresh::User(id, search.unasked(said)))
                 };
             }
         }
@@ -343,7 +345,7 @@ impl Engine {
         let Some(root) = search.nesting_group() else {
             return Ok(());
         };
-        let all = found.values().map(|said| said.groups.value.as_slice());
+        let all = found.values().map(|said| said.groups.value.items.as_slice());
         let below: Vec<&[Uuid]> = all.filter(|groups| !groups.contains(&root)).collect();
         if below.is_empty() {
             return Ok(());
@@ -368,14 +370,16 @@ impl Engine {
         let assigned: BTreeSet<Uuid> = tenant_wide.map(|(_, one)| one.principal.id).collect();
         let mut through_missing = BTreeSet::new();
         for group in assigned {
-            let has_left = |said: &&Said| !said.groups.value.contains(&group);
-            let left = found.values().filter(has_left).map(|said| said.user.value.id);
-            let left: Vec<Uuid> = left.filter(|user| known.has_member(group, *user)).collect();
+            let has_left =
+                |said: &&Said| !said.groups.value.items.contains(&group) && known.has_member(group, said.user.value.id);
+            let (left, unsure): (Vec<&Said>, Vec<&Said>) =
+                found.values().filter(has_left).partition(|said| said.is_whole());
+            through_missing.extend(unsure.into_iter().map(|said| (group, said.user.value.id)));
             if left.is_empty() {
                 continue;
             }
             if known.is_missing(group) || graph.all_group_members(group).await.is_err() {
-                through_missing.extend(left.into_iter().map(|user| (group, user)));
+                through_missing.extend(left.into_iter().map(|said| (group, said.user.value.id)));
             }
         }
         Ok(Held {
@@ -494,11 +498,15 @@ async fn note_owners(
     search: &mut Search<'_>,
     graph: &Graph,
     group: Uuid,
-    owners: Result<Asked<Vec<Principal>>, GraphError>,
+    owners: Result<Asked<Listed<Principal>>, GraphError>,
 ) -> Result<(), SyncError> {
     search.owners_asked = true;
     match owners {
-        Ok(owners) => search.owners = Some(owners),
+        Ok(owners) => {
+            search.of_group.owners |= owners.value.unreadable > 0;
+            search.of_group.has_failed |= owners.value.unreadable > 0;
+            search.owners = Some(owners);
+        }
         Err(GraphError::BadRequest { .. }) => {}
         Err(GraphError::NotFound { .. }) => {
             if let Err(error) = graph.group_members(group, None).await {

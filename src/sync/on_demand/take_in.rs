@@ -10,7 +10,7 @@ use crate::domain::environment::GroupNesting;
 use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Moment, Principal, Removal, UserChange, UserPatch};
 use crate::rules::AdminRoles;
 use crate::store::groups::{self, MembershipsOf};
-use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending};
+use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::{Engine, SyncError, facts};
 
 /// Who holds the administrator roles.
@@ -27,7 +27,14 @@ pub(super) struct Held {
 pub(super) struct Said {
     pub user: Asked<UserPatch>,
     /// Direct memberships.
-    pub groups: Asked<Vec<Uuid>>,
+    pub groups: Asked<Listed<Uuid>>,
+}
+
+impl Said {
+    /// Whether every membership could be read: only then one that is missing is over.
+    pub fn is_whole(&self) -> bool {
+        self.groups.value.unreadable == 0
+    }
 }
 
 impl Engine {
@@ -63,6 +70,12 @@ impl Engine {
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
         let held = self.held_groups(&mut tx, ladder).await?;
         changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
+        let in_part = kept.iter().filter(|said| !said.is_whole());
+        let in_part = in_part.map(|said| Asked {
+            at: said.groups.at,
+            value: said.user.value.id,
+        });
+        recheck::add(&mut tx, &in_part.collect::<Vec<_>>()).await?;
         if let Some(roles) = roles {
             let held: Vec<_> = kept.iter().map(|said| admin_roles(said, roles)).collect();
             changed.extend(administrators::settle(&mut tx, &held).await?);
@@ -95,13 +108,12 @@ impl Engine {
     pub(super) async fn take_in_group(
         &self,
         group: Option<Uuid>,
-        owners: Option<Asked<Vec<Principal>>>,
+        owners: Option<Asked<Listed<Principal>>>,
         ladder: &Ladder,
     ) -> Result<(), SyncError> {
         if owners.is_none() && ladder.to_store().next().is_none() {
             return Ok(());
         }
-        let owners = owners.map(|owners| owners.map(|items| Listed { items, unreadable: 0 }));
         let write = async || {
             let mut tx = self.begin(None).await?;
             // Most ask where nothing is nested.
@@ -187,8 +199,10 @@ fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for said in said {
         let (id, at) = (said.user.value.id, said.groups.at);
-        memberships.users.push(Asked { at, value: id });
-        let joined = said.groups.value.iter().filter(|group| held.contains(group));
+        if said.is_whole() {
+            memberships.users.push(Asked { at, value: id });
+        }
+        let joined = said.groups.value.items.iter().filter(|group| held.contains(group));
         memberships.joined.extend(joined.map(|group| Asked {
             at,
             value: (id, *group),
@@ -210,7 +224,7 @@ fn admin_roles(said: &Said, held: &Held) -> Asked<(Uuid, AdminRoles)> {
     for (role, assignment) in tenant_wide {
         let principal = assignment.principal;
         let through_group =
-            said.groups.value.contains(&principal.id) || held.through_missing.contains(&(principal.id, id));
+            said.groups.value.items.contains(&principal.id) || held.through_missing.contains(&(principal.id, id));
         if principal.id == id || through_group {
             holds.insert(*role);
         }

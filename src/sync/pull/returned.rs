@@ -4,7 +4,7 @@
 //! when she returns (contract, section 3). So whoever returns is asked for directly.
 
 use super::{Problem, PullError, survive};
-use crate::domain::feed::Asked;
+use crate::domain::feed::{Asked, Listed, Principal};
 use crate::graph::GraphError;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::lease::Lease;
@@ -14,6 +14,12 @@ use futures_util::future::join_all;
 
 /// How many users are asked for at once: few come back, and Graph counts each.
 const AT_ONCE: usize = 8;
+
+/// No groups.
+const NONE: Listed<Principal> = Listed {
+    items: Vec::new(),
+    unreadable: 0,
+};
 
 impl Engine {
     /// Asks for the groups of everybody who came back. Of groups that no environment counts at present, too: when one
@@ -32,7 +38,7 @@ impl Engine {
             self.check_cancelled()?;
             let answers = join_all(users.iter().map(async |user| {
                 if read.is_empty() {
-                    return Ok(Asked::default());
+                    return Ok(Asked::<()>::default().map(|()| NONE));
                 }
                 self.directory().user_member_of(*user).await
             }))
@@ -50,10 +56,12 @@ impl Engine {
                     Err(error) => return Err(error.into()),
                 };
                 let at = member_of.at;
-                let pairs = member_of.value.iter().map(|group| (*user, group.id));
+                // Who cannot be read whole joins what is known, and is asked for again.
+                let whole = Some(Asked { at, value: *user }).filter(|_| member_of.value.unreadable == 0);
+                let pairs = member_of.value.items.iter().map(|group| (*user, group.id));
                 let joined = pairs.filter(|(_, group)| read.contains(group));
                 let memberships = MembershipsOf {
-                    users: vec![Asked { at, value: *user }],
+                    users: whole.into_iter().collect(),
                     joined: joined.map(|value| Asked { at, value }).collect(),
                 };
                 let mut tx = self.begin(lease).await?;

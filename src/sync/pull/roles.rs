@@ -240,7 +240,10 @@ impl Engine {
             let Some(had) = before.get(group) else { continue };
             for member in had {
                 match self.directory().user_member_of(*member).await {
-                    Ok(groups) if groups.value.iter().any(|of| of.id == *group) => {
+                    // Absence from what cannot be read whole is no evidence.
+                    Ok(groups)
+                        if groups.value.unreadable > 0 || groups.value.items.iter().any(|of| of.id == *group) =>
+                    {
                         return Ok(Some((*group, had.clone())));
                     }
                     // Not there any more, or no user at all.

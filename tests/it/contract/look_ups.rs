@@ -80,7 +80,7 @@ impl Stage {
                     .is_some()
             );
             let groups: &[Uuid] = if at < 2 { &[self.group] } else { &[] };
-            assert_eq!(found.groups.value, groups);
+            assert_eq!(found.groups.value.items, groups);
         }
         let [(role, assignment)] = &found.roles.unwrap().unwrap().value[..] else {
             panic!("one administrator is expected")
@@ -109,7 +109,7 @@ async fn item_7_4_users_and_roles_come_in_as_few_requests_as_it_takes() {
     };
     assert_eq!(first.as_ref().unwrap().user.value.as_ref().unwrap().id, stage.users[0]);
     assert_eq!(
-        first.as_ref().unwrap().groups.value,
+        first.as_ref().unwrap().groups.value.items,
         [stage.group],
         "a role is no group"
     );
@@ -150,8 +150,8 @@ async fn item_7_4_many_groups_are_read_to_their_end() {
         tenant.add_member(tenant.create_group(&format!("Group {number}")), stage.users[0]);
     }
     let found = stage.graph.look_up(&stage.names()[..2], false, None).await.unwrap();
-    assert_eq!(found.users[0].as_ref().unwrap().groups.value.len(), 231);
-    assert_eq!(found.users[1].as_ref().unwrap().groups.value, [stage.group]);
+    assert_eq!(found.users[0].as_ref().unwrap().groups.value.items.len(), 231);
+    assert_eq!(found.users[1].as_ref().unwrap().groups.value.items, [stage.group]);
 
     let stranger = Simulator::start(Settings::default()).unwrap();
     stage.break_with(
@@ -225,7 +225,7 @@ async fn owners_come_with_the_users_and_groups_are_asked_what_they_are_in() {
         .unwrap();
     let owners = found.owners.unwrap().unwrap().value;
     assert_eq!(
-        owners.iter().map(|owner| owner.id).collect::<Vec<_>>(),
+        owners.items.iter().map(|owner| owner.id).collect::<Vec<_>>(),
         [stage.users[5]]
     );
     assert_eq!(stage.batches(), 1);

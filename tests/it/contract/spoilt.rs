@@ -309,6 +309,40 @@ async fn a_member_without_a_readable_id_takes_nobody_out_of_the_group() {
 }
 
 #[tokio::test]
+async fn a_membership_that_a_look_up_cannot_read_is_neither_kept_from_others_nor_over() {
+    let (world, users) = gate(2).await;
+    let other = world.tenant().create_group("Other");
+    let new = licensed(world.tenant(), "New", "Comer");
+    for user in [users[0], users[1], new] {
+        world.tenant().add_member(other, user);
+    }
+    world.tenant().remove_member(GATE, users[1]);
+    world.tenant().add_member(GATE, new);
+    forever(
+        &world,
+        When::path("/users/{id}/memberOf"),
+        Effect::spoil([spoilt(other, "id", "[]")]),
+    );
+    assert_eq!(word(&world, "refresh", users[0]).await, "unchanged");
+    assert_eq!(access(&world, new).await, "created", "what can be read counts");
+    assert_eq!(
+        word(&world, "refresh", users[1]).await,
+        "unchanged",
+        "the other one may be the gate"
+    );
+    assert_eq!(disabled(&world, users[1]).await, None);
+    heal(&world);
+    assert_eq!(word(&world, "refresh", users[1]).await, "disabled");
+    world.sync_completely().await;
+    assert!(world.findings().await.is_empty());
+    world.assert_settled().await;
+    forget_requests(&world);
+    world.sync_completely().await;
+    assert_eq!(asked(&world, "/$batch").len(), 0, "nobody is asked for any more");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn role_1_a_role_assigned_to_a_group_that_is_gone_holds_nobody_up() {
     let world = paged(10).await;
     let users = staff(&world, 2);
