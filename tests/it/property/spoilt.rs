@@ -253,20 +253,22 @@ async fn all_rows(world: &World) -> Rows {
     all
 }
 
+/// Columns of a row that the directory does not decide, or only when they were written.
+const OURS: [&str; 7] = [
+    "systemuserid",
+    "createdon",
+    "modifiedon",
+    "createdby",
+    "modifiedby",
+    "fullname",
+    "azuredeletedon",
+];
+
 /// What of a row the directory decides, by column. When a deletion was read is left out.
 fn columns(row: &SystemUser) -> BTreeMap<String, Value> {
     let Value::Object(columns) = serde_json::json!(row) else {
         panic!("a row is an object")
     };
-    const OURS: [&str; 7] = [
-        "systemuserid",
-        "createdon",
-        "modifiedon",
-        "createdby",
-        "modifiedby",
-        "fullname",
-        "azuredeletedon",
-    ];
     columns
         .into_iter()
         .filter(|(column, _)| !OURS.contains(&column.as_str()))

@@ -99,7 +99,7 @@ impl Reference {
             return;
         }
         let Some(before) = self.bound.get(&asked.id) else {
-            self.bound.extend(self.added(environment, cycle, person, asked, found));
+            self.bound.extend(added(environment, cycle, person, asked, found));
             return;
         };
         let before = before.clone();
@@ -118,32 +118,31 @@ impl Reference {
         }
         self.bound.insert(asked.id, record);
     }
+}
 
-    /// "no row, on demand": created for whoever is entitled at all. "Refresh and diagnostics never create."
-    fn added(
-        &self,
-        environment: &Environment,
-        cycle: &Cycle<'_>,
-        person: &Person,
-        asked: &Asked,
-        found: &BTreeMap<Uuid, Row>,
-    ) -> Option<(Uuid, Record)> {
-        let gates = gates(environment, cycle, person, None);
-        let means = means(environment, cycle, person, None, &gates);
-        let is_entitled = matches!(gates, Gates::Passed { .. }) && means.entitlement != Entitlement::None;
-        if !is_entitled || asked.way == "refresh" {
-            return None;
-        }
-        let own = found
-            .values()
-            .find(|row| row.azureactivedirectoryobjectid == Some(asked.id));
-        let key = own.map_or(Uuid::nil(), |row| row.systemuserid);
-        let mut record = new_record(environment, cycle, person, key);
-        // A transaction that met the cycle's is repeated a moment later, and is dated then.
-        record.row.createdon = own.map_or(asked.at, |row| row.createdon).max(asked.at);
-        record.app_pass_alone = means.app_pass_alone;
-        HELPDESK.clone_into(&mut record.row.createdby);
-        HELPDESK.clone_into(&mut record.row.modifiedby);
-        Some((asked.id, record))
+/// "no row, on demand": created for whoever is entitled at all. "Refresh and diagnostics never create."
+fn added(
+    environment: &Environment,
+    cycle: &Cycle<'_>,
+    person: &Person,
+    asked: &Asked,
+    found: &BTreeMap<Uuid, Row>,
+) -> Option<(Uuid, Record)> {
+    let gates = gates(environment, cycle, person, None);
+    let means = means(environment, cycle, person, None, &gates);
+    let is_entitled = matches!(gates, Gates::Passed { .. }) && means.entitlement != Entitlement::None;
+    if !is_entitled || asked.way == "refresh" {
+        return None;
     }
+    let own = found
+        .values()
+        .find(|row| row.azureactivedirectoryobjectid == Some(asked.id));
+    let key = own.map_or(Uuid::nil(), |row| row.systemuserid);
+    let mut record = new_record(environment, cycle, person, key);
+    // A transaction that met the cycle's is repeated a moment later, and is dated then.
+    record.row.createdon = own.map_or(asked.at, |row| row.createdon).max(asked.at);
+    record.app_pass_alone = means.app_pass_alone;
+    HELPDESK.clone_into(&mut record.row.createdby);
+    HELPDESK.clone_into(&mut record.row.modifiedby);
+    Some((asked.id, record))
 }
