@@ -1,7 +1,8 @@
 //! Edge: PostgreSQL. The only user of sqlx; one file per family of tables.
 //!
 //! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
-//! inside one. Writes are set-based: one statement per batch, never one per user.
+//! inside one. Writes are set-based: one statement per batch, never one per user. No statement names a schema, and none that
+//! updates or returns computes a time or a number (`tests/it/statements.rs`).
 
 pub mod administrators;
 pub mod candidates;

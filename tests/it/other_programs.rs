@@ -10,6 +10,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+use crate::daemon::eventually;
 use crate::guard::{block, crowd, limits};
 use crate::on_demand::{ENV, ask, refusal};
 use crate::world::{World, licensed, open_environment};
@@ -429,11 +430,16 @@ async fn time_1_a_reader_with_the_documented_cursor_misses_nothing_and_reads_not
         reader.poll(&mut eye).await;
         world.execute("update rollcall.system_user set company = null").await;
     }
-    reader.poll(&mut eye).await;
     let mut all: Vec<i64> = sqlx::query_scalar("select id from rollcall.system_user_change order by id")
         .fetch_all(&mut eye)
         .await
         .unwrap();
+    // Lines wait for everything older on the whole server, other tests' transactions too.
+    let has_read_all = async || {
+        reader.poll(&mut eye).await;
+        reader.read.len() >= all.len()
+    };
+    assert!(eventually(has_read_all).await, "{:?}", reader.read);
     reader.read.sort_unstable();
     all.sort_unstable();
     assert_eq!(reader.read, all);
