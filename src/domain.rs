@@ -1,6 +1,7 @@
 //! The nouns. No IO, no clock.
 
 pub mod directory_user;
+pub mod doubt;
 pub mod environment;
 pub mod feed;
 pub mod field;
@@ -9,6 +10,7 @@ pub mod reason;
 pub mod role;
 pub mod schema;
 pub mod signing_keys;
+pub mod source;
 pub mod system_user;
 pub mod text;
 pub mod unknowns;

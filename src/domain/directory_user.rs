@@ -71,7 +71,7 @@ impl DirectoryUser {
     /// Takes in what the directory sent. `absent_is_null` in a full round, where a property that was never
     /// set is left out; in an incremental round absent means unchanged (rules.md, section 7).
     /// A user that is sent is there: an earlier deletion is over. What cannot be decoded leaves what was known.
-    pub fn absorb(&mut self, patch: UserPatch, absent_is_null: bool) {
+    pub fn absorb(&mut self, patch: &UserPatch, absent_is_null: bool) {
         let is_new = self.id.is_nil();
         self.id = patch.id;
         // If it is a tombstone, nothing is to be concluded from what it does not mention, nor from its being there.
@@ -86,7 +86,7 @@ impl DirectoryUser {
         self.undecodable
             .set(Property::Type, patch.undecodable.has(Property::Type));
         let some_plans = patch.undecodable.has(Property::AssignedPlans);
-        self.absorb_plans(patch.usable_plans, some_plans, is_new, absent_is_null);
+        self.absorb_plans(&patch.usable_plans, some_plans, is_new, absent_is_null);
         if patch.account_enabled != Patch::Absent || absent_is_null {
             let is_undecodable = patch.account_enabled == Patch::Undecodable;
             self.undecodable.set(Property::AccountEnabled, is_undecodable);
@@ -95,19 +95,19 @@ impl DirectoryUser {
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);
         for ((patch, known), property) in [
-            (patch.user_principal_name, &mut self.user_principal_name),
-            (patch.display_name, &mut self.display_name),
-            (patch.given_name, &mut self.given_name),
-            (patch.surname, &mut self.surname),
-            (patch.job_title, &mut self.job_title),
-            (patch.mail, &mut self.mail),
-            (patch.business_phone, &mut self.business_phone),
-            (patch.mobile_phone, &mut self.mobile_phone),
-            (patch.street_address, &mut self.street_address),
-            (patch.city, &mut self.city),
-            (patch.state, &mut self.state_or_province),
-            (patch.postal_code, &mut self.postal_code),
-            (patch.country, &mut self.country),
+            (&patch.user_principal_name, &mut self.user_principal_name),
+            (&patch.display_name, &mut self.display_name),
+            (&patch.given_name, &mut self.given_name),
+            (&patch.surname, &mut self.surname),
+            (&patch.job_title, &mut self.job_title),
+            (&patch.mail, &mut self.mail),
+            (&patch.business_phone, &mut self.business_phone),
+            (&patch.mobile_phone, &mut self.mobile_phone),
+            (&patch.street_address, &mut self.street_address),
+            (&patch.city, &mut self.city),
+            (&patch.state, &mut self.state_or_province),
+            (&patch.postal_code, &mut self.postal_code),
+            (&patch.country, &mut self.country),
         ]
         .into_iter()
         .zip(Property::ALL)
@@ -132,8 +132,8 @@ impl DirectoryUser {
     }
 
     /// Takes in the plans. Where some of them cannot be decoded, what was known stands beside the others.
-    fn absorb_plans(&mut self, patch: Patch<Vec<Uuid>>, is_incomplete: bool, is_new: bool, absent_is_null: bool) {
-        let is_undecodable = is_incomplete || patch == Patch::Undecodable;
+    fn absorb_plans(&mut self, patch: &Patch<Vec<Uuid>>, is_incomplete: bool, is_new: bool, absent_is_null: bool) {
+        let is_undecodable = is_incomplete || *patch == Patch::Undecodable;
         let is_decoded = matches!(patch, Patch::Value(_) | Patch::Absent) && !is_undecodable;
         match patch {
             Patch::Value(plans) if is_incomplete => {
@@ -141,7 +141,7 @@ impl DirectoryUser {
                 self.usable_plans.sort_unstable();
                 self.usable_plans.dedup();
             }
-            Patch::Value(plans) => self.usable_plans = plans,
+            Patch::Value(plans) => self.usable_plans.clone_from(plans),
             Patch::Absent if absent_is_null => self.usable_plans.clear(),
             // The collection is never null in the directory (contract, section 2.2): the application may not read it,
             // and what was known stands.

@@ -3,6 +3,7 @@
 //! Absent, null and value are three things on the wire and stay three things here; what absence means
 //! depends on the kind of round (rules.md, section 7) and is decided where the mirror is written.
 
+pub mod checkpoint;
 mod trail;
 
 use std::fmt;
@@ -79,6 +80,20 @@ pub struct Page<T> {
     pub next: Next,
 }
 
+impl<T> Page<T> {
+    /// The same page of something else.
+    #[must_use]
+    pub fn map<U>(self, of: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            asked: self.asked,
+            items: self.items.into_iter().map(of).collect(),
+            unreadable: self.unreadable,
+            bytes: self.bytes,
+            next: self.next,
+        }
+    }
+}
+
 /// How a page ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -125,9 +140,15 @@ impl<T> Patch<T> {
 
     /// Applies the patch to what is known: in a full round absent means null, in an incremental one unchanged. What
     /// cannot be decoded changes nothing.
-    pub fn apply_to(self, known: &mut Option<T>, absent_is_null: bool) {
+    pub fn apply_to(&self, known: &mut Option<T>, absent_is_null: bool)
+    where
+        T: Clone,
+    {
         match self {
-            Self::Value(value) => *known = Some(value),
+            Self::Value(value) => match known {
+                Some(known) => known.clone_from(value),
+                unknown => *unknown = Some(value.clone()),
+            },
             Self::Null => *known = None,
             Self::Absent if absent_is_null => *known = None,
             Self::Absent | Self::Undecodable => {}

@@ -1,85 +1,65 @@
-//! How far each source of the directory has been read. A checkpoint commits with the rows it follows.
+//! How far each source of the directory has been read, as [`Checkpoint`] says it. A checkpoint commits with the rows it
+//! follows. Nothing is computed here: a state is read, and one that was stepped is written.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Connection, StoreResult};
-use crate::domain::feed::Link;
+use crate::domain::doubt::Doubt;
+use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, State};
+use crate::domain::feed::{Link, Moment};
+use crate::domain::source::Source;
 
-/// Where a source stands in its round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// A full round is under way, or has to begin.
-    Full,
-    /// The full round has seen its last page; who was not in it has still to be looked up.
-    Sweep,
-    /// Changes are followed.
-    Delta,
+/// A source's row.
+struct CheckpointRow {
+    source: String,
+    phase: String,
+    round: i64,
+    next_link: Option<String>,
+    delta_link: Option<String>,
+    delta_since: Option<DateTime<Utc>>,
+    fingerprint: String,
+    readable: bool,
+    doubt: Option<String>,
+    suspicion: Option<String>,
+    value: Option<Value>,
+    reached_at: Option<DateTime<Utc>>,
 }
 
-impl Phase {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Sweep => "sweep",
-            Self::Delta => "delta",
+impl CheckpointRow {
+    fn read(self, source: Source) -> Checkpoint {
+        let (next, link) = (self.next_link.map(Link::new), self.delta_link.map(Link::new));
+        let state = match (self.phase.as_str(), next, link) {
+            ("full", next, Some(changes)) if Checkpoint::lists(source) => State::Listing { next, changes },
+            // What a walk found of changes before it began is of no use.
+            ("full", Some(next), _) if !Checkpoint::lists(source) => State::Walk { next },
+            ("full", ..) | (_, _, None) => State::Begin,
+            (phase, next, Some(link)) => State::Following {
+                link,
+                next,
+                unswept: phase == "sweep",
+            },
+        };
+        let parse = |text: Option<String>| text.and_then(|text| text.parse::<Doubt>().ok());
+        let (seen, value) = if source.is_feed() {
+            let seen = self.value.and_then(|value| serde_json::from_value(value).ok());
+            (seen.unwrap_or_default(), None)
+        } else {
+            (Seen::default(), self.value)
+        };
+        Checkpoint {
+            source,
+            state,
+            seen,
+            round: Moment(self.round),
+            delta_since: self.delta_since,
+            selection: self.fingerprint,
+            readable: self.readable,
+            doubt: parse(self.doubt),
+            suspicion: parse(self.suspicion),
+            value,
+            reached_at: self.reached_at,
         }
-    }
-}
-
-/// One source's checkpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
-    /// `users`, `group:<id>`, `roles` or `skus`.
-    pub source: String,
-    /// Where it stands.
-    pub phase: Phase,
-    /// The present or last full round: the moment at which its first page was asked for.
-    pub round: i64,
-    /// The next page of a round under way.
-    pub next_link: Option<Link>,
-    /// Where the changes after the last complete round are.
-    pub delta_link: Option<Link>,
-    /// When the delta link was received.
-    pub delta_since: Option<DateTime<Utc>>,
-    /// What the delta link was asked with.
-    pub fingerprint: String,
-    /// False while the object behind the source is gone or may not be read.
-    pub readable: bool,
-    /// Why what the source removed lately is no evidence by itself, until every environment has been told.
-    pub doubt: Option<String>,
-    /// The last doubt, once they have, until the source says something beyond doubt.
-    pub suspicion: Option<String>,
-    /// What a source without a feed said last.
-    pub value: Option<Value>,
-    /// When everything there was had last been read.
-    pub reached_at: Option<DateTime<Utc>>,
-}
-
-impl Checkpoint {
-    /// A source that was never read.
-    #[must_use]
-    pub fn new(source: &str) -> Self {
-        Self {
-            source: source.to_owned(),
-            phase: Phase::Full,
-            round: 0,
-            next_link: None,
-            delta_link: None,
-            delta_since: None,
-            fingerprint: String::new(),
-            readable: true,
-            doubt: None,
-            suspicion: None,
-            value: None,
-            reached_at: None,
-        }
-    }
-
-    /// The source says something beyond doubt.
-    pub fn trust(&mut self) {
-        self.doubt = None;
-        self.suspicion = None;
     }
 }
 
@@ -87,36 +67,33 @@ impl Checkpoint {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> {
-    let row = sqlx::query!(
-        "select phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
+pub async fn read(db: &mut Connection, source: Source) -> StoreResult<Checkpoint> {
+    let row = sqlx::query_as!(
+        CheckpointRow,
+        "select source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
                 reached_at
          from checkpoint where source = $1",
-        source
+        source.to_string()
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map_or_else(
-        || Checkpoint::new(source),
-        |row| Checkpoint {
-            source: source.to_owned(),
-            phase: match row.phase.as_str() {
-                "delta" => Phase::Delta,
-                "sweep" => Phase::Sweep,
-                _ => Phase::Full,
-            },
-            round: row.round,
-            next_link: row.next_link.map(Link::new),
-            delta_link: row.delta_link.map(Link::new),
-            delta_since: row.delta_since,
-            fingerprint: row.fingerprint,
-            readable: row.readable,
-            doubt: row.doubt,
-            suspicion: row.suspicion,
-            value: row.value,
-            reached_at: row.reached_at,
-        },
-    ))
+    Ok(row.map_or_else(|| Checkpoint::new(source), |row| row.read(source)))
+}
+
+/// Reads the checkpoints of every source, or of those in doubt only, and keeps others from writing them until the
+/// transaction ends.
+async fn lock_all(db: &mut Connection, in_doubt: bool) -> StoreResult<Vec<Checkpoint>> {
+    let rows = sqlx::query_as!(
+        CheckpointRow,
+        "select source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
+                reached_at
+         from checkpoint where not $1 or doubt is not null or suspicion is not null order by source for update",
+        in_doubt
+    )
+    .fetch_all(db)
+    .await?;
+    let known = rows.into_iter().filter_map(|row| Some((row.source.parse().ok()?, row)));
+    Ok(known.map(|(source, row)| row.read(source)).collect())
 }
 
 /// Writes a checkpoint.
@@ -124,6 +101,20 @@ pub async fn read(db: &mut Connection, source: &str) -> StoreResult<Checkpoint> 
 /// # Errors
 /// When the database does not answer.
 pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
+    let (phase, next, link) = match &checkpoint.state {
+        State::Begin => ("full", None, None),
+        State::Walk { next } => ("full", Some(next), None),
+        State::Listing { next, changes } => ("full", next.as_ref(), Some(changes)),
+        State::Following { link, next, unswept } => {
+            let phase = if *unswept { "sweep" } else { "delta" };
+            (phase, next.as_ref(), Some(link))
+        }
+    };
+    let value = if checkpoint.source.is_feed() {
+        Some(json!(checkpoint.seen))
+    } else {
+        checkpoint.value.clone()
+    };
     sqlx::query!(
         "insert into checkpoint (
              source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
@@ -134,18 +125,18 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
              delta_link = excluded.delta_link, delta_since = excluded.delta_since,
              fingerprint = excluded.fingerprint, readable = excluded.readable, doubt = excluded.doubt,
              value = excluded.value, reached_at = excluded.reached_at, suspicion = excluded.suspicion",
-        checkpoint.source,
-        checkpoint.phase.as_str(),
-        checkpoint.round,
-        checkpoint.next_link.as_ref().map(Link::expose),
-        checkpoint.delta_link.as_ref().map(Link::expose),
+        checkpoint.source.to_string(),
+        phase,
+        checkpoint.round.0,
+        next.map(Link::expose),
+        link.map(Link::expose),
         checkpoint.delta_since,
-        checkpoint.fingerprint,
+        checkpoint.selection,
         checkpoint.readable,
-        checkpoint.doubt,
-        checkpoint.value,
+        checkpoint.doubt.as_ref().map(Doubt::to_string),
+        value,
         checkpoint.reached_at,
-        checkpoint.suspicion
+        checkpoint.suspicion.as_ref().map(Doubt::to_string)
     )
     .execute(db)
     .await?;
@@ -156,13 +147,24 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_round(db: &mut Connection, source: &str) -> StoreResult<i64> {
-    let round = sqlx::query_scalar!("select round from checkpoint where source = $1 for share", source);
-    Ok(round.fetch_optional(db).await?.unwrap_or(0))
+pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Moment> {
+    let round = sqlx::query_scalar!(
+        "select round from checkpoint where source = $1 for share",
+        source.to_string()
+    );
+    Ok(Moment(round.fetch_optional(db).await?.unwrap_or(0)))
 }
 
-/// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now. What was doubted is read
-/// anew from its beginning: a feed of changes would never take back what was wrong.
+/// Steps a checkpoint and writes it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn step(db: &mut Connection, checkpoint: Checkpoint, input: Input) -> StoreResult<()> {
+    let (checkpoint, _) = checkpoint.step(input);
+    write(db, &checkpoint).await
+}
+
+/// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -174,20 +176,12 @@ pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!(
-        "insert into environment_doubt (environment, source, why)
-         select name, source, doubt from environment cross join checkpoint where doubt is not null
-         on conflict do nothing"
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "update checkpoint
-         set doubt = null, suspicion = doubt, phase = 'full', next_link = null, delta_link = null
-         where doubt is not null"
-    )
-    .execute(db)
-    .await?;
+    for checkpoint in lock_all(&mut *db, true).await? {
+        if let Some(doubt) = &checkpoint.doubt {
+            tell(&mut *db, None, checkpoint.source, doubt).await?;
+            step(&mut *db, checkpoint, Input::DoubtTold).await?;
+        }
+    }
     Ok(())
 }
 
@@ -197,22 +191,31 @@ pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[String]) -> StoreResult<()> {
-    if !expired.is_empty() {
-        sqlx::query!(
-            "with again as (
-                 update checkpoint set phase = 'full', next_link = null, delta_link = null
-                 where suspicion is not null
-                   and exists (select from unnest($2::text[]) as e (why) where position(suspicion in why) > 0)
-                 returning source, suspicion)
-             insert into environment_doubt (environment, source, why) select $1, source, suspicion from again
-             on conflict do nothing",
-            environment,
-            expired
-        )
-        .execute(db)
-        .await?;
+pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Doubt]) -> StoreResult<()> {
+    if expired.is_empty() {
+        return Ok(());
     }
+    for checkpoint in lock_all(&mut *db, true).await? {
+        if let Some(doubt) = checkpoint.suspicion.as_ref().filter(|doubt| expired.contains(doubt)) {
+            tell(&mut *db, Some(environment), checkpoint.source, doubt).await?;
+            step(&mut *db, checkpoint, Input::Renew).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells an environment of a doubt, or all of them.
+async fn tell(db: &mut Connection, environment: Option<&str>, source: Source, doubt: &Doubt) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into environment_doubt (environment, source, why)
+         select name, $2, $3 from environment where $1::text is null or name = $1
+         on conflict do nothing",
+        environment,
+        source.to_string(),
+        doubt.to_string()
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -220,17 +223,18 @@ pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Stri
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, String, String)>> {
-    Ok(sqlx::query!(
+pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, Source, Doubt)>> {
+    let rows = sqlx::query!(
         "select environment, source, why from environment_doubt
          where environment = any($1) order by source, why, environment",
         environments
     )
     .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| (row.environment, row.source, row.why))
-    .collect())
+    .await?;
+    let doubts = rows
+        .into_iter()
+        .filter_map(|row| Some((row.environment, row.source.parse().ok()?, row.why.parse().ok()?)));
+    Ok(doubts.collect())
 }
 
 /// An environment has been judged with everything in mind that was in doubt for it.
@@ -244,27 +248,15 @@ pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResul
     Ok(())
 }
 
-/// Lets the users begin a full round, unless one is under way.
+/// Lets every feed begin a round.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn begin_full_round_of_users(db: &mut Connection) -> StoreResult<()> {
-    sqlx::query!("update checkpoint set phase = 'full', next_link = null where source = 'users' and phase = 'delta'")
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Lets every feed begin a full round.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn begin_full_rounds(db: &mut Connection) -> StoreResult<()> {
-    sqlx::query!(
-        "update checkpoint set phase = 'full', next_link = null, delta_link = null
-         where source = 'users' or source like 'group:%'"
-    )
-    .execute(db)
-    .await?;
+pub async fn renew_all(db: &mut Connection) -> StoreResult<()> {
+    for checkpoint in lock_all(&mut *db, false).await? {
+        if checkpoint.source.is_feed() {
+            step(&mut *db, checkpoint, Input::Renew).await?;
+        }
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 use crate::domain::feed::{Asked, Listed, Moment, Principal, PrincipalKind};
+use crate::domain::source::Source;
 
 /// Adds members; returns the ids for which this is news. Whoever is a member already counts as asked for again.
 ///
@@ -171,10 +172,11 @@ pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     let sources = sqlx::query_scalar!("select source from checkpoint where source like 'group:%'")
         .fetch_all(db)
         .await?;
-    Ok(sources
-        .iter()
-        .filter_map(|source| Uuid::parse_str(source.strip_prefix("group:")?).ok())
-        .collect())
+    let groups = sources.iter().filter_map(|source| match source.parse() {
+        Ok(Source::Group(group)) => Some(group),
+        _ => None,
+    });
+    Ok(groups.collect())
 }
 
 /// The groups that some users are direct members of, each as of a moment.
@@ -301,14 +303,14 @@ pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<Vec<Uuid>> {
+pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "update directory_group_member m set is_member = false, seen_round = $2
          where group_id = $1 and is_member and seen_round < $2
            and not exists (select from directory_user u where u.id = m.object_id and u.state = 1)
          returning object_id",
         group,
-        round
+        round.0
     )
     .fetch_all(db)
     .await?)
@@ -319,14 +321,14 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: i64) -> Stor
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn recheck_members(db: &mut Connection, group: Uuid, round: i64) -> StoreResult<()> {
+pub async fn recheck_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<()> {
     sqlx::query!(
         "insert into directory_recheck as r (object_id, asked)
          select object_id, $2::bigint from directory_group_member
          where group_id = $1 and is_member and not is_group and seen_round < $2 order by object_id
          on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
         group,
-        round
+        round.0
     )
     .execute(db)
     .await?;

@@ -293,15 +293,15 @@ pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreR
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i64)> {
+pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64, u64)> {
     let counts = sqlx::query!(
         r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
            from directory_user where state = 0"#,
-        round
+        round.0
     )
     .fetch_one(db)
     .await?;
-    Ok((counts.seen, counts.present))
+    Ok((counts.seen.cast_unsigned(), counts.present.cast_unsigned()))
 }
 
 /// After a complete full round: whoever was not seen since it began is soft-deleted if deletedItems names it, else gone.
@@ -311,7 +311,7 @@ pub async fn count_seen(db: &mut Connection, round: i64) -> StoreResult<(i64, i6
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
+pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
     let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
     let swept = sqlx::query!(
@@ -322,7 +322,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
          from directory_user m left join deleted d on d.id = m.id
          where u.id = m.id and m.seen_round < $1 and m.state < 2
            and m.state <> case when d.id is null then 2 else 1 end and (d.id is not null or $4)",
-        round,
+        round.0,
         &ids,
         &times as &[Option<DateTime<Utc>>],
         is_whole
@@ -333,7 +333,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
         "insert into directory_user (id, state, deleted_at, plan_set, seen_round)
          select distinct on (id) id, 1, at, $4::uuid, $1::bigint from unnest($2::uuid[], $3::timestamptz[]) as d (id, at)
          on conflict do nothing",
-        round,
+        round.0,
         &ids,
         &times as &[Option<DateTime<Utc>>],
         plan_set_id(&[])
@@ -345,7 +345,7 @@ pub async fn sweep(db: &mut Connection, round: i64, deleted: &[DeletedUser], is_
             "insert into directory_recheck as r (object_id, asked)
              select id, $1::bigint from directory_user where seen_round < $1 and state < 2 order by id
              on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
-            round
+            round.0
         )
         .execute(db)
         .await?;

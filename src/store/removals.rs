@@ -8,6 +8,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
+use crate::domain::doubt::Doubt;
+
+/// What stands between the reasons of a set that is held for several.
+const AND: &str = "; ";
 
 /// A removal that a run has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, String)>> {
+pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, Vec<Doubt>)>> {
     Ok(sqlx::query!(
         "with expired as (
              select run_id, why, close_set(environment, run_id, 'expired', $2) as is_closed
@@ -131,7 +135,7 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
     .fetch_all(db)
     .await?
     .into_iter()
-    .map(|row| (row.run_id, row.why))
+    .map(|row| (row.run_id, row.why.split(AND).filter_map(|why| why.parse().ok()).collect()))
     .collect())
 }
 

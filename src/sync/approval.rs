@@ -10,6 +10,7 @@ use super::pull::Pulled;
 use super::walk::Tally;
 use super::{Counts, Engine, SyncError};
 use crate::domain::environment::GroupNesting;
+use crate::domain::source::Source;
 use crate::store::{checkpoints, findings, groups, removals};
 
 /// What to do with a held set.
@@ -202,7 +203,7 @@ impl Engine {
                 GroupNesting::OnDemand | GroupNesting::Full => groups::nested_groups(&mut db, group).await?,
             };
             for group in nested.iter().copied().chain([group]).collect::<BTreeSet<_>>() {
-                let checkpoint = checkpoints::read(&mut db, &format!("group:{group}")).await?;
+                let checkpoint = checkpoints::read(&mut db, Source::Group(group)).await?;
                 if !checkpoint.readable || checkpoint.reached_at.is_none() {
                     pulled.unreadable_groups.insert(group);
                 }
@@ -211,7 +212,7 @@ impl Engine {
                 pulled.nested.insert(group, nested);
             }
         }
-        let skus = checkpoints::read(&mut db, "skus").await?;
+        let skus = checkpoints::read(&mut db, Source::Skus).await?;
         pulled.tenant_marketing = self
             .settings
             .tenant_marketing

@@ -8,12 +8,15 @@ use uuid::Uuid;
 
 use super::batch::RunInfo;
 use super::names::clash;
-use super::pull::{Problem, Pulled, has_missed};
+use super::pull::{Problem, Pulled};
 use super::removals::Doubts;
 use super::walk::Tally;
 use super::{Counts, Engine, Outcome, Report, Settings, SyncError};
+use crate::domain::doubt::Doubt;
 use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::feed::checkpoint::Input;
 use crate::domain::reason::Code;
+use crate::domain::source::Source;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::EnvironmentView;
 use crate::store::checkpoints;
@@ -157,18 +160,18 @@ impl Engine {
 
         let mut environments = Vec::new();
         let mut changes = Vec::new();
-        let mut holds: Vec<String> = Vec::new();
+        let mut holds: Vec<Doubt> = Vec::new();
         let mut held = 0;
         for (environment, fingerprint) in chosen.iter().copied() {
             let mut tally = Tally::new(&environment.name);
             if pulled.users_reached {
                 let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
-                let told: Vec<_> = told.map(|(source, why, _)| (source.clone(), why.clone())).collect();
+                let told: Vec<_> = told.map(|(source, why, _)| (*source, why.clone())).collect();
                 let judged = self
                     .judge_environment(run, environment, fingerprint, &pulled, &told, &mut tally)
                     .await;
                 let why = refused.or_note(&environment.name, judged)?.unwrap_or_default();
-                if why.iter().any(|why| why.starts_with("licences: nobody")) {
+                if why.contains(&Doubt::NobodyLicensed {}) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
                 holds.extend(why);
@@ -180,7 +183,7 @@ impl Engine {
         problems.extend(refused.0.values().cloned());
         // What holds somebody has its finding there.
         let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
-        self.finish_sources(run, &pulled, &refused, idle.map(|(source, why, _)| (source, why)))
+        self.finish_sources(run, &pulled, &refused, idle.map(|(source, why, _)| (*source, why)))
             .await?;
         let holds = held > 0 || !holds.is_empty();
 
@@ -216,9 +219,9 @@ impl Engine {
         environment: &Environment,
         fingerprint: &str,
         pulled: &Pulled,
-        doubts: &[(String, String)],
+        doubts: &[(Source, Doubt)],
         tally: &mut Tally,
-    ) -> Result<Vec<String>, SyncError> {
+    ) -> Result<Vec<Doubt>, SyncError> {
         let progress = self.register(run, environment, fingerprint).await?;
         let view = view(&self.settings, environment, pulled);
         self.judge(&view, run, &progress, tally).await?;
@@ -244,7 +247,7 @@ impl Engine {
         }
         if full {
             let mut tx = self.begin(run.lease).await?;
-            checkpoints::begin_full_rounds(&mut tx).await?;
+            checkpoints::renew_all(&mut tx).await?;
             environments::judge_everyone(&mut tx, &self.settings.names()).await?;
             tx.commit().await?;
         }
@@ -271,9 +274,9 @@ impl Engine {
         if is_due && progress.judged_epoch == progress.epoch {
             environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
             // No change of theirs may ever tell that they can be read by now.
-            let users = checkpoints::read(&mut tx, "users").await?;
-            if mirror::any_unreadable(&mut tx).await? || has_missed(&users) {
-                checkpoints::begin_full_round_of_users(&mut tx).await?;
+            let users = checkpoints::read(&mut tx, Source::Users).await?;
+            if users.seen.missed || mirror::any_unreadable(&mut tx).await? {
+                checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
             }
         }
         tx.commit().await?;
@@ -343,13 +346,13 @@ impl Engine {
         &self,
         lease: &Lease,
         chosen: &[&(Environment, String)],
-    ) -> Result<Vec<(String, String, Vec<String>)>, SyncError> {
+    ) -> Result<Vec<(Source, Doubt, Vec<String>)>, SyncError> {
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
         let mut tx = self.begin(lease).await?;
         checkpoints::tell_doubts(&mut tx).await?;
         let told = checkpoints::doubts(&mut tx, &names).await?;
         tx.commit().await?;
-        let mut doubts: Vec<(String, String, Vec<String>)> = Vec::new();
+        let mut doubts: Vec<(Source, Doubt, Vec<String>)> = Vec::new();
         for (environment, source, why) in told {
             match doubts.last_mut() {
                 Some(last) if last.0 == source && last.1 == why => last.2.push(environment),
@@ -365,7 +368,7 @@ impl Engine {
         run: RunInfo<'_>,
         environment: &Environment,
         pulled: &Pulled,
-        holds: &[String],
+        holds: &[Doubt],
         is_set_up: bool,
     ) -> Result<(), SyncError> {
         let mut seen: Vec<Seen> = Vec::new();
@@ -375,7 +378,7 @@ impl Engine {
             .iter()
             .filter(|problem| sources.contains(&problem.source))
         {
-            seen.push(source_finding(&problem.source, &problem.detail));
+            seen.push(source_finding(problem.source, &problem.detail));
         }
         // A dry run leaves no set that somebody could approve.
         for why in holds.iter().filter(|_| !run.dry_run) {
@@ -383,7 +386,7 @@ impl Engine {
                 object_id: None,
                 code: findings::REMOVALS_HELD.to_owned(),
                 subject: held_subject(run.run_id),
-                detail: why.clone(),
+                detail: why.to_string(),
             });
         }
         let mut tx = self.begin(run.lease).await?;
@@ -425,23 +428,23 @@ impl Engine {
         run: RunInfo<'_>,
         pulled: &Pulled,
         refused: &Refused,
-        idle_doubts: impl Iterator<Item = (&String, &String)>,
+        idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
     ) -> Result<(), SyncError> {
         let unread = pulled
             .problems
             .iter()
-            .filter(|problem| !problem.source.starts_with("group:"));
+            .filter(|problem| !matches!(problem.source, Source::Group(_)));
         let seen: Vec<Seen> = unread
             .chain(&pulled.skipped)
-            .map(|problem| source_finding(&problem.source, &problem.detail))
-            .chain(idle_doubts.map(|(source, why)| source_finding(source, why)))
+            .map(|problem| source_finding(problem.source, &problem.detail))
+            .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
             .chain(refused.0.iter().map(|(name, why)| Seen {
                 code: findings::ENVIRONMENT_REFUSED.to_owned(),
-                ..source_finding(&format!("environment:{name}"), why)
+                ..source_finding(format_args!("environment:{name}"), why)
             }))
-            .chain(pulled.orphaned_roles.iter().map(|orphan| Seen {
+            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| Seen {
                 code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
-                ..source_finding(&orphan.source, &orphan.detail)
+                ..source_finding(format_args!("role:{id}"), detail)
             }))
             .collect();
         let mut tx = self.begin(run.lease).await?;
@@ -482,17 +485,17 @@ pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'
     for (set, _) in &expired {
         findings::close_subject(&mut *tx, name, findings::REMOVALS_HELD, &held_subject(*set), run.now).await?;
     }
-    let reasons: Vec<String> = expired.into_iter().map(|(_, why)| why).collect();
+    let reasons: Vec<Doubt> = expired.into_iter().flat_map(|(_, why)| why).collect();
     checkpoints::doubt_again(tx, name, &reasons).await
 }
 
 /// A line for every cause, with the sources that it keeps from being read.
 fn problem_lines(problems: &[Problem]) -> Vec<String> {
-    let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
     for problem in problems {
         match causes.iter_mut().find(|(detail, _)| *detail == problem.detail) {
-            Some((_, sources)) => sources.push(&problem.source),
-            None => causes.push((&problem.detail, vec![&problem.source])),
+            Some((_, sources)) => sources.push(problem.source.to_string()),
+            None => causes.push((&problem.detail, vec![problem.source.to_string()])),
         }
     }
     causes
@@ -501,11 +504,11 @@ fn problem_lines(problems: &[Problem]) -> Vec<String> {
         .collect()
 }
 
-fn source_finding(source: &str, detail: &str) -> Seen {
+fn source_finding(source: impl std::fmt::Display, detail: &str) -> Seen {
     Seen {
         object_id: None,
         code: Code::DirectoryUnavailable.as_str().to_owned(),
-        subject: source.to_owned(),
+        subject: source.to_string(),
         detail: detail.to_owned(),
     }
 }
@@ -534,29 +537,23 @@ pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pul
 }
 
 /// The groups that an environment reads, as sources: those nested in its own only where it counts them.
-fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<String> {
+fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
     let root = environment.security_group;
     let counts_nested = environment.group_nesting != GroupNesting::Ignore;
     let nested = root.filter(|_| counts_nested).and_then(|root| pulled.nested.get(&root));
     let groups = root.into_iter().chain(nested.into_iter().flatten().copied());
-    groups.map(|group| format!("group:{group}")).collect()
+    groups.map(Source::Group).collect()
 }
 
-/// The doubts that concern one environment, with the reasons they hold.
-fn doubts_of(environment: &Environment, doubts: &[(String, String)], pulled: &Pulled) -> Doubts {
+/// The doubts that concern one environment: of groups only those that it reads.
+fn doubts_of(environment: &Environment, doubts: &[(Source, Doubt)], pulled: &Pulled) -> Doubts {
     let groups = group_sources(environment, pulled);
-    let mut concerned = Doubts::default();
-    for (source, why) in doubts {
-        let codes = match source.as_str() {
-            "users" | "skus" if why.starts_with("licences") => Doubts::LICENCES,
-            "users" => Doubts::USERS,
-            "roles" => Doubts::ROLES,
-            source if groups.contains(source) => Doubts::GROUP,
-            _ => continue,
-        };
-        concerned.0.push((why.clone(), codes));
-    }
-    concerned
+    let concerning = doubts
+        .iter()
+        .filter(|(source, _)| !matches!(source, Source::Group(_)) || groups.contains(source));
+    concerning
+        .map(|(source, why)| (why.clone(), why.concerns(*source)))
+        .collect()
 }
 
 /// An error with its causes, on one line.

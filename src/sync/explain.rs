@@ -16,6 +16,7 @@ use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
+use crate::domain::source::Source;
 use crate::domain::system_user::SystemUser;
 use crate::plan::{Candidate, EnvironmentView, Unasked};
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
@@ -258,7 +259,7 @@ impl Engine {
             Fresh::Nobody | Fresh::Reserved => (None, String::new()),
             Fresh::Unanswered(id, problem) => {
                 let mut db = self.store.read().await?;
-                let users = checkpoints::read(&mut db, "users").await?;
+                let users = checkpoints::read(&mut db, Source::Users).await?;
                 (*id, format!("{}: {problem}", since(users.reached_at)))
             }
         };

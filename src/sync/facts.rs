@@ -24,7 +24,7 @@ pub(super) struct Taken {
 /// Takes in facts about users, in the order sent. `absent_is_null` where a property that is not sent is not set.
 pub(super) async fn take_in(
     tx: &mut Transaction,
-    facts: Vec<Asked<UserChange>>,
+    facts: &[Asked<UserChange>],
     absent_is_null: bool,
 ) -> StoreResult<Taken> {
     let mut ids: Vec<Uuid> = facts.iter().map(|fact| fact.value.id()).collect();
@@ -38,10 +38,10 @@ pub(super) async fn take_in(
         let id = fact.value.id();
         let before = latest.get(&id).or_else(|| known.get(&id));
         if before.is_some_and(|before| fact.at < before.asked) {
-            taken.older.push(fact.map(|_| id));
+            taken.older.push(Asked { at: fact.at, value: id });
             continue;
         }
-        if let Some(user) = merge(before.map(|before| &before.user), fact.value, absent_is_null) {
+        if let Some(user) = merge(before.map(|before| &before.user), &fact.value, absent_is_null) {
             latest.insert(id, Mirrored { user, asked: fact.at });
         }
     }
@@ -68,16 +68,16 @@ pub(super) async fn take_in(
 }
 
 /// What is known of a user once a fact is added; nothing where there is nothing to know.
-fn merge(known: Option<&DirectoryUser>, fact: UserChange, absent_is_null: bool) -> Option<DirectoryUser> {
+fn merge(known: Option<&DirectoryUser>, fact: &UserChange, absent_is_null: bool) -> Option<DirectoryUser> {
     let mut user = known.cloned().unwrap_or_default();
     match fact {
-        UserChange::Present(patch) => user.absorb(*patch, absent_is_null),
+        UserChange::Present(patch) => user.absorb(patch, absent_is_null),
         // A tombstone for somebody never seen is legal, and matters only if she may come back.
         UserChange::Removed {
             reason: Removal::Gone, ..
         } if known.is_none() => return None,
         UserChange::Removed { id, reason, deleted_at } => {
-            user.id = id;
+            user.id = *id;
             user.deleted_at = deleted_at.or(user.deleted_at);
             user.state = match reason {
                 Removal::SoftDeleted => DirectoryState::SoftDeleted,

@@ -2,6 +2,7 @@
 
 use super::{Engine, SyncError};
 use crate::domain::reason::Code;
+use crate::domain::source::Source;
 use crate::store::{Connection, checkpoints, environments, findings, removals, rows, runs};
 use crate::telemetry::metrics::Metrics;
 
@@ -68,7 +69,7 @@ pub async fn refresh(engine: &Engine) -> Result<(), SyncError> {
     if let Some(at) = runs::last_success(&mut db).await? {
         Metrics.last_success(at);
     }
-    let users = checkpoints::read(&mut db, "users").await?;
+    let users = checkpoints::read(&mut db, Source::Users).await?;
     if let Some(since) = users.delta_since {
         Metrics.delta_token_age("users", now - since);
     }

@@ -2,6 +2,7 @@
 //! follows it commit together. Nothing is judged here.
 
 mod feed;
+mod follow;
 mod groups;
 mod recheck;
 mod returned;
@@ -10,7 +11,6 @@ mod skus;
 mod users;
 
 pub(super) use roles::RoleGroups;
-pub(super) use users::has_missed;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{Engine, SyncError};
 use crate::domain::environment::GroupNesting;
+use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
@@ -26,21 +27,21 @@ use crate::store::lease::Lease;
 /// Why a source could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// `users`, `group:<id>`, `roles`, `skus`.
-    pub source: String,
+    /// The source.
+    pub source: Source,
     /// One sentence with what to do.
     pub detail: String,
 }
 
 impl Problem {
-    fn new(source: &str, detail: impl Into<String>) -> Self {
+    fn new(source: Source, detail: impl Into<String>) -> Self {
         Self {
-            source: source.to_owned(),
+            source,
             detail: detail.into(),
         }
     }
 
-    fn from_graph(source: &str, error: &GraphError) -> Self {
+    fn from_graph(source: Source, error: &GraphError) -> Self {
         Self::new(source, describe(error))
     }
 }
@@ -70,8 +71,8 @@ pub struct Pulled {
     pub problems: Vec<Problem>,
     /// Entries that could not be read and were left out; nothing waits for them.
     pub skipped: Vec<Problem>,
-    /// Role assignments whose principal does not exist: they give the role to nobody.
-    pub orphaned_roles: Vec<Problem>,
+    /// Principals that do not exist although a role is assigned to them, and what to do about each.
+    pub orphaned_roles: Vec<(Uuid, String)>,
     /// Whether the users have reached their checkpoint, so that judging may begin.
     pub users_reached: bool,
     /// The roles could not be read; their last reading counts.
@@ -88,7 +89,7 @@ pub struct Pulled {
 
 impl Pulled {
     /// Notes how a source came out: how many entries could not be read, or why it could not. Answers whether it was read.
-    fn note(&mut self, source: &str, read: Result<usize, Problem>) -> bool {
+    fn note(&mut self, source: Source, read: Result<usize, Problem>) -> bool {
         match read {
             Ok(0) => {}
             Ok(count) => self.skipped.push(Problem::new(
@@ -102,11 +103,6 @@ impl Pulled {
         }
         true
     }
-}
-
-/// The source of a group's members.
-fn source_of(group: Uuid) -> String {
-    format!("group:{group}")
 }
 
 /// A failure while pulling: either the source's own, which the run survives, or the run's.
@@ -131,7 +127,7 @@ impl<E: Into<SyncError>> From<E> for PullError {
 }
 
 /// Splits a source's failure from the run's.
-fn survive<T>(source: &str, result: Result<T, PullError>) -> Result<Result<T, Problem>, SyncError> {
+fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, Problem>, SyncError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(PullError::Graph(error)) => Ok(Err(Problem::from_graph(source, &error))),
@@ -154,7 +150,7 @@ impl Engine {
             self.pull_skus(lease),
         );
         let (problem, read) = users?;
-        pulled.users_reached = pulled.note("users", read);
+        pulled.users_reached = pulled.note(Source::Users, read);
         pulled.problems.extend(problem);
         let groups = groups?;
         pulled.nested = groups.nested;
@@ -163,11 +159,11 @@ impl Engine {
         pulled.skipped.extend(groups.skipped);
         pulled.problems.extend(self.pull_returned(lease).await?);
         pulled.problems.extend(self.recheck(lease, &recheck).await?);
-        pulled.stale_roles = !pulled.note("roles", roles?);
+        pulled.stale_roles = !pulled.note(Source::Roles, roles?);
         pulled.orphaned_roles = self.orphaned_roles().await?;
         let (marketing, skus) = skus?;
         pulled.tenant_marketing = marketing;
-        pulled.stale_skus = !pulled.note("skus", skus);
+        pulled.stale_skus = !pulled.note(Source::Skus, skus);
         Ok(pulled)
     }
 
@@ -199,7 +195,7 @@ impl Engine {
                     pulled.unreadable_groups.insert(group);
                 }
                 pulled.problems.extend(result.problem);
-                pulled.note(&source_of(group), Ok(result.skipped));
+                pulled.note(Source::Group(group), Ok(result.skipped));
             }
             done.extend(fresh);
         }

@@ -8,6 +8,7 @@ use super::batch::{RunInfo, Scope};
 use super::report::ReportedChange;
 use super::walk::Tally;
 use super::{Engine, SyncError};
+use crate::domain::doubt::{Doubt, LICENCES};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::plan::EnvironmentView;
@@ -23,20 +24,8 @@ const NOBODY_LICENSED_COUNTS_FROM: i64 = 20;
 
 const BATCH: usize = 500;
 
-/// What is in doubt in an environment, and which reasons it therefore holds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Doubts(pub Vec<(String, &'static [Code])>);
-
-impl Doubts {
-    /// The reasons that a doubt about the users listing concerns.
-    pub(super) const USERS: &'static [Code] = &[Code::DirectoryDeleted, Code::DirectorySoftDeleted];
-    /// The reasons that a doubt about a group listing concerns.
-    pub(super) const GROUP: &'static [Code] = &[Code::NotInSecurityGroup];
-    /// The reasons that a doubt about administrators concerns: they need neither a licence nor the group.
-    pub(super) const ROLES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted, Code::NotInSecurityGroup];
-    /// The reasons that a doubt about licences concerns.
-    pub(super) const LICENCES: &'static [Code] = &[Code::Unlicensed, Code::AppPassExhausted];
-}
+/// What is in doubt in an environment, and the reasons that it makes no evidence.
+pub(super) type Doubts = Vec<(Doubt, &'static [Code])>;
 
 impl Engine {
     /// Lets the removals of a run through or holds them. Answers why something is held.
@@ -46,7 +35,7 @@ impl Engine {
         run: RunInfo<'_>,
         mut doubts: Doubts,
         tally: &mut Tally,
-    ) -> Result<Vec<String>, SyncError> {
+    ) -> Result<Vec<Doubt>, SyncError> {
         let name = &view.environment.name;
         let collected = self
             .open_removals(view, run, std::mem::take(&mut tally.removals))
@@ -56,13 +45,11 @@ impl Engine {
         }
         let is_about = |removal: &Removal, codes: &[Code]| codes.iter().any(|code| code.as_str() == removal.reason);
         if self.nobody_is_licensed(name, &collected).await? {
-            doubts
-                .0
-                .push(("licences: nobody has a licence any more".to_owned(), Doubts::LICENCES));
+            doubts.push((Doubt::NobodyLicensed {}, LICENCES));
         }
-        let mut holds: Vec<(String, BTreeSet<String>)> = Vec::new();
+        let mut holds: Vec<(Doubt, BTreeSet<String>)> = Vec::new();
         let mut doubted = BTreeSet::new();
-        for (why, codes) in doubts.0 {
+        for (why, codes) in doubts {
             let reasons: BTreeSet<String> = collected
                 .iter()
                 .filter(|removal| is_about(removal, codes))
@@ -99,7 +86,8 @@ impl Engine {
                 .map(|(reason, count)| format!("{reason} {count}"))
                 .collect();
             let reasons = free.iter().map(|removal| removal.reason.clone()).collect();
-            holds.push((format!("{why} ({})", causes.join(", ")), reasons));
+            let why = format!("{why} ({})", causes.join(", "));
+            holds.push((Doubt::Told(why), reasons));
         }
         self.hold_removals(view, run, &holds, &collected, tally).await?;
         let held: BTreeSet<&String> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
@@ -114,7 +102,7 @@ impl Engine {
     /// Whether a run would leave nobody with a licence. Whoever is held for it already counts too: a fault does not
     /// become a fact by coming in small pieces.
     async fn nobody_is_licensed(&self, environment: &str, collected: &[Removal]) -> Result<bool, SyncError> {
-        let reasons: Vec<String> = Doubts::LICENCES.iter().map(|code| code.as_str().to_owned()).collect();
+        let reasons: Vec<String> = LICENCES.iter().map(|code| code.as_str().to_owned()).collect();
         let unlicensed = collected
             .iter()
             .filter(|removal| reasons.contains(&removal.reason))
@@ -161,7 +149,7 @@ impl Engine {
         &self,
         view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
-        holds: &[(String, BTreeSet<String>)],
+        holds: &[(Doubt, BTreeSet<String>)],
         collected: &[Removal],
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
@@ -183,12 +171,21 @@ impl Engine {
                     .changes
                     .extend(concerned.map(|removal| held_change(name, removal, &rows)));
             } else {
-                removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
+                removals::hold(
+                    &mut tx,
+                    name,
+                    run.run_id,
+                    &reasons,
+                    &why.to_string(),
+                    run.now,
+                    expires_at,
+                )
+                .await?;
             }
             if run.dry_run {
-                tracing::info!(environment = %name, why, "a run would hold removals");
+                tracing::info!(environment = %name, code = why.code(), %why, "a run would hold removals");
             } else {
-                tracing::warn!(environment = %name, why, "removals are held until somebody approves them");
+                tracing::warn!(environment = %name, code = why.code(), %why, "removals are held until somebody approves them");
             }
         }
         if !run.dry_run {

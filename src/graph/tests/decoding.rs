@@ -177,7 +177,7 @@ fn after(property: &str, spoilt: &[u8], is_full: bool) -> DirectoryUser {
         panic!("{property}: no user")
     };
     let mut user = known();
-    user.absorb(*patch, is_full);
+    user.absorb(&patch, is_full);
     user
 }
 
@@ -275,15 +275,15 @@ fn a_value_that_cannot_be_decoded_costs_that_value_and_nothing_else() {
 fn a_value_stays_undecodable_until_it_decodes() {
     let patch = |properties: &str| user(properties);
     let mut user = known();
-    user.absorb(patch(r#""givenName":7,"assignedPlans":7,"accountEnabled":7"#), false);
-    user.absorb(patch(r#""surname":"New""#), false);
+    user.absorb(&patch(r#""givenName":7,"assignedPlans":7,"accountEnabled":7"#), false);
+    user.absorb(&patch(r#""surname":"New""#), false);
     assert_eq!(user.undecodable.properties().count(), 3, "{user:?}");
-    user.absorb(patch(r#""givenName":null"#), false);
-    user.absorb(patch(r#""accountEnabled":true"#), false);
+    user.absorb(&patch(r#""givenName":null"#), false);
+    user.absorb(&patch(r#""accountEnabled":true"#), false);
     assert_eq!((user.given_name.clone(), user.account_enabled), (None, Some(true)));
     let properties: Vec<_> = user.undecodable.properties().collect();
     assert_eq!(properties, [Property::AssignedPlans]);
-    user.absorb(patch(r#""surname":"Newer""#), true);
+    user.absorb(&patch(r#""surname":"Newer""#), true);
     assert_eq!(
         user.undecodable,
         Unknowns::default(),
@@ -297,8 +297,8 @@ fn plans_beside_one_that_cannot_be_decoded_count_and_none_that_was_known_is_lost
         let plan = format!(r#"{{"servicePlanId":"{PLAN}","capabilityStatus":"Enabled"}}"#);
         let patch = user(&format!(r#""assignedPlans":[{entry},{plan},{entry}]"#));
         let (mut known, mut new) = (known(), DirectoryUser::default());
-        known.absorb(patch.clone(), true);
-        new.absorb(patch, true);
+        known.absorb(&patch, true);
+        new.absorb(&patch, true);
         (known, new)
     };
     for entry in [
@@ -336,7 +336,7 @@ fn what_may_be_a_tombstone_is_neither_a_removal_nor_a_return() {
         let patch = user(&format!(r#""@removed":{removed},"city":"Ulm""#));
         let mut user = known();
         user.state = DirectoryState::SoftDeleted;
-        user.absorb(patch, true);
+        user.absorb(&patch, true);
         assert_eq!(user.state, DirectoryState::SoftDeleted, "{removed}");
         assert_eq!(
             (user.city.as_deref(), user.given_name.as_deref()),

@@ -4,6 +4,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use crate::domain::environment::Environment;
+use crate::domain::source::Source;
 use crate::plan::Unasked;
 use crate::store::checkpoints;
 use crate::sync::on_demand::as_of::since;
@@ -38,7 +39,7 @@ impl Engine {
     ) -> Result<Looked, SyncError> {
         let mirror_counts = async |why: &str| {
             let mut db = self.store.read().await?;
-            let read = checkpoints::read(&mut db, "users").await?.reached_at;
+            let read = checkpoints::read(&mut db, Source::Users).await?.reached_at;
             Ok::<_, SyncError>(Looked {
                 directory: format!("{}: {why}", since(read)),
                 unasked: Unasked::default(),

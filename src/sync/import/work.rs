@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::checks;
 use super::ledger::Ledger;
+use crate::domain::source::Source;
 use crate::plan::{EnvironmentView, Unasked};
 use crate::rules::Trigger;
 use crate::store::jobs::items::{self, Item};
@@ -324,9 +325,9 @@ impl Engine {
 
     /// What the mirror is worth for an environment.
     async fn mirror(&self, view: &EnvironmentView<'_>) -> Result<Mirror, SyncError> {
-        let mut sources = vec!["users".to_owned(), "roles".to_owned()];
+        let mut sources = vec![Source::Users, Source::Roles];
         let group = view.environment.security_group;
-        sources.extend(group.iter().chain(&view.nested).map(|group| format!("group:{group}")));
+        sources.extend(group.iter().chain(&view.nested).map(|group| Source::Group(*group)));
         let now = self.clock.now();
         let mut state = if view.group_unreadable || view.nested_unreadable {
             Mirror::Stale
@@ -335,9 +336,9 @@ impl Engine {
         };
         let mut db = self.store.read().await?;
         for source in sources {
-            let checkpoint = checkpoints::read(&mut db, &source).await?;
+            let checkpoint = checkpoints::read(&mut db, source).await?;
             match checkpoint.reached_at {
-                None if source == "users" => return Ok(Mirror::Unread),
+                None if source == Source::Users => return Ok(Mirror::Unread),
                 Some(at) if now - at <= MIRROR_AGE => {}
                 _ => state = Mirror::Stale,
             }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::environment::Environment;
+use crate::domain::source::Source;
 use crate::plan::Unasked;
 use crate::rules::explain::Words;
 use crate::rules::{Gate, Verdict};
@@ -58,7 +59,7 @@ impl Engine {
     ) -> StoreResult<Vec<AsOf>> {
         let mut facts = Vec::new();
         if unasked.roles {
-            let at = checkpoints::read(&mut *db, "roles").await?.reached_at;
+            let at = checkpoints::read(&mut *db, Source::Roles).await?.reached_at;
             let gates = &[Gate::SecurityGroup, Gate::Licence];
             facts.push(AsOf {
                 what: "administrator roles",
@@ -72,7 +73,7 @@ impl Engine {
             (unasked.group, "the group"),
         ];
         if let (Some(group), true) = (environment.security_group, of_group.iter().any(|(is_so, _)| *is_so)) {
-            let at = checkpoints::read(db, &format!("group:{group}")).await?.reached_at;
+            let at = checkpoints::read(db, Source::Group(group)).await?.reached_at;
             let known = of_group.into_iter().filter(|(is_so, _)| *is_so);
             facts.extend(known.map(|(_, what)| AsOf {
                 what,

@@ -13,6 +13,7 @@ use super::take_in::{Held, Said};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
+use crate::domain::source::Source;
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError};
 use crate::plan::Unasked;
@@ -365,7 +366,7 @@ impl Engine {
         found: &BTreeMap<Uuid, Said>,
         assignments: &Assignments,
     ) -> Result<Held, SyncError> {
-        let known = RoleGroups::of(&self.read_checkpoint("roles").await?);
+        let known = RoleGroups::of(&self.read_checkpoint(Source::Roles).await?);
         let tenant_wide = assignments.value.iter().filter(|(_, one)| one.tenant_wide);
         let assigned: BTreeSet<Uuid> = tenant_wide.map(|(_, one)| one.principal.id).collect();
         let mut through_missing = BTreeSet::new();

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::climb::Ladder;
 use crate::domain::environment::GroupNesting;
-use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Moment, Principal, Removal, UserChange, UserPatch};
+use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
+use crate::domain::source::Source;
 use crate::rules::AdminRoles;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
@@ -65,7 +66,7 @@ impl Engine {
         let present = kept
             .iter()
             .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
-        let taken = facts::take_in(&mut tx, present.collect(), true).await?;
+        let taken = facts::take_in(&mut tx, &present.collect::<Vec<_>>(), true).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
         let held = self.held_groups(&mut tx, ladder).await?;
@@ -153,7 +154,7 @@ impl Engine {
         Ok(self
             .retry(async || {
                 let mut tx = self.begin(None).await?;
-                let taken = facts::take_in(&mut tx, removed.clone(), true).await?;
+                let taken = facts::take_in(&mut tx, &removed, true).await?;
                 pending::mark_everywhere(&mut tx, &taken.changed).await?;
                 tx.commit().await?;
                 Ok::<_, SyncError>(taken.older.iter().map(|user| user.value).collect())
@@ -174,7 +175,7 @@ async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreRes
     if unknown.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let round = Moment(checkpoints::lock_round(tx, "users").await?);
+    let round = checkpoints::lock_round(tx, Source::Users).await?;
     let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
     Ok(unlisted.map(|said| said.user.value.id).collect())
 }

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::Problem;
 use crate::domain::feed::Asked;
+use crate::domain::feed::checkpoint::Input;
+use crate::domain::source::Source;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, mirror, recheck};
 use crate::sync::on_demand::Fresh;
@@ -28,7 +30,8 @@ impl Engine {
         if i64::try_from(list.len()) == Ok(MOST_ASKED_FOR) {
             let mut tx = self.begin(lease).await?;
             if mirror::count_undecodable(&mut tx).await? >= MOST_ASKED_FOR {
-                checkpoints::begin_full_round_of_users(&mut tx).await?;
+                let users = checkpoints::read(&mut tx, Source::Users).await?;
+                checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
             }
             tx.commit().await?;
         }
@@ -54,7 +57,7 @@ impl Engine {
             recheck::settle(&mut tx, &answered).await?;
             tx.commit().await?;
             if let Some(outage) = answers.outage {
-                return Ok(Some(Problem::new("users", outage)));
+                return Ok(Some(Problem::new(Source::Users, outage)));
             }
         }
         Ok(None)

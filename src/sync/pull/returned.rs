@@ -5,6 +5,7 @@
 
 use super::{Problem, PullError, survive};
 use crate::domain::feed::{Asked, Listed, Principal};
+use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::lease::Lease;
@@ -26,7 +27,7 @@ impl Engine {
     /// does again, its changes are followed from where they were left.
     pub(super) async fn pull_returned(&self, lease: &Lease) -> Result<Option<Problem>, SyncError> {
         let result = self.ask_for_returned(lease).await;
-        Ok(survive("users", result)?.err())
+        Ok(survive(Source::Users, result)?.err())
     }
 
     async fn ask_for_returned(&self, lease: &Lease) -> Result<(), PullError> {

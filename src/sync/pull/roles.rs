@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Problem, PullError, survive};
+use crate::domain::doubt::Doubt;
+use crate::domain::feed::checkpoint::Checkpoint;
 use crate::domain::feed::{AdminRole, Asked, Listed, Moment, Principal, PrincipalKind};
+use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::rules::AdminRoles;
-use crate::store::checkpoints::Checkpoint;
 use crate::store::lease::Lease;
 use crate::store::{administrators, checkpoints, mirror, pending};
 use crate::sync::{Engine, SyncError};
 
-const SOURCE: &str = "roles";
+const SOURCE: Source = Source::Roles;
 
 /// A tenant always has an administrator. One may be between two activations; that several end at once and leave nobody
 /// is rather the fault of the reading.
@@ -124,17 +126,15 @@ impl Engine {
     }
 
     /// The assignments whose principal does not exist, by the last reading.
-    pub(super) async fn orphaned_roles(&self) -> Result<Vec<Problem>, SyncError> {
+    pub(super) async fn orphaned_roles(&self) -> Result<Vec<(Uuid, String)>, SyncError> {
         let known = RoleGroups::of(&self.read_checkpoint(SOURCE).await?);
         let orphans = known.orphans.into_iter().map(|(id, orphan)| {
             let roles = orphan.roles.into_iter().collect::<Vec<_>>().join(" and ");
-            Problem::new(
-                &format!("role:{id}"),
-                format!(
-                    "{roles} is assigned to {id}, which does not exist: nobody holds the role through it; remove the \
-                     assignment in Entra ID, or restore the group"
-                ),
-            )
+            let detail = format!(
+                "{roles} is assigned to {id}, which does not exist: nobody holds the role through it; remove the \
+                 assignment in Entra ID, or restore the group"
+            );
+            (id, detail)
         });
         Ok(orphans.collect())
     }
@@ -158,17 +158,12 @@ impl Engine {
         let changed = administrators::replace(&mut tx, &holders, reading.unreadable == 0).await?;
         let lost = changed.iter().filter(|id| !reading.lapsed.contains(id)).count();
         if let Some((group, had)) = emptied {
-            checkpoint.doubt = Some(format!(
-                "roles: the listing of the role-assignable group {group} came back empty, where it had {} members who \
-                 are still in it by their own account",
-                had.len()
-            ));
+            let had = had.len();
+            checkpoint.doubt = Some(Doubt::RoleGroupEmpty { group, had });
         } else if !is_nobody {
             checkpoint.trust();
         } else if lost >= NOBODY_COUNTS_FROM {
-            checkpoint.doubt = Some(format!(
-                "roles: nobody is an administrator any more, where {lost} had been"
-            ));
+            checkpoint.doubt = Some(Doubt::NoAdministrator { had: lost });
         }
         pending::mark(&mut tx, &self.settings.names(), &changed).await?;
         checkpoint.reached_at = Some(self.clock.now());
@@ -224,7 +219,7 @@ impl Engine {
 
     /// Whether a principal of which nothing else is known is a user: the mirror knows it, or knows nobody yet.
     async fn may_be_user(&self, id: Uuid) -> Result<bool, SyncError> {
-        let users = self.read_checkpoint("users").await?;
+        let users = self.read_checkpoint(Source::Users).await?;
         let mut db = self.store.read().await?;
         Ok(users.reached_at.is_none() || mirror::read_users(&mut db, &[id]).await?.contains_key(&id))
     }

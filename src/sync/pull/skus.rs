@@ -1,13 +1,15 @@
 //! `subscribedSkus`: whether the tenant has a Marketing licence.
 
 use super::{Problem, PullError, survive};
+use crate::domain::doubt::Doubt;
 use crate::domain::feed::Listed;
 use crate::domain::licence::Category;
+use crate::domain::source::Source;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, environments};
 use crate::sync::{Engine, SyncError};
 
-const SOURCE: &str = "skus";
+const SOURCE: Source = Source::Skus;
 
 impl Engine {
     /// Reads the tenant's SKUs. Answers whether there is a Marketing licence: by the configuration, by this
@@ -44,8 +46,7 @@ impl Engine {
         if skus.iter().any(|sku| !sku.plans.is_empty()) {
             checkpoint.trust();
         } else if checkpoint.value == Some(true.into()) {
-            checkpoint.doubt =
-                Some("licences: the tenant lists no product with a plan, where it had a Marketing licence".to_owned());
+            checkpoint.doubt = Some(Doubt::NoProduct {});
         }
         if checkpoint
             .value

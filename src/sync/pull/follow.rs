@@ -1,0 +1,153 @@
+//! Follows a feed from where its checkpoint stands: does what [`Checkpoint::step`] says, page by page.
+
+use super::PullError;
+use super::feed::{Feed, Pages};
+use crate::domain::feed::checkpoint::{Checkpoint, Ending, Input, Seen, State, Todo};
+use crate::domain::feed::{Entry, Link};
+use crate::domain::source::Source;
+use crate::graph::GraphError;
+use crate::store::lease::Lease;
+use crate::store::{StoreResult, Transaction, checkpoints};
+use crate::sync::{Engine, SyncError};
+use crate::telemetry::metrics::Metrics;
+
+/// How often a run begins anew because its links died under it.
+const MAX_RESTARTS: u32 = 5;
+
+/// A source that has a feed.
+pub(super) trait Followed {
+    /// What its pages list.
+    type Item: Entry + Send + 'static;
+    /// The selection that its rounds begin with, where there is one.
+    const SELECTION: Option<&'static str>;
+
+    /// The source.
+    fn source(&self) -> Source;
+
+    /// The link from which the changes follow.
+    async fn latest(&self) -> Result<Link, GraphError>;
+
+    /// The pages of a round, or of the changes; nothing where nothing is to be read.
+    fn read(&self, todo: Todo) -> Option<Feed<Self::Item>>;
+
+    /// Writes the rows of pages; `step` gives the checkpoint that follows from what they have shown.
+    async fn store(
+        &self,
+        tx: &mut Transaction,
+        before: &Checkpoint,
+        pages: &Pages<Self::Item>,
+        step: impl Fn(Seen) -> (Checkpoint, Todo),
+    ) -> StoreResult<(Checkpoint, Todo)>;
+}
+
+/// A source that is being followed.
+pub(super) struct Follower<'a, S> {
+    engine: &'a Engine,
+    lease: &'a Lease,
+    source: &'a S,
+    pub checkpoint: Checkpoint,
+    /// Entries that could not be read and were left out.
+    pub skipped: usize,
+    /// No page has been stored in this run.
+    is_first: bool,
+}
+
+impl<'a, S: Followed> Follower<'a, S> {
+    pub(super) async fn new(engine: &'a Engine, lease: &'a Lease, source: &'a S) -> Result<Self, SyncError> {
+        Ok(Self {
+            engine,
+            lease,
+            source,
+            checkpoint: engine.read_checkpoint(source.source()).await?,
+            skipped: 0,
+            is_first: true,
+        })
+    }
+
+    /// Follows the feed until it has nothing more to say. Answers what is left to do: [`Todo::Sweep`] or [`Todo::Rest`].
+    pub(super) async fn follow(&mut self) -> Result<Todo, PullError> {
+        let mut todo = self.step(Input::Run(S::SELECTION));
+        let mut restarts = 0;
+        loop {
+            self.engine.check_cancelled()?;
+            todo = match self.advance(todo).await {
+                Ok(todo @ (Todo::Sweep | Todo::Rest)) => return Ok(todo),
+                Ok(todo) => todo,
+                Err(PullError::Graph(GraphError::LinkExpired { cause, .. })) if restarts < MAX_RESTARTS => {
+                    restarts += 1;
+                    let todo = self.step(Input::DeadLink);
+                    if self.checkpoint.state == State::Begin {
+                        let source = self.source.source();
+                        tracing::info!(%source, cause, "a link has expired: beginning a full round");
+                        Metrics.resync(source.kind(), cause);
+                    }
+                    self.engine.write_checkpoint(self.lease, &self.checkpoint).await?;
+                    todo
+                }
+                Err(error) => {
+                    if matches!(&error, PullError::Graph(error) if error.is_bad_answer()) {
+                        let before = self.checkpoint.state.clone();
+                        let is_first = self.is_first;
+                        self.step(Input::BadAnswer { is_first });
+                        if self.checkpoint.state != before {
+                            self.engine.write_checkpoint(self.lease, &self.checkpoint).await?;
+                        }
+                    }
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Todo {
+        let (checkpoint, todo) = self.checkpoint.clone().step(input);
+        self.checkpoint = checkpoint;
+        todo
+    }
+
+    /// Does one thing, up to the end of what is read for it.
+    async fn advance(&mut self, todo: Todo) -> Result<Todo, PullError> {
+        if todo == Todo::Latest {
+            let link = self.source.latest().await?;
+            return Ok(self.step(Input::Latest(link, self.engine.clock.now())));
+        }
+        let Some(mut feed) = self.source.read(todo) else {
+            return Ok(Todo::Rest);
+        };
+        loop {
+            self.engine.check_cancelled()?;
+            let pages = feed.next().await?;
+            self.is_first = false;
+            self.skipped += pages.unreadable.len();
+            let source = self.source.source();
+            for problem in &pages.unreadable {
+                tracing::warn!(%source, problem, "skipping an entry of a feed");
+            }
+            let (checkpoint, todo) = self.engine.retry(|| self.store(&pages)).await?;
+            self.checkpoint = checkpoint;
+            if todo != Todo::GoOn {
+                return Ok(todo);
+            }
+        }
+    }
+
+    /// Pages: their rows, who has to be judged for them, and the checkpoint that follows.
+    async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
+        let mut tx = self.engine.begin(self.lease).await?;
+        let ending = Ending {
+            asked: pages.asked,
+            next: pages.next.clone(),
+            selection: S::SELECTION,
+            now: self.engine.clock.now(),
+        };
+        let unreadable = pages.unreadable.len() as u64;
+        let step = |seen| {
+            let seen = Seen { unreadable, ..seen };
+            self.checkpoint.clone().step(Input::Pages(seen, ending.clone()))
+        };
+        let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;
+        checkpoints::write(&mut tx, &checkpoint).await?;
+        tx.commit().await?;
+        Ok((checkpoint, todo))
+    }
+}
