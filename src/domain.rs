@@ -7,6 +7,7 @@ pub mod feed;
 pub mod field;
 pub mod licence;
 pub mod reason;
+pub mod removal;
 pub mod role;
 pub mod schema;
 pub mod signing_keys;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, say, table};
 use super::{CliError, Context, Output, wire};
+use crate::domain::removal::RemovalState;
 use crate::domain::text::Text;
 use crate::rules::{Outcome, Status, Trigger};
 use crate::store::removals::Held;
@@ -160,7 +161,7 @@ fn print_facts(explanation: &Explanation) {
 /// The held set that the row is in, and what to do about it.
 fn held_words(held: &Held) -> String {
     let Held { run, reason, .. } = held;
-    if held.state != "held" {
+    if held.state != RemovalState::Held {
         return format!("its removal ({reason}) by run {run} was rejected");
     }
     let until = held

@@ -216,7 +216,7 @@ fn sentence(decided: &Decided, actor: &str) -> String {
         error,
     } = decided;
     let mut text = match decision {
-        Some("rejected") => format!(
+        Some(Decision::Reject) => format!(
             "{}: {} rows stay enabled, rejected by {actor}.",
             counts.environment, counts.held
         ),

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 use crate::domain::doubt::Doubt;
+use crate::domain::reason::Code;
+use crate::domain::removal::{Decision, RemovalState};
 
 /// What stands between the reasons of a set that is held for several.
 const AND: &str = "; ";
@@ -21,7 +23,7 @@ pub struct Removal {
     /// Its directory user.
     pub object_id: Uuid,
     /// The rule.
-    pub reason: String,
+    pub reason: Code,
 }
 
 /// Takes in what a batch found: who must go and who need not any more. A row that is held already stays in
@@ -52,7 +54,7 @@ pub async fn collect(
         environment,
         &wanted.iter().map(|removal| removal.systemuserid).collect::<Vec<_>>(),
         &wanted.iter().map(|removal| removal.object_id).collect::<Vec<_>>(),
-        &wanted.iter().map(|removal| removal.reason.clone()).collect::<Vec<_>>(),
+        &names(wanted.iter().map(|removal| removal.reason)),
         run_id,
         now
     )
@@ -144,15 +146,23 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
 /// # Errors
 /// When the database does not answer.
 pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
-    Ok(sqlx::query_as!(
-        Removal,
+    let rows = sqlx::query!(
         "select systemuserid, object_id, reason from removal
          where environment = $1 and run_id = $2 and state = 'collected' order by object_id",
         environment,
         run_id
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    let removals = rows.into_iter().filter_map(|row| {
+        Some(Removal {
+            systemuserid: row.systemuserid,
+            object_id: row.object_id,
+            // What an older version called by another name is judged anew by the next run.
+            reason: Code::parse(&row.reason)?,
+        })
+    });
+    Ok(removals.collect())
 }
 
 /// The object ids of the rows of an open held set.
@@ -178,8 +188,8 @@ pub async fn hold(
     db: &mut Connection,
     environment: &str,
     run_id: i64,
-    reasons: &[String],
-    why: &str,
+    reasons: &[Code],
+    why: &Doubt,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> StoreResult<u64> {
@@ -188,7 +198,7 @@ pub async fn hold(
          where environment = $1 and run_id = $2 and state = 'collected' and reason = any($3)",
         environment,
         run_id,
-        reasons
+        &names(reasons.iter().copied())
     )
     .execute(&mut *db)
     .await?
@@ -198,7 +208,7 @@ pub async fn hold(
             "select hold_set($1, $2, $3, $4, $5)",
             environment,
             run_id,
-            why,
+            why.to_string(),
             now,
             expires_at
         )
@@ -212,7 +222,7 @@ pub async fn hold(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, String)>> {
+pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, RemovalState)>> {
     Ok(sqlx::query!(
         "select systemuserid, state from removal where environment = $1 and systemuserid = any($2)",
         environment,
@@ -221,7 +231,7 @@ pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
     .fetch_all(db)
     .await?
     .into_iter()
-    .map(|row| (row.systemuserid, row.state))
+    .map(|row| (row.systemuserid, RemovalState::parse(&row.state)))
     .collect())
 }
 
@@ -231,9 +241,11 @@ pub struct Held {
     /// The run that holds it.
     pub run: i64,
     /// `held` or `rejected`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: RemovalState,
     /// The rule that would disable it.
-    pub reason: String,
+    #[schema(value_type = String)]
+    pub reason: Code,
     /// Why the run's removals are held.
     pub why: Option<String>,
     /// Until when the set can be approved.
@@ -245,8 +257,7 @@ pub struct Held {
 /// # Errors
 /// When the database does not answer.
 pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Option<Held>> {
-    Ok(sqlx::query_as!(
-        Held,
+    let row = sqlx::query!(
         r#"select r.run_id as "run!", r.state as "state!", r.reason as "reason!", h.why as "why?",
                   h.expires_at as "expires_at?"
            from removal r left join held_set h on h.environment = r.environment and h.run_id = r.run_id
@@ -255,7 +266,16 @@ pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreR
         row
     )
     .fetch_optional(db)
-    .await?)
+    .await?;
+    Ok(row.and_then(|row| {
+        Some(Held {
+            run: row.run,
+            state: RemovalState::parse(&row.state),
+            reason: Code::parse(&row.reason)?,
+            why: row.why,
+            expires_at: row.expires_at,
+        })
+    }))
 }
 
 /// One held set.
@@ -381,7 +401,7 @@ pub async fn held_rows(
     .await?)
 }
 
-/// Decides an open set: `approved` or `rejected`. Rejected rows stay enabled until their cause changes.
+/// Decides an open set. Rejected rows stay enabled until their cause changes.
 /// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
 /// while it was carried out, since no row was left, bears the decision all the same.
 ///
@@ -391,7 +411,7 @@ pub async fn decide(
     db: &mut Connection,
     environment: &str,
     run_id: i64,
-    decision: &str,
+    decision: Decision,
     by: &str,
     now: DateTime<Utc>,
 ) -> StoreResult<bool> {
@@ -399,13 +419,13 @@ pub async fn decide(
         r#"select decide_set($1, $2, $3, $4, $5) as "is_decided!""#,
         environment,
         run_id,
-        decision,
+        decision.as_str(),
         by,
         now
     )
     .fetch_one(&mut *db)
     .await?;
-    if is_decided && decision == "rejected" {
+    if is_decided && decision == Decision::Reject {
         sqlx::query!(
             "update removal set state = 'rejected'
              where environment = $1 and run_id = $2 and state = 'held'",
@@ -422,12 +442,12 @@ pub async fn decide(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[String]) -> StoreResult<i64> {
+pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[Code]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from removal
            where environment = $1 and state = 'held' and reason = any($2)"#,
         environment,
-        reasons
+        &names(reasons.iter().copied())
     )
     .fetch_one(db)
     .await?)
@@ -484,4 +504,8 @@ pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: Dat
         .execute(db)
         .await?;
     Ok(())
+}
+
+fn names(reasons: impl Iterator<Item = Code>) -> Vec<String> {
+    reasons.map(|reason| reason.as_str().to_owned()).collect()
 }

@@ -10,17 +10,9 @@ use super::pull::Pulled;
 use super::walk::Tally;
 use super::{Counts, Engine, SyncError};
 use crate::domain::environment::GroupNesting;
+pub use crate::domain::removal::Decision;
 use crate::domain::source::Source;
 use crate::store::{checkpoints, findings, groups, removals};
-
-/// What to do with a held set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Carry it out.
-    Approve,
-    /// Leave the rows enabled until their cause changes.
-    Reject,
-}
 
 /// What was carried out of a decision in one environment, and what was not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -29,7 +21,8 @@ pub struct Decided {
     #[serde(flatten)]
     pub counts: Counts,
     /// `approved` or `rejected`; none where the set is still open.
-    pub decision: Option<&'static str>,
+    #[schema(value_type = Option<String>)]
+    pub decision: Option<Decision>,
     /// Rows that left the set without being disabled: they qualify again, or cannot be judged at this moment.
     pub dropped: u64,
     /// Rows of the set that still wait for a decision.
@@ -164,12 +157,8 @@ impl Engine {
         } else {
             decided.counts.held = all;
         }
-        let word = match decision {
-            Decision::Approve => "approved",
-            Decision::Reject => "rejected",
-        };
         let mut tx = self.begin(None).await?;
-        let is_ours = removals::decide(&mut tx, name, run.run_id, word, run.actor, run.now).await?;
+        let is_ours = removals::decide(&mut tx, name, run.run_id, decision, run.actor, run.now).await?;
         findings::close_subject(
             &mut tx,
             name,
@@ -179,7 +168,7 @@ impl Engine {
         )
         .await?;
         tx.commit().await?;
-        decided.decision = is_ours.then_some(word);
+        decided.decision = is_ours.then_some(decision);
         decided.waiting = 0;
         Ok(is_ours)
     }

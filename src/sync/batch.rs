@@ -292,7 +292,7 @@ fn removal(decision: &Decision) -> Option<Removal> {
     Some(Removal {
         systemuserid: decision.candidate.row.as_ref()?.systemuserid,
         object_id: decision.candidate.id,
-        reason: decision.plan.removal?.as_str().to_owned(),
+        reason: decision.plan.removal?,
     })
 }
 

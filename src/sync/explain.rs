@@ -16,6 +16,7 @@ use super::{Engine, SyncError};
 use crate::domain::directory_user::{DirectoryUser, upn_key};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
+use crate::domain::removal::RemovalState;
 use crate::domain::source::Source;
 use crate::domain::system_user::SystemUser;
 use crate::plan::{Candidate, EnvironmentView, Unasked};
@@ -424,7 +425,7 @@ impl Engine {
 /// another rule wants it gone.
 fn predicted(verdict: Verdict, held: Option<&Held>) -> Verdict {
     let Some(held) = held else { return verdict };
-    let is_new_cause = held.state == "rejected" && verdict.code.is_none_or(|code| code.as_str() != held.reason);
+    let is_new_cause = held.state == RemovalState::Rejected && verdict.code != Some(held.reason);
     if verdict.trigger.is_background() && is_new_cause {
         verdict
     } else {

@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::removal::RemovalState;
 use crate::domain::role::SYSTEM_ADMINISTRATOR;
 use crate::plan::batch::{Draft, Policy, Quotas, decide, settle_names};
 use crate::plan::{Candidate, EnvironmentView};
@@ -53,7 +54,7 @@ pub(super) async fn decide_loaded(
     } else {
         removals::states(tx, name, &rows).await?
     };
-    let held = states.iter().filter(|(_, state)| state != "collected");
+    let held = states.iter().filter(|(_, state)| *state != RemovalState::Collected);
     let held = held.map(|(row, _)| *row).collect();
     Ok(Decided {
         draft: decide(loaded.candidates, &loaded.keepers, quotas, &held, view, policy),

@@ -10,6 +10,7 @@ use super::walk::Tally;
 use super::{Engine, SyncError};
 use crate::domain::doubt::{Doubt, LICENCES};
 use crate::domain::reason::Code;
+use crate::domain::removal::RemovalState;
 use crate::domain::system_user::SystemUser;
 use crate::plan::EnvironmentView;
 use crate::plan::guard::{Load, admit};
@@ -43,20 +44,19 @@ impl Engine {
         if collected.is_empty() {
             return Ok(Vec::new());
         }
-        let is_about = |removal: &Removal, codes: &[Code]| codes.iter().any(|code| code.as_str() == removal.reason);
         if self.nobody_is_licensed(name, &collected).await? {
             doubts.push((Doubt::NobodyLicensed {}, LICENCES));
         }
-        let mut holds: Vec<(Doubt, BTreeSet<String>)> = Vec::new();
-        let mut doubted = BTreeSet::new();
+        let mut holds: Vec<(Doubt, BTreeSet<Code>)> = Vec::new();
+        let mut doubted: BTreeSet<Code> = BTreeSet::new();
         for (why, codes) in doubts {
-            let reasons: BTreeSet<String> = collected
+            let reasons: BTreeSet<Code> = collected
                 .iter()
-                .filter(|removal| is_about(removal, codes))
-                .map(|removal| removal.reason.clone())
+                .map(|removal| removal.reason)
+                .filter(|reason| codes.contains(reason))
                 .collect();
             if !reasons.is_empty() {
-                doubted.extend(reasons.iter().cloned());
+                doubted.extend(&reasons);
                 holds.push((why, reasons));
             }
         }
@@ -79,18 +79,18 @@ impl Engine {
         if let Err(why) = admit(self.settings.limits, load) {
             let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
             for removal in &free {
-                *causes.entry(&removal.reason).or_default() += 1;
+                *causes.entry(removal.reason.as_str()).or_default() += 1;
             }
             let causes: Vec<String> = causes
                 .iter()
                 .map(|(reason, count)| format!("{reason} {count}"))
                 .collect();
-            let reasons = free.iter().map(|removal| removal.reason.clone()).collect();
+            let reasons = free.iter().map(|removal| removal.reason).collect();
             let why = format!("{why} ({})", causes.join(", "));
             holds.push((Doubt::Told(why), reasons));
         }
         self.hold_removals(view, run, &holds, &collected, tally).await?;
-        let held: BTreeSet<&String> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
+        let held: BTreeSet<&Code> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
         let (waiting, through): (Vec<&Removal>, Vec<&Removal>) =
             collected.iter().partition(|removal| held.contains(&removal.reason));
         let ids = |removals: Vec<&Removal>| removals.iter().map(|removal| removal.object_id).collect();
@@ -102,16 +102,13 @@ impl Engine {
     /// Whether a run would leave nobody with a licence. Whoever is held for it already counts too: a fault does not
     /// become a fact by coming in small pieces.
     async fn nobody_is_licensed(&self, environment: &str, collected: &[Removal]) -> Result<bool, SyncError> {
-        let reasons: Vec<String> = LICENCES.iter().map(|code| code.as_str().to_owned()).collect();
-        let unlicensed = collected
-            .iter()
-            .filter(|removal| reasons.contains(&removal.reason))
-            .count();
+        let is_unlicensed = |removal: &&Removal| LICENCES.contains(&removal.reason);
+        let unlicensed = collected.iter().filter(is_unlicensed).count();
         if unlicensed == 0 {
             return Ok(false);
         }
         let mut db = self.store.read().await?;
-        let held = removals::count_held_for(&mut db, environment, &reasons).await?;
+        let held = removals::count_held_for(&mut db, environment, LICENCES).await?;
         let leaving: Vec<Uuid> = collected.iter().map(|removal| removal.systemuserid).collect();
         Ok(
             i64::try_from(unlicensed).unwrap_or(i64::MAX).saturating_add(held) >= NOBODY_LICENSED_COUNTS_FROM
@@ -140,7 +137,7 @@ impl Engine {
             .filter(|removal| {
                 !decided
                     .iter()
-                    .any(|(id, state)| *id == removal.systemuserid && matches!(state.as_str(), "held" | "rejected"))
+                    .any(|(id, state)| *id == removal.systemuserid && *state != RemovalState::Collected)
             })
             .collect())
     }
@@ -149,7 +146,7 @@ impl Engine {
         &self,
         view: &EnvironmentView<'_>,
         run: RunInfo<'_>,
-        holds: &[(Doubt, BTreeSet<String>)],
+        holds: &[(Doubt, BTreeSet<Code>)],
         collected: &[Removal],
         tally: &mut Tally,
     ) -> Result<(), SyncError> {
@@ -161,7 +158,7 @@ impl Engine {
             .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
         let mut tx = self.begin(run.lease).await?;
         for (why, reasons) in holds {
-            let reasons: Vec<String> = reasons.iter().cloned().collect();
+            let reasons: Vec<Code> = reasons.iter().copied().collect();
             let concerned = collected.iter().filter(|removal| reasons.contains(&removal.reason));
             tally.counts.held += concerned.clone().count() as u64;
             if run.dry_run {
@@ -171,16 +168,7 @@ impl Engine {
                     .changes
                     .extend(concerned.map(|removal| held_change(name, removal, &rows)));
             } else {
-                removals::hold(
-                    &mut tx,
-                    name,
-                    run.run_id,
-                    &reasons,
-                    &why.to_string(),
-                    run.now,
-                    expires_at,
-                )
-                .await?;
+                removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
             }
             if run.dry_run {
                 tracing::info!(environment = %name, code = why.code(), %why, "a run would hold removals");
@@ -222,7 +210,7 @@ fn held_change(environment: &str, removal: &Removal, rows: &[SystemUser]) -> Rep
         azureactivedirectoryobjectid: Some(removal.object_id),
         domainname: row.and_then(|row| row.domainname.clone()),
         operation: "disable".into(),
-        reason: Some(removal.reason.clone()),
+        reason: Some(removal.reason.as_str().to_owned()),
         held: true,
         fields: serde_json::json!({ "isdisabled": [false, true] }),
     }

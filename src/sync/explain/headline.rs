@@ -2,6 +2,7 @@
 
 use super::Explanation;
 use crate::domain::reason::Code;
+use crate::domain::removal::RemovalState;
 use crate::rules::{Client, Outcome, Trigger, Verdict};
 
 /// Who would make a row.
@@ -67,9 +68,9 @@ impl Explanation {
             };
         }
         if let Some(held) = self.held.as_ref().filter(|_| self.would_go()) {
-            let reason = Code::parse(&held.reason);
-            return match held.state.as_str() {
-                "held" => format!(
+            let reason = Some(held.reason);
+            return match held.state {
+                RemovalState::Held => format!(
                     "stays enabled until somebody decides what run {} holds; an access is refused{}",
                     held.run,
                     because(reason)

@@ -139,7 +139,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
         .collect();
     assert_eq!(
         told,
-        [(LAB, None, 0, 2, true), (STAYS, Some("approved"), 2, 0, false)],
+        [(LAB, None, 0, 2, true), (STAYS, Some(Decision::Approve), 2, 0, false)],
         "the second is not undone"
     );
     assert!(matches!(decisions.failure, Some(SyncError::Store(_))), "{decisions:?}");
@@ -164,7 +164,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
     let lab = &decisions.environments[0];
     assert_eq!(
         (lab.decision, lab.counts.disabled, lab.dropped, lab.waiting),
-        (Some("approved"), 1, 1, 0)
+        (Some(Decision::Approve), 1, 1, 0)
     );
     let unwritten = "select count(*) from rollcall.finding where code = 'row_not_written' and closed_at is null";
     assert_eq!(world.number(unwritten).await, 1);
@@ -177,7 +177,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
         .iter()
         .map(|one| (one.decision, one.waiting))
         .collect();
-    assert_eq!(told, [(None, 2), (Some("rejected"), 0)]);
+    assert_eq!(told, [(None, 2), (Some(Decision::Reject), 0)]);
     assert!(matches!(decisions.failure, Some(SyncError::UnknownEnvironment(_))));
     reload(&mut world, vec![open_environment(STAYS)]);
     world.end().await;
