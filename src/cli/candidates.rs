@@ -45,7 +45,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode
     let cursor = |user: &Candidate| user.id;
     list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
         wire::go_on(&engine)?;
-        Ok(engine.candidates(&arguments.environment, text, after, limit).await?)
+        Ok(engine
+            .imports()
+            .candidates(&arguments.environment, text, after, limit)
+            .await?)
     })
     .await?;
     engine.store.close().await;

@@ -23,7 +23,8 @@ use crate::simulator::tenant::{LARGE_GROUP, Profile, SMALL_GROUP};
 use crate::simulator::{Settings, Simulator};
 use crate::store::{Store, changes};
 use crate::sync::cycle::Request;
-use crate::sync::{Engine, Report, schedule};
+use crate::sync::daemon::{self, Led};
+use crate::sync::{Engine, Report};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -116,6 +117,7 @@ async fn show(
         say!();
         explain::print(
             &engine
+                .desk()
                 .explain(ENVIRONMENTS[0], &player.user.to_string(), Trigger::Background)
                 .await?,
         );
@@ -227,18 +229,13 @@ async fn free_address() -> SocketAddr {
 }
 
 async fn one_run(engine: &Engine) -> CliResult<Report> {
-    let holder = wire::holder();
+    let request = Request {
+        trigger: "demo".to_owned(),
+        ..Request::default()
+    };
     loop {
-        if let crate::store::lease::Attempt::Leading(lease) = schedule::try_lead(engine, &holder, false).await? {
-            let renewal = schedule::keep_renewing(engine, &lease);
-            let request = Request {
-                trigger: "demo".to_owned(),
-                ..Request::default()
-            };
-            let result = engine.run(&lease, &request, async |_| {}).await;
-            drop(renewal);
-            schedule::hand_over(engine, &lease).await;
-            return Ok(result?);
+        if let Led::Done(report) = daemon::run_once(engine, &wire::holder(), &request).await? {
+            return Ok(report);
         }
         Clock::system().sleep(Duration::from_millis(200)).await;
     }

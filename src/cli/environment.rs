@@ -11,7 +11,7 @@ use super::{CliError, Context, Output, wire};
 use crate::domain::text::Text;
 use crate::store::Store;
 use crate::store::environments::{self, Known};
-use crate::sync::{Engine, Settings};
+use crate::sync::{Engine, GuardError, Settings};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -122,8 +122,8 @@ async fn list(context: &Context, settings: &Settings, store: &Store) -> CliResul
 
 async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult<()> {
     let name = &asked.environment;
-    let known = engine.leaving(name).await.map_err(|error| match error {
-        crate::sync::SyncError::UnknownEnvironment(_) => CliError::Usage(format!(
+    let known = engine.guard().leaving(name).await.map_err(|error| match error {
+        GuardError::UnknownEnvironment(_) => CliError::Usage(format!(
             "the database knows no environment `{name}`; `rollcall environment list` shows which there are"
         )),
         error => error.into(),
@@ -134,6 +134,7 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
     let shows_progress = std::io::stderr().is_terminal();
     let all = known.enabled;
     let retired = engine
+        .guard()
         .retire(name, &wire::operator(), asked.keep, |done| {
             if shows_progress {
                 progress(Some(&format!("{name}: {done}/{all}")));

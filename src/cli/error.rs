@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::domain::reason::Code;
+use crate::error::chain;
 use crate::graph::GraphError;
 use crate::store::StoreError;
 use crate::store::serving::BELIEVED_FOR;
-use crate::sync::SyncError;
-use crate::sync::cycle::chain;
-use crate::sync::on_demand::Refusal;
+use crate::sync::desk::Refusal;
 use crate::sync::pull::describe;
+use crate::sync::{CycleError, DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
 
 /// Shorthand.
 pub type CliResult<T> = Result<T, CliError>;
@@ -106,22 +106,69 @@ impl From<StoreError> for CliError {
     }
 }
 
-impl From<SyncError> for CliError {
-    fn from(error: SyncError) -> Self {
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Cancelled => Self::Other("stopped; the next run goes on where this one left off".to_owned()),
+        }
+    }
+}
+
+impl From<UnknownEnvironment> for CliError {
+    fn from(UnknownEnvironment(name): UnknownEnvironment) -> Self {
+        Self::Usage(format!("there is no environment `{name}` in the configuration"))
+    }
+}
+
+impl From<CycleError> for CliError {
+    fn from(error: CycleError) -> Self {
         match error {
-            SyncError::Store(error) => Self::Store(error),
-            SyncError::Cancelled => Self::Other("stopped; the next run goes on where this one left off".to_owned()),
-            SyncError::UnknownEnvironment(name) => {
-                Self::Usage(format!("there is no environment `{name}` in the configuration"))
-            }
-            SyncError::EnvironmentInUse {
+            CycleError::Failed(failure) => failure.into(),
+            CycleError::UnknownEnvironment(unknown) => unknown.into(),
+        }
+    }
+}
+
+impl From<DeskError> for CliError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Failed(failure) => failure.into(),
+            DeskError::UnknownEnvironment(unknown) => unknown.into(),
+            DeskError::Refused(refusal) => Self::Refused(refusal),
+            DeskError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
+            DeskError::UnknownUser(user) => Self::refused(
+                Code::UserNotFound,
+                format!("neither the directory nor the table has the user `{user}`"),
+            ),
+        }
+    }
+}
+
+impl From<ImportError> for CliError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Desk(error) => error.into(),
+            ImportError::UnknownJob(job) => Self::Usage(format!(
+                "there is no import job {job}; `rollcall job list` shows which there are"
+            )),
+        }
+    }
+}
+
+impl From<GuardError> for CliError {
+    fn from(error: GuardError) -> Self {
+        match error {
+            GuardError::Failed(failure) => failure.into(),
+            GuardError::UnknownEnvironment(unknown) => unknown.into(),
+            GuardError::EnvironmentInUse {
                 environment,
                 served_by: None,
             } => Self::InTheWay(
                 "environment_configured",
                 format!("environment {environment} is in this configuration: take it out first"),
             ),
-            SyncError::EnvironmentInUse {
+            GuardError::EnvironmentInUse {
                 environment,
                 served_by: Some(holder),
             } => Self::InTheWay(
@@ -132,18 +179,9 @@ impl From<SyncError> for CliError {
                     BELIEVED_FOR.as_secs()
                 ),
             ),
-            SyncError::NothingHeld(run) => Self::Usage(format!(
+            GuardError::NothingHeld(run) => Self::Usage(format!(
                 "run {run} holds nothing there; `rollcall runs list` shows which runs do"
             )),
-            SyncError::Refused(refusal) => Self::Refused(refusal),
-            SyncError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
-            SyncError::UnknownJob(job) => Self::Usage(format!(
-                "there is no import job {job}; `rollcall job list` shows which there are"
-            )),
-            SyncError::UnknownUser(user) => Self::refused(
-                Code::UserNotFound,
-                format!("neither the directory nor the table has the user `{user}`"),
-            ),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::removal::RemovalState;
 use crate::domain::text::Text;
 use crate::rules::{Outcome, Status, Trigger};
 use crate::store::removals::Held;
-use crate::sync::explain::Explanation;
+use crate::sync::desk::explain::Explanation;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  rollcall explain ada@contoso.example --environment production --trigger access")]
@@ -29,7 +29,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let trigger: Trigger = arguments.trigger.parse().map_err(CliError::Usage)?;
     let store = context.open_store(&config).await?;
     let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
-    let explanation = engine.explain(&arguments.environment, &arguments.user, trigger).await?;
+    let explanation = engine
+        .desk()
+        .explain(&arguments.environment, &arguments.user, trigger)
+        .await?;
     match context.output {
         Output::Json => print_json(&explanation.shown()),
         Output::Table => print(&explanation),

@@ -12,8 +12,8 @@ use super::output::progress;
 use super::{CliError, Context, job, wire};
 use crate::domain::text::{Text, entries};
 use crate::store::jobs::Job;
-use crate::sync::import::{ImportRequest, JobReport, Viewer};
-use crate::sync::{Engine, SyncError};
+use crate::sync::imports::{ImportRequest, JobReport, Viewer};
+use crate::sync::{DeskError, Engine, Failure, ImportError};
 
 /// How often progress is shown on a terminal.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ pub struct Arguments {
     #[arg(long, value_name = "CRON")]
     schedule: Option<Text>,
     /// How often in a row it is tried again when the directory is unavailable.
-    #[arg(long, value_name = "N", default_value_t = crate::sync::import::DEFAULT_RETRIES,
+    #[arg(long, value_name = "N", default_value_t = crate::sync::imports::DEFAULT_RETRIES,
         value_parser = clap::value_parser!(u8).range(0..=5))]
     max_retries: u8,
 }
@@ -94,7 +94,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let store = context.open_store(&config).await?;
     let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
     let actor = wire::operator();
-    let submitted = engine.submit_import(&request, &actor).await?;
+    let submitted = engine.imports().submit_import(&request, &actor).await?;
     let viewer = Viewer {
         name: &actor,
         is_operator: true,
@@ -102,7 +102,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     if !submitted.background {
         wait_for(&engine, &submitted).await?;
     }
-    let report = engine.import_job(viewer, submitted.id).await?;
+    let report = engine.imports().import_job(viewer, submitted.id).await?;
     engine.store.close().await;
     job::print_report(context, &report);
     Ok(exit_code(&report))
@@ -120,12 +120,12 @@ async fn wait_for(engine: &Engine, submitted: &Job) -> CliResult<()> {
     let shown = std::io::stderr()
         .is_terminal()
         .then(|| show_progress(engine, submitted.id));
-    let result = engine.finish_import(submitted.id, &wire::holder()).await;
+    let result = engine.imports().finish_import(submitted.id, &wire::holder()).await;
     drop(shown);
     progress(None);
     match result {
         Ok(_) => Ok(()),
-        Err(SyncError::Cancelled) => {
+        Err(ImportError::Desk(DeskError::Failed(Failure::Cancelled))) => {
             let id = submitted.id;
             let text = format!(
                 "stopped waiting; job {id} goes on as soon as a daemon takes it: see `rollcall job show {id}`, \
@@ -146,7 +146,7 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
             is_operator: true,
         };
         loop {
-            if let Ok(JobReport { job, .. }) = engine.import_job(viewer, id).await {
+            if let Ok(JobReport { job, .. }) = engine.imports().import_job(viewer, id).await {
                 let note = match &job.error {
                     Some(error) if job.state == "waiting" => format!(", waiting: {error}"),
                     _ => String::new(),

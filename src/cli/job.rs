@@ -13,7 +13,7 @@ use crate::domain::text::Text;
 use crate::store::jobs::Job;
 use crate::store::jobs::items::Item;
 use crate::sync::Engine;
-use crate::sync::import::{JobFilter, JobReport, Viewer};
+use crate::sync::imports::{JobFilter, JobReport, Viewer};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -87,7 +87,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                         before,
                         limit,
                     };
-                    Ok(engine.import_jobs(viewer, &filter).await?)
+                    Ok(engine.imports().import_jobs(viewer, &filter).await?)
                 },
             )
             .await?;
@@ -98,7 +98,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
             state,
             extent,
         } => {
-            let report = engine.import_job(viewer, job).await?;
+            let report = engine.imports().import_job(viewer, job).await?;
             if context.output == Output::Table || !items {
                 print_report(context, &report);
             }
@@ -117,18 +117,21 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                     |item: &Item| item.position,
                     async |after, limit| {
                         wire::go_on(&engine)?;
-                        Ok(engine.import_items(viewer, job, state.as_deref(), after, limit).await?)
+                        Ok(engine
+                            .imports()
+                            .import_items(viewer, job, state.as_deref(), after, limit)
+                            .await?)
                     },
                 )
                 .await?;
             }
         }
         Command::Cancel { job } => {
-            let job = engine.cancel_import(viewer, job).await?;
+            let job = engine.imports().cancel_import(viewer, job).await?;
             tell(context, &engine, viewer, &job).await?;
         }
         Command::Requeue { job } => {
-            let job = engine.requeue_import(viewer, job).await?;
+            let job = engine.imports().requeue_import(viewer, job).await?;
             tell(context, &engine, viewer, &job).await?;
         }
     }
@@ -138,7 +141,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 
 async fn tell(context: &Context, engine: &Engine, viewer: Viewer<'_>, job: &Job) -> CliResult<()> {
     if context.output == Output::Json {
-        print_json(&engine.import_job(viewer, job.id).await?);
+        print_json(&engine.imports().import_job(viewer, job.id).await?);
     } else if job.state == "running" {
         say!("Job {} stops after the batch in hand.", job.id);
     } else {

@@ -11,7 +11,7 @@ use super::{Context, Output, wire};
 use crate::domain::text::Text;
 use crate::store::roles::Holder;
 use crate::sync::Engine;
-use crate::sync::on_demand::{Ask, Effect};
+use crate::sync::desk::{Ask, Effect};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -73,17 +73,20 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                 |held: &Holder| held.into(),
                 async |after, limit| {
                     wire::go_on(&engine)?;
-                    Ok(engine.role_holders(&environment, user, role, after, limit).await?)
+                    Ok(engine
+                        .desk()
+                        .role_holders(&environment, user, role, after, limit)
+                        .await?)
                 },
             )
             .await?;
         }
         Command::Grant(grant) => {
-            let answer = engine.grant(ask(&grant, &actor), &grant.role).await?;
+            let answer = engine.desk().grant(ask(&grant, &actor), &grant.role).await?;
             tell(context, &engine, &grant, answer.outcome).await?;
         }
         Command::Revoke(grant) => {
-            let answer = engine.revoke(ask(&grant, &actor), &grant.role).await?;
+            let answer = engine.desk().revoke(ask(&grant, &actor), &grant.role).await?;
             tell(context, &engine, &grant, answer.outcome).await?;
         }
     }
@@ -95,6 +98,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 async fn tell(context: &Context, engine: &Engine, grant: &Grant, outcome: Effect) -> CliResult<()> {
     let Grant { environment, user, .. } = grant;
     let holders = engine
+        .desk()
         .role_holders(environment, Some(user), None, None, i64::MAX)
         .await?;
     match context.output {

@@ -12,7 +12,7 @@ use super::{CliError, Context, Output, sync, wire};
 use crate::domain::text::Text;
 use crate::store::runs::Run;
 use crate::store::{Store, environments, removals, runs};
-use crate::sync::approval::{Decided, Decision};
+use crate::sync::guard::approval::{Decided, Decision};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -187,6 +187,7 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
 async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, decision: Decision) -> CliResult<()> {
     let actor = wire::operator();
     let decisions = engine
+        .guard()
         .decide(held.run, held.environment.as_deref(), decision, &actor)
         .await?;
     if context.output == Output::Json {

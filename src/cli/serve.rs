@@ -16,14 +16,14 @@ use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
 use crate::config::{ApiRole, Config};
+use crate::error::chain;
 use crate::http::auth::{Auth, Entra, KeySource, Role, StaticToken};
 use crate::http::health::{self, Watched};
 use crate::http::limits::{Allowance, Limits};
 use crate::http::{self, api};
 use crate::store::Store;
-use crate::sync::cycle::chain;
-use crate::sync::import;
-use crate::sync::schedule::{self, Configured, Schedule};
+use crate::sync::daemon::{self, Configured, Schedule};
+use crate::sync::imports;
 use crate::telemetry::metrics::Metrics;
 
 /// After a signal, what is in hand is finished within this long; what is not is broken off, as a crash would do.
@@ -101,9 +101,9 @@ pub async fn serve(
         configured,
     };
     // Before anything is judged. A database that does not answer is the schedule's business.
-    let serving = schedule.configured.borrow().engine.clone();
-    let _ = schedule::announce(&serving, &schedule.holder).await;
-    let announcing = schedule::keep_announcing(schedule.configured.clone(), schedule.holder.clone());
+    let serving = schedule.configured.borrow().engine.base();
+    let _ = daemon::announce(&serving, &schedule.holder).await;
+    let announcing = daemon::keep_announcing(schedule.configured.clone(), schedule.holder.clone());
     let holder = schedule.holder.clone();
     let mut tasks = tokio::task::JoinSet::new();
     let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
@@ -125,9 +125,9 @@ pub async fn serve(
             }
         });
     }
-    for lane in 1..=import::LANES {
+    for lane in 1..=imports::LANES {
         let worker = format!("{}#{lane}", schedule.holder);
-        tasks.spawn(import::work(worker, schedule.configured.clone()));
+        tasks.spawn(imports::work(worker, schedule.configured.clone()));
     }
     tasks.spawn(schedule.run());
     let clock = Clock::system();
@@ -168,7 +168,7 @@ pub async fn serve(
     helpers.shutdown().await;
     drop(announcing);
     let _ = tokio::time::timeout(CLOSE_WITHIN, async {
-        schedule::serve_nothing(&serving, &holder).await;
+        daemon::serve_nothing(&serving, &holder).await;
         store.close().await;
     })
     .await;

@@ -1,21 +1,17 @@
 //! `rollcall sync`: one cycle in the foreground, or one asked of the daemon that leads.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::error::{CliResult, exit};
 use super::output::{note, or_dash, print_json, say, table};
 use super::{CliError, Context, Output, wire};
 use crate::domain::text::Text;
 use crate::store::environments::LeftOver;
-use crate::store::lease::Attempt;
 use crate::store::runs::{self, Run};
 use crate::sync::cycle::Request;
-use crate::sync::schedule::Configured;
-use crate::sync::{Counts, Engine, Outcome, Report, ReportedChange, schedule};
+use crate::sync::daemon::{self, Led};
+use crate::sync::{Counts, Engine, Outcome, Report, ReportedChange};
 
 /// How often is looked whether the lease is free or the daemon's run has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -83,31 +79,18 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
     let holder = wire::holder();
     let mut told = false;
     loop {
-        match schedule::try_lead(engine, &holder, false).await? {
-            Attempt::Leading(lease) => {
-                let renewal = schedule::keep_renewing(engine, &lease);
-                schedule::announce(engine, &holder).await?;
-                let (_unchanged, configured) = watch::channel(Arc::new(Configured {
-                    engine: engine.clone(),
-                    interval: Duration::ZERO,
-                }));
-                let announcing = schedule::keep_announcing(configured, holder.clone());
-                let result = engine.run(&lease, request, async |_| {}).await;
-                drop((renewal, announcing));
-                schedule::serve_nothing(engine, &holder).await;
-                schedule::hand_over(engine, &lease).await;
-                return Ok(result?);
-            }
-            Attempt::Held { by_daemon: true, .. } => {
+        match daemon::run_once(engine, &holder, request).await? {
+            Led::Done(report) => return Ok(report),
+            Led::Elsewhere { by_daemon: true, .. } => {
                 if let Some(report) = ask(engine, request).await? {
                     return Ok(report);
                 }
             }
-            Attempt::Held { by_daemon: false, .. } if !told => {
+            Led::Elsewhere { by_daemon: false, .. } if !told => {
                 note!("Another sync is under way; waiting for it to end.");
                 told = true;
             }
-            Attempt::Held { by_daemon: false, .. } => {}
+            Led::Elsewhere { by_daemon: false, .. } => {}
         }
         if engine.cancel.is_cancelled() {
             return Err(CliError::Other("stopped while waiting for another run".to_owned()));

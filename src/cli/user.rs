@@ -83,7 +83,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 }
 
 async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliResult<()> {
-    engine.environment(&arguments.environment)?;
+    engine.desk().environment(&arguments.environment)?;
     if let Some(reason) = &arguments.reason
         && Code::parse(reason).is_none()
     {
@@ -128,8 +128,8 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
 
 async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliResult<()> {
     let One { user, environment } = one;
-    engine.environment(environment)?;
-    let Some(row) = engine.find_row(environment, user).await? else {
+    engine.desk().environment(environment)?;
+    let Some(row) = engine.desk().find_row(environment, user).await? else {
         return Err(CliError::refused(
             Code::UserNotFound,
             format!("{environment} has no row for `{user}`"),

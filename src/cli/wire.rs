@@ -156,7 +156,7 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
         clock,
         settings: Arc::new(settings(config)),
         cancel,
-        desk: Arc::default(),
+        memory: Arc::default(),
     })
 }
 

@@ -29,8 +29,8 @@ use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
 use crate::sync::Engine;
-use crate::sync::on_demand::Ask;
-use crate::sync::schedule::Configured;
+use crate::sync::daemon::Configured;
+use crate::sync::desk::Ask;
 
 /// The largest body taken: a thousand users by their longest names fit.
 const BODY_LIMIT: usize = 1024 * 1024;

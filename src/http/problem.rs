@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use super::auth::AuthError;
 use super::limits::{Bound, TooMany};
 use crate::domain::reason::Code;
+use crate::error::chain;
 use crate::store::StoreError;
-use crate::sync::SyncError;
-use crate::sync::cycle::chain;
-use crate::sync::explain::ShownCheck;
-use crate::sync::on_demand::Refusal;
+use crate::sync::desk::Refusal;
+use crate::sync::desk::explain::ShownCheck;
+use crate::sync::{DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
 
 /// Whoever is told that something is unavailable may try again after so many seconds.
 const RETRY_AFTER: u16 = 5;
@@ -166,39 +166,70 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl From<SyncError> for Problem {
-    fn from(error: SyncError) -> Self {
-        match error {
-            SyncError::Refused(refusal) => (*refusal).into(),
-            SyncError::BadInput { field, problem } => Self::bad_input(&field, problem),
-            SyncError::UnknownEnvironment(name) => Self {
-                code: "environment_not_found",
-                ..Self::not_found(&format!("environment `{name}`"))
-            },
-            SyncError::EnvironmentInUse { environment, .. } => Self::new(
-                StatusCode::CONFLICT,
-                "environment_in_use",
-                format!("environment `{environment}` is in use"),
-                "Take it out of every configuration that has it first.",
-            ),
-            SyncError::UnknownUser(user) => {
-                let detail = format!("neither the directory nor the table has the user `{user}`");
-                Refusal::saying(Code::UserNotFound, detail).into()
-            }
-            SyncError::UnknownJob(job) => Self::not_found(&format!("import job {job} that you may see")),
-            SyncError::NothingHeld(run) => Self::new(
-                StatusCode::CONFLICT,
-                "nothing_held",
-                format!("run {run} holds nothing that could be decided there"),
-                "GET /api/v1/runs shows which runs hold removals.",
-            ),
-            SyncError::Cancelled => Self::new(
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error.into(),
+            Failure::Cancelled => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stopping",
                 "the daemon is stopping",
                 "Try again in a moment.",
             ),
-            SyncError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UnknownEnvironment> for Problem {
+    fn from(UnknownEnvironment(name): UnknownEnvironment) -> Self {
+        Self {
+            code: "environment_not_found",
+            ..Self::not_found(&format!("environment `{name}`"))
+        }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Failed(failure) => failure.into(),
+            DeskError::UnknownEnvironment(unknown) => unknown.into(),
+            DeskError::Refused(refusal) => (*refusal).into(),
+            DeskError::BadInput { field, problem } => Self::bad_input(&field, problem),
+            DeskError::UnknownUser(user) => {
+                let detail = format!("neither the directory nor the table has the user `{user}`");
+                Refusal::saying(Code::UserNotFound, detail).into()
+            }
+        }
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Desk(error) => error.into(),
+            ImportError::UnknownJob(job) => Self::not_found(&format!("import job {job} that you may see")),
+        }
+    }
+}
+
+impl From<GuardError> for Problem {
+    fn from(error: GuardError) -> Self {
+        match error {
+            GuardError::Failed(failure) => failure.into(),
+            GuardError::UnknownEnvironment(unknown) => unknown.into(),
+            GuardError::EnvironmentInUse { environment, .. } => Self::new(
+                StatusCode::CONFLICT,
+                "environment_in_use",
+                format!("environment `{environment}` is in use"),
+                "Take it out of every configuration that has it first.",
+            ),
+            GuardError::NothingHeld(run) => Self::new(
+                StatusCode::CONFLICT,
+                "nothing_held",
+                format!("run {run} holds nothing that could be decided there"),
+                "GET /api/v1/runs shows which runs hold removals.",
+            ),
         }
     }
 }

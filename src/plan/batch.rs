@@ -113,7 +113,7 @@ pub fn decide(
     mut candidates: Vec<Candidate>,
     keepers: &BTreeSet<String>,
     mut quotas: Quotas,
-    held: &HashSet<Uuid>,
+    held: &BTreeSet<Uuid>,
     view: &EnvironmentView<'_>,
     policy: &Policy<'_>,
 ) -> Draft {

@@ -1,39 +1,37 @@
 //! One run: pull, judge, remove, report. It takes no hints and is safe to repeat.
+//!
+//! `prepare` is what comes before the directory is read, `environment` what is done in each environment after that, in
+//! batches (`batch`). No one user is asked for here, and nobody waits for an answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(super) mod batch;
+pub(super) mod environment;
+mod findings;
+mod names;
+mod prepare;
+mod report;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
-use uuid::Uuid;
 
-use super::batch::RunInfo;
-use super::names::clash;
-use super::pull::{Problem, Pulled};
-use super::removals::Doubts;
-use super::walk::Tally;
-use super::{Counts, Engine, Outcome, Report, Settings, SyncError};
+use self::batch::RunInfo;
+use self::environment::EnvironmentRun;
+pub(in crate::sync) use self::findings::held_subject;
+use self::findings::{doubts_of, problem_lines};
+pub use self::report::{Counts, Outcome, Report, ReportedChange};
+use super::guard::removals::Doubts;
+use super::pull::{Puller, view};
+use super::{Base, CycleError, Failure, UnknownEnvironment};
 use crate::domain::doubt::Doubt;
-use crate::domain::environment::{Environment, GroupNesting};
-use crate::domain::feed::checkpoint::Input;
-use crate::domain::reason::Code;
+use crate::domain::environment::Environment;
 use crate::domain::source::Source;
 use crate::domain::system_user::SYNC_ACTOR;
-use crate::plan::EnvironmentView;
-use crate::store::checkpoints;
-use crate::store::environments::{self, LeftOver, Progress};
-use crate::store::findings::{self, Seen};
+use crate::error::chain;
+use crate::store::environments::{self, LeftOver};
 use crate::store::lease::Lease;
-use crate::store::{
-    StoreError, StoreResult, Transaction, mirror, names, pending, quota, refusals, removals, rows, runs,
-};
-
-/// The placeholder rows belong to no directory user.
-const PLACEHOLDERS: Uuid = Uuid::nil();
-
-/// What the finding about a held set is about.
-pub(super) fn held_subject(run_id: i64) -> String {
-    format!("run:{run_id}")
-}
+use crate::store::{StoreError, checkpoints, runs};
+use crate::sync::judge::sentence;
 
 /// Environments of which the database does not take something, by a constraint or trigger of the customer's, and what is
 /// told of it. Their failure is their own.
@@ -42,22 +40,17 @@ struct Refused(BTreeMap<String, String>);
 
 impl Refused {
     /// Notes what befell one environment alone; anything else ends the run.
-    fn or_note<T>(&mut self, environment: &str, result: Result<T, SyncError>) -> Result<Option<T>, SyncError> {
-        let error = match result {
+    fn or_note<T>(&mut self, environment: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        let detail = match result {
             Ok(value) => return Ok(Some(value)),
-            Err(SyncError::Refused(refusal)) if refusal.code == Code::RowNotWritten => refusal,
+            Err(Failure::Store(StoreError::Refused(fault))) if fault.own().is_none() => sentence(&fault),
             Err(error) => return Err(error),
         };
         if !self.0.contains_key(environment) {
-            warn!(
-                environment,
-                detail = error.detail,
-                "the database refuses rows of one environment"
-            );
+            warn!(environment, detail, "the database refuses rows of one environment");
             let why = format!(
-                "environment {environment}: {} Ask whoever owns the constraint or trigger on system_user; the \
-                 other environments go on",
-                error.detail
+                "environment {environment}: {detail} Ask whoever owns the constraint or trigger on system_user; the \
+                 other environments go on"
             );
             self.0.insert(environment.to_owned(), why);
         }
@@ -78,7 +71,18 @@ pub struct Request {
     pub dry_run: bool,
 }
 
-impl Engine {
+/// Makes runs.
+#[derive(Clone)]
+pub struct Cycle {
+    base: Base,
+    puller: Puller,
+}
+
+impl Cycle {
+    pub(super) fn new(base: Base, puller: Puller) -> Self {
+        Self { base, puller }
+    }
+
     /// One run under a lease.
     ///
     /// # Errors
@@ -88,13 +92,13 @@ impl Engine {
         lease: &Lease,
         request: &Request,
         begun: impl AsyncFnOnce(i64),
-    ) -> Result<Report, SyncError> {
+    ) -> Result<Report, CycleError> {
         let chosen = self.chosen(&request.environments)?;
-        let now = self.clock.now();
+        let now = self.base.clock.now();
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
         let (run_id, left_over) = {
-            let mut tx = self.begin(lease).await?;
-            let left_over = environments::left_over(&mut tx, &self.settings.names()).await?;
+            let mut tx = self.base.begin(lease).await?;
+            let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
             let told = json!(left_over);
             let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?;
             tx.commit().await?;
@@ -113,7 +117,7 @@ impl Engine {
         let result = Box::pin(self.run_begun(lease, run, request, &chosen, left_over))
             .instrument(span)
             .await;
-        if matches!(result, Err(SyncError::Cancelled)) {
+        if matches!(result, Err(CycleError::Failed(Failure::Cancelled))) {
             info!(run = run_id, "stopping; the next run goes on where this one left off");
             let stopped = ["stopped before its end".to_owned()];
             let _ = self.end(run, Outcome::Incomplete, &[], &stopped).await;
@@ -125,13 +129,13 @@ impl Engine {
         result
     }
 
-    fn chosen(&self, names: &[String]) -> Result<Vec<&(Environment, String)>, SyncError> {
-        let known = &self.settings.environments;
+    fn chosen(&self, names: &[String]) -> Result<Vec<&(Environment, String)>, CycleError> {
+        let known = &self.base.settings.environments;
         if let Some(unknown) = names
             .iter()
             .find(|name| !known.iter().any(|(known, _)| known.name == **name))
         {
-            return Err(SyncError::UnknownEnvironment(unknown.clone()));
+            return Err(UnknownEnvironment(unknown.clone()).into());
         }
         Ok(known
             .iter()
@@ -146,11 +150,11 @@ impl Engine {
         request: &Request,
         chosen: &[&(Environment, String)],
         left_over: Vec<LeftOver>,
-    ) -> Result<Report, SyncError> {
+    ) -> Result<Report, CycleError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
         self.set_aside(run, &left_over).await?;
         let mut refused = self.prepare(run, request.full).await?;
-        let pulled = Box::pin(self.pull(lease)).await?;
+        let pulled = Box::pin(self.puller.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);
         for problem in &problems {
             warn!(problem, "a source could not be read to its end");
@@ -163,22 +167,28 @@ impl Engine {
         let mut holds: Vec<Doubt> = Vec::new();
         let mut held = 0;
         for (environment, fingerprint) in chosen.iter().copied() {
-            let mut tally = Tally::new(&environment.name);
+            let mut part = EnvironmentRun::new(&self.base, view(&self.base.settings, environment, &pulled), run);
             if pulled.users_reached {
                 let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
                 let told: Vec<_> = told.map(|(source, why, _)| (*source, why.clone())).collect();
-                let judged = self
-                    .judge_environment(run, environment, fingerprint, &pulled, &told, &mut tally)
-                    .await;
+                let concerned = doubts_of(environment, &told, &pulled);
+                let judged = self.judge_environment(&mut part, fingerprint, concerned).await;
+                let judged = match judged {
+                    Ok((why, is_set_up)) => {
+                        let noted = self.note_findings(run, environment, &pulled, &why, is_set_up).await;
+                        noted.map(|()| why)
+                    }
+                    Err(error) => Err(error),
+                };
                 let why = refused.or_note(&environment.name, judged)?.unwrap_or_default();
                 if why.contains(&Doubt::NobodyLicensed {}) {
                     problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
                 }
                 holds.extend(why);
             }
-            held += tally.counts.held;
-            changes.append(&mut tally.changes);
-            environments.push(tally.counts);
+            held += part.tally.counts.held;
+            changes.append(&mut part.tally.changes);
+            environments.push(part.tally.counts);
         }
         problems.extend(refused.0.values().cloned());
         // What holds somebody has its finding there.
@@ -194,7 +204,7 @@ impl Engine {
         };
         if run.dry_run {
             // For whoever asked a daemon for it.
-            let mut tx = self.begin(run.lease).await?;
+            let mut tx = self.base.begin(run.lease).await?;
             runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
             tx.commit().await?;
         }
@@ -212,132 +222,19 @@ impl Engine {
         })
     }
 
-    /// Everything about one environment once everything is pulled. Answers why something is held.
+    /// Everything about one environment once everything is pulled. Answers why something is held, and whether the
+    /// environment has its placeholder rows.
     async fn judge_environment(
         &self,
-        run: RunInfo<'_>,
-        environment: &Environment,
+        part: &mut EnvironmentRun<'_>,
         fingerprint: &str,
-        pulled: &Pulled,
-        doubts: &[(Source, Doubt)],
-        tally: &mut Tally,
-    ) -> Result<Vec<Doubt>, SyncError> {
-        let progress = self.register(run, environment, fingerprint).await?;
-        let view = view(&self.settings, environment, pulled);
-        self.judge(&view, run, &progress, tally).await?;
-        let concerned = doubts_of(environment, doubts, pulled);
-        let why = self.decide_removals(&view, run, concerned, tally).await?;
-        self.judge_waiting(&view, run, tally).await?;
-        self.note_findings(run, environment, pulled, &why, progress.is_set_up)
-            .await?;
-        Ok(why)
-    }
-
-    /// Before anything is pulled: what earlier runs left, and what is due. Answers what the database refuses of which
-    /// environment; the others do not wait for it.
-    async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<Refused, SyncError> {
-        let mut refused = Refused::default();
-        for (environment, fingerprint) in &self.settings.environments {
-            let name = &environment.name;
-            let prepared = self.prepare_environment(run, environment, fingerprint).await;
-            let progress = refused.or_note(name, prepared)?;
-            if environment.has_database && !run.dry_run && progress.is_some_and(|progress| !progress.is_set_up) {
-                refused.or_note(name, self.set_up(run, name).await)?;
-            }
-        }
-        if full {
-            let mut tx = self.begin(run.lease).await?;
-            checkpoints::renew_all(&mut tx).await?;
-            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
-            tx.commit().await?;
-        }
-        Ok(refused)
-    }
-
-    async fn prepare_environment(
-        &self,
-        run: RunInfo<'_>,
-        environment: &Environment,
-        fingerprint: &str,
-    ) -> Result<Progress, SyncError> {
-        let name = &environment.name;
-        let progress = self.register(run, environment, fingerprint).await?;
-        if !run.dry_run {
-            self.fold_names(run, name, &progress).await?;
-        }
-        let mut tx = self.begin(run.lease).await?;
-        removals::requeue_collected(&mut tx, name).await?;
-        expire_sets(&mut tx, name, run).await?;
-        pending::mark_due(&mut tx, name, run.now).await?;
-        let interval = chrono::Duration::from_std(self.settings.full_interval).unwrap_or(chrono::Duration::MAX);
-        let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
-        if is_due && progress.judged_epoch == progress.epoch {
-            environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
-            // No change of theirs may ever tell that they can be read by now.
-            let users = checkpoints::read(&mut tx, Source::Users).await?;
-            if users.seen.missed || mirror::any_unreadable(&mut tx).await? {
-                checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(progress)
-    }
-
-    /// Makes the placeholder rows, once. The database may refuse them like any other row: then they wait until
-    /// everybody is judged again.
-    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), SyncError> {
-        let made = self.retry(async || {
-            let mut tx = self.begin(run.lease).await?;
-            let known = refusals::among(&mut tx, name, &[PLACEHOLDERS]).await?;
-            if known.values().any(|refused| refused.plan.is_some()) {
-                return Ok(());
-            }
-            rows::insert_placeholders(&mut tx, name, run.now).await?;
-            refusals::settle(&mut tx, name, &[PLACEHOLDERS]).await?;
-            environments::note_set_up(&mut tx, name).await?;
-            tx.commit().await
-        });
-        let fault = match made.await {
-            Err(StoreError::Refused(fault)) => fault,
-            other => return Ok(other?),
-        };
-        let refused = refusals::Refused {
-            plan: Some("placeholders".to_owned()),
-            detail: format!("The database does not take the placeholder rows: {fault}"),
-        };
-        warn!(
-            environment = name,
-            detail = refused.detail,
-            "the placeholder rows cannot be written"
-        );
-        let mut tx = self.begin(run.lease).await?;
-        refusals::note(&mut tx, name, &[(PLACEHOLDERS, refused)], run.now).await?;
-        Ok(tx.commit().await?)
-    }
-
-    async fn register(
-        &self,
-        run: RunInfo<'_>,
-        environment: &Environment,
-        fingerprint: &str,
-    ) -> Result<Progress, SyncError> {
-        let until_edited: Vec<String> = crate::domain::field::Field::ALL
-            .into_iter()
-            .filter(|field| environment.policies.of(*field) == crate::domain::field::Policy::UntilEdited)
-            .map(|field| field.column().to_owned())
-            .collect();
-        let mut tx = self.begin(run.lease).await?;
-        let progress = environments::register(
-            &mut tx,
-            &environment.name,
-            environment.kind.as_str(),
-            fingerprint,
-            &until_edited,
-        )
-        .await?;
-        quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
-        tx.commit().await?;
-        Ok(progress)
+        doubts: Doubts,
+    ) -> Result<(Vec<Doubt>, bool), Failure> {
+        let progress = self.register(part.run, part.view.environment, fingerprint).await?;
+        part.judge(&progress).await?;
+        let why = part.decide_removals(doubts).await?;
+        part.judge_waiting().await?;
+        Ok((why, progress.is_set_up))
     }
 
     /// Which sources are in doubt, why, and for which of the chosen environments: each keeps a doubt until it has been
@@ -346,9 +243,9 @@ impl Engine {
         &self,
         lease: &Lease,
         chosen: &[&(Environment, String)],
-    ) -> Result<Vec<(Source, Doubt, Vec<String>)>, SyncError> {
+    ) -> Result<Vec<(Source, Doubt, Vec<String>)>, Failure> {
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let mut tx = self.begin(lease).await?;
+        let mut tx = self.base.begin(lease).await?;
         checkpoints::tell_doubts(&mut tx).await?;
         let told = checkpoints::doubts(&mut tx, &names).await?;
         tx.commit().await?;
@@ -362,209 +259,28 @@ impl Engine {
         Ok(doubts)
     }
 
-    /// Findings about the sources of an environment that has been judged: unreadable, in doubt, held. Its doubts are over.
-    async fn note_findings(
-        &self,
-        run: RunInfo<'_>,
-        environment: &Environment,
-        pulled: &Pulled,
-        holds: &[Doubt],
-        is_set_up: bool,
-    ) -> Result<(), SyncError> {
-        let mut seen: Vec<Seen> = Vec::new();
-        let sources = group_sources(environment, pulled);
-        for problem in pulled
-            .problems
-            .iter()
-            .filter(|problem| sources.contains(&problem.source))
-        {
-            seen.push(source_finding(problem.source, &problem.detail));
-        }
-        // A dry run leaves no set that somebody could approve.
-        for why in holds.iter().filter(|_| !run.dry_run) {
-            seen.push(Seen {
-                object_id: None,
-                code: findings::REMOVALS_HELD.to_owned(),
-                subject: held_subject(run.run_id),
-                detail: why.to_string(),
-            });
-        }
-        let mut tx = self.begin(run.lease).await?;
-        if !is_set_up {
-            let refused = refusals::among(&mut tx, &environment.name, &[PLACEHOLDERS]).await?;
-            seen.extend(refused.into_values().map(|refused| Seen {
-                object_id: None,
-                code: Code::RowNotWritten.as_str().to_owned(),
-                subject: "placeholders".to_owned(),
-                detail: refused.detail,
-            }));
-        }
-        if !run.dry_run {
-            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
-        }
-        // A set that is still held keeps its finding.
-        for set in removals::sets(&mut tx, None, &[]).await? {
-            if set.environment == environment.name && set.run_id != run.run_id {
-                seen.push(Seen {
-                    object_id: None,
-                    code: findings::REMOVALS_HELD.to_owned(),
-                    subject: held_subject(set.run_id),
-                    detail: set.why,
-                });
-            }
-        }
-        seen.extend(names::clashes(&mut tx, &environment.name).await?.into_iter().map(clash));
-        findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
-        if !run.dry_run {
-            checkpoints::settle_doubts(&mut tx, &environment.name).await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Findings about the sources of the tenant.
-    async fn finish_sources(
-        &self,
-        run: RunInfo<'_>,
-        pulled: &Pulled,
-        refused: &Refused,
-        idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
-    ) -> Result<(), SyncError> {
-        let unread = pulled
-            .problems
-            .iter()
-            .filter(|problem| !matches!(problem.source, Source::Group(_)));
-        let seen: Vec<Seen> = unread
-            .chain(&pulled.skipped)
-            .map(|problem| source_finding(problem.source, &problem.detail))
-            .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
-            .chain(refused.0.iter().map(|(name, why)| Seen {
-                code: findings::ENVIRONMENT_REFUSED.to_owned(),
-                ..source_finding(format_args!("environment:{name}"), why)
-            }))
-            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| Seen {
-                code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
-                ..source_finding(format_args!("role:{id}"), detail)
-            }))
-            .collect();
-        let mut tx = self.begin(run.lease).await?;
-        findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     async fn end(
         &self,
         run: RunInfo<'_>,
         outcome: Outcome,
         environments: &[Counts],
         problems: &[String],
-    ) -> Result<(), SyncError> {
+    ) -> Result<(), CycleError> {
         let counts: serde_json::Map<String, Value> = environments
             .iter()
             .map(|counts| (counts.environment.clone(), json!(counts)))
             .collect();
-        let mut tx = self.begin(run.lease).await?;
+        let mut tx = self.base.begin(run.lease).await?;
         runs::end(
             &mut tx,
             run.run_id,
             outcome.as_str(),
             &Value::Object(counts),
             problems,
-            self.clock.now(),
+            self.base.clock.now(),
         )
         .await?;
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// Dissolves what nobody has decided in time; what was in doubt stays so.
-pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'_>) -> StoreResult<()> {
-    let expired = removals::expire(&mut *tx, name, run.now).await?;
-    for (set, _) in &expired {
-        findings::close_subject(&mut *tx, name, findings::REMOVALS_HELD, &held_subject(*set), run.now).await?;
-    }
-    let reasons: Vec<Doubt> = expired.into_iter().flat_map(|(_, why)| why).collect();
-    checkpoints::doubt_again(tx, name, &reasons).await
-}
-
-/// A line for every cause, with the sources that it keeps from being read.
-fn problem_lines(problems: &[Problem]) -> Vec<String> {
-    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
-    for problem in problems {
-        match causes.iter_mut().find(|(detail, _)| *detail == problem.detail) {
-            Some((_, sources)) => sources.push(problem.source.to_string()),
-            None => causes.push((&problem.detail, vec![problem.source.to_string()])),
-        }
-    }
-    causes
-        .into_iter()
-        .map(|(detail, sources)| format!("{}: {detail}", sources.join(", ")))
-        .collect()
-}
-
-fn source_finding(source: impl std::fmt::Display, detail: &str) -> Seen {
-    Seen {
-        object_id: None,
-        code: Code::DirectoryUnavailable.as_str().to_owned(),
-        subject: source.to_string(),
-        detail: detail.to_owned(),
-    }
-}
-
-pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pulled: &Pulled) -> EnvironmentView<'a> {
-    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
-    let nested = environment
-        .security_group
-        .filter(|_| counts_nested)
-        .and_then(|group| pulled.nested.get(&group))
-        .cloned()
-        .unwrap_or_default();
-    EnvironmentView {
-        environment,
-        catalogue: &settings.catalogue,
-        viral_counts_as: settings.viral_counts_as,
-        group_unreadable: environment
-            .security_group
-            .is_some_and(|group| pulled.unreadable_groups.contains(&group)),
-        nested_unreadable: nested.iter().any(|group| pulled.unreadable_groups.contains(group)),
-        nested,
-        tenant_marketing: pulled.tenant_marketing,
-        stale_roles: pulled.stale_roles,
-        stale_skus: pulled.stale_skus,
-    }
-}
-
-/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
-fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
-    let root = environment.security_group;
-    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
-    let nested = root.filter(|_| counts_nested).and_then(|root| pulled.nested.get(&root));
-    let groups = root.into_iter().chain(nested.into_iter().flatten().copied());
-    groups.map(Source::Group).collect()
-}
-
-/// The doubts that concern one environment: of groups only those that it reads.
-fn doubts_of(environment: &Environment, doubts: &[(Source, Doubt)], pulled: &Pulled) -> Doubts {
-    let groups = group_sources(environment, pulled);
-    let concerning = doubts
-        .iter()
-        .filter(|(source, _)| !matches!(source, Source::Group(_)) || groups.contains(source));
-    concerning
-        .map(|(source, why)| (why.clone(), why.concerns(*source)))
-        .collect()
-}
-
-/// An error with its causes, on one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -14,7 +14,7 @@ pub(super) use load::{Loaded, load};
 pub(super) use parts::{Effort, Parts};
 pub(super) use write::{write_by_hand, write_rows};
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use crate::store::{StoreError, StoreResult, Transaction, quota, removals, roles}
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     pub draft: Draft,
-    pub in_sets: HashSet<Uuid>,
+    pub in_sets: BTreeSet<Uuid>,
 }
 
 /// Decides who is loaded. `freed` slots are free beside those that the database counts.

@@ -1,15 +1,22 @@
-//! From Graph into the mirror: every source has its checkpoint, and a page's rows and the checkpoint that
-//! follows it commit together. Nothing is judged here.
+//! From Graph into the mirror. Every source has its checkpoint, and a page's rows and the checkpoint that follows it
+//! commit together; whoever is asked for by name is looked up (`look_up`) and taken in alike. No row of a SystemUser is
+//! written here, and nothing is decided.
 
+pub(super) mod climb;
+pub(super) mod facts;
 mod feed;
 mod follow;
+mod fresh;
 mod groups;
+mod look_up;
 mod recheck;
 mod returned;
 mod roles;
 mod skus;
+mod take_in;
 mod users;
 
+pub(super) use fresh::{Answers, Fresh};
 pub(super) use roles::RoleGroups;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,12 +24,21 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::{Engine, SyncError};
-use crate::domain::environment::GroupNesting;
+use super::{Base, Failure, Settings};
+use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::source::Source;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError};
+use crate::plan::EnvironmentView;
+use crate::store::checkpoints;
 use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
+
+/// Reads the directory into the mirror.
+#[derive(Clone)]
+pub struct Puller {
+    base: Base,
+    graph: Graph,
+}
 
 /// Why a source could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,26 +124,26 @@ impl Pulled {
 /// A failure while pulling: either the source's own, which the run survives, or the run's.
 enum PullError {
     Graph(GraphError),
-    Run(SyncError),
+    Run(Failure),
 }
 
 impl From<GraphError> for PullError {
     fn from(error: GraphError) -> Self {
-        match SyncError::unless_directory(error) {
+        match Failure::unless_directory(error) {
             Ok(error) => Self::Graph(error),
             Err(error) => Self::Run(error),
         }
     }
 }
 
-impl<E: Into<SyncError>> From<E> for PullError {
+impl<E: Into<Failure>> From<E> for PullError {
     fn from(error: E) -> Self {
         Self::Run(error.into())
     }
 }
 
 /// Splits a source's failure from the run's.
-fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, Problem>, SyncError> {
+fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, Problem>, Failure> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(PullError::Graph(error)) => Ok(Err(Problem::from_graph(source, &error))),
@@ -135,12 +151,26 @@ fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, 
     }
 }
 
-impl Engine {
+impl Puller {
+    pub(super) fn new(base: Base, graph: Graph) -> Self {
+        Self { base, graph }
+    }
+
+    /// Microsoft Graph as it is, for what the mirror does not hold.
+    pub(super) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Microsoft Graph, with a number on every answer, by which what the mirror holds is ordered.
+    pub(super) fn directory(&self) -> Graph {
+        self.base.ordered(&self.graph)
+    }
+
     /// Reads every source as far as it goes.
     ///
     /// # Errors
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
-    pub async fn pull(&self, lease: &Lease) -> Result<Pulled, SyncError> {
+    pub async fn pull(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let recheck = self.recheck_list(lease).await?;
         let (users, groups, roles, skus) = tokio::join!(
@@ -168,7 +198,7 @@ impl Engine {
     }
 
     /// The security groups, and the groups within them where an environment counts those.
-    async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, SyncError> {
+    async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
         loop {
@@ -202,10 +232,10 @@ impl Engine {
     }
 
     /// Every configured security group with the groups nested in it that count for some environment.
-    async fn closures(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, SyncError> {
+    async fn closures(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
         let mut closures = HashMap::new();
-        let mut db = self.store.read().await?;
-        for (environment, _) in &self.settings.environments {
+        let mut db = self.base.store.read().await?;
+        for (environment, _) in &self.base.settings.environments {
             let Some(group) = environment.security_group else {
                 continue;
             };
@@ -225,7 +255,8 @@ impl Engine {
                 || (nesting != GroupNesting::Ignore
                     && closures.get(&root).is_some_and(|nested| nested.contains(&group)))
         };
-        self.settings
+        self.base
+            .settings
             .environments
             .iter()
             .filter(|(environment, _)| {
@@ -236,4 +267,64 @@ impl Engine {
             .map(|(environment, _)| environment.name.clone())
             .collect()
     }
+}
+
+/// What is known of an environment once its sources are read.
+pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pulled: &Pulled) -> EnvironmentView<'a> {
+    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+    let nested = environment
+        .security_group
+        .filter(|_| counts_nested)
+        .and_then(|group| pulled.nested.get(&group))
+        .cloned()
+        .unwrap_or_default();
+    EnvironmentView {
+        environment,
+        catalogue: &settings.catalogue,
+        viral_counts_as: settings.viral_counts_as,
+        group_unreadable: environment
+            .security_group
+            .is_some_and(|group| pulled.unreadable_groups.contains(&group)),
+        nested_unreadable: nested.iter().any(|group| pulled.unreadable_groups.contains(group)),
+        nested,
+        tenant_marketing: pulled.tenant_marketing,
+        stale_roles: pulled.stale_roles,
+        stale_skus: pulled.stale_skus,
+    }
+}
+
+/// What the last runs found out about the sources, without asking Graph.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn known(base: &Base) -> Result<Pulled, Failure> {
+    let mut db = base.store.read().await?;
+    let mut pulled = Pulled {
+        users_reached: true,
+        ..Pulled::default()
+    };
+    for (environment, _) in &base.settings.environments {
+        let Some(group) = environment.security_group else {
+            continue;
+        };
+        let nested = match environment.group_nesting {
+            GroupNesting::Ignore => Vec::new(),
+            GroupNesting::OnDemand | GroupNesting::Full => nested_groups(&mut db, group).await?,
+        };
+        for group in nested.iter().copied().chain([group]).collect::<BTreeSet<_>>() {
+            let checkpoint = checkpoints::read(&mut db, Source::Group(group)).await?;
+            if !checkpoint.readable || checkpoint.reached_at.is_none() {
+                pulled.unreadable_groups.insert(group);
+            }
+        }
+        if !nested.is_empty() || !pulled.nested.contains_key(&group) {
+            pulled.nested.insert(group, nested);
+        }
+    }
+    let skus = checkpoints::read(&mut db, Source::Skus).await?;
+    pulled.tenant_marketing = base
+        .settings
+        .tenant_marketing
+        .unwrap_or(skus.value == Some(true.into()));
+    Ok(pulled)
 }

@@ -31,7 +31,7 @@ use rollcall::http::auth::{Auth, Role, StaticToken};
 use rollcall::http::health::{self, Watched};
 use rollcall::http::limits::{Allowance, Limits};
 use rollcall::sync::Engine;
-use rollcall::sync::schedule::Configured;
+use rollcall::sync::daemon::Configured;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -2,9 +2,9 @@
 
 use rollcall::simulator::tenant::{Profile, User};
 use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
-use rollcall::sync::approval::Decision;
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{Outcome, SyncError};
+use rollcall::sync::guard::approval::Decision;
+use rollcall::sync::{GuardError, Outcome};
 use uuid::Uuid;
 
 use crate::guard::{
@@ -44,7 +44,7 @@ async fn approval_applies_the_set_and_nothing_else() {
     assert!(world.findings().await.is_empty());
     world.assert_settled().await;
     let again = decide(&world, held.run, Decision::Approve).await;
-    assert!(matches!(again, Err(SyncError::NothingHeld(_))));
+    assert!(matches!(again, Err(GuardError::NothingHeld(_))));
     world.end().await;
 }
 
@@ -79,6 +79,7 @@ async fn approval_can_name_one_environment() {
     assert_eq!(report.outcome, Outcome::Held);
     let decisions = world
         .engine
+        .guard()
         .decide(report.run, Some("sandbox"), Decision::Approve, "grace")
         .await
         .unwrap();
@@ -88,9 +89,10 @@ async fn approval_can_name_one_environment() {
     assert_eq!(open_sets(&world).await.len(), 1);
     let unknown = world
         .engine
+        .guard()
         .decide(report.run, Some("elsewhere"), Decision::Approve, "grace")
         .await;
-    assert!(matches!(unknown, Err(SyncError::NothingHeld(_))));
+    assert!(matches!(unknown, Err(GuardError::NothingHeld(_))));
     world.end().await;
 }
 
@@ -141,7 +143,7 @@ async fn a_set_expires_and_its_rows_are_judged_anew() {
     assert_eq!(held_ids(&world, first.run).await.len(), 2);
     world.advance(HOUR);
     let late = decide(&world, first.run, Decision::Approve).await;
-    assert!(matches!(late, Err(SyncError::NothingHeld(_))), "its time is over");
+    assert!(matches!(late, Err(GuardError::NothingHeld(_))), "its time is over");
     let second = sync_held(&world, 2).await;
     assert_eq!(held_set(&world, first.run).await.decision.as_deref(), Some("expired"));
     assert_eq!(held_ids(&world, second.run).await, set(&users[..2]));
@@ -238,7 +240,11 @@ async fn an_approval_looks_the_set_up_in_the_directory_at_that_moment() {
     let held = sync_held(&world, 4).await;
     // No cycle has heard of this.
     allow(&world, &users[..1]);
-    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decisions = world
+        .engine
+        .guard()
+        .decide(held.run, None, Decision::Approve, "grace")
+        .await;
     let decided = &decisions.unwrap().environments[0];
     assert_eq!((decided.counts.disabled, decided.dropped), (3, 1));
     assert_eq!(decided.directory.as_deref(), Some("fresh"));
@@ -257,7 +263,11 @@ async fn an_approval_that_cannot_ask_judges_by_the_mirror_and_says_so() {
         let down = Effect::error(503, "ServiceUnavailable");
         world.simulator.faults().push(Fault::forever(When::path(path), down));
     }
-    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decisions = world
+        .engine
+        .guard()
+        .decide(held.run, None, Decision::Approve, "grace")
+        .await;
     let decided = &decisions.unwrap().environments[0];
     assert_eq!((decided.counts.disabled, decided.dropped), (4, 0));
     let directory = decided.directory.as_deref().unwrap();
@@ -288,7 +298,11 @@ async fn a_set_of_more_than_a_thousand_rows_is_judged_by_the_mirror_and_the_answ
     block(&world, &rows);
     let held = sync_held(&world, rows.len() as u64).await;
     let _ = world.simulator.take_requests();
-    let decisions = world.engine.decide(held.run, None, Decision::Approve, "grace").await;
+    let decisions = world
+        .engine
+        .guard()
+        .decide(held.run, None, Decision::Approve, "grace")
+        .await;
     let decided = &decisions.unwrap().environments[0];
     assert_eq!(decided.counts.disabled, rows.len() as u64);
     assert!(world.simulator.take_requests().is_empty());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// contract cannot hide in both.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("error", &[]),
     ("domain", &[]),
     ("rules", &["domain"]),
     ("plan", &["domain", "rules"]),
@@ -16,11 +17,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["domain", "telemetry"]),
     (
         "sync",
-        &["clock", "domain", "graph", "plan", "rules", "store", "telemetry"],
+        &[
+            "clock",
+            "domain",
+            "error",
+            "graph",
+            "plan",
+            "rules",
+            "store",
+            "telemetry",
+        ],
     ),
     (
         "http",
-        &["clock", "domain", "plan", "rules", "store", "sync", "telemetry"],
+        &[
+            "clock",
+            "domain",
+            "error",
+            "plan",
+            "rules",
+            "store",
+            "sync",
+            "telemetry",
+        ],
     ),
     ("simulator", &["clock"]),
 ];
@@ -71,6 +90,36 @@ fn only_the_edges_use_their_libraries() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whatever is decided about users is written in one place.
+#[test]
+fn rows_are_written_in_one_place() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let writers = |calls: &[&str]| -> Vec<PathBuf> {
+        let files = ["sync", "http", "cli"]
+            .into_iter()
+            .flat_map(|module| files_of(&src, module));
+        let writes = |file: &PathBuf| {
+            let text = fs::read_to_string(file).unwrap();
+            calls.iter().any(|call| text.contains(call))
+        };
+        files.filter(writes).collect()
+    };
+    let rows = [
+        "rows::insert(",
+        "rows::update(",
+        "rows::write_each(",
+        "rows::release_names(",
+    ];
+    let mut rows_written = writers(&rows);
+    // Folding the names that other programs wrote is no evaluation.
+    rows_written.retain(|file| !file.ends_with("sync/cycle/names.rs"));
+    assert_eq!(rows_written, [src.join("sync/judge/write.rs")]);
+    assert_eq!(
+        writers(&["= write(tx"]),
+        [src.join("sync/judge/apply.rs"), src.join("sync/judge/write.rs")]
+    );
 }
 
 /// What callers of the API send as text is trimmed as it comes in, because its type does that.

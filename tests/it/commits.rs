@@ -12,9 +12,9 @@ use std::sync::Arc;
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::store::lease::{Attempt, Lease};
-use rollcall::sync::approval::Decision;
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{Engine, SyncError, schedule};
+use rollcall::sync::guard::approval::Decision;
+use rollcall::sync::{CycleError, DeskError, Engine, Failure, GuardError, ImportError};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -83,25 +83,43 @@ impl Trial {
         db.close().await.unwrap();
     }
 
-    async fn cycle(&self) -> Result<(), SyncError> {
+    async fn cycle(&self) -> Result<(), CycleError> {
         let request = Request {
             trigger: "test".to_owned(),
             ..Request::default()
         };
-        let run = self.engine.run(&self.lease, &request, async |_| {});
+        let cycle = self.engine.cycle();
+        let run = cycle.run(&self.lease, &request, async |_| {});
         run.await.map(|_| ())
     }
 
-    async fn act(&self, act: Act) -> Result<(), SyncError> {
+    /// Does it, unless the database fails.
+    async fn act(&self, act: Act) -> Result<(), Failure> {
         match act {
-            Act::Sync => self.cycle().await,
+            Act::Sync => match self.cycle().await {
+                Err(CycleError::Failed(failure)) => Err(failure),
+                Err(error) => panic!("{error:?}"),
+                Ok(()) => Ok(()),
+            },
             Act::Import => {
-                while self.engine.run_next_import("worker").await?.is_some() {}
-                Ok(())
+                let imports = self.engine.imports();
+                loop {
+                    match imports.run_next_import("worker").await {
+                        Ok(None) => return Ok(()),
+                        Ok(Some(_)) => {}
+                        Err(ImportError::Desk(DeskError::Failed(failure))) => return Err(failure),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
             }
             Act::Approve(run) => {
-                let decided = self.engine.decide(run, None, Decision::Approve, "grace").await;
-                decided.and_then(|decided| decided.failure.map_or(Ok(()), Err))
+                let decided = self.engine.guard().decide(run, None, Decision::Approve, "grace").await;
+                match decided.and_then(|decided| decided.failure.map_or(Ok(()), Err)) {
+                    // It had been done, and only the answer was lost.
+                    Ok(()) | Err(GuardError::NothingHeld(_)) => Ok(()),
+                    Err(GuardError::Failed(failure)) => Err(failure),
+                    Err(error) => panic!("{error:?}"),
+                }
             }
         }
     }
@@ -111,10 +129,8 @@ impl Trial {
         if before.cycle_between {
             self.cycle().await.unwrap();
         }
-        match self.act(before.act).await {
-            // It had been done, and only the answer was lost.
-            Ok(()) | Err(SyncError::NothingHeld(_)) => {}
-            Err(error) => panic!("{told}: {error:?}"),
+        if let Err(error) = self.act(before.act).await {
+            panic!("{told}: {error:?}");
         }
         if matches!(before.act, Act::Approve(_)) {
             self.cycle().await.unwrap();
@@ -132,10 +148,10 @@ impl Trial {
 async fn leading(before: &Before, proxy: &Proxy) -> (Engine, Lease) {
     let engine = Engine {
         store: Store::connect(proxy.url(), &Schema::default(), 5).await.unwrap(),
-        desk: Arc::default(),
+        memory: Arc::default(),
         ..before.engine.clone()
     };
-    let Attempt::Leading(lease) = schedule::try_lead(&engine, "test", false).await.unwrap() else {
+    let Attempt::Leading(lease) = crate::world::try_lead(&engine, "test", false).await else {
         panic!("nobody else leads");
     };
     (engine, lease)
@@ -207,7 +223,7 @@ impl Before {
         let broke = trial.proxy.broke();
         match result {
             Ok(()) => assert!(!broke, "{told}: nobody has noticed"),
-            Err(SyncError::Store(error)) => assert!(broke && error.is_unavailable(), "{told}: {error:?}"),
+            Err(Failure::Store(error)) => assert!(broke && error.is_unavailable(), "{told}: {error:?}"),
             Err(error) => panic!("{told}: {error:?}"),
         }
         trial.proxy.break_at(None);

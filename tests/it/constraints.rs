@@ -11,7 +11,7 @@ use std::time::Duration;
 use rollcall::rules::Trigger;
 use rollcall::simulator::tenant::Tenant;
 use rollcall::sync::cycle::Request;
-use rollcall::sync::import::{ImportRequest, Viewer};
+use rollcall::sync::imports::{ImportRequest, Viewer};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -317,6 +317,7 @@ async fn on_demand(world: &World, kind: &Kind, bob: Uuid) {
     let users = [names[0].clone(), bob.to_string(), bob.to_string(), names[1].clone()];
     let results = world
         .engine
+        .desk()
         .add_many(ENV, &users, "helpdesk", Trigger::Api, None)
         .await
         .unwrap();
@@ -339,13 +340,26 @@ async fn on_demand(world: &World, kind: &Kind, bob: Uuid) {
         users: vec![bob.to_string(), new.to_string()],
         ..ImportRequest::new(ENV, "USMF")
     };
-    let job = world.engine.submit_import(&request, "helpdesk").await.unwrap();
-    assert_eq!(world.engine.run_next_import("worker").await.unwrap(), Some(job.id));
+    let job = world
+        .engine
+        .imports()
+        .submit_import(&request, "helpdesk")
+        .await
+        .unwrap();
+    assert_eq!(
+        world.engine.imports().run_next_import("worker").await.unwrap(),
+        Some(job.id)
+    );
     let viewer = Viewer {
         name: "root",
         is_operator: true,
     };
-    let items = world.engine.import_items(viewer, job.id, None, None, 9).await.unwrap();
+    let items = world
+        .engine
+        .imports()
+        .import_items(viewer, job.id, None, None, 9)
+        .await
+        .unwrap();
     let words: Vec<&str> = items
         .iter()
         .map(|item| item.code.as_deref().unwrap_or(&item.state))

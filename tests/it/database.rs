@@ -282,7 +282,7 @@ async fn a_table_that_somebody_locks_for_long_delays_a_run_and_breaks_nothing() 
         .unwrap();
     let waited = world.run(rollcall::sync::cycle::Request::default()).await.unwrap_err();
     assert!(
-        matches!(&waited, rollcall::sync::SyncError::Store(error) if error.is_unavailable()),
+        matches!(&waited, rollcall::sync::CycleError::Failed(rollcall::sync::Failure::Store(error)) if error.is_unavailable()),
         "{waited:?}"
     );
     sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();

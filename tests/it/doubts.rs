@@ -4,7 +4,7 @@ use rollcall::domain::licence::{Catalogue, Category};
 use rollcall::simulator::tenant::{Profile, TokenDeath, User};
 use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
 use rollcall::sync::Outcome;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 use uuid::Uuid;
 
 use crate::guard::{ENV, block, crowd, decide, disabled, held_set, without_marketing};

@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, User};
-use rollcall::sync::approval::Decision;
 use rollcall::sync::cycle::Request;
+use rollcall::sync::guard::approval::Decision;
 use rollcall::sync::{Counts, Outcome, Report, ReportedChange};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -290,6 +290,7 @@ async fn a_real_run_does_what_the_dry_run_said_whatever_happened() {
             if report.outcome == Outcome::Held && round % 2 == 0 {
                 world
                     .engine
+                    .guard()
                     .decide(report.run, None, Decision::Approve, "grace")
                     .await
                     .unwrap();

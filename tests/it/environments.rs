@@ -15,7 +15,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, Tenant, TokenDeath, User};
 use rollcall::store::Store;
 use rollcall::sync::cycle::Request;
-use rollcall::sync::on_demand::Ask;
+use rollcall::sync::desk::Ask;
 use rollcall::sync::{Engine, Outcome};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -186,7 +186,7 @@ async fn env_1_an_environment_that_comes_back_with_a_restart_is_as_if_it_had_nev
             store,
             settings: Arc::new(settings(environments.clone(), NO_LIMITS)),
             cancel: CancellationToken::new(),
-            desk: Arc::default(),
+            memory: Arc::default(),
             ..old.clone()
         };
         old.store.close().await;
@@ -313,7 +313,7 @@ async fn env_1_what_was_heard_on_demand_reaches_environments_of_other_processes(
             user: &user,
             actor: "test",
         };
-        let _ = elsewhere.refresh(ask).await;
+        let _ = elsewhere.desk().refresh(ask).await;
     }
     assert!(stage.world.row(STAYS, people[1]).await.unwrap().isdisabled);
     // The engine that leads hears of them as of nothing new.

@@ -16,8 +16,8 @@ use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use rollcall::store::lease::{self, Attempt, Lease};
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::import::ImportRequest;
-use rollcall::sync::{Engine, Outcome, SyncError, schedule};
+use rollcall::sync::imports::ImportRequest;
+use rollcall::sync::{CycleError, Engine, Failure, Outcome};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -53,13 +53,13 @@ async fn stage(pair: &Pair) -> (Simulator, Engine) {
         clock: Clock::system(),
         settings: Arc::new(settings),
         cancel: CancellationToken::new(),
-        desk: Arc::default(),
+        memory: Arc::default(),
     };
     (simulator, engine)
 }
 
 async fn lead(engine: &Engine, holder: &str) -> Option<Lease> {
-    match schedule::try_lead(engine, holder, true).await.unwrap() {
+    match crate::world::try_lead(engine, holder, true).await {
         Attempt::Leading(lease) => Some(lease),
         Attempt::Held { .. } => None,
     }
@@ -75,7 +75,8 @@ async fn a_run_does_not_go_on_behind_commits_that_the_new_primary_has_never_seen
     let slow = When::path("/users/delta").after(3);
     simulator.faults().push(Fault::once(slow, Effect::Delay(A_SLOW_ANSWER)));
     let request = Request::default();
-    let run = engine.run(&first, &request, async |_| {
+    let cycle = engine.cycle();
+    let run = cycle.run(&first, &request, async |_| {
         pair.catch_up().await;
         pair.cut_off_replica();
     });
@@ -93,13 +94,16 @@ async fn a_run_does_not_go_on_behind_commits_that_the_new_primary_has_never_seen
     };
     let (result, ()) = tokio::join!(run, failover);
     assert!(
-        matches!(result, Err(SyncError::Store(StoreError::ServerReplaced))),
+        matches!(
+            result,
+            Err(CycleError::Failed(Failure::Store(StoreError::ServerReplaced)))
+        ),
         "{result:?}"
     );
 
     // Whoever led goes on at once.
     let again = lead(&engine, "first").await.unwrap();
-    let report = engine.run(&again, &request, async |_| {}).await.unwrap();
+    let report = engine.cycle().run(&again, &request, async |_| {}).await.unwrap();
     assert_eq!(report.outcome, Outcome::Complete);
     let users = "select count(*) from rollcall.directory_user where state = 0";
     assert_eq!(ask(&pair.replica_url(), users).await, 100);
@@ -113,7 +117,11 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
     let Some(pair) = Pair::start().await else { return };
     let (simulator, engine) = stage(&pair).await;
     let first = lead(&engine, "first").await.unwrap();
-    engine.run(&first, &Request::default(), async |_| {}).await.unwrap();
+    engine
+        .cycle()
+        .run(&first, &Request::default(), async |_| {})
+        .await
+        .unwrap();
     let mut db = PgConnection::connect(&pair.primary_url()).await.unwrap();
     // An old mirror, so that the directory is asked about each batch.
     let old = "update rollcall.checkpoint set reached_at = reached_at - interval '2 hours'";
@@ -122,7 +130,7 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
         all: true,
         ..ImportRequest::new(ENV, "USMF")
     };
-    engine.submit_import(&everybody, "grace").await.unwrap();
+    engine.imports().submit_import(&everybody, "grace").await.unwrap();
     simulator.configure(|settings| settings.latency = LATENCY);
     let claimed = "select count(*) from rollcall.import_job where state = 'running'";
     let done = "select count(*) from rollcall.import_item where state <> 'waiting'";
@@ -136,16 +144,17 @@ async fn an_import_does_not_go_on_behind_batches_that_the_new_primary_has_never_
         pair.promote().await;
         assert_eq!(ask(&pair.replica_url(), done).await, 0, "the replica has not seen them");
     };
-    let (worked, ()) = tokio::join!(engine.run_next_import("worker"), failover);
+    let imports = engine.imports();
+    let (worked, ()) = tokio::join!(imports.run_next_import("worker"), failover);
     // On a busy machine the worker may have wanted the database while there was none.
-    let was_away = matches!(&worked, Err(SyncError::Store(error)) if error.is_unavailable());
+    let was_away = matches!(&worked, Err(error) if error.failure().and_then(Failure::store).is_some_and(StoreError::is_unavailable));
     assert!(worked.is_ok() || was_away, "{worked:?}");
     assert_eq!(ask(&pair.replica_url(), done).await, 0, "the worker has lost its claim");
 
     simulator.configure(|settings| settings.latency = Duration::ZERO);
     let mut db = PgConnection::connect(&pair.replica_url()).await.unwrap();
     execute(&mut db, "update rollcall.import_job set claim_expires_at = '-infinity'").await;
-    engine.run_next_import("worker").await.unwrap();
+    engine.imports().run_next_import("worker").await.unwrap();
     assert_eq!(ask(&pair.replica_url(), done).await, 100);
     let ended = "select count(*) from rollcall.import_job where state = 'ended' and total = 100";
     assert_eq!(ask(&pair.replica_url(), ended).await, 1);

@@ -75,7 +75,7 @@ async fn keys(world: &World) -> Vec<String> {
 }
 
 async fn found(world: &World, name: &str) -> Option<SystemUser> {
-    world.engine.find_row(ENV, name).await.unwrap()
+    world.engine.desk().find_row(ENV, name).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,11 +109,11 @@ async fn nobody_is_found_by_a_name_that_only_the_database_takes_for_theirs() {
         let ilk = named(&world, "ILK@contoso.example");
         world.sync_completely().await;
         for other in ["irem@contoso.example", "IREM@contoso.example", "ırem@contoso.example"] {
-            let refused = refusal(world.engine.disable(ask(other)).await);
+            let refused = refusal(world.engine.desk().disable(ask(other)).await);
             assert_eq!(refused.code.as_str(), "user_not_found", "{options}: {other}");
         }
         for (own, user) in [("i\u{307}rem@contoso.example", irem), ("ilk@contoso.example", ilk)] {
-            world.engine.disable(ask(own)).await.unwrap();
+            world.engine.desk().disable(ask(own)).await.unwrap();
             assert!(world.row(ENV, user).await.unwrap().isdisabled, "{options}: {own}");
         }
         world.end().await;
@@ -174,7 +174,12 @@ async fn a_row_that_lost_its_name_to_a_program_can_be_worked_on_and_gets_it_back
              where domainname = 'bea.lovelace@contoso.example'",
         )
         .await;
-    let held = world.engine.hold(ask(&bea.to_string()), "looked into").await.unwrap();
+    let held = world
+        .engine
+        .desk()
+        .hold(ask(&bea.to_string()), "looked into")
+        .await
+        .unwrap();
     assert!(held.user.unwrap().onhold);
     let holder = found(&world, "ada.lovelace@contoso.example").await.unwrap();
     assert_eq!(holder.azureactivedirectoryobjectid, Some(ada));

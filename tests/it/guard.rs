@@ -7,8 +7,8 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{Profile, Tenant};
 use rollcall::store::removals::{self, HeldSet};
-use rollcall::sync::approval::Decision;
-use rollcall::sync::{Outcome, Report, SyncError};
+use rollcall::sync::guard::approval::Decision;
+use rollcall::sync::{GuardError, Outcome, Report};
 use uuid::Uuid;
 
 use crate::world::{World, licensed, open_environment};
@@ -98,8 +98,8 @@ pub async fn held_ids(world: &World, run: i64) -> BTreeSet<Uuid> {
         .collect()
 }
 
-pub async fn decide(world: &World, run: i64, decision: Decision) -> Result<u64, SyncError> {
-    let decisions = world.engine.decide(run, None, decision, "grace").await?;
+pub async fn decide(world: &World, run: i64, decision: Decision) -> Result<u64, GuardError> {
+    let decisions = world.engine.guard().decide(run, None, decision, "grace").await?;
     Ok(decisions
         .environments
         .iter()

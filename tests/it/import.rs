@@ -14,8 +14,8 @@ use rollcall::domain::environment::{Environment, Kind};
 use rollcall::simulator::tenant::{Profile, Tenant, User};
 use rollcall::store::jobs::Job;
 use rollcall::store::jobs::items::Item;
-use rollcall::sync::SyncError;
-use rollcall::sync::import::{ImportRequest, JobReport, Viewer};
+use rollcall::sync::imports::{ImportRequest, JobReport, Viewer};
+use rollcall::sync::{DeskError, ImportError};
 use uuid::Uuid;
 
 use crate::world::{World, licensed};
@@ -50,12 +50,12 @@ fn of_everybody() -> ImportRequest {
 }
 
 async fn submit(world: &World, request: &ImportRequest) -> Job {
-    world.engine.submit_import(request, "helpdesk").await.unwrap()
+    world.engine.imports().submit_import(request, "helpdesk").await.unwrap()
 }
 
 /// Takes one job from the queue.
 async fn step(world: &World) -> Option<i64> {
-    world.engine.run_next_import("worker").await.unwrap()
+    world.engine.imports().run_next_import("worker").await.unwrap()
 }
 
 /// Submits an import and carries it out.
@@ -66,12 +66,13 @@ async fn import(world: &World, request: &ImportRequest) -> JobReport {
 }
 
 async fn report(world: &World, job: i64) -> JobReport {
-    world.engine.import_job(OPERATOR, job).await.unwrap()
+    world.engine.imports().import_job(OPERATOR, job).await.unwrap()
 }
 
 async fn items(world: &World, job: i64) -> Vec<Item> {
     world
         .engine
+        .imports()
         .import_items(OPERATOR, job, None, None, i64::MAX)
         .await
         .unwrap()
@@ -91,12 +92,12 @@ fn summary(report: &JobReport) -> (&str, i32, i32, i32) {
 }
 
 /// What an error says, shortly.
-fn said<T>(result: Result<T, SyncError>) -> String {
-    match result {
+fn said<T>(result: Result<T, impl Into<ImportError>>) -> String {
+    match result.map_err(Into::into) {
         Ok(_) => "done".to_owned(),
-        Err(SyncError::BadInput { field, .. }) => field,
-        Err(SyncError::UnknownJob(_)) => "unknown job".to_owned(),
-        Err(SyncError::Refused(refusal)) => refusal.code.to_string(),
+        Err(ImportError::Desk(DeskError::BadInput { field, .. })) => field,
+        Err(ImportError::UnknownJob(_)) => "unknown job".to_owned(),
+        Err(ImportError::Desk(DeskError::Refused(refusal))) => refusal.code.to_string(),
         Err(error) => error.to_string(),
     }
 }

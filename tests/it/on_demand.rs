@@ -24,8 +24,8 @@ use rollcall::domain::environment::Environment;
 use rollcall::domain::system_user::SystemUser;
 use rollcall::rules::{Client, Trigger};
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, User};
-use rollcall::sync::SyncError;
-use rollcall::sync::on_demand::{Answer, Ask, Refusal};
+use rollcall::sync::DeskError;
+use rollcall::sync::desk::{Answer, Ask, Refusal};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -44,19 +44,19 @@ pub fn ask(user: &str) -> Ask<'_> {
 }
 
 /// What came of a request, as a word.
-pub fn said(result: &Result<Answer, SyncError>) -> String {
+pub fn said(result: &Result<Answer, DeskError>) -> String {
     match result {
         Ok(answer) => answer.outcome.as_str().to_owned(),
-        Err(SyncError::Refused(refusal)) => refusal.code.to_string(),
-        Err(SyncError::BadInput { field, .. }) => format!("bad input: {field}"),
+        Err(DeskError::Refused(refusal)) => refusal.code.to_string(),
+        Err(DeskError::BadInput { field, .. }) => format!("bad input: {field}"),
         Err(error) => error.to_string(),
     }
 }
 
 /// The refusal that a request met.
-pub fn refusal(result: Result<Answer, SyncError>) -> Refusal {
+pub fn refusal(result: Result<Answer, DeskError>) -> Refusal {
     match result {
-        Err(SyncError::Refused(refusal)) => *refusal,
+        Err(DeskError::Refused(refusal)) => *refusal,
         other => panic!("a refusal was expected, not {other:?}"),
     }
 }
@@ -85,26 +85,26 @@ pub async fn one_user() -> (World, Uuid) {
 pub const WAYS: [&str; 6] = ["access", "access by a program", "api", "admin_add", "import", "refresh"];
 
 /// Asks for a user in one of these ways.
-pub async fn ask_by(world: &World, way: &str, user: impl ToString) -> Result<Answer, SyncError> {
+pub async fn ask_by(world: &World, way: &str, user: impl ToString) -> Result<Answer, DeskError> {
     ask_as(world, way, ask(&user.to_string())).await
 }
 
 /// The same for any environment and actor.
-pub async fn ask_as(world: &World, way: &str, ask: Ask<'_>) -> Result<Answer, SyncError> {
+pub async fn ask_as(world: &World, way: &str, ask: Ask<'_>) -> Result<Answer, DeskError> {
     let engine = &world.engine;
     match way {
-        "access" => engine.access(ask, Client::Interactive).await,
-        "access by a program" => engine.access(ask, Client::Api).await,
-        "api" => engine.add(ask, Trigger::Api).await,
-        "admin_add" => engine.add(ask, Trigger::AdminAdd).await,
-        "import" => engine.add(ask, Trigger::Import).await,
-        "refresh" => engine.refresh(ask).await,
-        "disable" => engine.disable(ask).await,
-        "enable" => engine.enable(ask).await,
-        "hold" => engine.hold(ask, "under investigation").await,
-        "release" => engine.release(ask).await,
-        "delete" => engine.delete(ask).await,
-        "stub" => engine.stub(ask, None).await,
+        "access" => engine.desk().access(ask, Client::Interactive).await,
+        "access by a program" => engine.desk().access(ask, Client::Api).await,
+        "api" => engine.desk().add(ask, Trigger::Api).await,
+        "admin_add" => engine.desk().add(ask, Trigger::AdminAdd).await,
+        "import" => engine.desk().add(ask, Trigger::Import).await,
+        "refresh" => engine.desk().refresh(ask).await,
+        "disable" => engine.desk().disable(ask).await,
+        "enable" => engine.desk().enable(ask).await,
+        "hold" => engine.desk().hold(ask, "under investigation").await,
+        "release" => engine.desk().release(ask).await,
+        "delete" => engine.desk().delete(ask).await,
+        "stub" => engine.desk().stub(ask, None).await,
         way => panic!("nobody can {way}"),
     }
 }
@@ -115,12 +115,12 @@ pub async fn word(world: &World, way: &str, user: impl ToString) -> String {
 }
 
 /// Sets columns of a row by hand.
-pub async fn edit(world: &World, user: impl ToString, values: Value) -> Result<Answer, SyncError> {
+pub async fn edit(world: &World, user: impl ToString, values: Value) -> Result<Answer, DeskError> {
     let Value::Object(values) = values else {
         panic!("an object of columns is expected");
     };
     let values: Map<String, Value> = values;
-    world.engine.edit(ask(&user.to_string()), &values).await
+    world.engine.desk().edit(ask(&user.to_string()), &values).await
 }
 
 /// The row of a user who has one.

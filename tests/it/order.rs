@@ -17,7 +17,7 @@ use rand::seq::IndexedRandom;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, Tenant};
 use rollcall::simulator::{Carrying, Effect, Fault, Gate, When};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{Outcome, Report, SyncError};
+use rollcall::sync::{CycleError, Outcome, Report};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -171,7 +171,7 @@ async fn play(kind: &Kind, world: &Arc<World>, ada: Uuid, order: &str) -> Result
     let before = world.strings(kind.stored).await;
     let (page, end, look) = (Gate::default(), Gate::default(), Gate::default());
     let faults = world.simulator.faults();
-    let mut run: Option<JoinHandle<Result<Report, SyncError>>> = None;
+    let mut run: Option<JoinHandle<Result<Report, CycleError>>> = None;
     let mut asking: Option<JoinHandle<()>> = None;
     let (mut cycle, mut person) = (Side::default(), Side::default());
     let (mut on, mut changes_before_the_page, mut changes_since_the_run) = (true, 0, 0);
@@ -221,7 +221,7 @@ async fn play(kind: &Kind, world: &Arc<World>, ada: Uuid, order: &str) -> Result
                 asking = Some(tokio::spawn(async move {
                     let user = ada.to_string();
                     // A refusal is as good as an answer.
-                    let _ = world.engine.refresh(ask(&user)).await;
+                    let _ = world.engine.desk().refresh(ask(&user)).await;
                 }));
                 look.asked().await;
                 person.asked_at = at;

@@ -104,6 +104,7 @@ async fn sql_1_a_stub_is_disabled_again_at_once_with_a_line_in_the_change_log() 
         .add_user(rollcall::simulator::tenant::User::named("Old", "Hand"));
     world
         .engine
+        .desk()
         .map(ask("old@contoso.example"), &new.to_string())
         .await
         .unwrap();
@@ -275,6 +276,7 @@ async fn the_cap_counts_rows_and_believes_no_counter() {
     let edit = async |user: Uuid| {
         world
             .engine
+            .desk()
             .edit(ask(&user.to_string()), mode.as_object().unwrap())
             .await
     };
@@ -294,7 +296,7 @@ async fn the_cap_counts_rows_and_believes_no_counter() {
         );
     }
     // And too high a count keeps nobody out.
-    world.engine.disable(ask(&users[0].to_string())).await.unwrap();
+    world.engine.desk().disable(ask(&users[0].to_string())).await.unwrap();
     world
         .execute("update rollcall.environment_quota set non_interactive_taken = 900")
         .await;
@@ -351,16 +353,17 @@ async fn time_1_the_times_of_a_row_never_run_backwards_whoever_writes_by_whichev
             .await;
         let edited = world.row(ENV, ada).await.unwrap().modifiedon;
         assert!(edited > world.clock.now(), "round {round}");
-        world.engine.grant(ask(&user), "Basic User").await.unwrap();
+        world.engine.desk().grant(ask(&user), "Basic User").await.unwrap();
         world
             .tenant()
             .update_user(ada, |user| user.job_title = Some(format!("Countess {round}")));
         world.sync_completely().await;
         assert!(world.row(ENV, ada).await.unwrap().modifiedon >= edited, "round {round}");
-        world.engine.revoke(ask(&user), "Basic User").await.unwrap();
+        world.engine.desk().revoke(ask(&user), "Basic User").await.unwrap();
         let values = json!({"mobilephone": round.to_string()});
         world
             .engine
+            .desk()
             .edit(ask(&user), values.as_object().unwrap())
             .await
             .unwrap();

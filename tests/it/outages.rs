@@ -14,7 +14,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use rollcall::domain::environment::Environment;
 use rollcall::simulator::Settings as SimulatorSettings;
-use rollcall::sync::{Outcome, Report, gauges};
+use rollcall::sync::daemon::gauges;
+use rollcall::sync::{Outcome, Report};
 use uuid::Uuid;
 
 use crate::guard::without_marketing;

@@ -23,8 +23,8 @@ use rollcall::simulator::tenant::{
 };
 use rollcall::simulator::{Carrying, Effect, Fault, Settings as SimulatorSettings, When};
 use rollcall::sync::Outcome;
-use rollcall::sync::approval::Decision;
 use rollcall::sync::cycle::Request;
+use rollcall::sync::guard::approval::Decision;
 use serde_json::json;
 use uuid::Uuid;
 

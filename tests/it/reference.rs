@@ -31,8 +31,8 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{NESTED_GROUP, Standing, Tenant};
 use rollcall::simulator::{Effect, Fault, Gate, Settings as SimulatorSettings, Spoilt, When};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::on_demand::Ask;
-use rollcall::sync::{Report, SyncError};
+use rollcall::sync::desk::Ask;
+use rollcall::sync::{CycleError, Report};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -377,7 +377,7 @@ impl Play {
     }
 
     /// A cycle. Where somebody is to be asked for, a page is held meanwhile; nobody is asked for if no such page is read.
-    async fn run_a_cycle(&mut self, request: Request, asked: &mut Vec<Asked>) -> Result<Report, SyncError> {
+    async fn run_a_cycle(&mut self, request: Request, asked: &mut Vec<Asked>) -> Result<Report, CycleError> {
         if asked.is_empty() {
             return self.world.run(request).await;
         }

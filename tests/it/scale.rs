@@ -8,7 +8,7 @@ use rollcall::domain::schema::Schema;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, Tenant, User};
 use rollcall::store::Store;
-use rollcall::sync::gauges;
+use rollcall::sync::daemon::gauges;
 use uuid::Uuid;
 
 use crate::world::{NO_LIMITS, World, guarded_environment, open_environment};

@@ -118,7 +118,7 @@ async fn strangers_are_kept_out(db: &mut PgConnection, one: &Tenant, two: &Tenan
         ] {
             let error = db.execute(AssertSqlSafe(statement.replace('S', &two.schema))).await;
             let error = error.unwrap_err();
-            let code = error.as_database_error().and_then(|error| error.code());
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             assert_eq!(code.as_deref(), Some("42501"), "{role}: {statement}");
         }
     }

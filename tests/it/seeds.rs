@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rollcall::domain::environment::Environment;
 use rollcall::rules::{Client, Trigger};
 use rollcall::simulator::tenant::{Profile, User};
-use rollcall::sync::on_demand::Ask;
+use rollcall::sync::desk::Ask;
 use uuid::Uuid;
 
 use crate::guard::without_marketing;
@@ -49,12 +49,12 @@ fn ask<'a>(environment: &'a str, user: &'a str) -> Ask<'a> {
 /// What somebody is told who signs in on the web.
 async fn access(world: &World, user: Uuid) -> String {
     let user = user.to_string();
-    said(&world.engine.access(ask(ENV, &user), Client::Interactive).await)
+    said(&world.engine.desk().access(ask(ENV, &user), Client::Interactive).await)
 }
 
 /// What somebody is told who adds a user.
 async fn add(world: &World, user: Uuid, trigger: Trigger) -> String {
-    said(&world.engine.add(ask(ENV, &user.to_string()), trigger).await)
+    said(&world.engine.desk().add(ask(ENV, &user.to_string()), trigger).await)
 }
 
 /// Why a row is disabled; none for an enabled one.
@@ -69,6 +69,7 @@ async fn roles(world: &World, user: Uuid) -> Vec<String> {
     let user = user.to_string();
     let held = world
         .engine
+        .desk()
         .role_holders(ENV, Some(&user), None, None, 10)
         .await
         .unwrap();

@@ -17,11 +17,11 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::cluster::{TestDatabase, test_database_from};
 use rollcall::simulator::tenant::{Profile, Tenant, User};
 use rollcall::simulator::{Settings as SimulatorSettings, Simulator};
-use rollcall::store::lease::{Attempt, Lease};
+use rollcall::store::lease::{self, Attempt, Lease};
 use rollcall::store::rows::{self, Filter};
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{Engine, Outcome, Report, Settings, SyncError, schedule};
+use rollcall::sync::{CycleError, Engine, Outcome, Report, Settings};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -46,6 +46,18 @@ pub const NO_LIMITS: Limits = Limits {
     max_disables: u32::MAX,
     max_disable_percent: 100.0,
 };
+
+/// Tries to lead.
+pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> Attempt {
+    let mut db = engine.store.read().await.unwrap();
+    lease::acquire(&mut db, holder, is_daemon).await.unwrap()
+}
+
+/// Gives a lease back.
+pub async fn hand_over(engine: &Engine, lease: &Lease) {
+    let mut db = engine.store.read().await.unwrap();
+    lease::release(&mut db, lease).await.unwrap();
+}
 
 impl World {
     /// A stage with an empty tenant.
@@ -92,9 +104,9 @@ impl World {
             clock: clock.clone(),
             settings: Arc::new(settings),
             cancel: CancellationToken::new(),
-            desk: Arc::default(),
+            memory: Arc::default(),
         };
-        let Attempt::Leading(lease) = schedule::try_lead(&engine, "test", false).await.unwrap() else {
+        let Attempt::Leading(lease) = try_lead(&engine, "test", false).await else {
             panic!("nobody else leads");
         };
         Self {
@@ -131,12 +143,12 @@ impl World {
     }
 
     /// One cycle as asked for.
-    pub async fn run(&self, request: Request) -> Result<Report, SyncError> {
+    pub async fn run(&self, request: Request) -> Result<Report, CycleError> {
         let request = Request {
             trigger: "test".to_owned(),
             ..request
         };
-        self.engine.run(&self.lease, &request, async |_| {}).await
+        self.engine.cycle().run(&self.lease, &request, async |_| {}).await
     }
 
     /// One cycle that must be complete.

@@ -15,7 +15,7 @@ use crate::domain::reason::Code;
 use crate::domain::text::{Text, object_id, trimmed};
 use crate::rules::{Client, Trigger};
 use crate::sync::Engine;
-use crate::sync::on_demand::{Answer, Ask, MOST_AT_ONCE, Ownership, Refusal};
+use crate::sync::desk::{Answer, Ask, MOST_AT_ONCE, Ownership, Refusal};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -141,7 +141,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             file,
             environment,
         } => match names(users, file)?.as_slice() {
-            [user] => engine.add(ask(&environment, user), Trigger::AdminAdd).await?,
+            [user] => engine.desk().add(ask(&environment, user), Trigger::AdminAdd).await?,
             users => return add_many(context, engine, &actor, &environment, users).await,
         },
         Command::Access { one, client } => {
@@ -150,14 +150,19 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             } else {
                 Client::Interactive
             };
-            engine.access(ask(&one.environment, &one.user), client).await?
+            engine.desk().access(ask(&one.environment, &one.user), client).await?
         }
-        Command::Refresh(one) => engine.refresh(ask(&one.environment, &one.user)).await?,
-        Command::Edit { one, set } => engine.edit(ask(&one.environment, &one.user), &values(&set)?).await?,
-        Command::Disable(one) => engine.disable(ask(&one.environment, &one.user)).await?,
-        Command::Enable(one) => engine.enable(ask(&one.environment, &one.user)).await?,
-        Command::Hold { one, reason } => engine.hold(ask(&one.environment, &one.user), &reason).await?,
-        Command::Release(one) => engine.release(ask(&one.environment, &one.user)).await?,
+        Command::Refresh(one) => engine.desk().refresh(ask(&one.environment, &one.user)).await?,
+        Command::Edit { one, set } => {
+            engine
+                .desk()
+                .edit(ask(&one.environment, &one.user), &values(&set)?)
+                .await?
+        }
+        Command::Disable(one) => engine.desk().disable(ask(&one.environment, &one.user)).await?,
+        Command::Enable(one) => engine.desk().enable(ask(&one.environment, &one.user)).await?,
+        Command::Hold { one, reason } => engine.desk().hold(ask(&one.environment, &one.user), &reason).await?,
+        Command::Release(one) => engine.desk().release(ask(&one.environment, &one.user)).await?,
         Command::Stub {
             users,
             file,
@@ -179,30 +184,30 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             user,
             environment,
             merge: false,
-        } => engine.map(ask(&environment, &stub), &user).await?,
+        } => engine.desk().map(ask(&environment, &stub), &user).await?,
         Command::Map {
             stub,
             user,
             environment,
             merge: true,
-        } => engine.merge(ask(&environment, &stub), &user).await?,
+        } => engine.desk().merge(ask(&environment, &stub), &user).await?,
         Command::Application {
             application,
             environment,
         } => {
             let user = application.to_string();
-            engine.application(ask(&environment, &user), application).await?
+            engine.desk().application(ask(&environment, &user), application).await?
         }
         Command::Own { one, fields, by } => {
             let ask = ask(&one.environment, &one.user);
             if let Some(owner) = by {
                 let fields: Vec<String> = fields.into_iter().map(String::from).collect();
-                engine.own(ask, &fields, owner == "customer").await?;
+                engine.desk().own(ask, &fields, owner == "customer").await?;
             }
-            print_ownership(context, &engine.ownership(ask).await?);
+            print_ownership(context, &engine.desk().ownership(ask).await?);
             return Ok(());
         }
-        Command::Delete(one) => engine.delete(ask(&one.environment, &one.user)).await?,
+        Command::Delete(one) => engine.desk().delete(ask(&one.environment, &one.user)).await?,
     };
     print(context, &answer);
     Ok(())
@@ -256,6 +261,7 @@ async fn add_many(
     let mut told = Told::default();
     for users in users.chunks(MOST_AT_ONCE) {
         let results = engine
+            .desk()
             .add_many(environment, users, actor, Trigger::AdminAdd, None)
             .await?;
         for (user, result) in users.iter().zip(results) {
@@ -322,7 +328,7 @@ async fn stubs(
             user,
             actor,
         };
-        match engine.stub(ask, company).await.map_err(CliError::from) {
+        match engine.desk().stub(ask, company).await.map_err(CliError::from) {
             Ok(answer) => told.add(user, Ok(answer)),
             Err(CliError::Refused(refusal)) if users.len() == 1 => return Err(CliError::Refused(refusal)),
             Err(CliError::Refused(refusal)) => told.add(user, Err(refusal)),

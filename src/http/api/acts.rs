@@ -12,7 +12,7 @@ use crate::domain::reason::Code;
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
-use crate::sync::on_demand::Answer;
+use crate::sync::desk::Answer;
 
 /// Columns to change; those that customers have added, too, under their own names.
 #[derive(ToSchema)]
@@ -62,13 +62,13 @@ pub async fn edit(
     let ask = ask(&env, &user, &caller);
     let engine = api.engine();
     let answer = match hold_of(&mut values)? {
-        Some(None) if values.is_empty() => engine.release(ask).await?,
+        Some(None) if values.is_empty() => engine.desk().release(ask).await?,
         Some(None) => {
             let problem = "the end of a hold has the user judged anew: ask for it alone";
             return Err(Problem::bad_input("onhold", problem));
         }
-        Some(Some(reason)) => engine.edit_and_hold(ask, &values, Some(&reason)).await?,
-        None => engine.edit(ask, &values).await?,
+        Some(Some(reason)) => engine.desk().edit_and_hold(ask, &values, Some(&reason)).await?,
+        None => engine.desk().edit(ask, &values).await?,
     };
     Ok(Json(answer))
 }
@@ -119,7 +119,7 @@ macro_rules! actions {
             Path((env, user)): Path<(Text, Text)>,
         ) -> Result<Json<Answer>, Problem> {
             let ask = ask(&env, &user, &caller);
-            Ok(Json(api.engine().$name(ask).await?))
+            Ok(Json(api.engine().desk().$name(ask).await?))
         }
     )*};
 }
@@ -147,7 +147,7 @@ pub async fn refresh(
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = ask(&env, &user, &caller);
-    let answer = api.engine().refresh(ask).await?;
+    let answer = api.engine().desk().refresh(ask).await?;
     let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
     if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
         return Err(no_row(&env, &user));
@@ -168,7 +168,7 @@ pub async fn hold(
     input::Json(Reason { reason }): input::Json<Reason>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = ask(&env, &user, &caller);
-    Ok(Json(api.engine().hold(ask, &reason).await?))
+    Ok(Json(api.engine().desk().hold(ask, &reason).await?))
 }
 
 /// Whose a stub is.
@@ -199,8 +199,8 @@ pub async fn map(
     let ask = ask(&env, &stub, &caller);
     let engine = api.engine();
     Ok(Json(if target.merge {
-        engine.merge(ask, &target.user).await?
+        engine.desk().merge(ask, &target.user).await?
     } else {
-        engine.map(ask, &target.user).await?
+        engine.desk().map(ask, &target.user).await?
     }))
 }

@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 use crate::rules::Trigger;
 use crate::store::candidates::Candidate;
 use crate::store::{Connection, StoreResult, environments, quota, removals, rows};
-use crate::sync::explain::ShownExplanation;
+use crate::sync::desk::explain::ShownExplanation;
 
 /// One environment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -154,7 +154,7 @@ pub async fn list(
 pub async fn show(State(api): State<Api>, _: Reader, Path(env): Path<Text>) -> Result<Json<EnvironmentInfo>, Problem> {
     let engine = api.engine();
     let mut db = engine.store.read().await?;
-    match engine.environment(&env) {
+    match engine.desk().environment(&env) {
         Ok(environment) => Ok(Json(EnvironmentInfo::of(&mut db, environment).await?)),
         Err(unknown) => {
             let mut left_over = EnvironmentInfo::left_over(&mut db, &engine.settings.names())
@@ -226,10 +226,10 @@ pub async fn explain(
     Params(asked): Params<Explain>,
 ) -> Result<Json<ShownExplanation>, Problem> {
     let engine = api.engine();
-    engine.environment(&env)?;
+    engine.desk().environment(&env)?;
     usable("user", &asked.user)?;
     let trigger = asked.trigger.unwrap_or_default().into();
-    let explanation = engine.explain(&env, &asked.user, trigger).await?;
+    let explanation = engine.desk().explain(&env, &asked.user, trigger).await?;
     Ok(Json(explanation.shown()))
 }
 
@@ -263,6 +263,7 @@ pub async fn candidates(
     let limit = page_size(searching.limit)?;
     let engine = api.engine();
     let found = engine
+        .imports()
         .candidates(&env, searching.text.as_deref(), searching.cursor, limit + 1)
         .await?;
     Ok(Json(page(found, limit, |candidate| candidate.id)))

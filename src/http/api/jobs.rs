@@ -16,8 +16,8 @@ use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::jobs::Job;
 use crate::store::jobs::items::Item;
-use crate::sync::SyncError;
-use crate::sync::import::{ImportRequest, JobFilter, JobReport, Viewer};
+use crate::sync::imports::{ImportRequest, JobFilter, JobReport, Viewer};
+use crate::sync::{DeskError, ImportError};
 
 /// Whoever submits a job that is not for the background waits so long for its end, and is told how far it is then.
 const AT_ONCE_ENDS_WITHIN: u32 = 100;
@@ -74,7 +74,7 @@ pub async fn submit(
     input::Json(import): input::Json<Import>,
 ) -> Result<Response, Problem> {
     let engine = api.engine();
-    engine.environment(&env)?;
+    engine.desk().environment(&env)?;
     let is_awaited = !import.background && import.schedule.is_none();
     let request = ImportRequest {
         environment: env.into(),
@@ -90,14 +90,14 @@ pub async fn submit(
         schedule: import.schedule.map(String::from),
         max_retries: import.max_retries,
     };
-    let id = engine.submit_import(&request, &caller.name).await?.id;
-    let mut report = engine.import_job(viewer(&caller), id).await?;
+    let id = engine.imports().submit_import(&request, &caller.name).await?.id;
+    let mut report = engine.imports().import_job(viewer(&caller), id).await?;
     for _ in 0..AT_ONCE_ENDS_WITHIN {
         if !is_awaited || report.job.is_over() {
             break;
         }
         engine.clock.sleep(LOOK_AGAIN).await;
-        report = engine.import_job(viewer(&caller), id).await?;
+        report = engine.imports().import_job(viewer(&caller), id).await?;
     }
     let place = [(header::LOCATION, format!("/api/v1/imports/{id}"))];
     Ok((StatusCode::CREATED, place, Json(report)).into_response())
@@ -147,7 +147,7 @@ pub async fn list(
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<Job>>, Problem> {
     let engine = api.engine();
-    engine.environment(&env)?;
+    engine.desk().environment(&env)?;
     let limit = page_size(listing.limit)?;
     let state = listing.state.map(|state| match state {
         JobState::Waiting => "waiting",
@@ -162,7 +162,7 @@ pub async fn list(
         before: listing.cursor,
         limit: limit + 1,
     };
-    let items = engine.import_jobs(viewer(&caller), &filter).await?;
+    let items = engine.imports().import_jobs(viewer(&caller), &filter).await?;
     Ok(Json(page(items, limit, |job| job.id)))
 }
 
@@ -177,7 +177,10 @@ pub async fn show(
     Path(job): Path<Text>,
 ) -> Result<Json<JobReport>, Problem> {
     Ok(Json(
-        api.engine().import_job(viewer(&caller), number("job", &job)?).await?,
+        api.engine()
+            .imports()
+            .import_job(viewer(&caller), number("job", &job)?)
+            .await?,
     ))
 }
 
@@ -232,6 +235,7 @@ pub async fn items(
     let engine = api.engine();
     let job = number("job", &job)?;
     let items = engine
+        .imports()
         .import_items(viewer(&caller), job, state, listing.cursor, limit + 1)
         .await?;
     Ok(Json(page(items, limit, |item| item.position)))
@@ -247,7 +251,11 @@ pub async fn cancel(
     Operator(caller): Operator,
     Path(job): Path<Text>,
 ) -> Result<Json<Job>, Problem> {
-    let cancelled = api.engine().cancel_import(viewer(&caller), number("job", &job)?).await;
+    let cancelled = api
+        .engine()
+        .imports()
+        .cancel_import(viewer(&caller), number("job", &job)?)
+        .await;
     cancelled.map(Json).map_err(wrong_state)
 }
 
@@ -261,14 +269,18 @@ pub async fn requeue(
     Operator(caller): Operator,
     Path(job): Path<Text>,
 ) -> Result<Json<Job>, Problem> {
-    let requeued = api.engine().requeue_import(viewer(&caller), number("job", &job)?).await;
+    let requeued = api
+        .engine()
+        .imports()
+        .requeue_import(viewer(&caller), number("job", &job)?)
+        .await;
     requeued.map(Json).map_err(wrong_state)
 }
 
 /// The request was good, the job has gone too far for it, or not far enough.
-fn wrong_state(error: SyncError) -> Problem {
+fn wrong_state(error: ImportError) -> Problem {
     match error {
-        SyncError::BadInput { problem, .. } => Problem::new(
+        ImportError::Desk(DeskError::BadInput { problem, .. }) => Problem::new(
             StatusCode::CONFLICT,
             "wrong_state",
             problem,

@@ -12,7 +12,7 @@ use super::{Api, Page, ask};
 use crate::domain::text::{Text, object_id};
 use crate::http::input::{self, Operator, Path, Reader};
 use crate::http::problem::Problem;
-use crate::sync::on_demand::{Answer, Ownership};
+use crate::sync::desk::{Answer, Ownership};
 
 /// A placeholder to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,7 +40,7 @@ pub async fn stub(
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
     let ask = ask(&env, &wanted.user, &caller);
-    Ok(Json(api.engine().stub(ask, wanted.company.as_deref()).await?))
+    Ok(Json(api.engine().desk().stub(ask, wanted.company.as_deref()).await?))
 }
 
 /// An application to give a user.
@@ -71,7 +71,7 @@ pub async fn application(
 ) -> Result<Json<Answer>, Problem> {
     let user = application.to_string();
     let ask = ask(&env, &user, &caller);
-    Ok(Json(api.engine().application(ask, application).await?))
+    Ok(Json(api.engine().desk().application(ask, application).await?))
 }
 
 /// Columns that change hands.
@@ -108,7 +108,7 @@ pub async fn ownership(
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Page<Ownership>>, Problem> {
     let ask = ask(&env, &user, &caller);
-    Ok(Json(Page::whole(api.engine().ownership(ask).await?)))
+    Ok(Json(Page::whole(api.engine().desk().ownership(ask).await?)))
 }
 
 /// Hands columns of a row to the customer, or back to the sync, which writes the directory's value in the next cycle.
@@ -130,6 +130,6 @@ pub async fn own(
     let ask = ask(&env, &user, &caller);
     let engine = api.engine();
     let fields: Vec<String> = fields.into_iter().map(String::from).collect();
-    engine.own(ask, &fields, by == Owner::Customer).await?;
-    Ok(Json(Page::whole(engine.ownership(ask).await?)))
+    engine.desk().own(ask, &fields, by == Owner::Customer).await?;
+    Ok(Json(Page::whole(engine.desk().ownership(ask).await?)))
 }

@@ -10,7 +10,7 @@ use crate::domain::text::Text;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::roles::{Holder, HolderKey};
-use crate::sync::on_demand::Answer;
+use crate::sync::desk::Answer;
 
 /// A role by name.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
@@ -50,7 +50,10 @@ pub async fn list(
     let after = paging.cursor.as_deref().map(str::parse).transpose();
     let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
     let engine = api.engine();
-    let holders = engine.role_holders(&env, Some(&user), None, after, limit + 1).await?;
+    let holders = engine
+        .desk()
+        .role_holders(&env, Some(&user), None, after, limit + 1)
+        .await?;
     Ok(Json(page(holders, limit, |holder| HolderKey::from(holder))))
 }
 
@@ -67,7 +70,7 @@ pub async fn grant(
     input::Json(NamedRole { role }): input::Json<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = ask(&env, &user, &caller);
-    Ok(Json(api.engine().grant(ask, &role).await?))
+    Ok(Json(api.engine().desk().grant(ask, &role).await?))
 }
 
 /// Takes a security role from a row. The role may stand in a JSON body instead.
@@ -83,5 +86,5 @@ pub async fn revoke(
     input::ParamsOrJson(NamedRole { role }): input::ParamsOrJson<NamedRole>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = ask(&env, &user, &caller);
-    Ok(Json(api.engine().revoke(ask, &role).await?))
+    Ok(Json(api.engine().desk().revoke(ask, &role).await?))
 }

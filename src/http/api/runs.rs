@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
 use crate::domain::text::Text;
+use crate::error::chain;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::changes::{self, RunLine};
@@ -17,8 +18,7 @@ use crate::store::environments;
 use crate::store::findings::{self, OpenFinding};
 use crate::store::removals::{self, HeldKey, HeldRow, HeldSet};
 use crate::store::runs::{self, Run};
-use crate::sync::approval::{Decided, Decision};
-use crate::sync::cycle::chain;
+use crate::sync::guard::approval::{Decided, Decision};
 
 /// How long a request for a run waits for the run's number, and how often it looks.
 const RUN_BEGINS_WITHIN: u32 = 25;
@@ -197,13 +197,14 @@ async fn decide(
     let run = number("id", id)?;
     let engine = api.engine();
     if let Some(name) = &place.environment {
-        engine.environment(name)?;
+        engine.desk().environment(name)?;
     }
     {
         let mut db = engine.store.read().await?;
         runs::find(&mut db, run).await?.ok_or_else(|| no_run(run))?;
     }
     let decisions = engine
+        .guard()
         .decide(run, place.environment.as_deref(), decision, &decided_by)
         .await?;
     if let Some(failure) = &decisions.failure {
@@ -251,6 +252,7 @@ pub async fn sync(
     let environments: Vec<String> = wanted.environments.into_iter().map(String::from).collect();
     for name in &environments {
         engine
+            .desk()
             .environment(name)
             .map_err(|_| Problem::bad_input("environments", format!("there is no environment `{name}`")))?;
     }
@@ -307,7 +309,7 @@ pub async fn findings(
             .iter()
             .any(|left| left == name)
     {
-        engine.environment(name)?;
+        engine.desk().environment(name)?;
     }
     let items = findings::list_open(&mut db, environment, looking.cursor, limit + 1).await?;
     Ok(Json(page(items, limit, |finding| finding.id)))

@@ -17,7 +17,7 @@ use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
 use crate::store::columns;
 use crate::store::rows::{self, Filter};
-use crate::sync::on_demand::{Answer, MOST_AT_ONCE, Refusal};
+use crate::sync::desk::{Answer, MOST_AT_ONCE, Refusal};
 
 /// A row with the columns that customers have added beside ours.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,7 +106,7 @@ pub async fn list(
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<SystemUser>>, Problem> {
     let engine = api.engine();
-    engine.environment(&env)?;
+    engine.desk().environment(&env)?;
     let limit = page_size(listing.limit)?;
     if listing.mode.is_some_and(|mode| !(0..=5).contains(&mode)) {
         return Err(Problem::bad_input("mode", "expected 0 to 5"));
@@ -152,8 +152,12 @@ pub async fn show(
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<User>, Problem> {
     let engine = api.engine();
-    engine.environment(&env)?;
-    let row = engine.find_row(&env, &user).await?.ok_or_else(|| no_row(&env, &user))?;
+    engine.desk().environment(&env)?;
+    let row = engine
+        .desk()
+        .find_row(&env, &user)
+        .await?
+        .ok_or_else(|| no_row(&env, &user))?;
     let mut db = engine.store.read().await?;
     let custom = columns::read_custom(&mut db, &env, row.systemuserid).await?;
     Ok(Json(User { row, custom }))
@@ -220,7 +224,7 @@ pub async fn add(
 ) -> Result<Json<Answer>, Problem> {
     usable("user", &wanted.user)?;
     let ask = ask(&env, &wanted.user, &caller);
-    Ok(Json(api.engine().add(ask, Trigger::Api).await?))
+    Ok(Json(api.engine().desk().add(ask, Trigger::Api).await?))
 }
 
 /// Somebody signs in: the row is made or enabled if the rules allow it.
@@ -241,7 +245,7 @@ pub async fn access(
         WantedClient::Api => Client::Api,
     };
     let ask = ask(&env, &wanted.user, &caller);
-    Ok(Json(api.engine().access(ask, client).await?))
+    Ok(Json(api.engine().desk().access(ask, client).await?))
 }
 
 /// Object id or user principal name.
@@ -290,7 +294,10 @@ pub async fn add_many(
     }
     let users: Vec<String> = wanted.users.into_iter().map(String::from).collect();
     let engine = api.engine();
-    let results = engine.add_many(&env, &users, &caller.name, Trigger::Api, None).await?;
+    let results = engine
+        .desk()
+        .add_many(&env, &users, &caller.name, Trigger::Api, None)
+        .await?;
     let items = users.into_iter().zip(results).map(|(user, result)| match result {
         Ok(answer) => OneOfMany {
             user,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{AuthError, Fault};
 use crate::clock::Clock;
 use crate::domain::signing_keys::SigningKeys;
-use crate::sync::cycle::chain;
+use crate::error::chain;
 
 /// Keys are renewed at this age: Entra announces a new key well ahead, and withdraws one at any time.
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);

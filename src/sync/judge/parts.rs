@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::write::Care;
 use crate::store::Fault;
-use crate::sync::MayConflict;
+use crate::sync::base::MayConflict;
 
 /// A batch in which somebody makes the database wait too long is cut into so many parts: each may wait as long again.
 const PARTS: usize = 8;

@@ -1,6 +1,7 @@
 //! Follows a feed from where its checkpoint stands: does what [`Checkpoint::step`] says, page by page.
 
 use super::PullError;
+use super::Puller;
 use super::feed::{Feed, Pages};
 use crate::domain::feed::checkpoint::{Checkpoint, Ending, Input, Seen, State, Todo};
 use crate::domain::feed::{Entry, Link};
@@ -8,7 +9,7 @@ use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, checkpoints};
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 use crate::telemetry::metrics::Metrics;
 
 /// How often a run begins anew because its links died under it.
@@ -42,7 +43,7 @@ pub(super) trait Followed {
 
 /// A source that is being followed.
 pub(super) struct Follower<'a, S> {
-    engine: &'a Engine,
+    puller: &'a Puller,
     lease: &'a Lease,
     source: &'a S,
     pub checkpoint: Checkpoint,
@@ -53,12 +54,12 @@ pub(super) struct Follower<'a, S> {
 }
 
 impl<'a, S: Followed> Follower<'a, S> {
-    pub(super) async fn new(engine: &'a Engine, lease: &'a Lease, source: &'a S) -> Result<Self, SyncError> {
+    pub(super) async fn new(puller: &'a Puller, lease: &'a Lease, source: &'a S) -> Result<Self, Failure> {
         Ok(Self {
-            engine,
+            puller,
             lease,
             source,
-            checkpoint: engine.read_checkpoint(source.source()).await?,
+            checkpoint: puller.read_checkpoint(source.source()).await?,
             skipped: 0,
             is_first: true,
         })
@@ -69,7 +70,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         let mut todo = self.step(Input::Run(S::SELECTION));
         let mut restarts = 0;
         loop {
-            self.engine.check_cancelled()?;
+            self.puller.base.check_cancelled()?;
             todo = match self.advance(todo).await {
                 Ok(todo @ (Todo::Sweep | Todo::Rest)) => return Ok(todo),
                 Ok(todo) => todo,
@@ -81,7 +82,7 @@ impl<'a, S: Followed> Follower<'a, S> {
                         tracing::info!(%source, cause, "a link has expired: beginning a full round");
                         Metrics.resync(source.kind(), cause);
                     }
-                    self.engine.write_checkpoint(self.lease, &self.checkpoint).await?;
+                    self.puller.write_checkpoint(self.lease, &self.checkpoint).await?;
                     todo
                 }
                 Err(error) => {
@@ -90,7 +91,7 @@ impl<'a, S: Followed> Follower<'a, S> {
                         let is_first = self.is_first;
                         self.step(Input::BadAnswer { is_first });
                         if self.checkpoint.state != before {
-                            self.engine.write_checkpoint(self.lease, &self.checkpoint).await?;
+                            self.puller.write_checkpoint(self.lease, &self.checkpoint).await?;
                         }
                     }
                     return Err(error);
@@ -109,13 +110,13 @@ impl<'a, S: Followed> Follower<'a, S> {
     async fn advance(&mut self, todo: Todo) -> Result<Todo, PullError> {
         if todo == Todo::Latest {
             let link = self.source.latest().await?;
-            return Ok(self.step(Input::Latest(link, self.engine.clock.now())));
+            return Ok(self.step(Input::Latest(link, self.puller.base.clock.now())));
         }
         let Some(mut feed) = self.source.read(todo) else {
             return Ok(Todo::Rest);
         };
         loop {
-            self.engine.check_cancelled()?;
+            self.puller.base.check_cancelled()?;
             let pages = feed.next().await?;
             self.is_first = false;
             self.skipped += pages.unreadable.len();
@@ -123,7 +124,7 @@ impl<'a, S: Followed> Follower<'a, S> {
             for problem in &pages.unreadable {
                 tracing::warn!(%source, problem, "skipping an entry of a feed");
             }
-            let (checkpoint, todo) = self.engine.retry(|| self.store(&pages)).await?;
+            let (checkpoint, todo) = self.puller.base.retry(|| self.store(&pages)).await?;
             self.checkpoint = checkpoint;
             if todo != Todo::GoOn {
                 return Ok(todo);
@@ -133,12 +134,12 @@ impl<'a, S: Followed> Follower<'a, S> {
 
     /// Pages: their rows, who has to be judged for them, and the checkpoint that follows.
     async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
-        let mut tx = self.engine.begin(self.lease).await?;
+        let mut tx = self.puller.base.begin(self.lease).await?;
         let ending = Ending {
             asked: pages.asked,
             next: pages.next.clone(),
             selection: S::SELECTION,
-            now: self.engine.clock.now(),
+            now: self.puller.base.clock.now(),
         };
         let unreadable = pages.unreadable.len() as u64;
         let step = |seen| {

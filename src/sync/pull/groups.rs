@@ -7,6 +7,7 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
+use super::Puller;
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError};
@@ -17,7 +18,7 @@ use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, pending};
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 
 /// What became of a group.
 pub(super) struct GroupPull {
@@ -31,7 +32,7 @@ pub(super) struct GroupPull {
 
 /// A group that is read, for the environments it matters to.
 struct Reader<'a> {
-    engine: &'a Engine,
+    puller: &'a Puller,
     lease: &'a Lease,
     group: Uuid,
     environments: Vec<String>,
@@ -52,7 +53,7 @@ impl Entry for Item {
     }
 }
 
-impl Engine {
+impl Puller {
     /// Reads one group as far as it goes.
     pub(super) async fn pull_group(
         &self,
@@ -60,9 +61,9 @@ impl Engine {
         group: Uuid,
         is_root: bool,
         environments: Vec<String>,
-    ) -> Result<GroupPull, SyncError> {
+    ) -> Result<GroupPull, Failure> {
         let reader = Reader {
-            engine: self,
+            puller: self,
             lease,
             group,
             environments,
@@ -113,11 +114,11 @@ impl Followed for Reader<'_> {
     }
 
     async fn latest(&self) -> Result<Link, GraphError> {
-        self.engine.directory().group_delta_latest(self.group).await
+        self.puller.directory().group_delta_latest(self.group).await
     }
 
     fn read(&self, todo: Todo) -> Option<Feed<Item>> {
-        let (graph, group) = (self.engine.directory(), self.group);
+        let (graph, group) = (self.puller.directory(), self.group);
         match todo {
             Todo::Round(at) => Some(Feed::begin("groups/{id}/members", at, move |at| {
                 let graph = graph.clone();
@@ -202,7 +203,8 @@ impl Reader<'_> {
         pending::mark(&mut *tx, &self.environments, members).await?;
         if groups::any_group_among(&mut *tx, self.group, members).await? {
             let nesting: Vec<String> = self
-                .engine
+                .puller
+                .base
                 .settings
                 .environments
                 .iter()
@@ -218,20 +220,20 @@ impl Reader<'_> {
     /// The owners, whole: there are few, and they matter for access on demand only. Some kinds of group have none
     /// to read; what was known of them then stands.
     async fn read_owners(&self) -> Result<Option<Problem>, PullError> {
-        let owners = match self.engine.directory().group_owners(self.group).await {
+        let owners = match self.puller.directory().group_owners(self.group).await {
             Ok(owners) => owners,
             Err(GraphError::NotFound { .. }) => {
                 // Either the group is gone, which the members say too, or this kind of group has no owners.
-                self.engine.graph.group_members(self.group, None).await?;
+                self.puller.graph.group_members(self.group, None).await?;
                 return Ok(None);
             }
             Err(GraphError::BadRequest { .. }) => return Ok(None),
             Err(error) => {
-                let error = SyncError::unless_directory(error)?;
+                let error = Failure::unless_directory(error)?;
                 return Ok(Some(Problem::from_graph(self.source(), &error)));
             }
         };
-        let mut tx = self.engine.begin(self.lease).await?;
+        let mut tx = self.puller.base.begin(self.lease).await?;
         let changed = groups::set_owners(&mut tx, self.group, &owners).await?;
         pending::mark(&mut tx, &self.environments, &changed).await?;
         tx.commit().await?;
@@ -239,9 +241,9 @@ impl Reader<'_> {
     }
 
     /// Notes what became of the group itself. Its members stay as they were known.
-    async fn note(&self, input: Input) -> Result<(), SyncError> {
-        let checkpoint = self.engine.read_checkpoint(self.source()).await?;
-        let mut tx = self.engine.begin(self.lease).await?;
+    async fn note(&self, input: Input) -> Result<(), Failure> {
+        let checkpoint = self.puller.read_checkpoint(self.source()).await?;
+        let mut tx = self.puller.base.begin(self.lease).await?;
         checkpoints::step(&mut tx, checkpoint, input).await?;
         tx.commit().await?;
         Ok(())

@@ -4,14 +4,15 @@
 
 use uuid::Uuid;
 
+use super::Fresh;
 use super::Problem;
+use super::Puller;
 use crate::domain::feed::Asked;
 use crate::domain::feed::checkpoint::Input;
 use crate::domain::source::Source;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, mirror, recheck};
-use crate::sync::on_demand::Fresh;
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 
 /// How many a run asks for by name: more are a minute of requests, and a full round lists as many in one page.
 const MOST_ASKED_FOR: i64 = 1000;
@@ -19,16 +20,16 @@ const MOST_ASKED_FOR: i64 = 1000;
 /// How many are asked for and noted together.
 const TOGETHER: usize = 200;
 
-impl Engine {
+impl Puller {
     /// Whom earlier runs have put on the list: as many as one run asks for. If more than that cannot be decoded, a full
     /// round is the shorter way to all of them.
-    pub(super) async fn recheck_list(&self, lease: &Lease) -> Result<Vec<Asked<Uuid>>, SyncError> {
+    pub(super) async fn recheck_list(&self, lease: &Lease) -> Result<Vec<Asked<Uuid>>, Failure> {
         let list = {
-            let mut db = self.store.read().await?;
+            let mut db = self.base.store.read().await?;
             recheck::first(&mut db, MOST_ASKED_FOR).await?
         };
         if i64::try_from(list.len()) == Ok(MOST_ASKED_FOR) {
-            let mut tx = self.begin(lease).await?;
+            let mut tx = self.base.begin(lease).await?;
             if mirror::count_undecodable(&mut tx).await? >= MOST_ASKED_FOR {
                 let users = checkpoints::read(&mut tx, Source::Users).await?;
                 checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
@@ -39,9 +40,9 @@ impl Engine {
     }
 
     /// Asks for everybody on the list. Whoever gets no answer stays on it.
-    pub(super) async fn recheck(&self, lease: &Lease, list: &[Asked<Uuid>]) -> Result<Option<Problem>, SyncError> {
+    pub(super) async fn recheck(&self, lease: &Lease, list: &[Asked<Uuid>]) -> Result<Option<Problem>, Failure> {
         for users in list.chunks(TOGETHER) {
-            self.check_cancelled()?;
+            self.base.check_cancelled()?;
             let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
             let answers = self.look_up_ids(&self.directory(), &ids).await?;
             let is_answered = |fresh: &Fresh| match fresh {
@@ -53,7 +54,7 @@ impl Engine {
                 .filter(|(_, fresh)| is_answered(fresh))
                 .map(|(user, _)| *user)
                 .collect();
-            let mut tx = self.begin(lease).await?;
+            let mut tx = self.base.begin(lease).await?;
             recheck::settle(&mut tx, &answered).await?;
             tx.commit().await?;
             if let Some(outage) = answers.outage {

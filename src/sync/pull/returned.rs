@@ -3,6 +3,7 @@
 //! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
 //! when she returns (contract, section 3). So whoever returns is asked for directly.
 
+use super::Puller;
 use super::{Problem, PullError, survive};
 use crate::domain::feed::{Asked, Listed, Principal};
 use crate::domain::source::Source;
@@ -10,7 +11,7 @@ use crate::graph::GraphError;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::lease::Lease;
 use crate::store::pending;
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 use futures_util::future::join_all;
 
 /// How many users are asked for at once: few come back, and Graph counts each.
@@ -22,21 +23,21 @@ const NONE: Listed<Principal> = Listed {
     unreadable: 0,
 };
 
-impl Engine {
+impl Puller {
     /// Asks for the groups of everybody who came back. Of groups that no environment counts at present, too: when one
     /// does again, its changes are followed from where they were left.
-    pub(super) async fn pull_returned(&self, lease: &Lease) -> Result<Option<Problem>, SyncError> {
+    pub(super) async fn pull_returned(&self, lease: &Lease) -> Result<Option<Problem>, Failure> {
         let result = self.ask_for_returned(lease).await;
         Ok(survive(Source::Users, result)?.err())
     }
 
     async fn ask_for_returned(&self, lease: &Lease) -> Result<(), PullError> {
         let (returned, read) = {
-            let mut db = self.store.read().await?;
+            let mut db = self.base.store.read().await?;
             (groups::returned(&mut db).await?, groups::followed(&mut db).await?)
         };
         for users in returned.chunks(AT_ONCE) {
-            self.check_cancelled()?;
+            self.base.check_cancelled()?;
             let answers = join_all(users.iter().map(async |user| {
                 if read.is_empty() {
                     return Ok(Asked::<()>::default().map(|()| NONE));
@@ -49,7 +50,7 @@ impl Engine {
                     Ok(member_of) => member_of,
                     // Gone again, which the users' feed tells too: what is known stands.
                     Err(GraphError::NotFound { .. }) => {
-                        let mut tx = self.begin(lease).await?;
+                        let mut tx = self.base.begin(lease).await?;
                         groups::forget_returned(&mut tx, &[*user]).await?;
                         tx.commit().await?;
                         continue;
@@ -65,9 +66,9 @@ impl Engine {
                     users: whole.into_iter().collect(),
                     joined: joined.map(|value| Asked { at, value }).collect(),
                 };
-                let mut tx = self.begin(lease).await?;
+                let mut tx = self.base.begin(lease).await?;
                 let news = groups::settle_members(&mut tx, &memberships).await?;
-                pending::mark(&mut tx, &self.settings.names(), &news).await?;
+                pending::mark(&mut tx, &self.base.settings.names(), &news).await?;
                 tx.commit().await?;
             }
         }

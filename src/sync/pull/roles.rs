@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Puller;
 use super::{Problem, PullError, survive};
 use crate::domain::doubt::Doubt;
 use crate::domain::feed::checkpoint::Checkpoint;
@@ -18,7 +19,7 @@ use crate::graph::GraphError;
 use crate::rules::AdminRoles;
 use crate::store::lease::Lease;
 use crate::store::{administrators, checkpoints, mirror, pending};
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 
 const SOURCE: Source = Source::Roles;
 
@@ -118,15 +119,15 @@ struct Reading {
     unreadable_members: usize,
 }
 
-impl Engine {
+impl Puller {
     /// Reads who holds one of the three roles. Answers how many entries could not be read.
-    pub(super) async fn pull_roles(&self, lease: &Lease) -> Result<Result<usize, Problem>, SyncError> {
+    pub(super) async fn pull_roles(&self, lease: &Lease) -> Result<Result<usize, Problem>, Failure> {
         let result = self.read_roles(lease).await;
         survive(SOURCE, result)
     }
 
     /// The assignments whose principal does not exist, by the last reading.
-    pub(super) async fn orphaned_roles(&self) -> Result<Vec<(Uuid, String)>, SyncError> {
+    pub(super) async fn orphaned_roles(&self) -> Result<Vec<(Uuid, String)>, Failure> {
         let known = RoleGroups::of(&self.read_checkpoint(SOURCE).await?);
         let orphans = known.orphans.into_iter().map(|(id, orphan)| {
             let roles = orphan.roles.into_iter().collect::<Vec<_>>().join(" and ");
@@ -154,7 +155,7 @@ impl Engine {
             at: reading.asked.unwrap_or_default(),
             value: reading.holders,
         };
-        let mut tx = self.begin(lease).await?;
+        let mut tx = self.base.begin(lease).await?;
         let changed = administrators::replace(&mut tx, &holders, reading.unreadable == 0).await?;
         let lost = changed.iter().filter(|id| !reading.lapsed.contains(id)).count();
         if let Some((group, had)) = emptied {
@@ -165,8 +166,8 @@ impl Engine {
         } else if lost >= NOBODY_COUNTS_FROM {
             checkpoint.doubt = Some(Doubt::NoAdministrator { had: lost });
         }
-        pending::mark(&mut tx, &self.settings.names(), &changed).await?;
-        checkpoint.reached_at = Some(self.clock.now());
+        pending::mark(&mut tx, &self.base.settings.names(), &changed).await?;
+        checkpoint.reached_at = Some(self.base.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok(reading.unreadable + reading.unreadable_members)
@@ -174,7 +175,7 @@ impl Engine {
 
     /// Every assignment, and the members of the groups among the principals.
     async fn read_assignments(&self, before: &RoleGroups) -> Result<Reading, PullError> {
-        let (graph, now) = (self.directory(), self.clock.now());
+        let (graph, now) = (self.directory(), self.base.clock.now());
         let mut reading = Reading::default();
         let mut groups: BTreeMap<Uuid, Option<Listed<Principal>>> = BTreeMap::new();
         for role in AdminRole::ALL {
@@ -218,9 +219,9 @@ impl Engine {
     }
 
     /// Whether a principal of which nothing else is known is a user: the mirror knows it, or knows nobody yet.
-    async fn may_be_user(&self, id: Uuid) -> Result<bool, SyncError> {
+    async fn may_be_user(&self, id: Uuid) -> Result<bool, Failure> {
         let users = self.read_checkpoint(Source::Users).await?;
-        let mut db = self.store.read().await?;
+        let mut db = self.base.store.read().await?;
         Ok(users.reached_at.is_none() || mirror::read_users(&mut db, &[id]).await?.contains_key(&id))
     }
 

@@ -1,5 +1,6 @@
 //! `subscribedSkus`: whether the tenant has a Marketing licence.
 
+use super::Puller;
 use super::{Problem, PullError, survive};
 use crate::domain::doubt::Doubt;
 use crate::domain::feed::Listed;
@@ -7,16 +8,16 @@ use crate::domain::licence::Category;
 use crate::domain::source::Source;
 use crate::store::lease::Lease;
 use crate::store::{checkpoints, environments};
-use crate::sync::{Engine, SyncError};
+use crate::sync::Failure;
 
 const SOURCE: Source = Source::Skus;
 
-impl Engine {
+impl Puller {
     /// Reads the tenant's SKUs. Answers whether there is a Marketing licence: by the configuration, by this
     /// reading, or by the last one that succeeded.
     /// A problem is why it is the last one's; what was skipped is counted.
-    pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Result<usize, Problem>), SyncError> {
-        if let Some(marketing) = self.settings.tenant_marketing {
+    pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Result<usize, Problem>), Failure> {
+        if let Some(marketing) = self.base.settings.tenant_marketing {
             return Ok((marketing, Ok(0)));
         }
         let result = self.read_skus(lease).await;
@@ -37,9 +38,9 @@ impl Engine {
         let mut marketing = skus.iter().filter(|sku| sku.usable).any(|sku| {
             sku.plans
                 .iter()
-                .any(|(plan, _)| self.settings.catalogue.category(*plan) == Category::Marketing)
+                .any(|(plan, _)| self.base.settings.catalogue.category(*plan) == Category::Marketing)
         });
-        let mut tx = self.begin(lease).await?;
+        let mut tx = self.base.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
         // It may be among what could not be read.
         marketing |= unreadable > 0 && checkpoint.value == Some(true.into());
@@ -53,10 +54,10 @@ impl Engine {
             .as_ref()
             .is_some_and(|known| *known != serde_json::json!(marketing))
         {
-            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+            environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
         }
         checkpoint.value = Some(marketing.into());
-        checkpoint.reached_at = Some(self.clock.now());
+        checkpoint.reached_at = Some(self.base.clock.now());
         checkpoints::write(&mut tx, &checkpoint).await?;
         tx.commit().await?;
         Ok((marketing, unreadable))

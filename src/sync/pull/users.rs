@@ -3,6 +3,8 @@
 //! Absence means two things: in a full round a property that is not sent is null, and a user who is not
 //! listed by its last page is looked up in deletedItems and swept; in an incremental round both mean unchanged.
 
+use super::Puller;
+use super::facts;
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError, survive};
@@ -12,10 +14,10 @@ use crate::domain::source::Source;
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, checkpoints, environments, mirror, pending, recheck};
-use crate::sync::{Engine, SyncError, facts};
+use crate::sync::Failure;
 
 /// The users, for every environment.
-struct Users<'a>(&'a Engine);
+struct Users<'a>(&'a Puller);
 
 impl Followed for Users<'_> {
     type Item = UserChange;
@@ -53,7 +55,7 @@ impl Followed for Users<'_> {
         pages: &Pages<UserChange>,
         step: impl Fn(Seen) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)> {
-        let names = self.0.settings.names();
+        let names = self.0.base.settings.names();
         let is_round = before.is_round();
         let mut seen = Seen::default();
         for item in &pages.items {
@@ -74,13 +76,10 @@ impl Followed for Users<'_> {
     }
 }
 
-impl Engine {
+impl Puller {
     /// Reads the users up to the checkpoint, and answers how many entries could not be read. The problem beside it is one
     /// that judging need not wait for.
-    pub(super) async fn pull_users(
-        &self,
-        lease: &Lease,
-    ) -> Result<(Option<Problem>, Result<usize, Problem>), SyncError> {
+    pub(super) async fn pull_users(&self, lease: &Lease) -> Result<(Option<Problem>, Result<usize, Problem>), Failure> {
         let users = Users(self);
         let mut follower = Follower::new(self, lease, &users).await?;
         let result = follower.follow().await;
@@ -100,13 +99,13 @@ impl Engine {
     /// nobody is.
     async fn sweep_users(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), PullError> {
         let deleted = self.directory().deleted_users().await?;
-        let mut tx = self.begin(lease).await?;
+        let mut tx = self.base.begin(lease).await?;
         let (listed, had) = mirror::count_seen(&mut tx, checkpoint.round).await?;
         // Whoever is missing may be one of those who could not be read; the next run asks.
         let is_whole = checkpoint.seen.unreadable == 0 && deleted.unreadable == 0;
         let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted.items, is_whole).await?;
         if swept > 0 {
-            environments::judge_everyone(&mut tx, &self.settings.names()).await?;
+            environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
             tracing::info!(swept, "users that a full round did not list");
         }
         checkpoints::step(&mut tx, checkpoint, Input::Swept { listed, had, is_whole }).await?;
@@ -114,13 +113,13 @@ impl Engine {
         Ok(())
     }
 
-    pub(in crate::sync) async fn read_checkpoint(&self, source: Source) -> Result<Checkpoint, SyncError> {
-        let mut db = self.store.read().await?;
+    pub(in crate::sync) async fn read_checkpoint(&self, source: Source) -> Result<Checkpoint, Failure> {
+        let mut db = self.base.store.read().await?;
         Ok(checkpoints::read(&mut db, source).await?)
     }
 
-    pub(super) async fn write_checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<(), SyncError> {
-        let mut tx = self.begin(lease).await?;
+    pub(super) async fn write_checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<(), Failure> {
+        let mut tx = self.base.begin(lease).await?;
         checkpoints::write(&mut tx, checkpoint).await?;
         tx.commit().await?;
         Ok(())

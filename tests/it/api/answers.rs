@@ -139,6 +139,7 @@ async fn a_stub_is_bound_and_a_stub_is_deleted() {
         stage
             .world
             .engine
+            .desk()
             .stub(crate::on_demand::ask(name), None)
             .await
             .unwrap();

@@ -134,6 +134,7 @@ async fn rows_of_nobody_are_explained_too() {
     stage
         .world
         .engine
+        .desk()
         .stub(crate::on_demand::ask("old.ada@contoso.example"), None)
         .await
         .unwrap();
@@ -144,6 +145,7 @@ async fn rows_of_nobody_are_explained_too() {
     let added = stage
         .world
         .engine
+        .desk()
         .application(crate::on_demand::ask("importer"), application)
         .await
         .unwrap();

@@ -142,7 +142,7 @@ async fn name_2_a_name_that_a_stub_takes_is_the_stub_s() {
     let name = "old.hand@contoso.example";
     assert_eq!(stage.access(name).await.problem(), (404, "user_not_found"));
     let ask = crate::on_demand::ask(name);
-    stage.world.engine.stub(ask, None).await.unwrap();
+    stage.world.engine.desk().stub(ask, None).await.unwrap();
     assert_eq!(stage.access(name).await.problem(), (409, "stub_user"));
     stage.end().await;
 }

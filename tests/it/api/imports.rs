@@ -1,7 +1,7 @@
 //! Import jobs through the API: submitted, watched, cancelled and run again, and who may see them.
 
 use reqwest::Method;
-use rollcall::sync::import::ImportRequest;
+use rollcall::sync::imports::ImportRequest;
 use serde_json::{Value, json};
 
 use super::{ANNA, Answered, BERTA, ENV, OPERATOR, Stage, on_the_machines_clock, sent};
@@ -16,7 +16,7 @@ async fn as_caller(stage: &Stage, path: &str, caller: &str) -> Answered {
 }
 
 async fn work(stage: &Stage) -> Option<i64> {
-    stage.world.engine.run_next_import("worker").await.unwrap()
+    stage.world.engine.imports().run_next_import("worker").await.unwrap()
 }
 
 #[tokio::test]
@@ -146,10 +146,18 @@ async fn a_private_job_is_seen_by_its_owner_and_by_operators_only() {
         background: true,
         ..ImportRequest::new(ENV, "Contoso")
     };
-    let hidden = stage.world.engine.submit_import(&request(true), ANNA).await.unwrap().id;
+    let hidden = stage
+        .world
+        .engine
+        .imports()
+        .submit_import(&request(true), ANNA)
+        .await
+        .unwrap()
+        .id;
     let open = stage
         .world
         .engine
+        .imports()
         .submit_import(&request(false), ANNA)
         .await
         .unwrap()

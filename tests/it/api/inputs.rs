@@ -180,6 +180,7 @@ async fn an_edit_that_cannot_be_taken_whole_is_not_taken_at_all() {
     let stub = stage
         .world
         .engine
+        .desk()
         .stub(crate::on_demand::ask("stub@contoso.example"), None)
         .await
         .unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rollcall::simulator::tenant::{Profile, User};
-use rollcall::sync::import::ImportRequest;
+use rollcall::sync::imports::ImportRequest;
 use serde_json::{Value, json};
 
 use super::{ENV, Stage};
@@ -66,7 +66,7 @@ async fn every_list_can_be_walked_to_its_end() {
             background: true,
             ..ImportRequest::new(ENV, "Contoso")
         };
-        world.engine.submit_import(&request, "anna").await.unwrap();
+        world.engine.imports().submit_import(&request, "anna").await.unwrap();
     }
     let stage = Stage::around(world).await;
     let job = stage.get("environments/production/imports?limit=1").await.items()[0]["id"].clone();
@@ -148,6 +148,7 @@ async fn rows_are_filtered_by_state_mode_type_reason_and_text() {
     stage
         .world
         .engine
+        .desk()
         .stub(crate::on_demand::ask("stub@contoso.example"), None)
         .await
         .unwrap();

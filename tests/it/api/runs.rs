@@ -1,7 +1,7 @@
 //! Runs: their history, what people decide about held removals, and a run on request.
 
 use reqwest::Method;
-use rollcall::sync::schedule::{self, Configured, Schedule};
+use rollcall::sync::daemon::{Configured, Schedule};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,7 @@ async fn a_run_that_nobody_takes_up_is_a_request_without_a_number() {
 async fn a_run_that_is_asked_for_is_made_by_the_process_that_leads() {
     let world = World::new(vec![open_environment(ENV), open_environment("sandbox")]).await;
     world.sync_completely().await;
-    schedule::hand_over(&world.engine, &world.lease).await;
+    crate::world::hand_over(&world.engine, &world.lease).await;
     let engine = on_the_machines_clock(&world);
     let (_configured, receiver) = watch::channel(Arc::new(Configured {
         engine: engine.clone(),

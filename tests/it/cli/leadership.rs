@@ -6,7 +6,7 @@ use rollcall::clock::Clock;
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::store::lease::{self, Attempt};
-use rollcall::sync::{Engine, schedule};
+use rollcall::sync::Engine;
 use sqlx::{Connection, PgConnection};
 
 use super::Stage;
@@ -109,7 +109,7 @@ async fn a_lease_is_renewed_while_every_connection_of_the_pool_is_taken() {
     }
     assert_eq!(engine.store.connections(), (5, 0));
     world.execute("update rollcall.lease set expires_at = now()").await;
-    let renewal = schedule::keep_renewing(&engine, &world.lease);
+    let renewal = rollcall::sync::daemon::lead::keep_renewing(&engine.base(), &world.lease);
     let left = "select extract(epoch from expires_at - now())::bigint from rollcall.lease";
     assert!(eventually(async || world.number(left).await > 0).await);
     drop((renewal, taken));

@@ -3,7 +3,7 @@
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, LARGE_GROUP, Profile, Tenant, TokenDeath, User};
-use rollcall::sync::import::ImportRequest;
+use rollcall::sync::imports::ImportRequest;
 use uuid::Uuid;
 
 use crate::guard::{block, limits, sync_held, without_marketing};
@@ -122,7 +122,7 @@ pub async fn imported() -> World {
         ..ImportRequest::new(GUARDED, "DEMF")
     };
     for request in [everybody, some] {
-        world.engine.submit_import(&request, "grace").await.unwrap();
+        world.engine.imports().submit_import(&request, "grace").await.unwrap();
     }
     world
 }

@@ -2,8 +2,8 @@
 
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
-use rollcall::sync::SyncError;
 use rollcall::sync::cycle::Request;
+use rollcall::sync::{CycleError, DeskError, Failure};
 
 use super::{BAD, DROP_TRIGGER, ENV, run_sql, titled, trigger};
 use crate::on_demand::ask_by;
@@ -20,12 +20,12 @@ async fn a_server_that_shuts_down_while_a_trigger_runs_is_away_and_blames_nobody
     run_sql(&world, ends).await;
     let failed = world.run(Request::default()).await.unwrap_err();
     assert!(
-        matches!(&failed, SyncError::Store(error) if error.is_unavailable()),
+        matches!(&failed, CycleError::Failed(Failure::Store(error)) if error.is_unavailable()),
         "{failed:?}"
     );
     let failed = ask_by(&world, "access", bob).await.unwrap_err();
     assert!(
-        matches!(&failed, SyncError::Store(error) if error.is_unavailable()),
+        matches!(&failed, DeskError::Failed(Failure::Store(error)) if error.is_unavailable()),
         "{failed:?}"
     );
     run_sql(&world, DROP_TRIGGER.to_owned()).await;

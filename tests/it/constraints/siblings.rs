@@ -7,7 +7,7 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::Profile;
 use rollcall::store::Store;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 use uuid::Uuid;
 
 use super::{COUNT, ENV, attempts, run_sql, sync_fully, titled, unwritten};
@@ -206,10 +206,10 @@ async fn a_rule_about_roles_costs_the_rows_that_get_or_lose_them() {
     // Taking: one trigger raises, one says nothing.
     for instead in [RAISE, "return null;"] {
         run_sql(&world, refusing("system_user_role", "delete", "true", instead)).await;
-        let granted = world.engine.grant(ask(&ada.to_string()), "Helper").await;
+        let granted = world.engine.desk().grant(ask(&ada.to_string()), "Helper").await;
         assert_eq!(said(&granted), "updated");
         assert_eq!(
-            said(&world.engine.revoke(ask(&ada.to_string()), "Helper").await),
+            said(&world.engine.desk().revoke(ask(&ada.to_string()), "Helper").await),
             "row_not_written"
         );
         world.tenant().give_profile(cleo, Profile::Unlicensed);
@@ -220,7 +220,7 @@ async fn a_rule_about_roles_costs_the_rows_that_get_or_lose_them() {
         assert_eq!(attempts(&world).await, tried);
         run_sql(&world, DROP.to_owned()).await;
         assert_eq!(
-            said(&world.engine.revoke(ask(&ada.to_string()), "Helper").await),
+            said(&world.engine.desk().revoke(ask(&ada.to_string()), "Helper").await),
             "updated"
         );
         world.tenant().give_profile(cleo, Profile::E5PowerApps);
@@ -230,7 +230,7 @@ async fn a_rule_about_roles_costs_the_rows_that_get_or_lose_them() {
 
     // Giving by hand, swallowed.
     run_sql(&world, refusing("system_user_role", "insert", "true", "return null;")).await;
-    let granted = world.engine.grant(ask(&ada.to_string()), "Helper").await;
+    let granted = world.engine.desk().grant(ask(&ada.to_string()), "Helper").await;
     assert_eq!(said(&granted), "row_not_written");
     world.end().await;
 }

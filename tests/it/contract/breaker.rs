@@ -9,7 +9,7 @@ use std::time::Duration;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{Profile, TokenDeath};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 use rollcall::sync::{Outcome, Report};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -111,7 +111,8 @@ async fn a_person_ends_the_doubt_of_a_group_that_is_empty_indeed() {
     world.advance(HOLD);
     let again = sync_incompletely(&world).await;
     assert_eq!(again.environments[0].held, 3, "the new set is as large as the old one");
-    let decide = world.engine.decide(again.run, None, Decision::Approve, "admin");
+    let guard = world.engine.guard();
+    let decide = guard.decide(again.run, None, Decision::Approve, "admin");
     assert_eq!(decide.await.unwrap().environments[0].counts.disabled, 3);
     for _ in 0..2 {
         world.assert_settled().await;

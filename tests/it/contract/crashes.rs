@@ -175,7 +175,7 @@ async fn item_2_a_crash_between_pulling_and_applying_judges_everyone_later() {
         .tenant()
         .update_user(users[0], |user| user.plans = Vec::new().into());
     // The mirror is brought up to date, and the process ends before anybody is judged.
-    Box::pin(world.engine.pull(&world.lease)).await.unwrap();
+    Box::pin(world.engine.puller().pull(&world.lease)).await.unwrap();
     restart(&mut world).await;
     let report = world.sync_completely().await;
     assert_eq!(

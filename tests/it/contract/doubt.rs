@@ -5,7 +5,7 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, TokenDeath, User};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
 use rollcall::sync::Outcome;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 
 use super::{
     ENVIRONMENT, GATE, USERS, assert_all_enabled, disabled, forever, gate, heal, nobody, once, paged, staff,
@@ -102,6 +102,7 @@ async fn a_group_that_really_is_empty_can_be_approved() {
     world.assert_settled().await;
     let decided = world
         .engine
+        .guard()
         .decide(report.run, None, Decision::Approve, "admin@contoso.example")
         .await
         .unwrap();
@@ -257,9 +258,8 @@ async fn a_removal_approved_while_its_group_cannot_be_read_waits_until_it_can() 
     });
     sync_incompletely(&world).await;
     let approve = async || {
-        let decided = world
-            .engine
-            .decide(held.run, None, Decision::Approve, "admin@contoso.example");
+        let guard = world.engine.guard();
+        let decided = guard.decide(held.run, None, Decision::Approve, "admin@contoso.example");
         decided.await.unwrap().environments[0].counts.disabled
     };
     assert_eq!(approve().await, 0);

@@ -5,7 +5,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Carrying, Effect, When};
 use rollcall::sync::Outcome;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 
 use super::{
     ENVIRONMENT, USERS, asked, assert_all_enabled, disabled, forever, heal, page, paged, row, staff, sync_incompletely,
@@ -173,6 +173,7 @@ async fn item_4_the_guard_holds_a_mass_disable_after_a_resync() {
 
     let decided = world
         .engine
+        .guard()
         .decide(report.run, None, Decision::Approve, "admin@contoso.example")
         .await
         .unwrap();

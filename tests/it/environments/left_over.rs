@@ -4,8 +4,8 @@
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::Simulator;
 use rollcall::store::removals;
-use rollcall::sync::approval::Decision;
-use rollcall::sync::{Outcome, SyncError};
+use rollcall::sync::guard::approval::Decision;
+use rollcall::sync::{GuardError, Outcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -94,8 +94,12 @@ async fn env_2_what_one_that_stays_away_holds_counts_for_nobody_and_expires() {
         .map(|set| (set.environment, set.can_be_decided))
         .collect();
     assert_eq!(decidable, [(LAB.to_owned(), false), (STAYS.to_owned(), true)]);
-    let alone = world.engine.decide(run, Some(LAB), Decision::Approve, "grace").await;
-    assert!(matches!(alone, Err(SyncError::UnknownEnvironment(_))), "{alone:?}");
+    let alone = world
+        .engine
+        .guard()
+        .decide(run, Some(LAB), Decision::Approve, "grace")
+        .await;
+    assert!(matches!(alone, Err(GuardError::UnknownEnvironment(_))), "{alone:?}");
 
     world.advance(72 * HOUR);
     world.sync().await;
@@ -121,6 +125,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
     world.execute(refuse).await;
     let decisions = world
         .engine
+        .guard()
         .decide(run, None, Decision::Approve, "grace")
         .await
         .unwrap();
@@ -142,11 +147,15 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
         [(LAB, None, 0, 2, true), (STAYS, Some(Decision::Approve), 2, 0, false)],
         "the second is not undone"
     );
-    assert!(matches!(decisions.failure, Some(SyncError::Store(_))), "{decisions:?}");
+    assert!(
+        matches!(decisions.failure, Some(GuardError::Failed(_))),
+        "{decisions:?}"
+    );
     // Nothing at all is a failure.
     assert!(
         world
             .engine
+            .guard()
             .decide(run, None, Decision::Approve, "grace")
             .await
             .is_err()
@@ -158,6 +167,7 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
     world.execute(constraint).await;
     let decisions = world
         .engine
+        .guard()
         .decide(run, None, Decision::Approve, "grace")
         .await
         .unwrap();
@@ -171,14 +181,19 @@ async fn a_decision_over_several_environments_tells_what_was_carried_out_in_each
 
     let (mut other, run) = held_in_both().await;
     reload(&mut other, vec![open_environment(STAYS)]);
-    let decisions = other.engine.decide(run, None, Decision::Reject, "grace").await.unwrap();
+    let decisions = other
+        .engine
+        .guard()
+        .decide(run, None, Decision::Reject, "grace")
+        .await
+        .unwrap();
     let told: Vec<_> = decisions
         .environments
         .iter()
         .map(|one| (one.decision, one.waiting))
         .collect();
     assert_eq!(told, [(None, 2), (Some(Decision::Reject), 0)]);
-    assert!(matches!(decisions.failure, Some(SyncError::UnknownEnvironment(_))));
+    assert!(matches!(decisions.failure, Some(GuardError::UnknownEnvironment(_))));
     reload(&mut world, vec![open_environment(STAYS)]);
     world.end().await;
     other.end().await;

@@ -3,8 +3,8 @@
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile};
 use rollcall::store::serving;
-use rollcall::sync::retire::Retired;
-use rollcall::sync::{Outcome, SyncError};
+use rollcall::sync::guard::retire::Retired;
+use rollcall::sync::{Failure, GuardError, Outcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -42,8 +42,8 @@ async fn states(world: &World) -> Vec<String> {
         .await
 }
 
-async fn retire(world: &World) -> Result<Retired, SyncError> {
-    world.engine.retire(LAB, "grace", false, |_| {}).await
+async fn retire(world: &World) -> Result<Retired, GuardError> {
+    world.engine.guard().retire(LAB, "grace", false, |_| {}).await
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn every_row_is_disabled_outside_the_guard_and_the_refusals_and_comes_back
 #[tokio::test]
 async fn keep_only_closes_it_and_it_starts_whole_when_it_comes_back() {
     let (mut world, users) = left(3).await;
-    world.engine.retire(LAB, "grace", true, |_| {}).await.unwrap();
+    world.engine.guard().retire(LAB, "grace", true, |_| {}).await.unwrap();
     assert_eq!(states(&world).await, ["3"]);
     world
         .tenant()
@@ -139,15 +139,15 @@ async fn it_is_refused_while_it_is_configured_or_served_and_a_process_that_is_go
         let mut db = world.engine.store.read().await.unwrap();
         serving::announce(&mut db, "elsewhere:1", &environments).await.unwrap();
     };
-    let served = |result: Result<Retired, SyncError>| match result {
-        Err(SyncError::EnvironmentInUse { served_by, .. }) => served_by,
+    let served = |result: Result<Retired, GuardError>| match result {
+        Err(GuardError::EnvironmentInUse { served_by, .. }) => served_by,
         other => panic!("{other:?}"),
     };
     serve(&[STAYS, LAB]).await;
     assert_eq!(served(retire(&world).await).as_deref(), Some("elsewhere:1"));
     // It says itself that it serves it no more, or has not been heard of for a while.
     serve(&[STAYS]).await;
-    assert_eq!(world.engine.leaving(LAB).await.unwrap().enabled, 3);
+    assert_eq!(world.engine.guard().leaving(LAB).await.unwrap().enabled, 3);
     serve(&[LAB]).await;
     world
         .execute("update rollcall.serving set expires_at = expires_at - interval '31 s'")
@@ -155,8 +155,8 @@ async fn it_is_refused_while_it_is_configured_or_served_and_a_process_that_is_go
     assert_eq!(retire(&world).await.unwrap().disabled, 3);
     come_back(&mut world);
     assert_eq!(served(retire(&world).await), None, "the configuration has it");
-    let unknown = world.engine.retire("mars", "grace", false, |_| {}).await;
-    assert!(matches!(unknown, Err(SyncError::UnknownEnvironment(_))));
+    let unknown = world.engine.guard().retire("mars", "grace", false, |_| {}).await;
+    assert!(matches!(unknown, Err(GuardError::UnknownEnvironment(_))));
     world.end().await;
 }
 
@@ -165,12 +165,13 @@ async fn one_that_is_broken_off_goes_on_and_a_row_that_is_refused_keeps_nobody_e
     let (mut world, _) = left(9).await;
     world.configure(|settings| settings.max_batch = 2);
     let cancel = world.engine.cancel.clone();
-    let broken_off = world.engine.retire(LAB, "grace", false, |done| {
+    let guard = world.engine.guard();
+    let broken_off = guard.retire(LAB, "grace", false, |done| {
         if done == 4 {
             cancel.cancel();
         }
     });
-    assert!(matches!(broken_off.await, Err(SyncError::Cancelled)));
+    assert!(matches!(broken_off.await, Err(GuardError::Failed(Failure::Cancelled))));
     assert_eq!(states(&world).await, ["5", "4 environment_retired grace"]);
     world.engine.cancel = tokio_util::sync::CancellationToken::new();
     world
@@ -218,7 +219,7 @@ async fn the_command_shows_the_counts_wants_yes_and_is_refused_with_6_while_a_da
     let said = with_lab.run("environment retire lab --yes").await;
     assert_eq!(said.code, Some(6), "{said:?}");
     assert!(said.one_line().ends_with("(environment_configured)"), "{said:?}");
-    rollcall::sync::schedule::hand_over(&world.engine, &world.lease).await;
+    crate::world::hand_over(&world.engine, &world.lease).await;
     let daemon = Daemon::start(&with_lab);
     daemon.becomes_ready().await;
     let said = without.run("environment retire lab --yes").await;

@@ -98,7 +98,12 @@ async fn what_was_refused_is_judged_again_and_nobody_else() {
     assert_eq!(summary(&report), ("ended_with_refusals", 2, 0, 1));
     world.tenant().give_profile(bob, Profile::E3Sales);
     world.sync_completely().await;
-    world.engine.requeue_import(super::OPERATOR, id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .requeue_import(super::OPERATOR, id)
+        .await
+        .unwrap();
     assert_eq!(step(&world).await, Some(id));
     let report = super::report(&world, id).await;
     assert_eq!(summary(&report), ("complete", 3, 0, 0));
@@ -114,7 +119,12 @@ async fn whoever_was_refused_is_looked_up_in_the_directory_and_not_in_the_mirror
     let id = import(&world, &of_everybody()).await.job.id;
     // The mirror is fresh, and knows nothing of this.
     world.tenant().give_profile(bob, Profile::E3Sales);
-    world.engine.requeue_import(super::OPERATOR, id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .requeue_import(super::OPERATOR, id)
+        .await
+        .unwrap();
     assert_eq!(step(&world).await, Some(id));
     assert_eq!(summary(&super::report(&world, id).await), ("complete", 1, 0, 0));
     world.end().await;
@@ -165,15 +175,26 @@ async fn candidates_are_those_without_a_row_page_by_page() {
     let engine = &world.engine;
     let ids =
         |found: &[rollcall::store::candidates::Candidate]| -> Vec<Uuid> { found.iter().map(|one| one.id).collect() };
-    let first = engine.candidates(ENV, None, None, 2).await.unwrap();
-    let rest = engine.candidates(ENV, None, Some(first[1].id), 2).await.unwrap();
+    let first = engine.imports().candidates(ENV, None, None, 2).await.unwrap();
+    let rest = engine
+        .imports()
+        .candidates(ENV, None, Some(first[1].id), 2)
+        .await
+        .unwrap();
     let mut found = ids(&first);
     found.extend(ids(&rest));
     left.sort();
     assert_eq!(found, left);
-    let by_text = engine.candidates(ENV, Some("BERT"), None, 10).await.unwrap();
+    let by_text = engine.imports().candidates(ENV, Some("BERT"), None, 10).await.unwrap();
     assert_eq!(by_text.len(), 1);
     assert_eq!(by_text[0].display_name.as_deref(), Some("Bert Nobody"));
-    assert!(engine.candidates(ENV, Some("100%"), None, 10).await.unwrap().is_empty());
+    assert!(
+        engine
+            .imports()
+            .candidates(ENV, Some("100%"), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     world.end().await;
 }

@@ -1,7 +1,7 @@
 //! Many users added at once, each with a result of their own.
 
 use rollcall::rules::Trigger;
-use rollcall::sync::on_demand::{Answer, Refusal};
+use rollcall::sync::desk::{Answer, Refusal};
 use uuid::Uuid;
 
 use super::{ENV, crowd, said, unlicensed};
@@ -17,9 +17,8 @@ fn words(results: &[Result<Answer, Refusal>]) -> Vec<&'static str> {
 }
 
 async fn add(world: &World, users: &[String]) -> Vec<Result<Answer, Refusal>> {
-    let added = world
-        .engine
-        .add_many(ENV, users, "helpdesk", Trigger::AdminAdd, Some("USMF"));
+    let desk = world.engine.desk();
+    let added = desk.add_many(ENV, users, "helpdesk", Trigger::AdminAdd, Some("USMF"));
     added.await.unwrap()
 }
 
@@ -29,8 +28,13 @@ async fn each_of_many_has_the_result_that_adding_it_alone_would_have() {
     let tenant = world.tenant();
     let old = crowd(tenant, 5);
     world.sync_completely().await;
-    world.engine.disable(ask(&old[1].to_string())).await.unwrap();
-    world.engine.hold(ask(&old[2].to_string()), "legal").await.unwrap();
+    world.engine.desk().disable(ask(&old[1].to_string())).await.unwrap();
+    world
+        .engine
+        .desk()
+        .hold(ask(&old[2].to_string()), "legal")
+        .await
+        .unwrap();
     tenant.update_user(old[3], |user| user.account_enabled = Some(false));
     tenant.update_user(old[4], |user| user.job_title = Some("Engineer".to_owned()));
     let ada = licensed(tenant, "Ada", "Lovelace");
@@ -134,7 +138,11 @@ async fn users_who_swap_names_and_a_new_one_who_takes_a_third_are_added_together
 async fn more_than_a_thousand_at_once_are_too_many() {
     let world = World::new(vec![open_environment(ENV)]).await;
     let users = vec!["ada@contoso.example".to_owned(); 1001];
-    let result = world.engine.add_many(ENV, &users, "helpdesk", Trigger::Api, None).await;
+    let result = world
+        .engine
+        .desk()
+        .add_many(ENV, &users, "helpdesk", Trigger::Api, None)
+        .await;
     assert_eq!(said(result), "users");
     world.end().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::sync::Engine;
-use rollcall::sync::import::{ImportRequest, JobFilter, Viewer};
+use rollcall::sync::imports::{ImportRequest, JobFilter, Viewer};
 
 use super::{ENV, OPERATOR, crowd, import, made, of, report, results, said, step, submit, summary, unlicensed};
 use crate::world::{World, graph, licensed, open_environment};
@@ -25,7 +25,7 @@ async fn listed(world: &World, viewer: Viewer<'_>) -> Vec<i64> {
         limit: 10,
         ..JobFilter::default()
     };
-    let jobs = world.engine.import_jobs(viewer, &filter).await.unwrap();
+    let jobs = world.engine.imports().import_jobs(viewer, &filter).await.unwrap();
     jobs.iter().map(|job| job.id).collect()
 }
 
@@ -43,17 +43,26 @@ async fn a_private_job_is_its_owners_and_the_operators() {
     assert_eq!(listed(&world, OPERATOR).await, [private, open]);
     assert_eq!(listed(&world, OTHER).await, [open]);
     let engine = &world.engine;
-    assert_eq!(said(engine.import_job(OTHER, private).await), "unknown job");
+    assert_eq!(said(engine.imports().import_job(OTHER, private).await), "unknown job");
     assert_eq!(
-        said(engine.import_items(OTHER, private, None, None, 10).await),
+        said(engine.imports().import_items(OTHER, private, None, None, 10).await),
         "unknown job"
     );
-    assert_eq!(said(engine.cancel_import(OTHER, private).await), "unknown job");
-    assert_eq!(said(engine.requeue_import(OTHER, private).await), "unknown job");
-    assert_eq!(said(engine.import_job(OTHER, open).await), "done");
-    assert_eq!(said(engine.import_items(OWNER, private, None, None, 10).await), "done");
-    assert_eq!(said(engine.cancel_import(OWNER, private).await), "done");
-    assert_eq!(said(engine.requeue_import(OPERATOR, private).await), "done");
+    assert_eq!(
+        said(engine.imports().cancel_import(OTHER, private).await),
+        "unknown job"
+    );
+    assert_eq!(
+        said(engine.imports().requeue_import(OTHER, private).await),
+        "unknown job"
+    );
+    assert_eq!(said(engine.imports().import_job(OTHER, open).await), "done");
+    assert_eq!(
+        said(engine.imports().import_items(OWNER, private, None, None, 10).await),
+        "done"
+    );
+    assert_eq!(said(engine.imports().cancel_import(OWNER, private).await), "done");
+    assert_eq!(said(engine.imports().requeue_import(OPERATOR, private).await), "done");
     world.end().await;
 }
 
@@ -63,18 +72,18 @@ async fn a_job_that_waits_is_cancelled_at_once_and_requeued_whole() {
     let users = crowd(world.tenant(), 2);
     let id = submit(&world, &of(&users)).await.id;
     let engine = &world.engine;
-    assert_eq!(said(engine.requeue_import(OPERATOR, id).await), "job");
-    let cancelled = engine.cancel_import(OPERATOR, id).await.unwrap();
+    assert_eq!(said(engine.imports().requeue_import(OPERATOR, id).await), "job");
+    let cancelled = engine.imports().cancel_import(OPERATOR, id).await.unwrap();
     assert_eq!(
         (cancelled.state.as_str(), cancelled.cancelled_by.as_deref()),
         ("cancelled", Some("root"))
     );
-    assert_eq!(said(engine.cancel_import(OPERATOR, id).await), "job");
+    assert_eq!(said(engine.imports().cancel_import(OPERATOR, id).await), "job");
     assert_eq!(step(&world).await, None);
-    engine.requeue_import(OPERATOR, id).await.unwrap();
+    engine.imports().requeue_import(OPERATOR, id).await.unwrap();
     assert_eq!(step(&world).await, Some(id));
     assert_eq!(summary(&report(&world, id).await), ("complete", 2, 0, 0));
-    assert_eq!(said(engine.requeue_import(OPERATOR, id).await), "job");
+    assert_eq!(said(engine.imports().requeue_import(OPERATOR, id).await), "job");
     world.end().await;
 }
 
@@ -98,7 +107,12 @@ async fn a_job_that_runs_stops_after_the_batch_in_hand_and_goes_on_with_the_rest
     let waiting = results(&world, report.job.id).await;
     assert_eq!(waiting.iter().filter(|state| *state == "waiting").count(), 51);
     let rows = world.rows(ENV).await;
-    world.engine.requeue_import(OPERATOR, report.job.id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .requeue_import(OPERATOR, report.job.id)
+        .await
+        .unwrap();
     assert_eq!(step(&world).await, Some(report.job.id));
     let report = super::report(&world, report.job.id).await;
     assert_eq!(summary(&report), ("ended_with_refusals", 150, 0, 1));
@@ -166,7 +180,7 @@ async fn jobs_of_one_group_run_one_after_another_and_groups_beside_each_other() 
     for group in ["red", "blue", "blue"] {
         more.push(submit(&world, &in_group(group)).await.id);
     }
-    let done = world.engine.finish_import(more[2], "terminal").await.unwrap();
+    let done = world.engine.imports().finish_import(more[2], "terminal").await.unwrap();
     assert_eq!(done.outcome.as_deref(), Some("complete"));
     assert!(report(&world, more[1]).await.job.is_over());
     assert_eq!(report(&world, more[0]).await.job.state, "waiting");
@@ -200,7 +214,7 @@ async fn two_workers_share_the_queue_and_do_nothing_twice() {
     let other = colleague(&world).await;
     let work = async |engine: &Engine, name: &str| {
         let mut taken = Vec::new();
-        while let Some(job) = engine.run_next_import(name).await.unwrap() {
+        while let Some(job) = engine.imports().run_next_import(name).await.unwrap() {
             taken.push(job);
         }
         taken
@@ -236,10 +250,10 @@ async fn a_job_is_kept_for_a_month_and_a_critical_one_for_good() {
     };
     let critical = import(&world, &critical).await.job.id;
     world.advance(Duration::from_hours(29 * 24));
-    assert_eq!(world.engine.purge_imports().await.unwrap(), 0);
+    assert_eq!(world.engine.imports().purge_imports().await.unwrap(), 0);
     world.advance(Duration::from_hours(2 * 24));
     let open = submit(&world, &of(&[ada])).await.id;
-    assert_eq!(world.engine.purge_imports().await.unwrap(), 1);
+    assert_eq!(world.engine.imports().purge_imports().await.unwrap(), 1);
     assert_eq!(listed(&world, OPERATOR).await, [open, critical]);
     assert_eq!(world.number("select count(*) from rollcall.import_item").await, 2);
     world.end().await;

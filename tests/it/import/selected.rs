@@ -2,7 +2,7 @@
 
 use rollcall::rules::Trigger;
 use rollcall::simulator::{Effect, Fault, When};
-use rollcall::sync::import::ImportRequest;
+use rollcall::sync::imports::ImportRequest;
 use serde_json::json;
 
 use super::{ENV, crowd, import, items, of, report, results, said, step, submit, summary, unlicensed};
@@ -17,6 +17,7 @@ async fn every_selected_user_has_a_result_and_the_company_goes_to_those_who_get_
     let company = json!({ "company": "OLDCO" });
     world
         .engine
+        .desk()
         .edit(ask(&carl.to_string()), company.as_object().unwrap())
         .await
         .unwrap();
@@ -80,6 +81,7 @@ async fn nobody_is_called_unlicensed_or_an_outsider_while_roles_cannot_be_read()
     let named = [bob.to_string(), ada.to_string()];
     let added = world
         .engine
+        .desk()
         .add_many(ENV, &named, "helpdesk", Trigger::AdminAdd, None)
         .await
         .unwrap();
@@ -102,18 +104,29 @@ async fn rows_in_every_state_are_already_present_and_stay_as_they_are() {
     let users = crowd(tenant, 8);
     world.sync_completely().await;
     let name = |at: usize| users[at].to_string();
-    world.engine.disable(ask(&name(1))).await.unwrap();
-    world.engine.hold(ask(&name(2)), "under investigation").await.unwrap();
-    world.engine.stub(ask("stub@contoso.example"), None).await.unwrap();
+    world.engine.desk().disable(ask(&name(1))).await.unwrap();
+    world
+        .engine
+        .desk()
+        .hold(ask(&name(2)), "under investigation")
+        .await
+        .unwrap();
+    world
+        .engine
+        .desk()
+        .stub(ask("stub@contoso.example"), None)
+        .await
+        .unwrap();
     tenant.update_user(users[3], |user| user.account_enabled = Some(false));
     tenant.soft_delete(users[4]);
     tenant.soft_delete(users[5]);
     tenant.purge(users[5]);
     world.sync_completely().await;
-    world.engine.delete(ask(&name(5))).await.unwrap();
+    world.engine.desk().delete(ask(&name(5))).await.unwrap();
     let mode = json!({ "accessmode": 4 });
     world
         .engine
+        .desk()
         .edit(ask(&name(6)), mode.as_object().unwrap())
         .await
         .unwrap();
@@ -183,7 +196,7 @@ async fn what_makes_no_sense_is_refused_at_submission_and_names_the_option() {
     let world = World::new(vec![open_environment(ENV), environment]).await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     let good = of(&[ada]);
-    let try_it = async |request: ImportRequest| said(world.engine.submit_import(&request, "helpdesk").await);
+    let try_it = async |request: ImportRequest| said(world.engine.imports().submit_import(&request, "helpdesk").await);
     let with = |change: &dyn Fn(&mut ImportRequest)| {
         let mut request = good.clone();
         change(&mut request);
@@ -224,9 +237,14 @@ async fn a_job_belongs_to_the_service_and_outlasts_its_submitter() {
     world.sync_completely().await;
     let submitter = tenant.user(ada).unwrap().user_principal_name.unwrap();
     let new = licensed(tenant, "New", "Comer");
-    let job = world.engine.submit_import(&of(&[new]), &submitter).await.unwrap();
+    let job = world
+        .engine
+        .imports()
+        .submit_import(&of(&[new]), &submitter)
+        .await
+        .unwrap();
     tenant.update_user(ada, |user| user.account_enabled = Some(false));
-    world.engine.refresh(ask(&ada.to_string())).await.unwrap();
+    world.engine.desk().refresh(ask(&ada.to_string())).await.unwrap();
     assert!(world.row(ENV, ada).await.unwrap().isdisabled);
     assert_eq!(step(&world).await, Some(job.id));
     assert_eq!(summary(&report(&world, job.id).await), ("complete", 1, 0, 0));
@@ -262,7 +280,7 @@ async fn a_job_is_there_as_it_was_asked_for() {
         ("undefined", 3)
     );
     // Somebody added meanwhile is found present.
-    let added = world.engine.add(ask(&ada.to_string()), Trigger::AdminAdd).await;
+    let added = world.engine.desk().add(ask(&ada.to_string()), Trigger::AdminAdd).await;
     assert!(added.is_ok());
     step(&world).await;
     assert_eq!(summary(&report(&world, job.id).await), ("complete", 0, 1, 0));

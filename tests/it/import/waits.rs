@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use rollcall::simulator::{Effect, Fault, When};
-use rollcall::sync::import::{ImportRequest, JobFilter};
+use rollcall::sync::imports::{ImportRequest, JobFilter};
 use uuid::Uuid;
 
 use super::{ENV, OPERATOR, crowd, import, made, of, of_everybody, report, results, step, submit, summary, trial};
@@ -45,7 +45,7 @@ async fn while_the_directory_is_away_a_job_is_tried_again_with_growing_pauses_an
     assert!(failed.job.error.is_some());
     assert_eq!(step(&world).await, None);
     world.simulator.faults().clear();
-    world.engine.requeue_import(OPERATOR, id).await.unwrap();
+    world.engine.imports().requeue_import(OPERATOR, id).await.unwrap();
     assert_eq!(step(&world).await, Some(id));
     assert_eq!(summary(&report(&world, id).await), ("complete", 2, 0, 0));
     world.end().await;
@@ -67,7 +67,12 @@ async fn what_was_done_before_the_directory_went_away_stays_done() {
     assert_eq!(results(&world, failed.job.id).await[100..], ["waiting"; 50]);
     assert_eq!(world.rows(ENV).await.len(), 100);
     world.simulator.faults().clear();
-    world.engine.requeue_import(OPERATOR, failed.job.id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .requeue_import(OPERATOR, failed.job.id)
+        .await
+        .unwrap();
     step(&world).await;
     assert_eq!(summary(&report(&world, failed.job.id).await), ("complete", 150, 0, 0));
     assert!(made(&world).await.values().all(|times| *times == 1));
@@ -108,7 +113,7 @@ async fn jobs(world: &World) -> Vec<(i64, String, Option<i64>)> {
         limit: 100,
         ..JobFilter::default()
     };
-    let jobs = world.engine.import_jobs(OPERATOR, &filter).await.unwrap();
+    let jobs = world.engine.imports().import_jobs(OPERATOR, &filter).await.unwrap();
     let line = |job: rollcall::store::jobs::Job| (job.id, job.state, job.scheduled_by);
     jobs.into_iter().rev().map(line).collect()
 }
@@ -142,10 +147,20 @@ async fn a_scheduled_job_makes_a_run_at_each_due_time_and_one_for_all_it_missed(
     assert_eq!(step(&world).await, None, "four nights were missed and are made up once");
     let next = report(&world, scheduled.id).await.job.next_run_at.unwrap();
     assert_eq!(next, Utc.with_ymd_and_hms(2026, 3, 8, 2, 30, 0).unwrap());
-    world.engine.cancel_import(OPERATOR, scheduled.id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .cancel_import(OPERATOR, scheduled.id)
+        .await
+        .unwrap();
     at_night(24).await;
     assert_eq!(step(&world).await, None);
-    world.engine.requeue_import(OPERATOR, scheduled.id).await.unwrap();
+    world
+        .engine
+        .imports()
+        .requeue_import(OPERATOR, scheduled.id)
+        .await
+        .unwrap();
     at_night(24).await;
     let third = step(&world).await.unwrap();
     let run = |id| (id, "ended".to_owned(), Some(scheduled.id));

@@ -21,7 +21,11 @@ fn with_roles(environment: Environment) -> Environment {
 }
 
 async fn grant(world: &World, user: Uuid) {
-    let granted = world.engine.grant(ask(&user.to_string()), SYSTEM_ADMINISTRATOR).await;
+    let granted = world
+        .engine
+        .desk()
+        .grant(ask(&user.to_string()), SYSTEM_ADMINISTRATOR)
+        .await;
     assert_eq!(said(&granted), "updated");
 }
 
@@ -55,7 +59,11 @@ async fn nobody_disables_holds_or_demotes_the_last_one_by_hand() {
     for way in ["disable", "hold"] {
         assert_eq!(word(&world, way, last).await, "last_system_administrator", "{way}");
     }
-    let revoked = world.engine.revoke(ask(&last.to_string()), SYSTEM_ADMINISTRATOR).await;
+    let revoked = world
+        .engine
+        .desk()
+        .revoke(ask(&last.to_string()), SYSTEM_ADMINISTRATOR)
+        .await;
     assert_eq!(said(&revoked), "last_system_administrator");
     assert_eq!(state(&world, last).await, "enabled");
     // With another one there is nothing to protect; a disabled one is none.
@@ -64,7 +72,11 @@ async fn nobody_disables_holds_or_demotes_the_last_one_by_hand() {
     assert_eq!(word(&world, "disable", last).await, "last_system_administrator");
     assert_eq!(word(&world, "enable", other).await, "enabled");
     assert_eq!(word(&world, "disable", last).await, "disabled");
-    let revoked = world.engine.revoke(ask(&last.to_string()), SYSTEM_ADMINISTRATOR).await;
+    let revoked = world
+        .engine
+        .desk()
+        .revoke(ask(&last.to_string()), SYSTEM_ADMINISTRATOR)
+        .await;
     assert_eq!(said(&revoked), "updated", "a disabled one may lose the role");
     world.assert_settled().await;
     world.end().await;
@@ -74,10 +86,8 @@ async fn nobody_disables_holds_or_demotes_the_last_one_by_hand() {
 async fn two_who_are_disabled_at_the_same_moment_leave_one() {
     let (world, users) = administrators(2, open_environment(ENV)).await;
     let names = users.iter().map(Uuid::to_string).collect::<Vec<_>>();
-    let (one, other) = tokio::join!(
-        world.engine.disable(ask(&names[0])),
-        world.engine.disable(ask(&names[1]))
-    );
+    let desk = world.engine.desk();
+    let (one, other) = tokio::join!(desk.disable(ask(&names[0])), desk.disable(ask(&names[1])));
     let mut words = [said(&one), said(&other)];
     words.sort();
     assert_eq!(words, ["disabled", "last_system_administrator"]);
@@ -187,6 +197,7 @@ async fn a_licence_does_not_take_the_role_from_the_last_one() {
     let holders = || async {
         let held = world
             .engine
+            .desk()
             .role_holders(ENV, None, Some(SYSTEM_ADMINISTRATOR), None, 10)
             .await;
         held.unwrap()

@@ -23,11 +23,16 @@ async fn stage() -> World {
 }
 
 async fn made(world: &World, application: Uuid) -> String {
-    said(&world.engine.application(ask("robot"), application).await)
+    said(&world.engine.desk().application(ask("robot"), application).await)
 }
 
 async fn find(world: &World, application: Uuid) -> SystemUser {
-    let row = world.engine.find_row(ENV, &application.to_string()).await.unwrap();
+    let row = world
+        .engine
+        .desk()
+        .find_row(ENV, &application.to_string())
+        .await
+        .unwrap();
     row.unwrap()
 }
 
@@ -49,11 +54,14 @@ async fn an_application_user_is_made_from_its_registration_once() {
     assert_eq!(row.applicationid, Some(application));
     assert_eq!(row.azureactivedirectoryobjectid, Some(principal));
     assert_eq!(made(&world, application).await, "unchanged");
-    let sandbox = rollcall::sync::on_demand::Ask {
+    let sandbox = rollcall::sync::desk::Ask {
         environment: "sandbox",
         ..ask("robot")
     };
-    assert_eq!(said(&world.engine.application(sandbox, application).await), "created");
+    assert_eq!(
+        said(&world.engine.desk().application(sandbox, application).await),
+        "created"
+    );
     assert_eq!(
         world
             .number("select count(*) from rollcall.system_user where applicationid is not null")
@@ -68,7 +76,8 @@ async fn an_application_user_is_made_from_its_registration_once() {
 async fn two_who_make_it_at_the_same_moment_make_one() {
     let world = stage().await;
     let (_, application) = world.tenant().add_service_principal("Invoice Robot");
-    let making = (0..8).map(|_| world.engine.application(ask("robot"), application));
+    let desk = world.engine.desk();
+    let making = (0..8).map(|_| desk.application(ask("robot"), application));
     let mut words: Vec<String> = futures_util::future::join_all(making).await.iter().map(said).collect();
     words.sort();
     assert_eq!(words[0], "created");
@@ -207,7 +216,7 @@ async fn without_the_permission_the_refusal_names_it() {
     world
         .simulator
         .configure(|settings| assert!(settings.permissions.remove("Application.Read.All")));
-    let refusal = super::refusal(world.engine.application(ask("robot"), application).await);
+    let refusal = super::refusal(world.engine.desk().application(ask("robot"), application).await);
     assert_eq!(refusal.code.as_str(), "directory_unavailable");
     assert!(refusal.detail.contains("Application.Read.All"), "{}", refusal.detail);
     // Everything else goes on without it.

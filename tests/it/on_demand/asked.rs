@@ -48,7 +48,8 @@ fn requests(world: &World) -> Vec<&'static str> {
 
 async fn explained(world: &World, user: Uuid) -> Value {
     let user = user.to_string();
-    let explanation = world.engine.explain(ENV, &user, Trigger::Diagnostics);
+    let desk = world.engine.desk();
+    let explanation = desk.explain(ENV, &user, Trigger::Diagnostics);
     json!(explanation.await.unwrap().shown())
 }
 
@@ -86,10 +87,18 @@ async fn fresh_1_an_import_and_many_at_once_ask_for_owners_too() {
     let (world, ada) = guarded(GroupNesting::Ignore).await;
     world.tenant().add_owner(GATE, ada);
     let users = [ada.to_string()];
-    let many = world.engine.add_many(ENV, &users, "helpdesk", Trigger::Api, None).await;
+    let many = world
+        .engine
+        .desk()
+        .add_many(ENV, &users, "helpdesk", Trigger::Api, None)
+        .await;
     assert_eq!(many.unwrap()[0].as_ref().unwrap().outcome.as_str(), "created");
     world.tenant().remove_owner(GATE, ada);
-    let many = world.engine.add_many(ENV, &users, "helpdesk", Trigger::Api, None).await;
+    let many = world
+        .engine
+        .desk()
+        .add_many(ENV, &users, "helpdesk", Trigger::Api, None)
+        .await;
     let refused = many.unwrap().pop().unwrap().unwrap_err();
     assert_eq!(refused.code.as_str(), "not_in_security_group");
     assert_eq!(state(&world, ada).await, "not_in_security_group by sync");

@@ -94,9 +94,12 @@ async fn a_row_can_be_named_by_its_id_its_object_id_and_its_name() {
 async fn a_hold_outlasts_everything_until_it_is_released() {
     let (world, ada) = one_user().await;
     let user = ada.to_string();
-    assert_eq!(said(&world.engine.hold(ask(&user), "  ").await), "bad input: reason");
     assert_eq!(
-        said(&world.engine.hold(ask(&user), "under investigation").await),
+        said(&world.engine.desk().hold(ask(&user), "  ").await),
+        "bad input: reason"
+    );
+    assert_eq!(
+        said(&world.engine.desk().hold(ask(&user), "under investigation").await),
         "disabled"
     );
     let held = row(&world, ada).await;
@@ -230,7 +233,11 @@ async fn placeholders_are_nobody_s_to_change() {
     }
     let edited = edit(&world, "crmoln2@microsoft.com", json!({"company": "Contoso"})).await;
     assert_eq!(said(&edited), "reserved_user");
-    let granted = world.engine.grant(ask("crmoln@microsoft.com"), "Basic User").await;
+    let granted = world
+        .engine
+        .desk()
+        .grant(ask("crmoln@microsoft.com"), "Basic User")
+        .await;
     assert_eq!(said(&granted), "role_not_found");
     world.assert_settled().await;
     world.end().await;
@@ -240,12 +247,12 @@ async fn placeholders_are_nobody_s_to_change() {
 async fn an_unknown_environment_is_no_refusal_but_a_mistake() {
     let (world, ada) = one_user().await;
     let user = ada.to_string();
-    let elsewhere = rollcall::sync::on_demand::Ask {
+    let elsewhere = rollcall::sync::desk::Ask {
         environment: "attic",
         ..ask(&user)
     };
     assert_eq!(
-        said(&world.engine.disable(elsewhere).await),
+        said(&world.engine.desk().disable(elsewhere).await),
         "find the environment `attic`"
     );
     assert_eq!(state(&world, ada).await, "enabled");

@@ -15,7 +15,7 @@ async fn one_user_with_a_role() -> (World, Uuid) {
     let world = stage_of(environment).await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     world.sync_completely().await;
-    let granted = world.engine.grant(ask(&ada.to_string()), "Basic User").await;
+    let granted = world.engine.desk().grant(ask(&ada.to_string()), "Basic User").await;
     assert_eq!(said(&granted), "updated");
     (world, ada)
 }
@@ -81,7 +81,7 @@ async fn a_row_whose_user_is_gone_is_deleted_for_good() {
         assert_eq!(word(&world, way, deleted.systemuserid).await, "row_deleted", "{way}");
     }
     assert_eq!(word(&world, "import", ada).await, "unchanged", "it is there already");
-    let granted = world.engine.grant(ask(&ada.to_string()), "Basic User").await;
+    let granted = world.engine.desk().grant(ask(&ada.to_string()), "Basic User").await;
     assert_eq!(said(&granted), "row_deleted");
     world.assert_settled().await;
     world.end().await;
@@ -141,13 +141,23 @@ async fn an_application_user_is_deleted_when_it_is_disabled_and_can_be_made_anew
     simulator.permissions.insert("Application.Read.All".to_owned());
     let world = World::with(vec![open_environment(ENV)], simulator, NO_LIMITS).await;
     let (_, application) = world.tenant().add_service_principal("Robot");
-    let made = world.engine.application(ask("robot"), application).await.unwrap();
+    let made = world
+        .engine
+        .desk()
+        .application(ask("robot"), application)
+        .await
+        .unwrap();
     let first = made.user.unwrap().systemuserid;
     assert_eq!(word(&world, "delete", first).await, "not_deletable");
     assert_eq!(word(&world, "disable", application).await, "disabled");
     let answer = ask_by(&world, "delete", application).await.unwrap();
     assert_eq!(answer.user.unwrap().deletedstate, 1);
-    let made = world.engine.application(ask("robot"), application).await.unwrap();
+    let made = world
+        .engine
+        .desk()
+        .application(ask("robot"), application)
+        .await
+        .unwrap();
     assert_eq!(made.outcome.as_str(), "created");
     assert_ne!(made.user.unwrap().systemuserid, first);
     for way in ["refresh", "enable", "disable"] {

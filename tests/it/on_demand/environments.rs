@@ -119,10 +119,11 @@ async fn without_a_database_everything_is_refused() {
     assert_eq!(word(&world, "stub", "a@contoso.example").await, "no_database");
     let mapped = world
         .engine
+        .desk()
         .map(super::ask("a@contoso.example"), &ada.to_string())
         .await;
     assert_eq!(super::said(&mapped), "no_database");
-    let app = world.engine.application(super::ask("x"), ada).await;
+    let app = world.engine.desk().application(super::ask("x"), ada).await;
     assert_eq!(super::said(&app), "no_database");
     assert!(world.simulator.requests().is_empty(), "nobody has to be asked");
     world.end().await;

@@ -2,7 +2,7 @@
 
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::rules::Trigger;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::world::{World, licensed};
 
 async fn explained(world: &World, user: Uuid, trigger: &str) -> Value {
     let trigger: Trigger = trigger.parse().unwrap();
-    let explanation = world.engine.explain(ENV, &user.to_string(), trigger).await;
+    let explanation = world.engine.desk().explain(ENV, &user.to_string(), trigger).await;
     json!(explanation.unwrap().shown())
 }
 

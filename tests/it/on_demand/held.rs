@@ -1,7 +1,7 @@
 //! On demand and the guard (section 11 of the rules): what a person has to decide, nobody decides by asking.
 
 use rollcall::simulator::Settings as SimulatorSettings;
-use rollcall::sync::approval::Decision;
+use rollcall::sync::guard::approval::Decision;
 use uuid::Uuid;
 
 use super::{ENV, counted_disables, row, state, word};

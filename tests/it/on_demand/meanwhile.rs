@@ -21,7 +21,7 @@ fn meanwhile(world: &World, path: &str, change: impl Fn(&Tenant) + Send + Sync +
         change(&tenant);
         let cycle = async {
             let request = Request::default();
-            engine.run(&lease, &request, async |_| {}).await.unwrap();
+            engine.cycle().run(&lease, &request, async |_| {}).await.unwrap();
         };
         tokio::task::block_in_place(|| Handle::current().block_on(cycle));
     });

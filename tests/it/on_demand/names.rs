@@ -3,7 +3,7 @@
 
 use rollcall::rules::{Client, Trigger};
 use rollcall::simulator::{Carrying, Effect, Fault, Settings as SimulatorSettings, When};
-use rollcall::sync::on_demand::Effect as Outcome;
+use rollcall::sync::desk::Effect as Outcome;
 use uuid::Uuid;
 
 use super::{ENV, ask, ask_by, one_user, row, said, stage, state, word};
@@ -35,6 +35,7 @@ async fn a_user_is_added_before_the_cycle_comes_by_and_the_cycle_agrees() {
     assert_eq!(word(&world, "admin_add", ada).await, "unchanged");
     let by_name = world
         .engine
+        .desk()
         .access(ask("ADA.Lovelace@contoso.example"), Client::Interactive)
         .await;
     assert_eq!(said(&by_name), "unchanged");
@@ -48,7 +49,8 @@ async fn whoever_asks_twice_at_once_gets_one_row() {
     let world = stage().await;
     world.sync_completely().await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace").to_string();
-    let asking = (0..12).map(|_| world.engine.add(ask(&ada), Trigger::Api));
+    let desk = world.engine.desk();
+    let asking = (0..12).map(|_| desk.add(ask(&ada), Trigger::Api));
     let words: Vec<String> = futures_util::future::join_all(asking).await.iter().map(said).collect();
     assert!(
         words.iter().all(|word| word == "created"),
@@ -117,6 +119,7 @@ async fn a_stub_keeps_its_name_until_it_is_bound() {
     assert_eq!(world.findings().await, [format!("upn_conflict {ENV} {ada}")]);
     let bound = world
         .engine
+        .desk()
         .map(ask("ada.lovelace@contoso.example"), "ada.lovelace@contoso.example")
         .await;
     assert_eq!(said(&bound), "enabled");

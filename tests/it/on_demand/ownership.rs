@@ -34,14 +34,20 @@ async fn title(world: &World, user: Uuid) -> String {
 }
 
 async fn owner(world: &World, user: Uuid, column: &str) -> (String, String) {
-    let owners = world.engine.ownership(ask(&user.to_string())).await.unwrap();
+    let owners = world.engine.desk().ownership(ask(&user.to_string())).await.unwrap();
     let one = owners.into_iter().find(|one| one.field == column).unwrap();
     (one.policy.to_owned(), one.owner.to_owned())
 }
 
 async fn own(world: &World, user: Uuid, column: &str, to_customer: bool) -> String {
     let columns = [column.to_owned()];
-    said(&world.engine.own(ask(&user.to_string()), &columns, to_customer).await)
+    said(
+        &world
+            .engine
+            .desk()
+            .own(ask(&user.to_string()), &columns, to_customer)
+            .await,
+    )
 }
 
 #[tokio::test]
@@ -270,7 +276,7 @@ async fn a_blank_is_null_and_lengths_are_characters() {
 #[tokio::test]
 async fn who_owns_what_is_listed_column_by_column() {
     let (world, ada) = under(&[(Field::City, Policy::Never)]).await;
-    let owners = world.engine.ownership(ask(&ada.to_string())).await.unwrap();
+    let owners = world.engine.desk().ownership(ask(&ada.to_string())).await.unwrap();
     let listed: Vec<String> = owners
         .iter()
         .map(|one| format!("{} {} {}", one.field, one.policy, one.owner))

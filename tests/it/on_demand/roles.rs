@@ -39,17 +39,18 @@ async fn stage() -> (World, Uuid) {
 }
 
 async fn grant(world: &World, user: Uuid, role: &str) -> String {
-    said(&world.engine.grant(ask(&user.to_string()), role).await)
+    said(&world.engine.desk().grant(ask(&user.to_string()), role).await)
 }
 
 async fn revoke(world: &World, user: Uuid, role: &str) -> String {
-    said(&world.engine.revoke(ask(&user.to_string()), role).await)
+    said(&world.engine.desk().revoke(ask(&user.to_string()), role).await)
 }
 
 /// `role provenance`, sorted.
 async fn held(world: &World, user: Uuid) -> Vec<String> {
     let held = world
         .engine
+        .desk()
         .role_holders(ENV, Some(&user.to_string()), None, None, 100)
         .await;
     let list = held.unwrap().into_iter();
@@ -74,6 +75,7 @@ async fn a_role_is_given_and_taken_by_hand_and_the_log_says_by_whom() {
     assert_eq!(held(&world, ada).await, ["Approver manual"]);
     let holders = world
         .engine
+        .desk()
         .role_holders(ENV, None, Some("Approver"), None, 10)
         .await
         .unwrap();
@@ -99,10 +101,15 @@ async fn a_role_must_exist_and_so_must_the_user() {
         assert_eq!(grant(&world, ada, role).await, "role_not_found");
         assert_eq!(revoke(&world, ada, role).await, "role_not_found");
     }
-    let refused = world.engine.grant(ask("nobody@contoso.example"), "Approver").await;
+    let refused = world
+        .engine
+        .desk()
+        .grant(ask("nobody@contoso.example"), "Approver")
+        .await;
     assert_eq!(said(&refused), "user_not_found");
     let listed = world
         .engine
+        .desk()
         .role_holders(ENV, Some("nobody@contoso.example"), None, None, 10)
         .await;
     assert!(listed.is_err());

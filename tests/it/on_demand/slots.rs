@@ -311,6 +311,7 @@ async fn a_mode_that_a_person_set_stays_until_it_is_handed_back() {
     let user = ada.to_string();
     let own = world
         .engine
+        .desk()
         .own(super::ask(&user), &["accessmode".to_owned()], false)
         .await;
     assert_eq!(said(&own), "updated");

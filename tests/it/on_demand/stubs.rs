@@ -12,7 +12,7 @@ use crate::world::{World, licensed, open_environment};
 const OLD: &str = "old.ada@contoso.example";
 
 async fn map(world: &World, stub: &str, user: impl ToString) -> String {
-    said(&world.engine.map(ask(stub), &user.to_string()).await)
+    said(&world.engine.desk().map(ask(stub), &user.to_string()).await)
 }
 
 /// A stage with these roles, and a stub.
@@ -25,6 +25,7 @@ async fn with_roles(roles: &[&str]) -> (World, Uuid) {
     world.sync_completely().await;
     let stub = world
         .engine
+        .desk()
         .stub(ask(OLD), Some("Contoso"))
         .await
         .unwrap()
@@ -36,6 +37,7 @@ async fn with_roles(roles: &[&str]) -> (World, Uuid) {
 async fn roles_of(world: &World, user: &str) -> Vec<(String, String)> {
     let held = world
         .engine
+        .desk()
         .role_holders(ENV, Some(user), None, None, 10)
         .await
         .unwrap();
@@ -52,6 +54,7 @@ async fn a_stub_is_disabled_from_birth_and_has_its_role() {
         let (world, _) = with_roles(roles).await;
         let stub = world
             .engine
+            .desk()
             .find_row(ENV, "OLD.ada@contoso.example")
             .await
             .unwrap()
@@ -95,7 +98,7 @@ async fn a_stub_cannot_be_enabled_synchronised_or_signed_in() {
     assert_eq!(word(&world, "release", OLD).await, "unchanged");
     assert_eq!(before, world.dump().await);
     // Its role came from the system; a person's needs an enabled row.
-    let granted = world.engine.grant(ask(OLD), "Basic User").await;
+    let granted = world.engine.desk().grant(ask(OLD), "Basic User").await;
     assert_eq!(said(&granted), "user_disabled");
     world.assert_settled().await;
     world.end().await;
@@ -108,7 +111,13 @@ async fn a_hold_that_another_program_put_on_a_stub_ends_and_leaves_a_stub() {
         .execute("update rollcall.system_user set onhold = true where isstub")
         .await;
     assert_eq!(word(&world, "release", OLD).await, "updated");
-    let row = world.engine.find_row(ENV, &stub.to_string()).await.unwrap().unwrap();
+    let row = world
+        .engine
+        .desk()
+        .find_row(ENV, &stub.to_string())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!row.onhold && row.isdisabled && row.disabledreason.as_deref() == Some("stub_user"));
     world.end().await;
 }
@@ -134,7 +143,7 @@ async fn what_is_no_name_makes_no_stub() {
 async fn a_stub_that_is_bound_keeps_its_id_its_role_and_its_company() {
     let (world, stub) = with_roles(&["Basic User", "Salesperson"]).await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
-    let bound = world.engine.map(ask(OLD), &ada.to_string()).await.unwrap();
+    let bound = world.engine.desk().map(ask(OLD), &ada.to_string()).await.unwrap();
     assert_eq!(bound.outcome.as_str(), "enabled");
     let row = bound.user.unwrap();
     assert_eq!((row.systemuserid, row.azureactivedirectoryobjectid), (stub, Some(ada)));
@@ -175,7 +184,7 @@ async fn a_stub_that_is_bound_keeps_its_id_its_role_and_its_company() {
 async fn a_stub_that_is_bound_to_somebody_who_is_not_entitled_is_bound_and_stays_disabled() {
     let (world, stub) = with_roles(&[]).await;
     let bob = person(&world, "Bob", "Builder", "none");
-    let bound = world.engine.map(ask(OLD), &bob.to_string()).await.unwrap();
+    let bound = world.engine.desk().map(ask(OLD), &bob.to_string()).await.unwrap();
     assert_eq!(bound.outcome.as_str(), "updated");
     assert_eq!(json!(bound.verdict.unwrap())["code"], "unlicensed");
     assert_eq!(row(&world, bob).await.systemuserid, stub);
@@ -207,7 +216,7 @@ async fn only_a_stub_is_bound_and_only_to_somebody_without_a_row() {
 }
 
 async fn merge(world: &World, stub: &str, user: impl ToString) -> String {
-    said(&world.engine.merge(ask(stub), &user.to_string()).await)
+    said(&world.engine.desk().merge(ask(stub), &user.to_string()).await)
 }
 
 #[tokio::test]
@@ -215,8 +224,13 @@ async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
     let (world, stub) = with_roles(&["Basic User", "Salesperson"]).await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     world.sync_completely().await;
-    world.engine.grant(ask(&ada.to_string()), "Basic User").await.unwrap();
-    world.engine.disable(ask(&ada.to_string())).await.unwrap();
+    world
+        .engine
+        .desk()
+        .grant(ask(&ada.to_string()), "Basic User")
+        .await
+        .unwrap();
+    world.engine.desk().disable(ask(&ada.to_string())).await.unwrap();
     world.sync_completely().await;
     let before = row(&world, ada).await;
     let history = "select count(*) from rollcall.system_user_change";
@@ -224,6 +238,7 @@ async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
 
     let merged = world
         .engine
+        .desk()
         .merge(ask(OLD), "ADA.lovelace@contoso.example")
         .await
         .unwrap();
@@ -239,7 +254,13 @@ async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
         [role("Basic User", "manual"), role("Salesperson", "import")]
     );
     assert_eq!(roles_of(&world, &stub.to_string()).await, []);
-    let gone = world.engine.find_row(ENV, &stub.to_string()).await.unwrap().unwrap();
+    let gone = world
+        .engine
+        .desk()
+        .find_row(ENV, &stub.to_string())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (gone.deletedstate, gone.merged_into, gone.domainname.as_deref()),
         (1, Some(before.systemuserid), Some(OLD))
@@ -267,7 +288,13 @@ async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
     );
     world.assert_settled().await;
     // Whoever comes again is told where it went, and its name is free.
-    let again = refusal(world.engine.merge(ask(&stub.to_string()), &ada.to_string()).await);
+    let again = refusal(
+        world
+            .engine
+            .desk()
+            .merge(ask(&stub.to_string()), &ada.to_string())
+            .await,
+    );
     assert_eq!(again.code.as_str(), "already_mapped");
     assert!(again.detail.contains(&into.to_string()), "{}", again.detail);
     assert_eq!(map(&world, &stub.to_string(), ada).await, "already_mapped");
@@ -309,7 +336,7 @@ async fn what_cannot_be_merged_is_refused_and_somebody_without_a_row_is_bound() 
     world.tenant().soft_delete(gone);
     world.tenant().purge(gone);
     world.sync_completely().await;
-    world.engine.delete(ask(&gone.to_string())).await.unwrap();
+    world.engine.desk().delete(ask(&gone.to_string())).await.unwrap();
     assert_ne!(merge(&world, OLD, gone).await, "updated", "her row is deleted");
     let bob = licensed(world.tenant(), "Bob", "Builder");
     assert_eq!(merge(&world, OLD, bob).await, "enabled");
@@ -353,9 +380,15 @@ async fn a_stub_is_not_bound_to_somebody_whose_name_another_row_keeps() {
     let (world, stub) = with_roles(&[]).await;
     assert_eq!(word(&world, "stub", "bob.builder@contoso.example").await, "created");
     let bob = licensed(world.tenant(), "Bob", "Builder");
-    let refusal = refusal(world.engine.map(ask(OLD), &bob.to_string()).await);
+    let refusal = refusal(world.engine.desk().map(ask(OLD), &bob.to_string()).await);
     assert_eq!(refusal.code.as_str(), "upn_conflict");
-    let row = world.engine.find_row(ENV, &stub.to_string()).await.unwrap().unwrap();
+    let row = world
+        .engine
+        .desk()
+        .find_row(ENV, &stub.to_string())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(row.isstub && row.azureactivedirectoryobjectid.is_none());
     assert_eq!(map(&world, "bob.builder@contoso.example", bob).await, "enabled");
     world.assert_settled().await;

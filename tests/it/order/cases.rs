@@ -110,7 +110,12 @@ async fn a_member_added_while_an_older_listing_is_on_its_way_is_one() {
         world.tenant().add_member(GROUP, ada);
         let user = ada.to_string();
         // Nothing has been read yet: the group counts as unreadable for everybody but those who say to be in it.
-        world.engine.access(ask(&user), Client::Interactive).await.unwrap();
+        world
+            .engine
+            .desk()
+            .access(ask(&user), Client::Interactive)
+            .await
+            .unwrap();
     })
     .await;
     assert_eq!(state(&world, ada).await, "enabled");

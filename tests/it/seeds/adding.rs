@@ -14,9 +14,14 @@ async fn asked_for(world: &World, environment: &str, users: [Uuid; 3]) -> [Strin
     let [signing_in, scripted, added] = users.map(|user| user.to_string());
     let engine = &world.engine;
     [
-        said(&engine.access(ask(environment, &signing_in), Client::Interactive).await),
-        said(&engine.add(ask(environment, &scripted), Trigger::Api).await),
-        said(&engine.add(ask(environment, &added), Trigger::AdminAdd).await),
+        said(
+            &engine
+                .desk()
+                .access(ask(environment, &signing_in), Client::Interactive)
+                .await,
+        ),
+        said(&engine.desk().add(ask(environment, &scripted), Trigger::Api).await),
+        said(&engine.desk().add(ask(environment, &added), Trigger::AdminAdd).await),
     ]
 }
 

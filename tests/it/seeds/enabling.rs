@@ -81,7 +81,7 @@ async fn a_sign_in_enables_the_disabled_row_of_whoever_is_entitled_and_of_nobody
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     world.sync_completely().await;
     let user = ada.to_string();
-    assert_eq!(said(&world.engine.disable(ask(ENV, &user)).await), "disabled");
+    assert_eq!(said(&world.engine.desk().disable(ask(ENV, &user)).await), "disabled");
     world.assert_settled().await;
     world.tenant().give_profile(ada, Profile::Unlicensed);
     assert_eq!(access(&world, ada).await, "unlicensed");
@@ -104,11 +104,11 @@ async fn a_refresh_reads_the_directory_at_once() {
     let user = ada.to_string();
     let promote = |user: &mut User| user.job_title = Some("Countess".to_owned());
     world.tenant().update_user(ada, promote);
-    assert_eq!(said(&world.engine.refresh(ask(ENV, &user)).await), "updated");
+    assert_eq!(said(&world.engine.desk().refresh(ask(ENV, &user)).await), "updated");
     let row = world.row(ENV, ada).await.unwrap();
     assert_eq!(row.jobtitle.as_deref(), Some("Countess"));
     world.tenant().give_profile(ada, Profile::Unlicensed);
-    assert_eq!(said(&world.engine.refresh(ask(ENV, &user)).await), "disabled");
+    assert_eq!(said(&world.engine.desk().refresh(ask(ENV, &user)).await), "disabled");
     world.assert_settled().await;
     world.end().await;
 }
@@ -124,10 +124,10 @@ async fn who_is_new_has_no_role_until_somebody_grants_one() {
     world.sync_completely().await;
     assert!(roles(&world, ada).await.is_empty());
     let user = ada.to_string();
-    let refused = world.engine.grant(ask(ENV, &user), "Salesperson").await;
+    let refused = world.engine.desk().grant(ask(ENV, &user), "Salesperson").await;
     assert_eq!(said(&refused), "role_not_found");
     assert_eq!(
-        said(&world.engine.grant(ask(ENV, &user), "Basic User").await),
+        said(&world.engine.desk().grant(ask(ENV, &user), "Basic User").await),
         "updated"
     );
     assert_eq!(roles(&world, ada).await, ["Basic User manual"]);
@@ -146,10 +146,13 @@ async fn taking_every_role_away_leaves_the_user_enabled_and_licensed() {
     world.sync_completely().await;
     let user = ada.to_string();
     for role in ["Basic User", "Salesperson"] {
-        assert_eq!(said(&world.engine.grant(ask(ENV, &user), role).await), "updated");
+        assert_eq!(said(&world.engine.desk().grant(ask(ENV, &user), role).await), "updated");
     }
     for role in ["Basic User", "Salesperson"] {
-        assert_eq!(said(&world.engine.revoke(ask(ENV, &user), role).await), "updated");
+        assert_eq!(
+            said(&world.engine.desk().revoke(ask(ENV, &user), role).await),
+            "updated"
+        );
     }
     assert!(roles(&world, ada).await.is_empty());
     world.sync_completely().await;
@@ -170,10 +173,10 @@ async fn disabled_users_are_given_roles_only_where_the_environment_allows_it() {
     world.tenant().give_profile(ada, Profile::Unlicensed);
     world.sync_completely().await;
     let user = ada.to_string();
-    let granted = world.engine.grant(ask(ENV, &user), "Basic User").await;
+    let granted = world.engine.desk().grant(ask(ENV, &user), "Basic User").await;
     assert_eq!(said(&granted), "user_disabled");
     world.configure(|settings| settings.environments[0].0.allow_role_assignment_on_disabled_users = true);
-    let granted = world.engine.grant(ask(ENV, &user), "Basic User").await;
+    let granted = world.engine.desk().grant(ask(ENV, &user), "Basic User").await;
     assert_eq!(said(&granted), "updated");
     assert_eq!(roles(&world, ada).await, ["Basic User manual"]);
     assert!(world.row(ENV, ada).await.unwrap().isdisabled);

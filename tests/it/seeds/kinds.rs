@@ -3,7 +3,7 @@
 use rollcall::domain::environment::Environment;
 use rollcall::rules::{Client, Trigger};
 use rollcall::simulator::tenant::{DYNAMICS_365_ADMINISTRATOR, Profile};
-use rollcall::sync::SyncError;
+use rollcall::sync::DeskError;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -16,7 +16,13 @@ fn mode(number: i16) -> Map<String, Value> {
 }
 
 async fn give_mode(world: &World, user: Uuid, number: i16) -> String {
-    said(&world.engine.edit(ask(ENV, &user.to_string()), &mode(number)).await)
+    said(
+        &world
+            .engine
+            .desk()
+            .edit(ask(ENV, &user.to_string()), &mode(number))
+            .await,
+    )
 }
 
 /// Lets the service look applications up.
@@ -72,7 +78,7 @@ async fn a_user_marked_as_non_interactive_stays_so_without_a_licence_and_works_t
     assert_eq!((row.accessmode, row.isdisabled), (4, false));
     assert_eq!(access(&world, robot).await, "non_interactive", "the web");
     let user = robot.to_string();
-    let by_api = world.engine.access(ask(ENV, &user), Client::Api).await;
+    let by_api = world.engine.desk().access(ask(ENV, &user), Client::Api).await;
     assert_eq!(said(&by_api), "unchanged");
     world.assert_settled().await;
     world.end().await;
@@ -89,7 +95,7 @@ async fn an_eighth_non_interactive_user_is_refused_and_told_of_the_seven() {
         assert_eq!(give_mode(&world, *robot, 4).await, "updated");
     }
     let eighth = robots[7].to_string();
-    let Err(SyncError::Refused(refusal)) = world.engine.edit(ask(ENV, &eighth), &mode(4)).await else {
+    let Err(DeskError::Refused(refusal)) = world.engine.desk().edit(ask(ENV, &eighth), &mode(4)).await else {
         panic!("one too many");
     };
     assert_eq!(refusal.code.as_str(), "non_interactive_cap");
@@ -116,7 +122,11 @@ async fn application_users_are_enabled_from_the_start_and_take_none_of_the_slots
     assert_eq!(give_mode(&world, robot, 4).await, "updated");
     for number in 0..8 {
         let (principal, application) = world.tenant().add_service_principal(&format!("Connector {number}"));
-        let made = world.engine.application(ask(ENV, "connector"), application).await;
+        let made = world
+            .engine
+            .desk()
+            .application(ask(ENV, "connector"), application)
+            .await;
         let row = made.unwrap().user.unwrap();
         assert_eq!((row.isdisabled, row.accessmode), (false, 4));
         assert_eq!(
@@ -139,18 +149,22 @@ async fn an_application_user_is_disabled_and_enabled_by_a_person_and_never_by_th
     allow_applications(&world);
     let (_, application) = world.tenant().add_service_principal("Connector");
     world.sync_completely().await;
-    let made = world.engine.application(ask(ENV, "connector"), application).await;
+    let made = world
+        .engine
+        .desk()
+        .application(ask(ENV, "connector"), application)
+        .await;
     assert_eq!(said(&made), "created");
     let name = application.to_string();
     for (is_disabled, done) in [(true, "disabled"), (false, "enabled")] {
         let result = if is_disabled {
-            world.engine.disable(ask(ENV, &name)).await
+            world.engine.desk().disable(ask(ENV, &name)).await
         } else {
-            world.engine.enable(ask(ENV, &name)).await
+            world.engine.desk().enable(ask(ENV, &name)).await
         };
         assert_eq!(said(&result), done);
         world.assert_settled().await;
-        let row = world.engine.find_row(ENV, &name).await.unwrap().unwrap();
+        let row = world.engine.desk().find_row(ENV, &name).await.unwrap().unwrap();
         assert_eq!(row.isdisabled, is_disabled);
     }
     world.end().await;
@@ -179,12 +193,12 @@ async fn the_two_placeholders_are_there_from_the_start_and_nobody_changes_them()
         let ask = ask(ENV, name);
         let engine = &world.engine;
         for result in [
-            engine.access(ask, Client::Interactive).await,
-            engine.add(ask, Trigger::AdminAdd).await,
-            engine.refresh(ask).await,
-            engine.disable(ask).await,
-            engine.edit(ask, &mode(0)).await,
-            engine.delete(ask).await,
+            engine.desk().access(ask, Client::Interactive).await,
+            engine.desk().add(ask, Trigger::AdminAdd).await,
+            engine.desk().refresh(ask).await,
+            engine.desk().disable(ask).await,
+            engine.desk().edit(ask, &mode(0)).await,
+            engine.desk().delete(ask).await,
         ] {
             assert_eq!(said(&result), "reserved_user", "{name}");
         }
@@ -213,19 +227,20 @@ async fn a_stub_cannot_sign_in_nor_be_enabled_nor_be_synchronised() {
         world.sync_completely().await;
         let name = "ada.lovelace@contoso.example";
         let ask = ask(ENV, name);
-        let stub = world.engine.stub(ask, None).await.unwrap().user.unwrap();
+        let stub = world.engine.desk().stub(ask, None).await.unwrap().user.unwrap();
         assert!(stub.isstub && stub.isdisabled && !stub.issyncwithdirectory);
         let held = world
             .engine
+            .desk()
             .role_holders(ENV, Some(name), None, None, 10)
             .await
             .unwrap();
         let held = held.iter().map(|held| format!("{} {}", held.role, held.provenance));
         assert_eq!(held.collect::<Vec<_>>(), [given]);
         for result in [
-            world.engine.access(ask, Client::Interactive).await,
-            world.engine.enable(ask).await,
-            world.engine.refresh(ask).await,
+            world.engine.desk().access(ask, Client::Interactive).await,
+            world.engine.desk().enable(ask).await,
+            world.engine.desk().refresh(ask).await,
         ] {
             assert_eq!(said(&result), "stub_user");
         }
@@ -239,7 +254,7 @@ async fn a_stub_and_a_user_of_the_same_name_never_make_two_rows() {
     let world = stage(vec![open_environment(ENV)]).await;
     world.sync_completely().await;
     let ask = ask(ENV, "ada.lovelace@contoso.example");
-    world.engine.stub(ask, None).await.unwrap();
+    world.engine.desk().stub(ask, None).await.unwrap();
     let before = world.dump().await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     world.sync_completely().await;
@@ -250,7 +265,7 @@ async fn a_stub_and_a_user_of_the_same_name_never_make_two_rows() {
     let bob = licensed(world.tenant(), "Bob", "Builder");
     world.sync_completely().await;
     let late = super::ask(ENV, "bob.builder@contoso.example");
-    assert_eq!(said(&world.engine.stub(late, None).await), "upn_conflict");
+    assert_eq!(said(&world.engine.desk().stub(late, None).await), "upn_conflict");
     assert_eq!(disabled(&world, bob).await, None);
     world.end().await;
 }
@@ -264,16 +279,21 @@ async fn nothing_but_a_data_import_makes_a_stub() {
     assert_eq!(add(&world, bob, Trigger::AdminAdd).await, "created");
     let user = ada.to_string();
     let to_stub = Map::from_iter([("isstub".to_owned(), json!(true))]);
-    let refused = world.engine.edit(ask(ENV, &user), &to_stub).await;
+    let refused = world.engine.desk().edit(ask(ENV, &user), &to_stub).await;
     assert_eq!(said(&refused), "field_not_editable");
     let unknown = world
         .engine
+        .desk()
         .add(ask(ENV, "old.carol@contoso.example"), Trigger::Api)
         .await;
     assert_eq!(said(&unknown), "user_not_found", "asking leaves no placeholder behind");
     let stubs = "select count(*) from rollcall.system_user where isstub";
     assert_eq!(world.number(stubs).await, 0);
-    let made = world.engine.stub(ask(ENV, "old.carol@contoso.example"), None).await;
+    let made = world
+        .engine
+        .desk()
+        .stub(ask(ENV, "old.carol@contoso.example"), None)
+        .await;
     assert_eq!(said(&made), "created");
     assert_eq!(world.number(stubs).await, 1);
     world.end().await;

@@ -9,7 +9,7 @@ use rollcall::domain::schema::Schema;
 use rollcall::rules::{Client, Trigger};
 use rollcall::store::Store;
 use rollcall::sync::cycle::Request;
-use rollcall::sync::on_demand::Ask;
+use rollcall::sync::desk::Ask;
 use rollcall::sync::{Engine, Outcome};
 use serde_json::json;
 use sqlx::migrate::{Migration, Migrator};
@@ -90,14 +90,18 @@ fn ask(user: &str) -> Ask<'_> {
 
 async fn serve(engine: &Engine, user: Uuid, turn: usize) {
     let user = user.to_string();
-    engine.access(ask(&user), Client::Interactive).await.unwrap();
+    engine.desk().access(ask(&user), Client::Interactive).await.unwrap();
     let values = json!({"internalemailaddress": format!("a{turn}@mail.example")});
-    engine.edit(ask(&user), values.as_object().unwrap()).await.unwrap();
-    engine.explain(ENV, &user, Trigger::Background).await.unwrap();
-    engine.grant(ask(&user), "Basic User").await.unwrap();
-    engine.revoke(ask(&user), "Basic User").await.unwrap();
-    engine.disable(ask(&user)).await.unwrap();
-    engine.enable(ask(&user)).await.unwrap();
+    engine
+        .desk()
+        .edit(ask(&user), values.as_object().unwrap())
+        .await
+        .unwrap();
+    engine.desk().explain(ENV, &user, Trigger::Background).await.unwrap();
+    engine.desk().grant(ask(&user), "Basic User").await.unwrap();
+    engine.desk().revoke(ask(&user), "Basic User").await.unwrap();
+    engine.desk().disable(ask(&user)).await.unwrap();
+    engine.desk().enable(ask(&user)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

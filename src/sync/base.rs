@@ -1,0 +1,210 @@
+//! What every part of the engine stands on: the database, the time, the configuration and the stop. No part is known
+//! here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::pull::{known, view};
+use super::{DeskError, Failure, GuardError, Settings, UnknownEnvironment};
+use crate::clock::Clock;
+use crate::domain::directory_user::upn_key;
+use crate::domain::environment::Environment;
+use crate::domain::system_user::SystemUser;
+use crate::graph::Graph;
+use crate::plan::EnvironmentView;
+use crate::store::lease::{self, Lease};
+use crate::store::{Fault, Store, StoreError, StoreResult, Transaction, mirror, rows};
+
+/// A short pause before a transaction that met somebody else's is repeated, and how often that is done.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
+const CONFLICT_TRIES: u32 = 8;
+
+/// The database, the time, the configuration and the stop.
+#[derive(Clone)]
+pub struct Base {
+    /// PostgreSQL.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Ends every wait.
+    pub cancel: CancellationToken,
+}
+
+impl Base {
+    /// Begins a transaction. One of a run commits only while its lease is ours; one that a person asked for needs
+    /// no lease, only row locks.
+    pub(super) async fn begin<'a>(&self, lease: impl Into<Option<&'a Lease>>) -> StoreResult<Transaction> {
+        let mut tx = self.store.begin().await?;
+        if let Some(lease) = lease.into() {
+            lease::check(&mut tx, lease).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Repeats a transaction that met somebody else's. The one place where that happens.
+    pub(super) async fn retry<T, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, E>
+    where
+        E: MayConflict,
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut tries = 1;
+        loop {
+            match attempt().await {
+                Err(error) if error.is_conflict() && tries < CONFLICT_TRIES => {
+                    tracing::debug!(tries, "repeating a transaction that met another one");
+                    self.clock.sleep(CONFLICT_PAUSE * tries).await;
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// How many users a batch takes whose own limit is `limit`.
+    pub(super) fn batch_size(&self, limit: usize) -> usize {
+        self.settings.max_batch.clamp(1, limit)
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<(), Failure> {
+        if self.cancel.is_cancelled() {
+            Err(Failure::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits, but not beyond the stop.
+    pub(super) async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = self.clock.sleep(duration) => {}
+            () = self.cancel.cancelled() => {}
+        }
+    }
+
+    /// The environment of that name.
+    pub(super) fn environment(&self, name: &str) -> Result<&Environment, UnknownEnvironment> {
+        let mut known = self.settings.environments.iter().map(|(environment, _)| environment);
+        known
+            .find(|known| known.name == name)
+            .ok_or_else(|| UnknownEnvironment(name.to_owned()))
+    }
+
+    /// The row that a text names: by its id, its object id, its application id or its name.
+    pub(super) async fn find_row(&self, environment: &str, user: &str) -> Result<Option<SystemUser>, Failure> {
+        let mut db = self.store.read().await?;
+        Ok(super::desk::find_row(&mut db, environment, user).await?)
+    }
+
+    /// What is known of the environment's sources.
+    pub(super) async fn present_view<'a>(
+        &'a self,
+        environment: &'a Environment,
+    ) -> Result<EnvironmentView<'a>, Failure> {
+        Ok(view(&self.settings, environment, &known(self).await?))
+    }
+
+    /// Finds the object id of a user named by object id or user principal name, in the mirror or the table.
+    pub(super) async fn find_user(&self, environment: &str, user: &str) -> Result<Option<Uuid>, Failure> {
+        if let Ok(id) = Uuid::parse_str(user) {
+            return Ok(Some(id));
+        }
+        let mut db = self.store.read().await?;
+        let key = upn_key(user);
+        if let Some(id) = mirror::find_by_upn(&mut db, &key).await? {
+            return Ok(Some(id));
+        }
+        let row = rows::find_by_upn_key(&mut db, environment, &key).await?;
+        Ok(row.and_then(|row| row.azureactivedirectoryobjectid))
+    }
+
+    /// Microsoft Graph, with a number from the database on every answer, by which what the mirror holds is ordered.
+    pub(super) fn ordered(&self, graph: &Graph) -> Graph {
+        let store = self.store.clone();
+        graph.ordered_by(move || {
+            let store = store.clone();
+            Box::pin(async move { store.next_moment().await.map_err(Into::into) })
+        })
+    }
+}
+
+/// A failure of a transaction.
+pub(super) trait MayConflict {
+    /// Whether repeating the transaction at once may succeed.
+    fn is_conflict(&self) -> bool;
+    /// What is the matter with a single row, where it may be the fault of one.
+    fn fault(&self) -> Option<Fault>;
+    /// The database has said that it does not take a row.
+    fn is_refusal(&self) -> bool;
+}
+
+impl MayConflict for StoreError {
+    fn is_conflict(&self) -> bool {
+        self.is_conflict()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault()
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+impl MayConflict for Failure {
+    fn is_conflict(&self) -> bool {
+        self.store().is_some_and(StoreError::is_conflict)
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.store()?.fault()
+    }
+
+    fn is_refusal(&self) -> bool {
+        self.store().is_some_and(MayConflict::is_refusal)
+    }
+}
+
+impl MayConflict for DeskError {
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.is_conflict(),
+            Self::Refused(refusal) => refusal.fault.as_deref().is_some_and(Fault::may_pass),
+            _ => false,
+        }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Failed(failure) => failure.fault(),
+            Self::Refused(refusal) => refusal.fault.as_deref().cloned(),
+            _ => None,
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.fault.is_some())
+    }
+}
+
+impl MayConflict for GuardError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_conflict())
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Failed(failure) => failure.fault(),
+            _ => None,
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_refusal())
+    }
+}

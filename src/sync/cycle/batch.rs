@@ -1,0 +1,321 @@
+//! One batch of users of a run: decided and written in one transaction, with its findings, its removals and whoever has
+//! to be decided again. A dry run does the same and rolls it back.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::environment::EnvironmentRun;
+use super::held_subject;
+use crate::domain::directory_user::{DirectoryState, DirectoryUser};
+use crate::domain::reason::Code;
+use crate::domain::system_user::SYNC_ACTOR;
+use crate::plan::batch::{Decision, Draft, Policy, Removals};
+use crate::plan::{Change, RoleChange};
+use crate::rules::{Outcome, Trigger};
+use crate::store::changes::Author;
+use crate::store::findings::Seen;
+use crate::store::lease::Lease;
+use crate::store::pending::Pending;
+use crate::store::refusals::Refused;
+use crate::store::removals::Removal;
+use crate::store::{StoreResult, Transaction, findings, pending, refusals, removals};
+use crate::sync::Failure;
+use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
+
+/// Which run writes, and how.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sync) struct RunInfo<'a> {
+    /// None where a person asked: row locks are enough.
+    pub lease: Option<&'a Lease>,
+    pub run_id: i64,
+    pub now: DateTime<Utc>,
+    pub dry_run: bool,
+    /// Who is recorded: the sync, or the person who approved.
+    pub actor: &'a str,
+}
+
+/// Which users are decided, and what is noted when they have been.
+#[derive(Clone, Debug)]
+pub(in crate::sync) enum Scope {
+    /// Those on the list of pending users.
+    Pending(Vec<Pending>),
+    /// The next ones of a walk over everybody; whoever walks notes how far.
+    Walk(Vec<Uuid>),
+    /// Those whose removal was let through.
+    Removals(Vec<Uuid>),
+    /// The same of a held set that a person has approved: with the last of them the set is decided, so that nobody
+    /// finds it empty and undecided.
+    Approved(Vec<Uuid>),
+    /// Those whose removal is held: everything else about them is written.
+    Held(Vec<Uuid>),
+    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
+    Slots { list: Vec<Pending>, freed: i64 },
+}
+
+impl Scope {
+    fn ids(&self) -> Vec<Uuid> {
+        match self {
+            Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
+            Self::Walk(ids) | Self::Removals(ids) | Self::Approved(ids) | Self::Held(ids) => ids.clone(),
+        }
+    }
+
+    fn removals(&self) -> Removals {
+        match self {
+            Self::Removals(_) | Self::Approved(_) => Removals::Apply,
+            Self::Held(_) => Removals::Hold,
+            Self::Pending(_) | Self::Walk(_) | Self::Slots { .. } => Removals::Collect,
+        }
+    }
+
+    /// Slots that are free though the database, in which a dry run writes nothing, does not count them.
+    fn freed(&self) -> u32 {
+        match self {
+            Self::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Batch {
+    pub changes: Vec<Change>,
+    pub skipped: Vec<Code>,
+    /// Removals that the guard has to decide.
+    pub removals: Vec<Removal>,
+    /// Non-interactive users whose turn comes after the removals.
+    pub late: Vec<Uuid>,
+    /// Users who waited for a name that the batch has given free.
+    pub woken: Vec<Uuid>,
+    /// Security roles given and taken.
+    pub roles: Vec<RoleChange>,
+}
+
+impl Batch {
+    fn append(&mut self, mut other: Self) {
+        self.changes.append(&mut other.changes);
+        self.skipped.append(&mut other.skipped);
+        self.removals.append(&mut other.removals);
+        self.late.append(&mut other.late);
+        self.woken.append(&mut other.woken);
+        self.roles.append(&mut other.roles);
+    }
+}
+
+impl EnvironmentRun<'_> {
+    /// Decides a batch and writes what follows.
+    pub(in crate::sync) async fn batch(&self, scope: &Scope) -> Result<Batch, Failure> {
+        let ids = scope.ids();
+        let mut batch = Batch::default();
+        let mut parts = Parts::of(ids.len());
+        while let Some((range, effort)) = parts.next() {
+            self.base.check_cancelled()?;
+            let part = &ids[range.clone()];
+            let tried = self.base.retry(|| self.try_batch(scope, part, &effort)).await;
+            if let Some(done) = parts.settle((range, effort), tried)? {
+                batch.append(done);
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &Effort) -> StoreResult<Batch> {
+        let (view, run) = (&self.view, self.run);
+        let mut tx = self.base.begin(run.lease).await?;
+        let name = &view.environment.name;
+        let policy = Policy {
+            trigger: Trigger::Background,
+            actor: run.actor,
+            now: run.now,
+            new_id: &Uuid::now_v7,
+            removals: scope.removals(),
+            slots_are_open: matches!(scope, Scope::Slots { .. }),
+            company: None,
+        };
+        let loaded = load(&mut tx, view, ids.to_vec(), &[]).await?;
+        let decided = decide_loaded(&mut tx, loaded, view, &policy, scope.freed()).await?;
+        let (mut draft, in_sets) = (decided.draft, decided.in_sets);
+        let about: Vec<Uuid> = draft.decisions.iter().map(|decision| decision.candidate.id).collect();
+        let author = Author {
+            actor: run.actor,
+            run_id: Some(run.run_id),
+            by_rule: run.actor == SYNC_ACTOR,
+            at: self.base.clock.now(),
+        };
+        let known = refusals::among(&mut tx, name, &about).await?;
+        let applied = apply(&mut tx, name, &mut draft, &known, author, run.actor, effort).await?;
+
+        note_refusals(&mut tx, name, run, &known, &applied).await?;
+        let seen: Vec<Seen> = draft
+            .decisions
+            .iter()
+            .flat_map(|decision| seen(decision, &applied))
+            .collect();
+        findings::reconcile_users(&mut tx, name, &about, &seen, Some(run.run_id), run.now).await?;
+        let found: Vec<Removal> = draft.decisions.iter().filter_map(removal).collect();
+        let stays = |decision: &&Decision| decision.plan.removal.is_none();
+        let rows = draft
+            .decisions
+            .iter()
+            .filter(stays)
+            .filter_map(|decision| decision.candidate.row.as_ref());
+        let rows = rows.map(|row| row.systemuserid);
+        let over: Vec<Uuid> = rows.filter(|row| in_sets.contains(row)).collect();
+        removals::collect(&mut tx, name, run.run_id, &found, &over, run.now).await?;
+        note_decided(&mut tx, name, scope, ids, &draft).await?;
+        if matches!(scope, Scope::Approved(_))
+            && removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?
+        {
+            let subject = held_subject(run.run_id);
+            findings::close_subject(&mut tx, name, findings::REMOVALS_HELD, &subject, run.now).await?;
+        }
+        if run.dry_run {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(told(draft, found, applied))
+    }
+}
+
+/// What the run is told of a batch.
+fn told(draft: Draft, removals: Vec<Removal>, applied: Applied) -> Batch {
+    let mut batch = Batch {
+        late: draft.late,
+        woken: applied.woken,
+        removals,
+        ..Batch::default()
+    };
+    for decision in draft.decisions {
+        if let (Outcome::Skip, Some(code)) = (decision.verdict.outcome, decision.verdict.code)
+            && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
+        {
+            batch.skipped.push(code);
+        }
+        if applied.refused.contains_key(&decision.candidate.id) {
+            batch.skipped.push(Code::RowNotWritten);
+        }
+        batch.roles.extend(decision.roles.changes);
+        batch
+            .changes
+            .extend(decision.plan.change.filter(|change| !change.fields.is_empty()));
+    }
+    batch
+}
+
+/// Remembers what was refused, and forgets what is over.
+async fn note_refusals(
+    tx: &mut Transaction,
+    name: &str,
+    run: RunInfo<'_>,
+    known: &HashMap<Uuid, Refused>,
+    applied: &Applied,
+) -> StoreResult<()> {
+    let tried = applied.refused.iter().filter_map(|(id, not_taken)| {
+        let (plan, _) = not_taken.tried.as_ref()?;
+        let refused = Refused {
+            plan: Some(plan.clone()),
+            detail: not_taken.detail.clone(),
+        };
+        Some((*id, refused))
+    });
+    let tried: Vec<(Uuid, Refused)> = tried.collect();
+    if let Some((id, refused)) = tried.first() {
+        let rows = tried.len();
+        tracing::warn!(rows, first = %id, detail = refused.detail, "the database does not take every row");
+    }
+    refusals::note(tx, name, &tried, run.now).await?;
+    let over = known.keys().filter(|id| !applied.refused.contains_key(id));
+    refusals::settle(tx, name, &over.copied().collect::<Vec<_>>()).await
+}
+
+/// The findings about one user.
+fn seen(decision: &Decision, applied: &Applied) -> Vec<Seen> {
+    let candidate = &decision.candidate;
+    let about = |code: &str, subject: String, detail: String| Seen {
+        object_id: Some(candidate.id),
+        code: code.to_owned(),
+        subject,
+        detail,
+    };
+    let of_plan = decision.plan.findings.iter().map(|finding| {
+        let subject = match finding.code {
+            Code::UpnConflict => candidate.wanted_name().unwrap_or_default(),
+            _ => String::new(),
+        };
+        about(finding.code.as_str(), subject, finding.detail.clone())
+    });
+    let mut seen: Vec<Seen> = of_plan.collect();
+    seen.extend(candidate.user.iter().flat_map(undecodable));
+    if decision.roles.keeps_last_administrator {
+        let detail = "A licence no longer gives System Administrator, but no other enabled row has it.";
+        let code = Code::LastSystemAdministrator.as_str();
+        seen.push(about(code, "role".to_owned(), detail.to_owned()));
+    }
+    if let Some(not_taken) = applied.refused.get(&candidate.id) {
+        let code = Code::RowNotWritten.as_str();
+        seen.push(about(code, String::new(), not_taken.detail.clone()));
+    }
+    seen
+}
+
+/// What cannot be decoded of a user who is there: a finding for each property until it can be.
+fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
+    let properties = user.undecodable.properties();
+    let is_present = user.state == DirectoryState::Present;
+    properties.filter(move |_| is_present).map(|property| Seen {
+        object_id: Some(user.id),
+        code: findings::VALUE_UNDECODABLE.to_owned(),
+        subject: property.as_str().to_owned(),
+        detail: format!(
+            "The directory's value of `{}` cannot be decoded; what was known before stands until it can.",
+            property.as_str()
+        ),
+    })
+}
+
+/// The removal that the guard has to decide.
+fn removal(decision: &Decision) -> Option<Removal> {
+    Some(Removal {
+        systemuserid: decision.candidate.row.as_ref()?.systemuserid,
+        object_id: decision.candidate.id,
+        reason: decision.plan.removal?,
+    })
+}
+
+/// Notes who has been decided, and who has to be decided again.
+async fn note_decided(
+    tx: &mut Transaction,
+    name: &String,
+    scope: &Scope,
+    ids: &[Uuid],
+    draft: &Draft,
+) -> StoreResult<()> {
+    let environment = std::slice::from_ref(name);
+    let decisions = draft.decisions.iter();
+    let open = decisions
+        .filter(|decision| decision.is_open)
+        .map(|decision| decision.candidate.id);
+    match scope {
+        Scope::Pending(list) | Scope::Slots { list, .. } => {
+            let decided = draft.decisions.iter().filter(|decision| !decision.is_open);
+            let decided: HashSet<Uuid> = decided.map(|decision| decision.candidate.id).collect();
+            let of_part: HashSet<&Uuid> = ids.iter().collect();
+            let is_done =
+                |pending: &&Pending| of_part.contains(&pending.object_id) && decided.contains(&pending.object_id);
+            let done: Vec<Pending> = list.iter().filter(is_done).copied().collect();
+            pending::settle(&mut *tx, name, &done).await
+        }
+        Scope::Walk(_) => {
+            let again: Vec<Uuid> = open.chain(draft.late.iter().copied()).collect();
+            pending::mark(&mut *tx, environment, &again).await
+        }
+        // A removal that turned out to be in doubt is not forgotten.
+        Scope::Removals(_) | Scope::Approved(_) | Scope::Held(_) => {
+            pending::mark(&mut *tx, environment, &open.collect::<Vec<_>>()).await
+        }
+    }
+}

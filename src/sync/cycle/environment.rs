@@ -1,0 +1,240 @@
+//! Judging an environment in a run: everybody once per epoch, else whoever is pending.
+
+use std::collections::HashSet;
+
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::batch::{Batch, RunInfo, Scope};
+use super::report::{Counts, ReportedChange};
+use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::plan::EnvironmentView;
+use crate::plan::Operation;
+use crate::store::environments::{self, Progress};
+use crate::store::pending::Pending;
+use crate::store::removals::Removal;
+use crate::store::{mirror, pending, quota, refusals, rows};
+use crate::sync::{Base, Failure};
+
+/// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
+/// a locked row.
+const BATCH: usize = 1000;
+
+/// How many batches of a walk are under way at once: while one waits for the database, another is judged.
+const AT_ONCE: usize = 2;
+
+/// After so many rounds of an environment's first walk the planner is told what the table holds by now: it would
+/// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
+const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
+
+/// What judging an environment has brought so far.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Tally {
+    pub counts: Counts,
+    pub changes: Vec<ReportedChange>,
+    /// Removals that the guard has to decide.
+    pub removals: Vec<Removal>,
+    late: Vec<Uuid>,
+    woken: Vec<Uuid>,
+    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
+    reported: HashSet<(Option<Uuid>, Operation)>,
+    /// Slots that the removals of a dry run would have freed.
+    freed_slots: i64,
+    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
+    pub(in crate::sync) enabled_delta: i64,
+}
+
+impl Tally {
+    fn new(environment: &str) -> Self {
+        Self {
+            counts: Counts::of(environment),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what a batch did.
+    pub(in crate::sync) fn add(&mut self, judged: Batch, dry_run: bool) {
+        for change in &judged.changes {
+            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
+            let after = &change.after;
+            let key = (after.azureactivedirectoryobjectid, change.operation);
+            if dry_run && !self.reported.insert(key) {
+                continue;
+            }
+            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
+                self.freed_slots += 1;
+            }
+            match change.operation {
+                Operation::Create => self.counts.created += 1,
+                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
+                Operation::Enable => self.counts.enabled += 1,
+                Operation::Disable => self.counts.disabled += 1,
+            }
+            if dry_run {
+                self.changes
+                    .push(ReportedChange::new(&self.counts.environment, change, false));
+            }
+        }
+        for code in judged.skipped {
+            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
+        }
+        if dry_run {
+            let reported = judged.roles.iter();
+            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
+            self.changes.extend(reported);
+        }
+        self.removals.extend(judged.removals);
+        self.late.extend(judged.late);
+        self.woken.extend(judged.woken);
+    }
+}
+
+/// One environment in one run.
+pub(in crate::sync) struct EnvironmentRun<'a> {
+    pub base: &'a Base,
+    pub view: EnvironmentView<'a>,
+    pub run: RunInfo<'a>,
+    pub tally: Tally,
+}
+
+impl<'a> EnvironmentRun<'a> {
+    pub fn new(base: &'a Base, view: EnvironmentView<'a>, run: RunInfo<'a>) -> Self {
+        let tally = Tally::new(&view.environment.name);
+        Self { base, view, run, tally }
+    }
+
+    pub fn name(&self) -> &'a String {
+        &self.view.environment.name
+    }
+
+    /// Decides a batch and adds what it did.
+    pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
+        let batch = self.batch(&scope).await?;
+        self.tally.add(batch, self.run.dry_run);
+        Ok(())
+    }
+
+    /// Judges whoever has to be judged; removals are only collected.
+    pub(in crate::sync) async fn judge(&mut self, progress: &Progress) -> Result<(), Failure> {
+        // A walk judges everybody after the place where it goes on, whether pending or not.
+        let mut up_to = Uuid::max();
+        if progress.judged_epoch < progress.epoch {
+            self.walk(progress).await?;
+            up_to = progress.walk_after.unwrap_or(Uuid::nil());
+        }
+        let name = self.name();
+        let limit = rows_of(self.base.batch_size(BATCH));
+        let mut after = None;
+        loop {
+            self.base.check_cancelled()?;
+            let list = {
+                let mut db = self.base.store.read().await?;
+                pending::next(&mut db, name, after, up_to, limit).await?
+            };
+            let Some(newest) = list.last() else { return Ok(()) };
+            after = Some(newest.object_id);
+            self.count_batch(Scope::Pending(list)).await?;
+        }
+    }
+
+    /// Everybody, by key.
+    async fn walk(&mut self, progress: &Progress) -> Result<(), Failure> {
+        let run = self.run;
+        let name = self.name();
+        let batch = self.base.batch_size(BATCH);
+        let mut after = progress.walk_after;
+        if after.is_none() && !run.dry_run {
+            // What is pending now is judged by the walk.
+            let mut tx = self.base.begin(run.lease).await?;
+            pending::clear(&mut tx, name).await?;
+            refusals::try_again(&mut tx, name).await?;
+            environments::note_walk(&mut tx, name, progress.epoch, Some(Uuid::nil()), run.now).await?;
+            tx.commit().await?;
+        }
+        let at_once = {
+            let mut db = self.base.store.read().await?;
+            if rows::any_unique_of_others(&mut db).await? {
+                1
+            } else {
+                AT_ONCE
+            }
+        };
+        let mut rounds = 0_u32;
+        loop {
+            self.base.check_cancelled()?;
+            // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
+            let (ids, waiting) = {
+                let mut db = self.base.store.read().await?;
+                let ids = mirror::next_ids(&mut db, after, rows_of(batch * at_once)).await?;
+                let waiting = match progress.walk_after {
+                    Some(_) => pending::among(&mut db, name, &ids).await?,
+                    None => Vec::new(),
+                };
+                (ids, waiting)
+            };
+            let last = ids.len() < batch * at_once;
+            after = ids.last().copied().or(after);
+            let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
+            let batches = try_join_all(scopes.iter().map(|scope| self.batch(scope))).await?;
+            for batch in batches {
+                self.tally.add(batch, run.dry_run);
+            }
+            if !run.dry_run {
+                // Only when all of them are written: a crash repeats work and never skips it.
+                let mut tx = self.base.begin(run.lease).await?;
+                pending::settle(&mut tx, name, &waiting).await?;
+                let reached = if last { None } else { after };
+                environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
+                tx.commit().await?;
+            }
+            if last {
+                return Ok(());
+            }
+            rounds += 1;
+            let fills_the_table = progress.judged_epoch == 0 && !run.dry_run;
+            if fills_the_table && STATISTICS_AFTER.contains(&rounds) {
+                let mut db = self.base.store.read().await?;
+                rows::gather_statistics(&mut db).await?;
+            }
+        }
+    }
+
+    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
+    pub(in crate::sync) async fn judge_waiting(&mut self) -> Result<(), Failure> {
+        loop {
+            self.judge_late().await?;
+            let woken = std::mem::take(&mut self.tally.woken);
+            let list = {
+                let mut db = self.base.store.read().await?;
+                pending::among(&mut db, self.name(), &woken).await?
+            };
+            if list.is_empty() {
+                return Ok(());
+            }
+            self.count_batch(Scope::Pending(list)).await?;
+        }
+    }
+
+    /// Non-interactive users who want one of the few slots, oldest row first. Whoever waited for a slot before is
+    /// one of them as soon as there is one.
+    async fn judge_late(&mut self) -> Result<(), Failure> {
+        let late = std::mem::take(&mut self.tally.late);
+        let freed = self.tally.freed_slots;
+        let list: Vec<Pending> = {
+            let mut db = self.base.store.read().await?;
+            let environment = self.view.environment;
+            let free = quota::free_slots(&mut db, &environment.name, environment.non_interactive_cap).await?;
+            let is_free = free + freed > 0;
+            pending::in_order_of_creation(&mut db, self.name(), &late, is_free).await?
+        };
+        if !list.is_empty() {
+            self.count_batch(Scope::Slots { list, freed }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A limit as SQL takes it.
+fn rows_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,160 @@
+//! Findings about sources: unreadable, in doubt, holding removals.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use super::batch::RunInfo;
+use super::names::clash;
+use super::prepare::PLACEHOLDERS;
+use super::{Cycle, Refused};
+use crate::domain::doubt::Doubt;
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::reason::Code;
+use crate::domain::source::Source;
+use crate::store::findings::{self, Seen};
+use crate::store::{checkpoints, names, refusals, removals};
+use crate::sync::Failure;
+use crate::sync::guard::removals::Doubts;
+use crate::sync::pull::{Problem, Pulled};
+
+/// What the finding about a held set is about.
+pub(in crate::sync) fn held_subject(run_id: i64) -> String {
+    format!("run:{run_id}")
+}
+
+impl Cycle {
+    /// Findings about the sources of an environment that has been judged: unreadable, in doubt, held. Its doubts are over.
+    pub(super) async fn note_findings(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        pulled: &Pulled,
+        holds: &[Doubt],
+        is_set_up: bool,
+    ) -> Result<(), Failure> {
+        let mut seen: Vec<Seen> = Vec::new();
+        let sources = group_sources(environment, pulled);
+        for problem in pulled
+            .problems
+            .iter()
+            .filter(|problem| sources.contains(&problem.source))
+        {
+            seen.push(source_finding(problem.source, &problem.detail));
+        }
+        // A dry run leaves no set that somebody could approve.
+        for why in holds.iter().filter(|_| !run.dry_run) {
+            seen.push(Seen {
+                object_id: None,
+                code: findings::REMOVALS_HELD.to_owned(),
+                subject: held_subject(run.run_id),
+                detail: why.to_string(),
+            });
+        }
+        let mut tx = self.base.begin(run.lease).await?;
+        if !is_set_up {
+            let refused = refusals::among(&mut tx, &environment.name, &[PLACEHOLDERS]).await?;
+            seen.extend(refused.into_values().map(|refused| Seen {
+                object_id: None,
+                code: Code::RowNotWritten.as_str().to_owned(),
+                subject: "placeholders".to_owned(),
+                detail: refused.detail,
+            }));
+        }
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
+        }
+        // A set that is still held keeps its finding.
+        for set in removals::sets(&mut tx, None, &[]).await? {
+            if set.environment == environment.name && set.run_id != run.run_id {
+                seen.push(Seen {
+                    object_id: None,
+                    code: findings::REMOVALS_HELD.to_owned(),
+                    subject: held_subject(set.run_id),
+                    detail: set.why,
+                });
+            }
+        }
+        seen.extend(names::clashes(&mut tx, &environment.name).await?.into_iter().map(clash));
+        findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
+        if !run.dry_run {
+            checkpoints::settle_doubts(&mut tx, &environment.name).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Findings about the sources of the tenant.
+    pub(super) async fn finish_sources(
+        &self,
+        run: RunInfo<'_>,
+        pulled: &Pulled,
+        refused: &Refused,
+        idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
+    ) -> Result<(), Failure> {
+        let unread = pulled
+            .problems
+            .iter()
+            .filter(|problem| !matches!(problem.source, Source::Group(_)));
+        let seen: Vec<Seen> = unread
+            .chain(&pulled.skipped)
+            .map(|problem| source_finding(problem.source, &problem.detail))
+            .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
+            .chain(refused.0.iter().map(|(name, why)| Seen {
+                code: findings::ENVIRONMENT_REFUSED.to_owned(),
+                ..source_finding(format_args!("environment:{name}"), why)
+            }))
+            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| Seen {
+                code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
+                ..source_finding(format_args!("role:{id}"), detail)
+            }))
+            .collect();
+        let mut tx = self.base.begin(run.lease).await?;
+        findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// A line for every cause, with the sources that it keeps from being read.
+pub(super) fn problem_lines(problems: &[Problem]) -> Vec<String> {
+    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
+    for problem in problems {
+        match causes.iter_mut().find(|(detail, _)| *detail == problem.detail) {
+            Some((_, sources)) => sources.push(problem.source.to_string()),
+            None => causes.push((&problem.detail, vec![problem.source.to_string()])),
+        }
+    }
+    causes
+        .into_iter()
+        .map(|(detail, sources)| format!("{}: {detail}", sources.join(", ")))
+        .collect()
+}
+
+fn source_finding(source: impl Display, detail: &str) -> Seen {
+    Seen {
+        object_id: None,
+        code: Code::DirectoryUnavailable.as_str().to_owned(),
+        subject: source.to_string(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
+fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
+    let root = environment.security_group;
+    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+    let nested = root.filter(|_| counts_nested).and_then(|root| pulled.nested.get(&root));
+    let groups = root.into_iter().chain(nested.into_iter().flatten().copied());
+    groups.map(Source::Group).collect()
+}
+
+/// The doubts that concern one environment: of groups only those that it reads.
+pub(super) fn doubts_of(environment: &Environment, doubts: &[(Source, Doubt)], pulled: &Pulled) -> Doubts {
+    let groups = group_sources(environment, pulled);
+    let concerning = doubts
+        .iter()
+        .filter(|(source, _)| !matches!(source, Source::Group(_)) || groups.contains(source));
+    concerning
+        .map(|(source, why)| (why.clone(), why.concerns(*source)))
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! Before anything is pulled: what earlier runs left, what is due, and environments that this configuration lacks
+//! (rules.md, section 11). Nobody tells those what changes, so they are judged whole when they are back.
+
+use tracing::warn;
+use uuid::Uuid;
+
+use super::batch::RunInfo;
+use super::findings::held_subject;
+use super::{Cycle, Refused};
+use crate::domain::doubt::Doubt;
+use crate::domain::environment::Environment;
+use crate::domain::feed::checkpoint::Input;
+use crate::domain::field::{Field, Policy};
+use crate::domain::source::Source;
+use crate::store::environments::{self, LeftOver, Progress};
+use crate::store::{
+    StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals, removals, rows,
+};
+use crate::sync::Failure;
+
+/// The placeholder rows belong to no directory user.
+pub(super) const PLACEHOLDERS: Uuid = Uuid::nil();
+
+impl Cycle {
+    /// Before anything is pulled: what is not there will miss it. Held sets expire there, too.
+    pub(super) async fn set_aside(&self, run: RunInfo<'_>, left_over: &[LeftOver]) -> Result<(), Failure> {
+        for left in left_over {
+            warn!(
+                environment = left.environment,
+                enabled = left.enabled,
+                held = left.held,
+                "an environment is left over: configure it again, or take leave of it with `rollcall environment retire`"
+            );
+        }
+        let mut tx = self.base.begin(run.lease).await?;
+        let away = environments::others(&mut tx, &self.base.settings.names()).await?;
+        environments::set_aside(&mut tx, &away).await?;
+        for name in &away {
+            expire_sets(&mut tx, name, run).await?;
+        }
+        findings::reconcile_left_over(&mut tx, left_over, run.run_id, run.now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Before anything is pulled: what earlier runs left, and what is due. Answers what the database refuses of which
+    /// environment; the others do not wait for it.
+    pub(super) async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<Refused, Failure> {
+        let mut refused = Refused::default();
+        for (environment, fingerprint) in &self.base.settings.environments {
+            let name = &environment.name;
+            let prepared = self.prepare_environment(run, environment, fingerprint).await;
+            let progress = refused.or_note(name, prepared)?;
+            if environment.has_database && !run.dry_run && progress.is_some_and(|progress| !progress.is_set_up) {
+                refused.or_note(name, self.set_up(run, name).await)?;
+            }
+        }
+        if full {
+            let mut tx = self.base.begin(run.lease).await?;
+            checkpoints::renew_all(&mut tx).await?;
+            environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
+            tx.commit().await?;
+        }
+        Ok(refused)
+    }
+
+    async fn prepare_environment(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        fingerprint: &str,
+    ) -> Result<Progress, Failure> {
+        let name = &environment.name;
+        let progress = self.register(run, environment, fingerprint).await?;
+        if !run.dry_run {
+            self.fold_names(run, name, &progress).await?;
+        }
+        let mut tx = self.base.begin(run.lease).await?;
+        removals::requeue_collected(&mut tx, name).await?;
+        expire_sets(&mut tx, name, run).await?;
+        pending::mark_due(&mut tx, name, run.now).await?;
+        let interval = chrono::Duration::from_std(self.base.settings.full_interval).unwrap_or(chrono::Duration::MAX);
+        let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
+        if is_due && progress.judged_epoch == progress.epoch {
+            environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
+            // No change of theirs may ever tell that they can be read by now.
+            let users = checkpoints::read(&mut tx, Source::Users).await?;
+            if users.seen.missed || mirror::any_unreadable(&mut tx).await? {
+                checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(progress)
+    }
+
+    /// Makes the placeholder rows, once. The database may refuse them like any other row: then they wait until
+    /// everybody is judged again.
+    async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
+        let made = self.base.retry(async || {
+            let mut tx = self.base.begin(run.lease).await?;
+            let known = refusals::among(&mut tx, name, &[PLACEHOLDERS]).await?;
+            if known.values().any(|refused| refused.plan.is_some()) {
+                return Ok(());
+            }
+            rows::insert_placeholders(&mut tx, name, run.now).await?;
+            refusals::settle(&mut tx, name, &[PLACEHOLDERS]).await?;
+            environments::note_set_up(&mut tx, name).await?;
+            tx.commit().await
+        });
+        let fault = match made.await {
+            Err(StoreError::Refused(fault)) => fault,
+            other => return Ok(other?),
+        };
+        let refused = refusals::Refused {
+            plan: Some("placeholders".to_owned()),
+            detail: format!("The database does not take the placeholder rows: {fault}"),
+        };
+        warn!(
+            environment = name,
+            detail = refused.detail,
+            "the placeholder rows cannot be written"
+        );
+        let mut tx = self.base.begin(run.lease).await?;
+        refusals::note(&mut tx, name, &[(PLACEHOLDERS, refused)], run.now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(super) async fn register(
+        &self,
+        run: RunInfo<'_>,
+        environment: &Environment,
+        fingerprint: &str,
+    ) -> Result<Progress, Failure> {
+        let until_edited: Vec<String> = Field::ALL
+            .into_iter()
+            .filter(|field| environment.policies.of(*field) == Policy::UntilEdited)
+            .map(|field| field.column().to_owned())
+            .collect();
+        let mut tx = self.base.begin(run.lease).await?;
+        let progress = environments::register(
+            &mut tx,
+            &environment.name,
+            environment.kind.as_str(),
+            fingerprint,
+            &until_edited,
+        )
+        .await?;
+        quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
+        tx.commit().await?;
+        Ok(progress)
+    }
+}
+
+/// Dissolves what nobody has decided in time; what was in doubt stays so.
+pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'_>) -> StoreResult<()> {
+    let expired = removals::expire(&mut *tx, name, run.now).await?;
+    for (set, _) in &expired {
+        findings::close_subject(&mut *tx, name, findings::REMOVALS_HELD, &held_subject(*set), run.now).await?;
+    }
+    let reasons: Vec<Doubt> = expired.into_iter().flat_map(|(_, why)| why).collect();
+    checkpoints::doubt_again(tx, name, &reasons).await
+}

@@ -1,0 +1,145 @@
+//! What a run did, for people and for `sync --output json`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::plan::{Change, RoleChange};
+use crate::store::environments::LeftOver;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was read, judged and applied.
+    Complete,
+    /// A source could not be read to its end, or is in doubt.
+    Incomplete,
+    /// Removals wait for a person.
+    Held,
+    /// The run broke off.
+    Failed,
+}
+
+impl Outcome {
+    /// The name in the database and in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Held => "held",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What happened in one environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Counts {
+    /// The environment.
+    pub environment: String,
+    /// Rows made.
+    pub created: u64,
+    /// Rows whose columns followed the directory.
+    pub updated: u64,
+    /// Rows enabled again.
+    pub enabled: u64,
+    /// Rows disabled.
+    pub disabled: u64,
+    /// Rows whose removal waits for a person since this run.
+    pub held: u64,
+    /// Users without a row who get none, by reason.
+    pub skipped: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// Nothing yet.
+    pub(in crate::sync) fn of(environment: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// One change of a dry run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportedChange {
+    /// The environment.
+    pub environment: String,
+    /// The row; a new one where it would be created.
+    pub systemuserid: uuid::Uuid,
+    /// The directory user.
+    pub azureactivedirectoryobjectid: Option<uuid::Uuid>,
+    /// The user principal name.
+    pub domainname: Option<String>,
+    /// `create`, `update`, `enable`, `disable`; `grant` and `revoke` of a security role.
+    pub operation: Cow<'static, str>,
+    /// The rule behind it.
+    pub reason: Option<String>,
+    /// Whether the guard would hold it.
+    pub held: bool,
+    /// Column → [old, new].
+    pub fields: Value,
+}
+
+impl ReportedChange {
+    pub(super) fn new(environment: &str, change: &Change, held: bool) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            systemuserid: change.after.systemuserid,
+            azureactivedirectoryobjectid: change.after.azureactivedirectoryobjectid,
+            domainname: change.after.domainname.clone(),
+            operation: change.operation.as_str().into(),
+            reason: change.reason.map(|code| code.as_str().to_owned()),
+            held,
+            fields: crate::store::changes::fields_json(change),
+        }
+    }
+
+    pub(super) fn of_role(environment: &str, change: &RoleChange) -> Self {
+        let (operation, role) = if change.is_granted {
+            ("grant", json!([null, change.role]))
+        } else {
+            ("revoke", json!([change.role, null]))
+        };
+        Self {
+            environment: environment.to_owned(),
+            systemuserid: change.systemuserid,
+            azureactivedirectoryobjectid: None,
+            domainname: None,
+            operation: operation.into(),
+            reason: None,
+            held: false,
+            fields: json!({ "role": role }),
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The run's number.
+    pub run: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether it only showed.
+    pub dry_run: bool,
+    /// By environment.
+    pub environments: Vec<Counts>,
+    /// What stood in its way, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// Environments that are in the database but not in the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_over: Vec<LeftOver>,
+    /// What would change; dry runs only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<ReportedChange>>,
+    /// Whether something is held although the run is incomplete.
+    #[serde(skip)]
+    pub holds: bool,
+}

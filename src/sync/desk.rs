@@ -1,0 +1,237 @@
+//! What an application, a script or an administrator asks for between cycles (rules.md, section 9).
+//!
+//! One service for HTTP and the command line. `one` and `add_many` ask the directory, and have `evaluate` decide as a
+//! cycle does; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
+//! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
+
+mod add_many;
+mod answer;
+pub(in crate::sync) mod as_of;
+mod by_hand;
+mod edit;
+pub(in crate::sync) mod evaluate;
+pub mod explain;
+mod kinds;
+mod memory;
+mod merge;
+mod one;
+mod recall;
+mod roles;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use add_many::MOST_AT_ONCE;
+pub use edit::{Ownership, ownership};
+pub use memory::Memory;
+
+use std::sync::Arc;
+
+use self::explain::ShownVerdict;
+use crate::domain::directory_user::upn_key;
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
+use crate::domain::text::trimmed;
+use crate::plan::Operation;
+use crate::rules::Trigger;
+use crate::store::{Connection, Fault, Own, StoreResult, rows};
+use crate::sync::judge::sentence;
+use crate::sync::pull::Puller;
+use crate::sync::{Base, DeskError, Failure, UnknownEnvironment};
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The environment.
+    pub environment: &'a str,
+    /// The user: object id, user principal name or the row's id.
+    pub user: &'a str,
+    /// Who asks, for the change log.
+    pub actor: &'a str,
+}
+
+/// What became of the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It was made.
+    Created,
+    /// It is enabled again.
+    Enabled,
+    /// Columns or roles changed.
+    Updated,
+    /// Nothing changed.
+    Unchanged,
+    /// It is disabled now.
+    Disabled,
+}
+
+impl Effect {
+    /// The name in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Enabled => "enabled",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub(in crate::sync) const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Created,
+            Operation::Enable => Self::Enabled,
+            Operation::Disable => Self::Disabled,
+            Operation::Update | Operation::Edit | Operation::Delete => Self::Updated,
+        }
+    }
+}
+
+/// The answer to a request that was not refused.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Answer {
+    /// What became of the row.
+    pub outcome: Effect,
+    /// The row as it is now; none where a refresh found none.
+    pub user: Option<SystemUser>,
+    /// The verdict, where there was an evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<ShownVerdict>,
+}
+
+/// Why a request was refused. Nothing was written, except that a verdict may have disabled the row.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The reason code.
+    pub code: Code,
+    /// One sentence.
+    pub detail: String,
+    /// The verdict, where there was an evaluation.
+    pub verdict: Option<Box<ShownVerdict>>,
+    /// What the database says of the row, where it does not take it.
+    pub fault: Option<Box<Fault>>,
+}
+
+impl Refusal {
+    /// A refusal in the code's own words.
+    #[must_use]
+    pub fn new(code: Code) -> Self {
+        Self::saying(code, code.sentence())
+    }
+
+    /// A refusal that says more.
+    #[must_use]
+    pub fn saying(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            verdict: None,
+            fault: None,
+        }
+    }
+}
+
+impl From<&Fault> for Refusal {
+    fn from(fault: &Fault) -> Self {
+        let refusal = match fault.own() {
+            Some(Own::Name) => Self::new(Code::UpnConflict),
+            Some(Own::Cap) => Self::new(Code::NonInteractiveCap),
+            None => Self::saying(Code::RowNotWritten, sentence(fault)),
+        };
+        Self {
+            fault: Some(Box::new(fault.clone())),
+            ..refusal
+        }
+    }
+}
+
+/// A transaction's result: either it commits, or the request is refused and it does not.
+type Ruled<T> = Result<T, Refusal>;
+
+/// Answers what is asked for between cycles.
+#[derive(Clone)]
+pub struct Desk {
+    base: Base,
+    puller: Puller,
+    memory: Arc<Memory>,
+}
+
+impl Desk {
+    pub(super) fn new(base: Base, puller: Puller, memory: Arc<Memory>) -> Self {
+        Self { base, puller, memory }
+    }
+
+    /// The environment of that name.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`].
+    pub fn environment(&self, name: &str) -> Result<&Environment, UnknownEnvironment> {
+        self.base.environment(name)
+    }
+
+    /// The row that a text names: by its id, its object id, its application id or its name.
+    ///
+    /// # Errors
+    /// When the database fails; no such row is `None`.
+    pub async fn find_row(&self, environment: &str, user: &str) -> Result<Option<SystemUser>, Failure> {
+        self.base.find_row(environment, user).await
+    }
+}
+
+pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str) -> StoreResult<Option<SystemUser>> {
+    if let Ok(id) = Uuid::parse_str(user) {
+        if let Some(row) = rows::find_by_object_id(&mut *db, environment, id).await? {
+            return Ok(Some(row));
+        }
+        if let Some(row) = rows::find_by_id(&mut *db, environment, id).await? {
+            return Ok(Some(row));
+        }
+        return rows::find_by_application_id(db, environment, id).await;
+    }
+    if let Some(row) = rows::find_by_upn_key(&mut *db, environment, &upn_key(user)).await? {
+        return Ok(Some(row));
+    }
+    rows::find_by_name(db, environment, user).await
+}
+
+/// There is no row to work on.
+fn no_row(environment: &str, user: &str) -> Refusal {
+    Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))
+}
+
+/// A value that cannot be taken.
+pub(in crate::sync) fn bad_input(field: &str, problem: impl Into<String>) -> DeskError {
+    DeskError::BadInput {
+        field: field.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// A JSON text, or null.
+fn text_of(field: &str, value: &Value) -> Result<Option<String>, DeskError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.contains('\0') => Err(bad_input(field, "a text cannot hold NUL characters")),
+        Value::String(text) => Ok(Some(trimmed(text).to_owned()).filter(|text| !text.is_empty())),
+        _ => Err(bad_input(field, "expected a text or null")),
+    }
+}
+
+/// Whether a trigger only reports what others refuse with this code (rules.md, section 2).
+const fn reports_only(trigger: Trigger, code: Code) -> bool {
+    matches!(trigger, Trigger::Refresh | Trigger::Diagnostics)
+        && !matches!(
+            code,
+            Code::NoDatabase
+                | Code::ReservedUser
+                | Code::StubUser
+                | Code::RowDeleted
+                | Code::DirectoryUnavailable
+                | Code::Unlicensed
+                | Code::AppPassExhausted
+        )
+}

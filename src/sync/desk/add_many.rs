@@ -1,0 +1,63 @@
+//! Many users added at once, each with a result of their own.
+
+use super::evaluate::{Beside, Question};
+use super::{Answer, Desk, Refusal, bad_input};
+use crate::rules::Trigger;
+use crate::sync::DeskError;
+use crate::sync::imports::company_of;
+use crate::sync::pull::{Answers, Fresh};
+
+/// The most users one call takes (interfaces.md, section 4).
+pub const MOST_AT_ONCE: usize = 1000;
+
+/// How many are decided in one transaction: few enough that nobody waits long for a locked row.
+const DECIDED_TOGETHER: usize = 200;
+
+impl Desk {
+    /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id; those who have a row
+    /// are synchronised, unless the trigger is an import, which changes no row. Whoever gets a row gets the company,
+    /// where there is one. Every user has a result of their own, in the order given; a user named twice is done once.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], [`DeskError::BadInput`] for too many users or a company that cannot be kept,
+    /// or when the database fails.
+    pub async fn add_many(
+        &self,
+        environment: &str,
+        users: &[String],
+        actor: &str,
+        trigger: Trigger,
+        company: Option<&str>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, DeskError> {
+        let environment = self.base.environment(environment)?;
+        if users.len() > MOST_AT_ONCE {
+            return Err(bad_input("users", format!("more than {MOST_AT_ONCE} users at once")));
+        }
+        let company = company.map(company_of).transpose()?;
+        let answers = if environment.has_database {
+            let graph = self.puller.directory().for_someone_waiting();
+            self.puller.look_up_many(&graph, &environment.name, users).await?
+        } else {
+            Answers {
+                fresh: vec![Fresh::Nobody; users.len()],
+                outage: None,
+            }
+        };
+        let view = self.base.present_view(environment).await?;
+        let question = Question {
+            trigger,
+            actor,
+            company: company.as_deref(),
+            from_mirror: false,
+        };
+        let mut results = Vec::with_capacity(users.len());
+        for (named, fresh) in users
+            .chunks(DECIDED_TOGETHER)
+            .zip(answers.fresh.chunks(DECIDED_TOGETHER))
+        {
+            let evaluation = self.evaluate(&view, question, fresh, Beside::Nothing).await?;
+            results.extend(self.answers(&view, trigger, named, fresh, evaluation, false).await?);
+        }
+        Ok(results)
+    }
+}

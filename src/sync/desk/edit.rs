@@ -1,0 +1,374 @@
+//! Edits of columns, and who owns them (rules.md, sections 7 and 9).
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::by_hand::{ByHand, check_reason, put_on_hold, set_mode};
+use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, bad_input, no_row, text_of};
+use crate::domain::environment::Environment;
+use crate::domain::field::{Field, Policy};
+use crate::domain::reason::Code;
+use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
+use crate::plan::{Operation, is_address};
+use crate::store::changes::Author;
+use crate::store::{Transaction, changes, columns, rows};
+use crate::sync::DeskError;
+
+/// The longest name of a company, in Unicode code points.
+const COMPANY_CHARACTERS: usize = 256;
+
+/// Who owns one column of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Ownership {
+    /// The column.
+    pub field: String,
+    /// Its policy in the environment.
+    pub policy: &'static str,
+    /// `sync`, `customer`, or `nobody` where the sync wrote it once or never.
+    pub owner: &'static str,
+}
+
+/// One edit that has been looked at.
+#[derive(Clone, Debug)]
+enum Edit {
+    Text(Field, Option<String>),
+    Mode(i16),
+    Company(Option<String>),
+}
+
+impl Desk {
+    /// Changes columns of a row: column → value. Texts that the directory feeds become the customer's where the policy
+    /// is `until_edited`; under `always` the next sync brings the directory's value back. Columns that customers added
+    /// are taken as they are.
+    ///
+    /// # Errors
+    /// [`DeskError::BadInput`] naming the column, [`DeskError::Refused`], or when the database fails.
+    pub async fn edit(&self, ask: Ask<'_>, values: &Map<String, Value>) -> Result<Answer, DeskError> {
+        self.edit_and_hold(ask, values, None).await
+    }
+
+    /// As [`Self::edit`], and puts the row on hold where there is a reason to. All of it is done, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub async fn edit_and_hold(
+        &self,
+        ask: Ask<'_>,
+        values: &Map<String, Value>,
+        hold: Option<&str>,
+    ) -> Result<Answer, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        if let Some(reason) = hold {
+            check_reason("holdreason", reason)?;
+        }
+        let mut edits = Vec::new();
+        let mut custom = Vec::new();
+        for (column, value) in values {
+            match edit_of(column, value)? {
+                Some(edit) => edits.push(edit),
+                None => custom.push((column.clone(), value.clone())),
+            }
+        }
+        self.check_custom(&custom).await?;
+        let change = |row: &mut SystemUser| {
+            edits.iter().try_for_each(|edit| make(environment, edit, row))?;
+            hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
+        };
+        self.base
+            .retry(|| self.try_edit(environment, ask, &change, &custom))
+            .await
+    }
+
+    /// All of an edit or nothing of it.
+    async fn try_edit(
+        &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+        change: &ByHand<'_>,
+        custom: &[(String, Value)],
+    ) -> Result<Answer, DeskError> {
+        let mut tx = self.base.begin(None).await?;
+        let mut answer = self
+            .change_by_hand(&mut tx, environment, ask, Operation::Edit, change)
+            .await?;
+        if let Some(row) = answer.user.as_ref().map(|row| row.systemuserid)
+            && !custom.is_empty()
+        {
+            let is_changed = self.edit_custom(&mut tx, environment, ask, row, custom).await?;
+            if is_changed && answer.outcome == Effect::Unchanged {
+                answer.outcome = Effect::Updated;
+            }
+            answer.user = rows::find_by_id(&mut tx, &environment.name, row).await?;
+        }
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Custom columns must exist; those of the program are not custom.
+    async fn check_custom(&self, custom: &[(String, Value)]) -> Result<(), DeskError> {
+        if custom.is_empty() {
+            return Ok(());
+        }
+        let mut db = self.base.store.read().await?;
+        let known = columns::custom(&mut db).await?;
+        for (column, _) in custom {
+            if columns::OWN.contains(&column.as_str()) {
+                return Err(Refusal::saying(
+                    Code::FieldNotEditable,
+                    format!("`{column}` cannot be edited: it follows the directory or has a command of its own"),
+                )
+                .into());
+            }
+            if !known.contains(column) {
+                return Err(bad_input(column, "there is no such column"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes columns that customers have added, of a row that is locked. Answers whether any changed.
+    async fn edit_custom(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        ask: Ask<'_>,
+        row: Uuid,
+        custom: &[(String, Value)],
+    ) -> Result<bool, DeskError> {
+        let mut fields = Map::new();
+        for (column, value) in custom {
+            let old = columns::read(&mut *tx, &environment.name, row, column).await?;
+            if let Err(problem) = columns::write(&mut *tx, &environment.name, row, column, value).await? {
+                return Err(bad_input(column, problem));
+            }
+            let new = columns::read(&mut *tx, &environment.name, row, column).await?;
+            if old != new {
+                fields.insert(column.clone(), json!([old, new]));
+            }
+        }
+        if let Err(problem) = columns::check_deferred(tx).await? {
+            let edited: Vec<&str> = custom.iter().map(|(column, _)| column.as_str()).collect();
+            return Err(bad_input(&edited.join(", "), problem));
+        }
+        let author = Author {
+            actor: ask.actor,
+            run_id: None,
+            by_rule: false,
+            at: self.base.clock.now(),
+        };
+        let is_changed = !fields.is_empty();
+        if is_changed {
+            columns::touch(&mut *tx, &environment.name, row, author).await?;
+            changes::record_edit(tx, &environment.name, row, fields, author).await?;
+        }
+        Ok(is_changed)
+    }
+
+    /// Who owns each column of a row.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when there is no such row, or when the database fails.
+    pub async fn ownership(&self, ask: Ask<'_>) -> Result<Vec<Ownership>, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        let row = self.base.find_row(&environment.name, ask.user).await?;
+        let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
+        Ok(ownership(environment, &row))
+    }
+
+    /// Hands columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
+    ///
+    /// # Errors
+    /// [`DeskError::BadInput`] for a column that has no owner, [`DeskError::Refused`], or when the database fails.
+    pub async fn own(&self, ask: Ask<'_>, fields: &[String], to_customer: bool) -> Result<Answer, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        for column in fields.iter().filter(|column| *column != "accessmode") {
+            let field: Field = column.parse().map_err(|problem: String| bad_input(column, problem))?;
+            let policy = environment.policies.of(field);
+            if policy != Policy::UntilEdited {
+                return Err(bad_input(
+                    column,
+                    format!(
+                        "its policy is \"{}\": only columns under \"until_edited\" have an owner",
+                        policy.as_str()
+                    ),
+                ));
+            }
+        }
+        self.by_hand(ask, Operation::Edit, &|row| {
+            for column in fields {
+                if column == "accessmode" {
+                    let origin = if to_customer { ORIGIN_CUSTOMER } else { ORIGIN_SYNC };
+                    origin.clone_into(&mut row.accessmode_origin);
+                } else if to_customer {
+                    own_by_customer(row, column);
+                } else {
+                    row.customer_owned.retain(|owned| owned != column);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Who owns each column of a row.
+#[must_use]
+pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> {
+    let mut owners: Vec<Ownership> = Field::ALL
+        .into_iter()
+        .map(|field| {
+            let policy = environment.policies.of(field);
+            let owner = match policy {
+                Policy::UntilEdited if row.owned_by_customer(field) => "customer",
+                Policy::Always | Policy::UntilEdited => "sync",
+                Policy::OnCreate | Policy::Never => "nobody",
+            };
+            Ownership {
+                field: field.column().to_owned(),
+                policy: policy.as_str(),
+                owner,
+            }
+        })
+        .collect();
+    owners.push(Ownership {
+        field: "accessmode".to_owned(),
+        policy: Policy::UntilEdited.as_str(),
+        owner: if row.accessmode_origin == ORIGIN_SYNC {
+            "sync"
+        } else {
+            "customer"
+        },
+    });
+    owners
+}
+
+/// What a column and its new value ask for; `None` where the column is none of those that can be edited by name.
+fn edit_of(column: &str, value: &Value) -> Result<Option<Edit>, DeskError> {
+    match column {
+        "accessmode" => match value.as_i64() {
+            Some(mode @ (0 | 1 | 2 | 4)) => Ok(Some(Edit::Mode(i16::try_from(mode).unwrap_or(0)))),
+            Some(mode @ (3 | 5)) => Err(Refusal::saying(
+                Code::FieldNotEditable,
+                format!("access mode {mode} belongs to a placeholder and cannot be given to a user"),
+            )
+            .into()),
+            _ => Err(bad_input(
+                column,
+                "expected 0 (Read-Write), 1 (Administrative), 2 (Read) or 4 (Non-interactive)",
+            )),
+        },
+        "company" => Ok(Some(Edit::Company(company_of(value)?))),
+        _ => match column.parse::<Field>() {
+            Ok(Field::DomainName | Field::ObjectId) => Err(Refusal::saying(
+                Code::FieldNotEditable,
+                format!("`{column}` identifies the user and follows the directory"),
+            )
+            .into()),
+            Ok(field) => Ok(Some(Edit::Text(field, checked(field, text_of(column, value)?)?))),
+            Err(_) => Ok(None),
+        },
+    }
+}
+
+pub(in crate::sync) fn company_of(value: &Value) -> Result<Option<String>, DeskError> {
+    let company = text_of("company", value)?;
+    if company
+        .as_ref()
+        .is_some_and(|company| company.chars().count() > COMPANY_CHARACTERS)
+    {
+        return Err(bad_input(
+            "company",
+            format!("longer than {COMPANY_CHARACTERS} characters"),
+        ));
+    }
+    Ok(company)
+}
+
+fn checked(field: Field, text: Option<String>) -> Result<Option<String>, DeskError> {
+    let Some(given) = &text else { return Ok(None) };
+    if given.chars().count() > field.max_characters() {
+        return Err(bad_input(
+            field.column(),
+            format!("longer than {} characters", field.max_characters()),
+        ));
+    }
+    if field == Field::InternalEmailAddress && !is_address(given) {
+        return Err(bad_input(
+            field.column(),
+            "no e-mail address: expected one @ with text on both sides",
+        ));
+    }
+    Ok(text)
+}
+
+fn make(environment: &Environment, edit: &Edit, row: &mut SystemUser) -> Ruled<()> {
+    match edit {
+        Edit::Text(field, value) => {
+            row.set_text(*field, value.clone());
+            if environment.policies.of(*field) == Policy::UntilEdited {
+                own_by_customer(row, field.column());
+            }
+        }
+        Edit::Mode(_) if row.applicationid.is_some() => return Err(Refusal::new(Code::ApplicationUser)),
+        Edit::Mode(_) if row.isstub => return Err(Refusal::new(Code::StubUser)),
+        Edit::Mode(mode) => {
+            set_mode(row, *mode);
+            if *mode != access_mode::ADMINISTRATIVE {
+                row.setupuser = false;
+            }
+        }
+        Edit::Company(company) => row.company.clone_from(company),
+    }
+    Ok(())
+}
+
+fn own_by_customer(row: &mut SystemUser, column: &str) {
+    if !row.customer_owned.iter().any(|owned| owned == column) {
+        row.customer_owned.push(column.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn section_9_what_can_be_edited_and_what_not() {
+        let refused = |column: &str, value: Value| match edit_of(column, &value) {
+            Ok(Some(_)) => "taken".to_owned(),
+            Ok(None) => "custom".to_owned(),
+            Err(DeskError::Refused(refusal)) => refusal.code.to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(refused("jobtitle", json!("Countess")), "taken");
+        assert_eq!(refused("company", json!(null)), "taken");
+        assert_eq!(refused("accessmode", json!(4)), "taken");
+        assert_eq!(refused("accessmode", json!(3)), "field_not_editable");
+        assert_eq!(refused("domainname", json!("x@y")), "field_not_editable");
+        assert_eq!(
+            refused("azureactivedirectoryobjectid", json!("x")),
+            "field_not_editable"
+        );
+        assert_eq!(refused("favourite_colour", json!("blue")), "custom");
+        for (column, value) in [
+            ("accessmode", json!("4")),
+            ("accessmode", json!(6)),
+            ("jobtitle", json!(7)),
+            ("jobtitle", json!("x".repeat(129))),
+            ("jobtitle", json!("a\0b")),
+            ("internalemailaddress", json!("no address")),
+            ("company", json!("x".repeat(257))),
+        ] {
+            assert!(refused(column, value.clone()).contains(column), "{column} {value}");
+        }
+    }
+
+    #[test]
+    fn section_9_blank_is_null() {
+        let Ok(Some(Edit::Text(_, value))) = edit_of("jobtitle", &json!("  ")) else {
+            panic!("a text");
+        };
+        assert_eq!(value, None);
+    }
+}

@@ -1,0 +1,325 @@
+//! Users evaluated on demand: decided and written in one transaction, with whatever else belongs into it.
+//!
+//! The same for one user and for a thousand. An import passes in its ledger, a release or a mapping what is done first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::{Ask, Desk, Effect, Refusal};
+use crate::domain::reason::Code;
+use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
+use crate::plan::batch::{Decision, Policy, Removals};
+use crate::plan::{Candidate, EnvironmentView, Unasked, reserved, unknown};
+use crate::rules::{Trigger, Verdict};
+use crate::store::changes::Author;
+use crate::store::{StoreError, Transaction, candidates, pending, rows};
+use crate::sync::DeskError;
+use crate::sync::imports::ledger::Ledger;
+use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
+use crate::sync::pull::Fresh;
+
+/// What is asked about some users.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sync) struct Question<'a> {
+    pub trigger: Trigger,
+    pub actor: &'a str,
+    /// The default company of whoever gets a row.
+    pub company: Option<&'a str>,
+    /// The directory was not asked about these users: what the mirror says counts.
+    pub from_mirror: bool,
+}
+
+/// What else is done in the transaction.
+#[derive(Clone, Copy)]
+pub(in crate::sync) enum Beside<'a> {
+    Nothing,
+    /// The hold of a row ends first.
+    Release(Ask<'a>, Uuid),
+    /// A stub is bound to the user first.
+    Bind(Ask<'a>, Uuid),
+    /// The results are written into an import job.
+    Ledger(&'a Ledger<'a>),
+}
+
+/// The result for one user.
+#[derive(Clone, Debug)]
+pub(in crate::sync) enum Evaluated {
+    /// The user has this row, at which an import stops.
+    Present(Uuid),
+    /// Decided and written.
+    Decided {
+        candidate: Box<Candidate>,
+        verdict: Box<Verdict>,
+        /// What became of the row; none where nothing did.
+        effect: Option<Effect>,
+        /// The row that there is now.
+        row: Option<Uuid>,
+    },
+    /// The database does not take the row.
+    Refused(Refusal),
+}
+
+impl Evaluated {
+    /// The row that there is now.
+    pub const fn row(&self) -> Option<Uuid> {
+        match self {
+            Self::Present(row) => Some(*row),
+            Self::Decided { row, .. } => *row,
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// The result for whoever is named a second time: found as the first time has left it.
+    fn found_again(&self, trigger: Trigger) -> Self {
+        let mut again = self.clone();
+        match &mut again {
+            Self::Decided { row: Some(row), .. } if trigger == Trigger::Import => Self::Present(*row),
+            Self::Decided { effect, .. } => {
+                *effect = None;
+                again
+            }
+            Self::Present(_) | Self::Refused(_) => again,
+        }
+    }
+
+    fn verdict(&self) -> Option<&Verdict> {
+        match self {
+            Self::Decided { verdict, .. } => Some(verdict),
+            Self::Present(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
+/// The results for some users, and what was read with them.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Evaluation {
+    /// In the order given.
+    pub users: Vec<Evaluated>,
+    /// Their rows as they are now; not read for an import.
+    pub rows: HashMap<Uuid, SystemUser>,
+    /// Who has the slots for non-interactive users, where somebody is refused one.
+    pub cap: Option<Refusal>,
+}
+
+impl Desk {
+    /// Evaluates some users, each as the directory describes it, and writes what follows. One bad row never keeps the
+    /// others from being written.
+    pub(in crate::sync) async fn evaluate(
+        &self,
+        view: &EnvironmentView<'_>,
+        question: Question<'_>,
+        users: &[Fresh],
+        beside: Beside<'_>,
+    ) -> Result<Evaluation, DeskError> {
+        let mut all = Evaluation::default();
+        let mut parts = Parts::of(users.len());
+        while let Some((range, effort)) = parts.next() {
+            let tried = self
+                .base
+                .retry(|| self.try_evaluate(view, question, users, range.clone(), beside, &effort))
+                .await;
+            if let Some(part) = parts.settle((range, effort), tried)? {
+                all.users.extend(part.users);
+                all.rows.extend(part.rows);
+                all.cap = all.cap.or(part.cap);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn try_evaluate(
+        &self,
+        view: &EnvironmentView<'_>,
+        question: Question<'_>,
+        users: &[Fresh],
+        range: Range<usize>,
+        beside: Beside<'_>,
+        effort: &Effort,
+    ) -> Result<Evaluation, DeskError> {
+        let users = &users[range.clone()];
+        let name = &view.environment.name;
+        let mut tx = self.base.begin(None).await?;
+        let is_prepared = self.prepare_row(&mut tx, beside, users).await?;
+        let evaluated = self.evaluate_in(&mut tx, view, question, users, effort).await?;
+        match (beside, &evaluated[..]) {
+            (Beside::Ledger(ledger), _) => ledger.record(&mut tx, range, &evaluated).await?,
+            // What was to be done first is not done without the rest.
+            (Beside::Release(..) | Beside::Bind(..), [Evaluated::Refused(refusal)]) => {
+                return Err(refusal.clone().into());
+            }
+            (Beside::Bind(..), [Evaluated::Decided { verdict, .. }]) => {
+                if let Some(code) = keeps_from_binding(verdict) {
+                    return Err(Refusal::new(code).into());
+                }
+            }
+            _ => {}
+        }
+        let mut evaluation = Evaluation {
+            users: evaluated,
+            ..Evaluation::default()
+        };
+        if !matches!(beside, Beside::Ledger(_)) {
+            let ids: Vec<Uuid> = evaluation.users.iter().filter_map(Evaluated::row).collect();
+            let found = rows::find_by_ids(&mut tx, name, &ids).await?;
+            evaluation.rows = found.into_iter().map(|row| (row.systemuserid, row)).collect();
+            let mut verdicts = evaluation.users.iter().filter_map(Evaluated::verdict);
+            if verdicts.any(|verdict| verdict.code == Some(Code::NonInteractiveCap)) {
+                evaluation.cap = Some(self.cap_is_reached(&mut tx, view.environment).await?);
+            }
+        }
+        tx.commit().await?;
+        if let (true, [Evaluated::Decided { effect, .. }]) = (is_prepared, &mut evaluation.users[..]) {
+            effect.get_or_insert(Effect::Updated);
+        }
+        Ok(evaluation)
+    }
+
+    /// Does what is done to the row first. Answers whether it was changed.
+    async fn prepare_row(&self, tx: &mut Transaction, beside: Beside<'_>, users: &[Fresh]) -> Result<bool, DeskError> {
+        let code = match (beside, users) {
+            (Beside::Nothing | Beside::Ledger(_), _) => return Ok(false),
+            (_, [Fresh::Unanswered(_, problem)]) => {
+                return Err(Refusal::saying(Code::DirectoryUnavailable, problem).into());
+            }
+            (Beside::Release(ask, row), _) => return self.end_hold(tx, ask, row).await,
+            (Beside::Bind(ask, stub), [Fresh::User(id, _)]) => {
+                self.bind_stub(tx, ask, stub, *id).await?;
+                return Ok(true);
+            }
+            (Beside::Bind(..), [Fresh::Reserved]) => Code::ReservedUser,
+            (Beside::Bind(..), _) => Code::UserNotFound,
+        };
+        Err(Refusal::new(code).into())
+    }
+
+    /// Decides and writes within a transaction.
+    async fn evaluate_in(
+        &self,
+        tx: &mut Transaction,
+        view: &EnvironmentView<'_>,
+        question: Question<'_>,
+        users: &[Fresh],
+        effort: &Effort,
+    ) -> Result<Vec<Evaluated>, DeskError> {
+        let name = &view.environment.name;
+        let policy = Policy {
+            trigger: question.trigger,
+            actor: question.actor,
+            now: self.base.clock.now(),
+            new_id: &Uuid::now_v7,
+            removals: Removals::ApplyUnlessHeld,
+            slots_are_open: true,
+            company: question.company,
+        };
+        let mut answered: BTreeMap<Uuid, Option<Unasked>> = BTreeMap::new();
+        for fresh in users {
+            match fresh {
+                Fresh::User(id, unasked) => answered.entry(*id).or_insert(Some(*unasked)),
+                Fresh::Unanswered(Some(id), _) => answered.entry(*id).or_insert(None),
+                _ => continue,
+            };
+        }
+        // An import stops at a row: it is not even locked.
+        let present = match question.trigger {
+            Trigger::Import => candidates::with_row(tx, name, &answered.keys().copied().collect::<Vec<_>>()).await?,
+            _ => HashMap::new(),
+        };
+        answered.retain(|id, _| !present.contains_key(id));
+        let lone = users.iter().filter_map(|fresh| match fresh {
+            Fresh::Row(row) => Some(*row),
+            _ => None,
+        });
+        let lone: Vec<Uuid> = lone.collect();
+        let mut loaded = load(tx, view, answered.keys().copied().collect(), &lone).await?;
+        for candidate in &mut loaded.candidates {
+            match answered.get(&candidate.id) {
+                Some(None) => candidate.user = None,
+                Some(Some(_)) if candidate.user.is_none() => candidate.user = Some(unknown(candidate.id)),
+                _ => {}
+            }
+            let asked = answered.get(&candidate.id).copied().flatten();
+            candidate.asked = asked.filter(|_| !question.from_mirror);
+        }
+        let mut draft = decide_loaded(tx, loaded, view, &policy, 0).await?.draft;
+        // Rows are written under the name of whoever asked, roles under the sync's.
+        let author = Author {
+            actor: question.actor,
+            run_id: None,
+            by_rule: true,
+            at: self.base.clock.now(),
+        };
+        let applied = apply(tx, name, &mut draft, &HashMap::new(), author, SYNC_ACTOR, effort).await?;
+        let is_open = |decision: &&Decision| decision.is_open && !applied.refused.contains_key(&decision.candidate.id);
+        let open = draft
+            .decisions
+            .iter()
+            .filter(is_open)
+            .map(|decision| decision.candidate.id);
+        pending::mark(tx, std::slice::from_ref(name), &open.collect::<Vec<_>>()).await?;
+
+        let decisions = draft
+            .decisions
+            .into_iter()
+            .map(|decision| (decision.candidate.id, decision));
+        let mut decided: HashMap<Uuid, Evaluated> = decisions
+            .map(|(id, decision)| (id, evaluated(decision, question.trigger, &applied)))
+            .collect();
+        let alone = |user| {
+            let candidate = Candidate::nobody(user);
+            Evaluated::Decided {
+                verdict: Box::new(candidate.evaluate(view, question.trigger, policy.now)),
+                candidate: Box::new(candidate),
+                effect: None,
+                row: None,
+            }
+        };
+        let results = users.iter().map(|fresh| match fresh {
+            Fresh::Nobody => Ok(alone(Some(unknown(Uuid::nil())))),
+            Fresh::Reserved => Ok(alone(Some(reserved()))),
+            Fresh::Unanswered(None, _) => Ok(alone(None)),
+            Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) | Fresh::Row(id) => {
+                if let Some(row) = present.get(id) {
+                    return Ok(Evaluated::Present(*row));
+                }
+                let result = decided.get_mut(id).ok_or(StoreError::Conflict)?;
+                let found_next = result.found_again(question.trigger);
+                Ok(std::mem::replace(result, found_next))
+            }
+        });
+        results.collect()
+    }
+}
+
+/// What is told of one decision. An import stops at a row, also where it has just been made.
+fn evaluated(decision: Decision, trigger: Trigger, applied: &Applied) -> Evaluated {
+    if let Some(not_taken) = applied.refused.get(&decision.candidate.id) {
+        let refusal = match &not_taken.tried {
+            Some((_, fault)) => Refusal::from(fault),
+            None => Refusal::saying(Code::RowNotWritten, not_taken.detail.clone()),
+        };
+        return Evaluated::Refused(refusal);
+    }
+    let effect = decision.operation().map(Effect::of);
+    match decision.row_id() {
+        Some(row) if trigger == Trigger::Import && effect != Some(Effect::Created) => Evaluated::Present(row),
+        row => Evaluated::Decided {
+            candidate: Box::new(decision.candidate),
+            verdict: Box::new(decision.verdict),
+            effect,
+            row,
+        },
+    }
+}
+
+/// Why a stub is not bound to a user although it could be: somebody else has the name (rules.md, gate 7, which looks
+/// at users without a row, as this one was), the name is the system's, or the directory's answer is incomplete.
+fn keeps_from_binding(verdict: &Verdict) -> Option<Code> {
+    let failed = |code: Code| verdict.checks.iter().any(|check| check.code == Some(code));
+    if verdict.follow {
+        failed(Code::UpnConflict).then_some(Code::UpnConflict)
+    } else {
+        verdict.asker_code()
+    }
+}

@@ -1,0 +1,139 @@
+//! Merging a stub into the row that its person has already (rules.md, section 6).
+
+use serde_json::{Map, json};
+
+use super::{Answer, Ask, Desk, Effect, Refusal, no_row};
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
+use crate::plan::{Operation, RoleChange};
+use crate::store::changes::Author;
+use crate::store::{StoreResult, Transaction, changes, pending, roles, rows};
+use crate::sync::DeskError;
+use crate::sync::pull::Fresh;
+
+impl Desk {
+    /// Merges a stub into the row of a directory user: its roles move there, and it is deleted and says into which row
+    /// it went, for whoever refers to it to follow. The user's columns and either row's history stay as they are. For
+    /// somebody without a row the stub becomes it, as by [`Self::map`].
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when the row is no stub or went into another row, or the user cannot be found; or when the
+    /// database fails.
+    pub async fn merge(&self, ask: Ask<'_>, user: &str) -> Result<Answer, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        let stub = self.stub_to_map(environment, ask).await?;
+        let fresh = Box::pin(self.puller.look_up(&environment.name, user)).await?;
+        let into = match fresh {
+            Fresh::User(id, _) => {
+                let mut db = self.base.store.read().await?;
+                rows::find_by_object_id(&mut db, &environment.name, id).await?
+            }
+            Fresh::Unanswered(_, problem) => {
+                return Err(Refusal::saying(Code::DirectoryUnavailable, problem).into());
+            }
+            Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody => None,
+        };
+        match into {
+            Some(into) => self.base.retry(|| self.try_merge(environment, ask, &stub, &into)).await,
+            None => self.map(ask, user).await,
+        }
+    }
+
+    async fn try_merge(
+        &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+        stub: &SystemUser,
+        into: &SystemUser,
+    ) -> Result<Answer, DeskError> {
+        let name = &environment.name;
+        let mut tx = self.base.begin(None).await?;
+        let mut ids = [stub.systemuserid, into.systemuserid];
+        ids.sort_unstable();
+        let mut locked = rows::lock_by_ids(&mut tx, name, &ids).await?.into_iter();
+        let (Some(one), Some(other)) = (locked.next(), locked.next()) else {
+            return Err(no_row(ask.environment, ask.user).into());
+        };
+        let (stub, into) = if one.systemuserid == stub.systemuserid {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        if let Some(code) = keeps_from_merging(&stub, &into) {
+            return Err(Refusal::new(code).into());
+        }
+        let author = Author {
+            actor: ask.actor,
+            run_id: None,
+            by_rule: false,
+            at: self.base.clock.now(),
+        };
+        let held = roles::of_rows(&mut tx, name, &[stub.systemuserid]).await?;
+        let moved: Vec<RoleChange> = held
+            .iter()
+            .filter(|held| !held.revoked)
+            .map(|held| RoleChange::grant(into.systemuserid, &held.role, held.provenance))
+            .collect();
+        roles::apply(&mut tx, name, &moved.iter().collect::<Vec<_>>(), author).await?;
+        let mut after = stub.clone();
+        after.deletedstate = 1;
+        after.merged_into = Some(into.systemuserid);
+        let stub_id = stub.systemuserid;
+        // Takes its roles, and tells it in the stub's line.
+        self.write_by_hand(&mut tx, environment, ask, stub, after, Operation::Delete)
+            .await?;
+        rows::note_merged(&mut tx, name, stub_id, into.systemuserid).await?;
+        let line = Map::from_iter([("merged_from".to_owned(), json!([null, stub_id]))]);
+        changes::record_edit(&mut tx, name, into.systemuserid, line, author).await?;
+        self.wake(&mut tx, name, &into).await?;
+        let user = rows::find_by_id(&mut tx, name, into.systemuserid).await?;
+        tx.commit().await?;
+        Ok(Answer {
+            outcome: Effect::Updated,
+            user,
+            verdict: None,
+        })
+    }
+
+    /// The stub may have held the very name that the directory gives to its person.
+    async fn wake(&self, tx: &mut Transaction, environment: &str, row: &SystemUser) -> StoreResult<()> {
+        let ids: Vec<_> = row.azureactivedirectoryobjectid.into_iter().collect();
+        pending::mark(tx, &[environment.to_owned()], &ids).await
+    }
+
+    /// The stub that is to be mapped.
+    pub(in crate::sync) async fn stub_to_map(
+        &self,
+        environment: &Environment,
+        ask: Ask<'_>,
+    ) -> Result<SystemUser, DeskError> {
+        if !environment.has_database {
+            return Err(Refusal::new(Code::NoDatabase).into());
+        }
+        let Some(stub) = self.base.find_row(&environment.name, ask.user).await? else {
+            return Err(no_row(ask.environment, ask.user).into());
+        };
+        match stub.merged_into {
+            Some(into) => {
+                let detail = format!("the stub `{}` went into the row {into}", ask.user);
+                Err(Refusal::saying(Code::AlreadyMapped, detail).into())
+            }
+            None if stub.isstub => Ok(stub),
+            None => Err(Refusal::saying(Code::AlreadyMapped, format!("the row of `{}` is no stub", ask.user)).into()),
+        }
+    }
+}
+
+/// Why the two rows, as they are by now, cannot become one.
+fn keeps_from_merging(stub: &SystemUser, into: &SystemUser) -> Option<Code> {
+    if stub.merged_into.is_some() || !stub.isstub {
+        Some(Code::AlreadyMapped)
+    } else if stub.deletedstate != 0 || into.deletedstate != 0 {
+        Some(Code::RowDeleted)
+    } else if into.applicationid.is_some() {
+        Some(Code::ApplicationUser)
+    } else {
+        None
+    }
+}

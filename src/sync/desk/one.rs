@@ -1,0 +1,122 @@
+//! One user asked for: somebody signs in, is added, or is refreshed.
+
+use super::evaluate::{Beside, Question};
+use super::memory::Named;
+use super::recall::Recalled;
+use super::{Answer, Ask, Desk, Refusal};
+use crate::domain::environment::Environment;
+use crate::domain::reason::Code;
+use crate::rules::{Client, Trigger};
+use crate::sync::DeskError;
+use crate::sync::pull::Fresh;
+
+impl Desk {
+    /// Someone signs in: the row is made or enabled if the rules allow it.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] with the verdict, or when the database fails.
+    pub async fn access(&self, ask: Ask<'_>, client: Client) -> Result<Answer, DeskError> {
+        let trigger = Trigger::Access(client);
+        let fresh = match self.recall(ask, trigger).await? {
+            Recalled::Answer(answer) => return Ok(*answer),
+            Recalled::Fresh(fresh) => Some(fresh),
+            Recalled::Nothing => None,
+        };
+        let evaluate = async {
+            match fresh {
+                Some(fresh) => self.evaluate_one(ask, trigger, fresh, Beside::Nothing).await,
+                None => self.look_up_and_evaluate(ask, trigger, Beside::Nothing).await,
+            }
+        };
+        self.memory.share(ask, trigger, Box::pin(evaluate)).await
+    }
+
+    /// An administrator or a script adds a user; an existing one is synchronised.
+    ///
+    /// # Errors
+    /// As [`Self::access`].
+    pub async fn add(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Answer, DeskError> {
+        self.memory
+            .share(
+                ask,
+                trigger,
+                Box::pin(self.look_up_and_evaluate(ask, trigger, Beside::Nothing)),
+            )
+            .await
+    }
+
+    /// Synchronises an existing row now, which may disable it.
+    ///
+    /// # Errors
+    /// As [`Self::access`].
+    pub async fn refresh(&self, ask: Ask<'_>) -> Result<Answer, DeskError> {
+        if let Some(row) = self.base.find_row(ask.environment, ask.user).await?
+            && let Some(application) = row.applicationid
+        {
+            return self.refresh_application(ask, &row, application).await;
+        }
+        self.look_up_and_evaluate(ask, Trigger::Refresh, Beside::Nothing).await
+    }
+
+    /// Looks somebody up, evaluates and writes.
+    pub(in crate::sync) async fn look_up_and_evaluate(
+        &self,
+        ask: Ask<'_>,
+        trigger: Trigger,
+        beside: Beside<'_>,
+    ) -> Result<Answer, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        // Boxed: both are large, and everybody who awaits an answer would carry them.
+        let fresh = Box::pin(self.look_for(environment, ask.user)).await?;
+        self.evaluate_one(ask, trigger, fresh, beside).await
+    }
+
+    /// Evaluates and writes by what the directory has said.
+    async fn evaluate_one(
+        &self,
+        ask: Ask<'_>,
+        trigger: Trigger,
+        fresh: Fresh,
+        beside: Beside<'_>,
+    ) -> Result<Answer, DeskError> {
+        let environment = self.base.environment(ask.environment)?;
+        let facts = self.facts_to_remember(environment, trigger, &fresh).await?;
+        let view = self.base.present_view(environment).await?;
+        let question = Question {
+            trigger,
+            actor: ask.actor,
+            company: None,
+            from_mirror: false,
+        };
+        let users = [fresh];
+        let evaluation = Box::pin(self.evaluate(&view, question, &users, beside)).await?;
+        let is_done = !matches!(beside, Beside::Nothing);
+        let named = [ask.user.to_owned()];
+        let mut answers = self
+            .answers(&view, trigger, &named, &users, evaluation, is_done)
+            .await?;
+        let answer = answers.pop().unwrap_or_else(|| Err(Refusal::new(Code::UserNotFound)))?;
+        if let Some(facts) = facts {
+            self.remember_admission(ask.environment, trigger, facts, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// Asks the directory, and remembers for accesses that it was asked.
+    async fn look_for(&self, environment: &Environment, user: &str) -> Result<Fresh, DeskError> {
+        if !environment.has_database {
+            return Ok(Fresh::Nobody);
+        }
+        let environment = &environment.name;
+        let now = self.base.clock.now();
+        let fresh = self.puller.look_up(environment, user).await?;
+        self.puller.look_up_holders(environment, &fresh).await?;
+        match (&fresh, Named::new(user)) {
+            (Fresh::User(id, unasked), _) => self.memory.remember_look(environment, *id, now, *unasked),
+            (Fresh::Nobody, Named::Name(name)) => self.memory.remember_unknown(environment, &name, now),
+            // Whatever is not the whole answer is asked for again.
+            _ => {}
+        }
+        Ok(fresh)
+    }
+}

@@ -1,0 +1,27 @@
+//! What stands between a verdict and a disabled row: a run's removals are let through or held (`removals`), a person
+//! decides about held ones (`approval`), and an environment that is left is disabled whole (`retire`).
+//!
+//! Nothing is disabled here that was not evaluated, or that nobody has asked for by name.
+
+pub mod approval;
+mod look_up;
+pub(super) mod removals;
+pub mod retire;
+
+use super::Base;
+use super::desk::Desk;
+use super::pull::Puller;
+
+/// Carries out what people decide about removals.
+#[derive(Clone)]
+pub struct Guard {
+    base: Base,
+    puller: Puller,
+    desk: Desk,
+}
+
+impl Guard {
+    pub(super) fn new(base: Base, puller: Puller, desk: Desk) -> Self {
+        Self { base, puller, desk }
+    }
+}

@@ -1,0 +1,194 @@
+//! The wait between judging and removing: the guard sees a whole run's removals before the first is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::domain::doubt::{Doubt, LICENCES};
+use crate::domain::reason::Code;
+use crate::domain::removal::RemovalState;
+use crate::domain::system_user::SystemUser;
+use crate::plan::guard::{Load, admit};
+use crate::store::removals::Removal;
+use crate::store::{changes, environments, removals, rows};
+use crate::sync::Failure;
+use crate::sync::cycle::ReportedChange;
+use crate::sync::cycle::batch::Scope;
+use crate::sync::cycle::environment::EnvironmentRun;
+
+/// The guard counts this far back.
+const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
+
+/// From so many on, losing every licence at once is a catalogue's fault rather than the users'.
+const NOBODY_LICENSED_COUNTS_FROM: i64 = 20;
+
+const BATCH: usize = 500;
+
+/// What is in doubt in an environment, and the reasons that it makes no evidence.
+pub(in crate::sync) type Doubts = Vec<(Doubt, &'static [Code])>;
+
+impl EnvironmentRun<'_> {
+    /// Lets the removals of a run through or holds them. Answers why something is held.
+    pub(in crate::sync) async fn decide_removals(&mut self, mut doubts: Doubts) -> Result<Vec<Doubt>, Failure> {
+        let (name, run) = (self.name(), self.run);
+        let found = std::mem::take(&mut self.tally.removals);
+        let collected = self.open_removals(found).await?;
+        if collected.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.nobody_is_licensed(name, &collected).await? {
+            doubts.push((Doubt::NobodyLicensed {}, LICENCES));
+        }
+        let mut holds: Vec<(Doubt, BTreeSet<Code>)> = Vec::new();
+        let mut doubted: BTreeSet<Code> = BTreeSet::new();
+        for (why, codes) in doubts {
+            let reasons: BTreeSet<Code> = collected
+                .iter()
+                .map(|removal| removal.reason)
+                .filter(|reason| codes.contains(reason))
+                .collect();
+            if !reasons.is_empty() {
+                doubted.extend(&reasons);
+                holds.push((why, reasons));
+            }
+        }
+        let free: Vec<&Removal> = collected
+            .iter()
+            .filter(|removal| !doubted.contains(&removal.reason))
+            .collect();
+        let mut db = self.base.store.read().await?;
+        let wanted = i64::try_from(free.len()).unwrap_or(i64::MAX);
+        let recent = changes::disables_since(&mut db, name, run.now - GUARD_WINDOW).await?;
+        let enough = self.base.settings.limits.enough_rows(wanted.saturating_add(recent));
+        let at_most = enough.saturating_add(self.tally.enabled_delta.max(0));
+        let load = Load {
+            wanted,
+            recent,
+            // As it was when the run began: what the run itself has enabled since does not count.
+            enabled_at_start: environments::count_enabled(&mut db, name, at_most).await? - self.tally.enabled_delta,
+        };
+        drop(db);
+        if let Err(why) = admit(self.base.settings.limits, load) {
+            let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+            for removal in &free {
+                *causes.entry(removal.reason.as_str()).or_default() += 1;
+            }
+            let causes: Vec<String> = causes
+                .iter()
+                .map(|(reason, count)| format!("{reason} {count}"))
+                .collect();
+            let reasons = free.iter().map(|removal| removal.reason).collect();
+            let why = format!("{why} ({})", causes.join(", "));
+            holds.push((Doubt::Told(why), reasons));
+        }
+        self.hold_removals(&holds, &collected).await?;
+        let held: BTreeSet<&Code> = holds.iter().flat_map(|(_, reasons)| reasons).collect();
+        let (waiting, through): (Vec<&Removal>, Vec<&Removal>) =
+            collected.iter().partition(|removal| held.contains(&removal.reason));
+        let ids = |removals: Vec<&Removal>| removals.iter().map(|removal| removal.object_id).collect();
+        let (waiting, through) = (ids(waiting), ids(through));
+        self.carry_out(Scope::Held, waiting).await?;
+        self.carry_out(Scope::Removals, through).await?;
+        Ok(holds.into_iter().map(|(why, _)| why).collect())
+    }
+
+    /// Whether a run would leave nobody with a licence. Whoever is held for it already counts too: a fault does not
+    /// become a fact by coming in small pieces.
+    async fn nobody_is_licensed(&self, environment: &str, collected: &[Removal]) -> Result<bool, Failure> {
+        let is_unlicensed = |removal: &&Removal| LICENCES.contains(&removal.reason);
+        let unlicensed = collected.iter().filter(is_unlicensed).count();
+        if unlicensed == 0 {
+            return Ok(false);
+        }
+        let mut db = self.base.store.read().await?;
+        let held = removals::count_held_for(&mut db, environment, LICENCES).await?;
+        let leaving: Vec<Uuid> = collected.iter().map(|removal| removal.systemuserid).collect();
+        Ok(
+            i64::try_from(unlicensed).unwrap_or(i64::MAX).saturating_add(held) >= NOBODY_LICENSED_COUNTS_FROM
+                && !rows::any_licensed_beside(&mut db, environment, &leaving).await?,
+        )
+    }
+
+    /// Those of a run's removals that nobody has decided yet: what is held or rejected already stays so.
+    async fn open_removals(&self, found: Vec<Removal>) -> Result<Vec<Removal>, Failure> {
+        let (name, run) = (self.name(), self.run);
+        let mut db = self.base.store.read().await?;
+        if !run.dry_run {
+            return Ok(removals::collected(&mut db, name, run.run_id).await?);
+        }
+        let ids: Vec<_> = found.iter().map(|removal| removal.systemuserid).collect();
+        let decided = removals::states(&mut db, name, &ids).await?;
+        let mut seen = BTreeSet::new();
+        Ok(found
+            .into_iter()
+            .filter(|removal| seen.insert(removal.systemuserid))
+            .filter(|removal| {
+                !decided
+                    .iter()
+                    .any(|(id, state)| *id == removal.systemuserid && *state != RemovalState::Collected)
+            })
+            .collect())
+    }
+
+    async fn hold_removals(&mut self, holds: &[(Doubt, BTreeSet<Code>)], collected: &[Removal]) -> Result<(), Failure> {
+        let (name, run) = (self.name(), self.run);
+        let expiry = chrono::Duration::from_std(self.base.settings.hold_expiry).unwrap_or(chrono::Duration::MAX);
+        let expires_at = run
+            .now
+            .checked_add_signed(expiry)
+            .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
+        let mut tx = self.base.begin(run.lease).await?;
+        for (why, reasons) in holds {
+            let reasons: Vec<Code> = reasons.iter().copied().collect();
+            let concerned = collected.iter().filter(|removal| reasons.contains(&removal.reason));
+            self.tally.counts.held += concerned.clone().count() as u64;
+            if run.dry_run {
+                let ids: Vec<Uuid> = concerned.clone().map(|removal| removal.object_id).collect();
+                let rows = rows::lock_by_object_ids(&mut tx, name, &ids).await?;
+                self.tally
+                    .changes
+                    .extend(concerned.map(|removal| held_change(name, removal, &rows)));
+            } else {
+                removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
+            }
+            if run.dry_run {
+                tracing::info!(environment = %name, code = why.code(), %why, "a run would hold removals");
+            } else {
+                tracing::warn!(environment = %name, code = why.code(), %why, "removals are held until somebody approves them");
+            }
+        }
+        if !run.dry_run {
+            removals::close_empty_sets(&mut tx, name, run.now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Disables the rows whose removal was let through, or writes everything else about those that are held; each
+    /// is judged again at that moment.
+    pub(in crate::sync) async fn carry_out(
+        &mut self,
+        scope: impl Fn(Vec<Uuid>) -> Scope,
+        object_ids: Vec<Uuid>,
+    ) -> Result<(), Failure> {
+        for ids in object_ids.chunks(self.base.batch_size(BATCH)) {
+            self.base.check_cancelled()?;
+            self.count_batch(scope(ids.to_vec())).await?;
+        }
+        Ok(())
+    }
+}
+
+fn held_change(environment: &str, removal: &Removal, rows: &[SystemUser]) -> ReportedChange {
+    let row = rows.iter().find(|row| row.systemuserid == removal.systemuserid);
+    ReportedChange {
+        environment: environment.to_owned(),
+        systemuserid: removal.systemuserid,
+        azureactivedirectoryobjectid: Some(removal.object_id),
+        domainname: row.and_then(|row| row.domainname.clone()),
+        operation: "disable".into(),
+        reason: Some(removal.reason.as_str().to_owned()),
+        held: true,
+        fields: serde_json::json!({ "isdisabled": [false, true] }),
+    }
+}

@@ -1,0 +1,318 @@
+//! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no row that is there.
+//!
+//! Here is what people and programs ask for: to submit a job, look at it, stop it, run what is left of it again.
+//! `work` is how workers take jobs and carry them out batch by batch, `checks` what can be asked for at all, `ledger`
+//! how results are kept. A job belongs to the service: what becomes of its submitter does not matter to it.
+
+mod checks;
+pub(in crate::sync) mod ledger;
+mod work;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+pub(in crate::sync) use checks::company_of;
+pub use checks::{DEFAULT_RETRIES, MOST_CATEGORIES, MOST_RETRIES, MOST_USERS};
+pub use work::{LANES, work};
+
+use super::desk::{Desk, Refusal, bad_input};
+use super::pull::Puller;
+use super::{Base, Failure, ImportError};
+use crate::domain::reason::Code;
+use crate::store::candidates::{self, Candidate};
+use crate::store::jobs::items::{self, Item};
+use crate::store::jobs::{self, Filter, Job, NewJob};
+
+use crate::telemetry::metrics::Metrics;
+
+/// What is asked of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct ImportRequest {
+    /// Where to.
+    pub environment: String,
+    /// The default company of every row that is made; required.
+    pub company: String,
+    /// Selected users, by object id or user principal name. Not together with `all`.
+    pub users: Vec<String>,
+    /// Everybody in the directory who has no row and whom the rules let in.
+    pub all: bool,
+    /// Nobody waits for it.
+    pub background: bool,
+    /// The queue: jobs of one group run one after another.
+    pub batch_group: Option<String>,
+    /// Only its owner and operators see, cancel or requeue it.
+    pub private: bool,
+    /// It is never purged, and its failure is an alert.
+    pub critical: bool,
+    /// The label of its metrics; none is `undefined`.
+    pub monitoring_category: Option<String>,
+    /// What its owner says of it.
+    pub description: Option<String>,
+    /// Cron, in UTC.
+    pub schedule: Option<String>,
+    /// How often in a row it is tried again when the directory is unavailable; none is [`DEFAULT_RETRIES`].
+    pub max_retries: Option<u8>,
+}
+
+impl ImportRequest {
+    /// An import at once with every other option left out; still without users.
+    #[must_use]
+    pub fn new(environment: &str, company: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            company: company.to_owned(),
+            users: Vec::new(),
+            all: false,
+            background: false,
+            batch_group: None,
+            private: false,
+            critical: false,
+            monitoring_category: None,
+            description: None,
+            schedule: None,
+            max_retries: None,
+        }
+    }
+}
+
+/// Who looks at jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    /// The name under which this person or program submits jobs.
+    pub name: &'a str,
+    /// Operators see every job.
+    pub is_operator: bool,
+}
+
+/// A job with what it has come to.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct JobReport {
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// How many users were refused for which reason, the most frequent first.
+    pub refused_by_code: Vec<RefusedCount>,
+    /// How many of the rows it made hold no security role: their users cannot use data.
+    pub created_without_role: i64,
+    /// What to do about those.
+    pub next_step: Option<String>,
+}
+
+/// How many users were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RefusedCount {
+    /// The reason.
+    pub code: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// What a list of jobs may be narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// One environment only.
+    pub environment: Option<String>,
+    /// One state only: `waiting`, `running`, `ended`, `failed`, `cancelled`.
+    pub state: Option<String>,
+    /// Jobs older than this one; the list goes from new to old.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Keeps import jobs and works at them.
+#[derive(Clone)]
+pub struct Imports {
+    base: Base,
+    puller: Puller,
+    desk: Desk,
+}
+
+impl Imports {
+    pub(super) fn new(base: Base, puller: Puller, desk: Desk) -> Self {
+        Self { base, puller, desk }
+    }
+
+    /// Submits an import; a worker takes it from the queue. A scheduled one makes runs, and is none itself.
+    ///
+    /// # Errors
+    /// [`DeskError::BadInput`] naming what cannot be taken, [`DeskError::UnknownEnvironment`],
+    /// [`ImportError::Refused`] where the environment has no database, or when the database fails.
+    pub async fn submit_import(&self, request: &ImportRequest, submitted_by: &str) -> Result<Job, ImportError> {
+        if !self.base.environment(&request.environment)?.has_database {
+            return Err(Refusal::new(Code::NoDatabase).into());
+        }
+        let now = self.base.clock.now();
+        let (job, users) = checks::checked(request, submitted_by, now)?;
+        let id = self.base.retry(async || {
+            let mut tx = self.base.begin(None).await?;
+            let known = jobs::categories(&mut tx).await?;
+            let id = if checks::may_use_category(&known, &job.monitoring_category) {
+                Some(jobs::insert(&mut tx, &job, &users).await?)
+            } else {
+                None
+            };
+            tx.commit().await?;
+            Ok::<_, Failure>(id)
+        });
+        let Some(id) = id.await? else {
+            let problem = format!("there are {MOST_CATEGORIES} categories already; take one of them");
+            return Err(bad_input("monitoring_category", problem).into());
+        };
+        tracing::info!(
+            job = id,
+            environment = job.environment,
+            all = job.all,
+            users = users.len(),
+            "an import is submitted"
+        );
+        self.find_job(id).await
+    }
+
+    /// The jobs somebody may see, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn import_jobs(&self, viewer: Viewer<'_>, filter: &JobFilter) -> Result<Vec<Job>, ImportError> {
+        let filter = Filter {
+            environment: filter.environment.clone(),
+            state: filter.state.clone(),
+            seen_by: (!viewer.is_operator).then(|| viewer.name.to_owned()),
+            before: filter.before,
+            limit: filter.limit,
+        };
+        let mut db = self.base.store.read().await?;
+        Ok(jobs::list(&mut db, &filter).await?)
+    }
+
+    /// One job with its report.
+    ///
+    /// # Errors
+    /// [`ImportError::UnknownJob`], also for a private job of somebody else; or when the database fails.
+    pub async fn import_job(&self, viewer: Viewer<'_>, id: i64) -> Result<JobReport, ImportError> {
+        let job = self.visible_job(viewer, id).await?;
+        let mut db = self.base.store.read().await?;
+        let refused = items::refused_by_code(&mut db, id).await?.into_iter();
+        let created_without_role = items::count_without_role(&mut db, id, &job.environment).await?;
+        let next_step = (created_without_role > 0).then(|| {
+            format!(
+                "Give each a security role: rollcall role grant USER ROLE --environment {}",
+                job.environment
+            )
+        });
+        Ok(JobReport {
+            job,
+            refused_by_code: refused.map(|(code, count)| RefusedCount { code, count }).collect(),
+            created_without_role,
+            next_step,
+        })
+    }
+
+    /// What became of a job's users, in their order, after a place in it.
+    ///
+    /// # Errors
+    /// As [`Self::import_job`].
+    pub async fn import_items(
+        &self,
+        viewer: Viewer<'_>,
+        id: i64,
+        state: Option<&str>,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Item>, ImportError> {
+        self.visible_job(viewer, id).await?;
+        let mut db = self.base.store.read().await?;
+        let mut found = items::list(&mut db, id, state, after, limit).await?;
+        for item in &mut found {
+            let code = item.code.as_deref().and_then(Code::parse);
+            item.detail = item.detail.take().or(code.map(|code| code.sentence().to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Stops a job: at once if it waits, else after the batch in hand. Who has a row keeps it. A scheduled job makes no
+    /// runs any more; one that is under way goes on.
+    ///
+    /// # Errors
+    /// [`ImportError::BadInput`] where the job is over; as [`Self::import_job`].
+    pub async fn cancel_import(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
+        let job = self.visible_job(viewer, id).await?;
+        let at = self.base.clock.now();
+        let stopped = self.base.retry(async || {
+            let mut tx = self.base.begin(None).await?;
+            let stopped = jobs::cancel(&mut tx, id, viewer.name, at).await?;
+            tx.commit().await?;
+            Ok::<_, Failure>(stopped)
+        });
+        match stopped.await? {
+            None => return Err(bad_input("job", format!("job {id} is over already")).into()),
+            Some(true) if job.schedule.is_none() => {
+                Metrics.import_job("cancelled", &job.monitoring_category, job.critical);
+            }
+            Some(_) => {}
+        }
+        self.find_job(id).await
+    }
+
+    /// Puts a job that is over back into its queue. What is done stays done; whoever was refused is judged again.
+    ///
+    /// # Errors
+    /// [`ImportError::BadInput`] where the job is not over, or complete; as [`Self::import_job`].
+    pub async fn requeue_import(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
+        let job = self.visible_job(viewer, id).await?;
+        if !job.is_over() {
+            return Err(bad_input("job", format!("job {id} is not over yet")).into());
+        }
+        if job.outcome.as_deref() == Some("complete") {
+            return Err(bad_input("job", format!("job {id} is complete: nothing is left to do")).into());
+        }
+        let next_run = match &job.schedule {
+            Some(schedule) => Some(checks::next_run(schedule, self.base.clock.now())?),
+            None => None,
+        };
+        let requeued = self.base.retry(async || {
+            let mut tx = self.base.begin(None).await?;
+            jobs::requeue(&mut tx, id, next_run).await?;
+            tx.commit().await?;
+            Ok::<_, Failure>(())
+        });
+        requeued.await?;
+        self.find_job(id).await
+    }
+
+    /// Directory users who have no row in an environment, by key; with a text, those whose name or user principal name
+    /// contains it.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], [`DeskError::BadInput`], or when the database fails.
+    pub async fn candidates(
+        &self,
+        environment: &str,
+        text: Option<&str>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, ImportError> {
+        let name = &self.base.environment(environment)?.name;
+        if text.is_some_and(|text| text.contains('\0')) {
+            return Err(bad_input("text", "a text cannot hold NUL characters").into());
+        }
+        let mut db = self.base.store.read().await?;
+        Ok(candidates::list(&mut db, name, text, after, limit).await?)
+    }
+
+    /// A job, whoever may see it.
+    async fn find_job(&self, id: i64) -> Result<Job, ImportError> {
+        let mut db = self.base.store.read().await?;
+        jobs::find(&mut db, id).await?.ok_or(ImportError::UnknownJob(id))
+    }
+
+    async fn visible_job(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
+        let job = self.find_job(id).await?;
+        if !job.private || viewer.is_operator || job.submitted_by == viewer.name {
+            Ok(job)
+        } else {
+            Err(ImportError::UnknownJob(id))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What became of the users of a batch, written into the job in the transaction that writes their rows.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use crate::domain::reason::Code;
+use crate::store::jobs::items::Item;
+use crate::store::jobs::queue::{self, Claim};
+use crate::store::{StoreResult, Transaction};
+use crate::sync::desk::Effect;
+use crate::sync::desk::evaluate::Evaluated;
+use crate::sync::pull::Fresh;
+
+/// The batch in hand.
+pub(in crate::sync) struct Ledger<'a> {
+    pub claim: Claim,
+    /// Its users, by their place in the batch.
+    pub items: &'a [Item],
+    /// What the directory said of them.
+    pub fresh: &'a [Fresh],
+    /// The users are the next ones of a walk over everybody, by key: how far it came is noted.
+    pub walks: bool,
+}
+
+impl Ledger<'_> {
+    /// Writes results. Fails where another worker has the job by now, and with it the whole transaction.
+    pub(in crate::sync) async fn record(
+        &self,
+        tx: &mut Transaction,
+        part: Range<usize>,
+        evaluated: &[Evaluated],
+    ) -> StoreResult<()> {
+        let results = part.clone().zip(evaluated);
+        let results: Vec<Item> = results.map(|(at, evaluated)| self.result(at, evaluated)).collect();
+        let walked_to = part.last().filter(|_| self.walks);
+        let walked_to = walked_to.and_then(|last| self.items[last].object_id);
+        queue::record(tx, self.claim, &results, walked_to).await
+    }
+
+    fn result(&self, at: usize, evaluated: &Evaluated) -> Item {
+        let item = self.items[at].clone();
+        let object_id = object_id(&self.fresh[at]).or(item.object_id);
+        let of_state = |state: &str, systemuserid| Item {
+            state: state.to_owned(),
+            object_id,
+            systemuserid,
+            ..item.clone()
+        };
+        let refused = |code: Code, detail: Option<String>| Item {
+            code: Some(code.as_str().to_owned()),
+            detail,
+            ..of_state("refused", None)
+        };
+        match evaluated {
+            Evaluated::Present(row) => of_state("already_present", Some(*row)),
+            Evaluated::Refused(refusal) => refused(refusal.code, Some(refusal.detail.clone())),
+            Evaluated::Decided { effect, row, .. } if *effect == Some(Effect::Created) => of_state("created", *row),
+            Evaluated::Decided { verdict, .. } => {
+                let code = verdict.asker_code().unwrap_or(Code::DirectoryUnavailable);
+                let detail = match &self.fresh[at] {
+                    Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => Some(problem.clone()),
+                    _ => None,
+                };
+                refused(code, detail)
+            }
+        }
+    }
+}
+
+fn object_id(fresh: &Fresh) -> Option<Uuid> {
+    match fresh {
+        Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) => Some(*id),
+        _ => None,
+    }
+}

@@ -1,0 +1,409 @@
+//! How import jobs are carried out: taken from the queue, batch by batch, until they are over.
+//!
+//! Every daemon works, leader or not, and so does a command line that waits for its job. A batch commits its rows
+//! together with its results and the claim's check, so that a worker that is killed repeats nothing and one that was
+//! thought dead writes nothing. Times that people see are the engine's; claims run on the database's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, info, info_span, warn};
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use super::{Imports, checks};
+use crate::domain::source::Source;
+use crate::error::chain;
+use crate::plan::{EnvironmentView, Unasked};
+use crate::rules::Trigger;
+use crate::store::jobs::items::{self, Item};
+use crate::store::jobs::queue::{self, Claim, End};
+use crate::store::jobs::{self, Job};
+use crate::store::{StoreError, candidates, checkpoints};
+use crate::sync::daemon::Configured;
+use crate::sync::desk::evaluate::{Beside, Question};
+use crate::sync::pull::{Answers, Fresh};
+use crate::sync::{Failure, ImportError};
+use crate::telemetry::metrics::Metrics;
+
+/// How many jobs one daemon works at: a large one does not keep the small ones of other groups waiting.
+pub const LANES: usize = 2;
+
+/// How often an idle worker looks into the queue.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a worker waits after the database has failed it.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// How many users a batch asks the directory for: a cancelled or stopped job ends within a few requests.
+const ASKED_IN_BATCH: usize = 100;
+
+/// How many users a batch takes from the mirror: as long as the cycle's batches allow for locked rows.
+const MIRRORED_IN_BATCH: usize = 500;
+
+/// An import of everybody believes the mirror if every source was read to its end this lately: some cycles ago, at
+/// the default interval. Else the directory is asked about each user.
+const MIRROR_AGE: chrono::Duration = chrono::Duration::hours(1);
+
+/// The pause before the first new try when the directory is unavailable; each further one is twice as long.
+const FIRST_PAUSE: chrono::Duration = chrono::Duration::minutes(1);
+
+/// A job that is over is kept this long: long enough for a monthly review to find it.
+const KEPT: chrono::Duration = chrono::Duration::days(30);
+
+/// How often a worker looks for jobs to purge.
+const PURGE_EVERY: chrono::Duration = chrono::Duration::hours(1);
+
+/// What became of a step.
+enum Step {
+    /// A batch is written.
+    Went,
+    /// Nothing is left to do.
+    Done,
+    /// The directory could not be asked.
+    Unavailable(String),
+}
+
+/// Works at jobs until the engine's token is cancelled.
+pub async fn work(worker: String, configured: watch::Receiver<Arc<Configured>>) {
+    let mut purge_at: Option<DateTime<Utc>> = None;
+    loop {
+        let imports = configured.borrow().engine.imports();
+        let base = &imports.base;
+        if base.cancel.is_cancelled() {
+            return;
+        }
+        let now = base.clock.now();
+        if purge_at.is_none_or(|at| at <= now) {
+            purge_at = Some(now + PURGE_EVERY);
+            if let Err(error) = imports.purge_imports().await {
+                warn!(error = %chain(&error), "old import jobs could not be purged");
+            }
+        }
+        match imports.take_next(&worker).await {
+            Ok(true) => {}
+            Ok(false) => base.pause(TICK).await,
+            Err(error) if matches!(error.failure(), Some(Failure::Cancelled)) => return,
+            Err(error) => {
+                warn!(error = %chain(&error), "import jobs have to wait");
+                base.pause(AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+impl Imports {
+    /// One step of a worker: makes the runs that are due, takes a job and carries it out as far as it goes. Answers
+    /// which; none where none was to be taken.
+    ///
+    /// # Errors
+    /// [`Failure::Cancelled`], or when the database fails.
+    pub async fn run_next_import(&self, worker: &str) -> Result<Option<i64>, ImportError> {
+        self.start_due_imports().await?;
+        let Some(claim) = self.claim_import(worker, None).await? else {
+            return Ok(None);
+        };
+        self.work_at(claim).await?;
+        Ok(Some(claim.job))
+    }
+
+    /// Waits until a job is over, and works at it, or at those that stand before it in its group, while nobody else
+    /// does.
+    ///
+    /// # Errors
+    /// [`ImportError::UnknownJob`], [`Failure::Cancelled`], or when the database fails.
+    pub async fn finish_import(&self, id: i64, worker: &str) -> Result<Job, ImportError> {
+        loop {
+            let job = self.find_job(id).await?;
+            if job.is_over() {
+                return Ok(job);
+            }
+            self.base.check_cancelled()?;
+            match self.claim_import(worker, Some(id)).await? {
+                Some(claim) => self.work_renewing(claim).await?,
+                None => self.base.pause(TICK).await,
+            }
+        }
+    }
+
+    /// Deletes jobs that have been over for long, critical ones excepted. Answers how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge_imports(&self) -> Result<u64, ImportError> {
+        let before = self.base.clock.now() - KEPT;
+        let mut db = self.base.store.read().await?;
+        Ok(jobs::purge(&mut db, before).await?)
+    }
+
+    async fn take_next(&self, worker: &str) -> Result<bool, ImportError> {
+        self.start_due_imports().await?;
+        match self.claim_import(worker, None).await? {
+            Some(claim) => self.work_renewing(claim).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes a run of every scheduled job whose time has come; of several times that were missed, one.
+    async fn start_due_imports(&self) -> Result<(), ImportError> {
+        let now = self.base.clock.now();
+        let names = self.base.settings.names();
+        loop {
+            let mut tx = self.base.begin(None).await?;
+            let Some(job) = queue::lock_due(&mut tx, &names, now).await? else {
+                return Ok(());
+            };
+            let next = job.schedule.as_deref().map(|schedule| checks::next_run(schedule, now));
+            let next = next.and_then(Result::ok);
+            let run = queue::start_run(&mut tx, job.id, now, next).await?;
+            tx.commit().await?;
+            info!(job = run, scheduled_by = job.id, "a scheduled import is due");
+        }
+    }
+
+    async fn claim_import(&self, worker: &str, only: Option<i64>) -> Result<Option<Claim>, ImportError> {
+        let names = self.base.settings.names();
+        let now = self.base.clock.now();
+        let claimed = self.base.retry(async || {
+            let mut tx = self.base.begin(None).await?;
+            let claim = queue::claim(&mut tx, worker, &names, only, now).await?;
+            tx.commit().await?;
+            Ok::<_, Failure>(claim)
+        });
+        Ok(claimed.await?)
+    }
+
+    async fn work_renewing(&self, claim: Claim) -> Result<(), ImportError> {
+        let (store, clock) = (self.base.store.clone(), self.base.clock.clone());
+        let _renewal = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                clock.sleep(claim.time() / 3).await;
+                let renewed = match store.read().await {
+                    Ok(mut db) => queue::renew(&mut db, claim).await,
+                    Err(error) => Err(error),
+                };
+                if matches!(renewed, Err(StoreError::LeaseLost)) {
+                    return;
+                }
+            }
+        }));
+        self.work_at(claim).await
+    }
+
+    /// Works at a job until it is over, has to wait for the directory, or the daemon stops.
+    async fn work_at(&self, claim: Claim) -> Result<(), ImportError> {
+        let span = info_span!("import", job = claim.job);
+        let Err(error) = self.take_batches(claim).instrument(span).await else {
+            return Ok(());
+        };
+        match error.failure() {
+            Some(Failure::Store(StoreError::LeaseLost)) => {
+                info!(job = claim.job, "another worker has the job now");
+                Ok(())
+            }
+            Some(Failure::Cancelled) => {
+                let mut db = self.base.store.read().await?;
+                queue::release(&mut db, claim).await?;
+                Err(error)
+            }
+            // The claim runs out, and another worker goes on.
+            Some(Failure::Store(away)) if away.is_unavailable() => Err(error),
+            _ => {
+                let job = self.find_job(claim.job).await?;
+                self.end_import(claim, &job, "failed", "failed", Some(&chain(&error)))
+                    .await
+            }
+        }
+    }
+
+    async fn take_batches(&self, claim: Claim) -> Result<(), ImportError> {
+        info!("working at an import");
+        loop {
+            let job = self.find_job(claim.job).await?;
+            if job.cancelled_by.is_some() {
+                return self.end_import(claim, &job, "cancelled", "cancelled", None).await;
+            }
+            self.base.check_cancelled()?;
+            match self.take_batch(claim, &job).await? {
+                Step::Went => {}
+                Step::Done => {
+                    let outcome = if job.refused > 0 {
+                        "ended_with_refusals"
+                    } else {
+                        "complete"
+                    };
+                    return self.end_import(claim, &job, "ended", outcome, None).await;
+                }
+                Step::Unavailable(problem) => return self.put_off(claim, &job, &problem).await,
+            }
+        }
+    }
+
+    /// The next users who have no result.
+    async fn take_batch(&self, claim: Claim, job: &Job) -> Result<Step, ImportError> {
+        let environment = self.base.environment(&job.environment)?;
+        let mirror = self.mirror(&self.base.present_view(environment).await?).await?;
+        if job.all && mirror == Mirror::Unread {
+            let problem = "the directory has not been read to its end yet; the first cycle does that";
+            return Ok(Step::Unavailable(problem.to_owned()));
+        }
+        let believes = job.all && mirror == Mirror::Fresh;
+        let Some((items, walks)) = self.next_items(claim, job, believes).await? else {
+            return Ok(Step::Done);
+        };
+        // Whoever was refused and is to be judged again is looked up anew, whatever the mirror is worth.
+        let from_mirror = believes && walks;
+        let given: Vec<String> = items.iter().map(|item| item.given.clone()).collect();
+        let answers = if from_mirror {
+            Answers {
+                fresh: items.iter().map(mirrored).collect(),
+                outage: None,
+            }
+        } else {
+            self.puller
+                .look_up_many(&self.puller.directory(), &environment.name, &given)
+                .await?
+        };
+        if let Some(problem) = answers.outage {
+            return Ok(Step::Unavailable(problem));
+        }
+        let view = self.base.present_view(environment).await?;
+        let question = Question {
+            trigger: Trigger::Import,
+            actor: &job.submitted_by,
+            company: Some(&job.company),
+            from_mirror,
+        };
+        let ledger = Ledger {
+            claim,
+            items: &items,
+            fresh: &answers.fresh,
+            walks,
+        };
+        self.desk
+            .evaluate(&view, question, &answers.fresh, Beside::Ledger(&ledger))
+            .await?;
+        Ok(Step::Went)
+    }
+
+    /// The users of the next batch, and whether they are the next of a walk over everybody, for which the mirror may be
+    /// believed; none where nobody is left.
+    async fn next_items(
+        &self,
+        claim: Claim,
+        job: &Job,
+        believes: bool,
+    ) -> Result<Option<(Vec<Item>, bool)>, ImportError> {
+        let limit = |most| i64::try_from(self.base.batch_size(most)).unwrap_or(i64::MAX);
+        let mut db = self.base.store.read().await?;
+        let waiting = items::waiting(&mut db, job.id, limit(ASKED_IN_BATCH)).await?;
+        if !waiting.is_empty() {
+            return Ok(Some((waiting, false)));
+        }
+        if !job.all || job.is_walked {
+            return Ok(None);
+        }
+        if job.walk_after.is_none() {
+            let count = candidates::count(&mut db, &job.environment).await?;
+            queue::note_total(&mut db, claim, i32::try_from(count).unwrap_or(i32::MAX)).await?;
+        }
+        let most = if believes { MIRRORED_IN_BATCH } else { ASKED_IN_BATCH };
+        let ids = candidates::next(&mut db, &job.environment, job.walk_after, limit(most)).await?;
+        if ids.is_empty() {
+            queue::note_walked(&mut db, claim).await?;
+            return Ok(None);
+        }
+        let last = items::last_position(&mut db, job.id).await?;
+        let item = |(id, position): (Uuid, i64)| Item {
+            position,
+            given: id.to_string(),
+            object_id: Some(id),
+            state: "waiting".to_owned(),
+            code: None,
+            detail: None,
+            systemuserid: None,
+        };
+        Ok(Some((ids.into_iter().zip(last + 1..).map(item).collect(), true)))
+    }
+
+    /// What the mirror is worth for an environment.
+    async fn mirror(&self, view: &EnvironmentView<'_>) -> Result<Mirror, Failure> {
+        let mut sources = vec![Source::Users, Source::Roles];
+        let group = view.environment.security_group;
+        sources.extend(group.iter().chain(&view.nested).map(|group| Source::Group(*group)));
+        let now = self.base.clock.now();
+        let mut state = if view.group_unreadable || view.nested_unreadable {
+            Mirror::Stale
+        } else {
+            Mirror::Fresh
+        };
+        let mut db = self.base.store.read().await?;
+        for source in sources {
+            let checkpoint = checkpoints::read(&mut db, source).await?;
+            match checkpoint.reached_at {
+                None if source == Source::Users => return Ok(Mirror::Unread),
+                Some(at) if now - at <= MIRROR_AGE => {}
+                _ => state = Mirror::Stale,
+            }
+        }
+        Ok(state)
+    }
+
+    /// The directory is unavailable: the batch has another try later, as often as the job may.
+    async fn put_off(&self, claim: Claim, job: &Job, problem: &str) -> Result<(), ImportError> {
+        let attempts = job.attempts + 1;
+        if attempts > job.max_retries {
+            return self.end_import(claim, job, "failed", "failed", Some(problem)).await;
+        }
+        let until = self.base.clock.now() + FIRST_PAUSE * (1 << (attempts - 1));
+        warn!(attempts, %until, problem, "the directory is unavailable; the import goes on later");
+        let mut db = self.base.store.read().await?;
+        Ok(queue::postpone(&mut db, claim, attempts, until, problem).await?)
+    }
+
+    async fn end_import(
+        &self,
+        claim: Claim,
+        job: &Job,
+        state: &str,
+        outcome: &'static str,
+        error: Option<&str>,
+    ) -> Result<(), ImportError> {
+        let at = self.base.clock.now();
+        let mut db = self.base.store.read().await?;
+        let end = End {
+            state,
+            outcome,
+            error,
+            at,
+        };
+        queue::end(&mut db, claim, end).await?;
+        Metrics.import_job(outcome, &job.monitoring_category, job.critical);
+        if let Some(error) = error {
+            warn!(job = job.id, critical = job.critical, error, "an import has failed");
+        } else {
+            let (created, refused) = (job.created, job.refused);
+            info!(job = job.id, outcome, created, refused, "an import is over");
+        }
+        Ok(())
+    }
+}
+
+/// What the mirror is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mirror {
+    /// It is as the directory was some cycles ago at most.
+    Fresh,
+    /// It knows everybody, but not as they are now.
+    Stale,
+    /// It has not been filled yet.
+    Unread,
+}
+
+fn mirrored(item: &Item) -> Fresh {
+    item.object_id
+        .map_or(Fresh::Nobody, |id| Fresh::User(id, Unasked::default()))
+}

@@ -1,0 +1,529 @@
+//! Fresh directory data for one user or many: asked for, then written into the mirror (`take_in`), so that the next
+//! cycle agrees.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use uuid::Uuid;
+
+use super::Puller;
+use super::climb::{Ladder, Place};
+use super::fresh::{Answers, Fresh};
+use super::take_in::{Held, Said};
+use super::{RoleGroups, describe};
+use crate::domain::directory_user::{DirectoryState, upn_key};
+use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
+use crate::domain::source::Source;
+use crate::domain::system_user::is_reserved;
+use crate::graph::{Graph, GraphError};
+use crate::plan::Unasked;
+use crate::store::{Connection, StoreResult, groups, mirror, rows};
+use crate::sync::Failure;
+
+/// How many users one call of the Graph edge asks for: three requests, which travel together.
+const ASKED_TOGETHER: usize = 20;
+
+/// How many users who were not found are looked for among the deleted ones at once.
+const DELETED_TOGETHER: usize = 8;
+
+/// How many holders of names are asked about for one request: more than ever pass a name on in a row.
+const MOST_HOLDERS: usize = 4;
+
+/// How often the directory is asked about one user while a cycle hears of the same user.
+const MOST_QUESTIONS: u32 = 3;
+
+/// Somebody who is being looked up.
+enum Sought {
+    Id(Uuid),
+    Name(String),
+    /// The directory has nobody of that id, as of a moment.
+    NoSuchId(Asked<Uuid>),
+    /// The directory has nobody of that name, or did not answer.
+    NoSuchName(String, Option<String>),
+    Settled(Fresh),
+}
+
+impl Sought {
+    /// How the directory is asked for somebody who is still to be found.
+    fn key(&self) -> Option<String> {
+        match self {
+            Self::Id(id) => Some(id.to_string()),
+            Self::Name(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The directory has nobody like that.
+    fn not_found(&self, at: Moment) -> Self {
+        match self {
+            Self::Id(id) => Self::NoSuchId(Asked { at, value: *id }),
+            Self::Name(name) => Self::NoSuchName(name.clone(), None),
+            _ => Self::Settled(Fresh::Nobody),
+        }
+    }
+
+    /// The directory gave no answer.
+    fn unanswered(&self, problem: String) -> Self {
+        match self {
+            Self::Id(id) => Self::Settled(Fresh::Unanswered(Some(*id), problem)),
+            Self::Name(name) => Self::NoSuchName(name.clone(), Some(problem)),
+            _ => Self::Settled(Fresh::Nobody),
+        }
+    }
+}
+
+/// A look-up under way.
+struct Search<'a> {
+    graph: &'a Graph,
+    /// Whose security group matters, if any environment's.
+    environment: Option<&'a Environment>,
+    sought: Vec<Sought>,
+    /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
+    roles_asked: bool,
+    roles: Option<Assignments>,
+    /// Whether the security group's owners have been asked for; and who they are, where that could be read.
+    owners_asked: bool,
+    owners: Option<Asked<Listed<Principal>>>,
+    /// What could not be read of the security group.
+    of_group: Unasked,
+    /// Groups in groups, where they count.
+    ladder: Ladder,
+    outage: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    fn new(graph: &'a Graph, environment: Option<&'a Environment>, sought: Vec<Sought>) -> Self {
+        Self {
+            graph,
+            environment,
+            sought,
+            roles_asked: false,
+            roles: None,
+            owners_asked: false,
+            owners: None,
+            of_group: Unasked::default(),
+            ladder: Ladder::default(),
+            outage: None,
+        }
+    }
+
+    /// Whoever is still to be found, and how the directory is asked for them.
+    fn open(&self) -> Vec<(usize, String)> {
+        let sought = self.sought.iter().enumerate();
+        sought.filter_map(|(at, sought)| Some((at, sought.key()?))).collect()
+    }
+
+    /// Nobody else is asked for: the directory is away.
+    fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
+        for (at, _) in open {
+            self.sought[*at] = self.sought[*at].unanswered(problem.to_owned());
+        }
+    }
+
+    /// Whom the directory does not have, each with a place in what was asked.
+    fn missing(&self) -> Vec<(usize, Asked<Uuid>)> {
+        let missing = self.sought.iter().enumerate().filter_map(|(at, sought)| match sought {
+            Sought::NoSuchId(id) => Some((at, *id)),
+            _ => None,
+        });
+        missing.collect()
+    }
+
+    fn group(&self) -> Option<Uuid> {
+        self.environment.and_then(|environment| environment.security_group)
+    }
+
+    /// The security group, where its members through other groups count.
+    fn nesting_group(&self) -> Option<Uuid> {
+        let environment = self.environment?;
+        environment
+            .security_group
+            .filter(|_| environment.group_nesting != GroupNesting::Ignore)
+    }
+
+    /// What the directory did not say of somebody of whom it said this.
+    fn unasked(&self, said: &Said) -> Unasked {
+        let (groups, in_part) = (&said.groups.value.items, !said.is_whole());
+        let place = |root| self.ladder.place(root, groups);
+        let nesting = self
+            .nesting_group()
+            .is_some_and(|root| !groups.contains(&root) && place(root) == Place::Unknown);
+        Unasked {
+            roles: self.roles.is_none() || in_part,
+            nesting,
+            group: self.of_group.group || in_part,
+            has_failed: self.of_group.has_failed || in_part || (nesting && self.ladder.has_failed),
+            ..self.of_group
+        }
+    }
+}
+
+impl Puller {
+    /// Asks the directory for a user named by object id, user principal name or row id.
+    pub(in crate::sync) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, Failure> {
+        let graph = self.directory().for_someone_waiting();
+        let answers = self.look_up_many(&graph, environment, &[user.to_owned()]).await?;
+        Ok(answers.fresh.into_iter().next().unwrap_or(Fresh::Nobody))
+    }
+
+    /// Asks the directory for some users, each named by object id, user principal name or row id. When the directory
+    /// is away, nobody else is asked for.
+    pub(in crate::sync) async fn look_up_many(
+        &self,
+        graph: &Graph,
+        environment: &str,
+        users: &[String],
+    ) -> Result<Answers, Failure> {
+        let sought = self.resolve(environment, users).await?;
+        let mut search = Search::new(graph, self.base.environment(environment).ok(), sought);
+        self.ask(&mut search).await?;
+        self.follow_names(environment, &mut search).await?;
+        self.settle(search).await
+    }
+
+    /// The same for users who are named by object id alone, whatever rows there are.
+    pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<Answers, Failure> {
+        let sought = ids.iter().map(|id| Sought::Id(*id)).collect();
+        self.settle(Search::new(graph, None, sought)).await
+    }
+
+    /// Asks until everybody is settled; again for whomever a cycle has heard of meanwhile: what was asked first is older
+    /// than that.
+    async fn settle(&self, mut search: Search<'_>) -> Result<Answers, Failure> {
+        for _ in 0..MOST_QUESTIONS {
+            self.ask(&mut search).await?;
+            self.ask_for_deleted(&mut search).await?;
+            if search.open().is_empty() {
+                break;
+            }
+        }
+        let settled = |sought| match sought {
+            Sought::Settled(fresh) => fresh,
+            // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
+            Sought::Id(id) => Fresh::User(id, Unasked::default()),
+            _ => Fresh::Nobody,
+        };
+        Ok(Answers {
+            fresh: search.sought.into_iter().map(settled).collect(),
+            outage: search.outage,
+        })
+    }
+
+    /// What the texts name, as far as the table knows.
+    async fn resolve(&self, environment: &str, users: &[String]) -> Result<Vec<Sought>, Failure> {
+        let ids: Vec<Uuid> = users.iter().filter_map(|user| Uuid::parse_str(user).ok()).collect();
+        let mut by_id = BTreeMap::new();
+        if !ids.is_empty() {
+            let mut db = self.base.store.read().await?;
+            for row in rows::find_by_any_ids(&mut db, environment, &ids).await? {
+                let own = [
+                    Some(row.systemuserid),
+                    row.azureactivedirectoryobjectid,
+                    row.applicationid,
+                ];
+                // What names one row by its object id, and another by another id, names the first.
+                for id in own.into_iter().flatten() {
+                    if row.azureactivedirectoryobjectid == Some(id) {
+                        by_id.insert(id, row.clone());
+                    } else {
+                        by_id.entry(id).or_insert_with(|| row.clone());
+                    }
+                }
+            }
+        }
+        let mut sought = Vec::with_capacity(users.len());
+        for user in users {
+            sought.push(match Uuid::parse_str(user) {
+                // A row by its own id, or an application user by any of its ids: the directory's users know nothing
+                // of it.
+                Ok(id) => match by_id.get(&id) {
+                    None => Sought::Id(id),
+                    Some(row) => match row.azureactivedirectoryobjectid.filter(|_| row.applicationid.is_none()) {
+                        Some(id) => Sought::Id(id),
+                        None => Sought::Settled(Fresh::Row(row.systemuserid)),
+                    },
+                },
+                // No name, and no text that PostgreSQL takes.
+                Err(_) if user.contains('\0') => Sought::Settled(Fresh::Nobody),
+                Err(_) if is_reserved(&upn_key(user)) => {
+                    let row = self.base.find_row(environment, user).await?;
+                    Sought::Settled(row.map_or(Fresh::Reserved, |row| Fresh::Row(row.systemuserid)))
+                }
+                Err(_) => Sought::Name(user.clone()),
+            });
+        }
+        Ok(sought)
+    }
+
+    /// Asks for whoever is still to be found, and takes in who is.
+    async fn ask(&self, search: &mut Search<'_>) -> Result<(), Failure> {
+        for chunk in search.open().chunks(ASKED_TOGETHER) {
+            self.ask_together(search, chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_together(&self, search: &mut Search<'_>, open: &[(usize, String)]) -> Result<(), Failure> {
+        if let Some(problem) = search.outage.clone() {
+            search.give_up(open, &problem);
+            return Ok(());
+        }
+        let keys: Vec<String> = open.iter().map(|(_, key)| key.clone()).collect();
+        // What follows from the answers is asked within the time of the same call.
+        let graph = search.graph.begun();
+        let owners_of = search.group().filter(|_| !search.owners_asked);
+        let answers = match graph.look_up(&keys, !search.roles_asked, owners_of).await {
+            Ok(asked) => {
+                if let Some(roles) = asked.roles {
+                    search.roles_asked = true;
+                    search.roles = roles.ok();
+                }
+                if let (Some(group), Some(owners)) = (owners_of, asked.owners) {
+                    note_owners(search, &graph, group, owners).await?;
+                }
+                asked.users
+            }
+            Err(error) => {
+                let problem = describe(&Failure::unless_directory(error)?);
+                search.give_up(open, &problem);
+                search.outage = Some(problem);
+                return Ok(());
+            }
+        };
+        let mut found = BTreeMap::new();
+        for ((at, key), answer) in open.iter().zip(answers) {
+            search.sought[*at] = match answer {
+                Ok(LookedUp { user, groups }) => match user.value {
+                    Some(patch) => {
+                        let id = patch.id;
+                        let user = Asked {
+                            at: user.at,
+                            value: patch,
+                        };
+                        found.insert(id, Said { user, groups });
+                        Sought::Settled(Fresh::User(id, Unasked::default()))
+                    }
+                    None => search.sought[*at].not_found(user.at),
+                },
+                // The directory does not take such a text for a name, so it is nobody's.
+                Err(GraphError::BadRequest { status: 400, .. }) if Uuid::parse_str(key).is_err() => {
+                    search.sought[*at].not_found(Moment::default())
+                }
+                Err(error) => search.sought[*at].unanswered(describe(&error)),
+            };
+        }
+        self.climb(search, &graph, &found).await?;
+        let held = match &search.roles {
+            Some(assignments) => Some(self.administrators_of(search.graph, &found, assignments).await?),
+            None => None,
+        };
+        let moved = self.take_in(&found, held.as_ref(), &search.ladder).await?;
+        for (at, _) in open {
+            if let Sought::Settled(Fresh::User(id, _)) = search.sought[*at]
+                && let Some(said) = found.get(&id)
+            {
+                search.sought[*at] = if moved.contains(&id) {
+                    Sought::Id(id)
+                } else {
+                    Sought::Settled(Fresh::User(id, search.unasked(said)))
+                };
+            }
+        }
+        self.take_in_group(search.group(), search.owners.take(), &search.ladder)
+            .await?;
+        search.ladder.note_stored();
+        Ok(())
+    }
+
+    /// Asks which groups the groups of some users are in, where that counts and they are no direct members.
+    async fn climb(&self, search: &mut Search<'_>, graph: &Graph, found: &BTreeMap<Uuid, Said>) -> Result<(), Failure> {
+        let Some(root) = search.nesting_group() else {
+            return Ok(());
+        };
+        let all = found.values().map(|said| said.groups.value.items.as_slice());
+        let below: Vec<&[Uuid]> = all.filter(|groups| !groups.contains(&root)).collect();
+        if below.is_empty() {
+            return Ok(());
+        }
+        let known = {
+            let mut db = self.base.store.read().await?;
+            groups::nested_groups(&mut db, root).await?.into_iter().collect()
+        };
+        search.ladder.climb(graph, root, &below, &known).await
+    }
+
+    /// Who holds the administrator roles. Whoever is in none of the groups any more through which the last reading knows
+    /// roles has left them, or they are gone: they are asked for, one by one since that is rare.
+    async fn administrators_of(
+        &self,
+        graph: &Graph,
+        found: &BTreeMap<Uuid, Said>,
+        assignments: &Assignments,
+    ) -> Result<Held, Failure> {
+        let known = RoleGroups::of(&self.read_checkpoint(Source::Roles).await?);
+        let tenant_wide = assignments.value.iter().filter(|(_, one)| one.tenant_wide);
+        let assigned: BTreeSet<Uuid> = tenant_wide.map(|(_, one)| one.principal.id).collect();
+        let mut through_missing = BTreeSet::new();
+        for group in assigned {
+            let has_left =
+                |said: &&Said| !said.groups.value.items.contains(&group) && known.has_member(group, said.user.value.id);
+            let (left, unsure): (Vec<&Said>, Vec<&Said>) =
+                found.values().filter(has_left).partition(|said| said.is_whole());
+            through_missing.extend(unsure.into_iter().map(|said| (group, said.user.value.id)));
+            if left.is_empty() {
+                continue;
+            }
+            if known.is_missing(group) || graph.all_group_members(group).await.is_err() {
+                through_missing.extend(left.into_iter().map(|said| (group, said.user.value.id)));
+            }
+        }
+        Ok(Held {
+            assignments: assignments.clone(),
+            through_missing,
+        })
+    }
+
+    /// A name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.
+    async fn follow_names(&self, environment: &str, search: &mut Search<'_>) -> Result<(), Failure> {
+        for sought in &mut search.sought {
+            let Sought::NoSuchName(name, problem) = sought else {
+                continue;
+            };
+            let known = self.base.find_user(environment, name).await?;
+            *sought = match (known, problem.take()) {
+                (known, Some(problem)) => Sought::Settled(Fresh::Unanswered(known, problem)),
+                (Some(id), None) => Sought::Id(id),
+                (None, None) => {
+                    let row = self.base.find_row(environment, name).await?;
+                    Sought::Settled(row.map_or(Fresh::Nobody, |row| Fresh::Row(row.systemuserid)))
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Whoever was not found is deleted, and perhaps still to be restored; only a second answer says which. Whoever is
+    /// in neither place may have come back between the two questions, and is asked for once more.
+    async fn ask_for_deleted(&self, search: &mut Search<'_>) -> Result<(), Failure> {
+        let missing = search.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let questions: Vec<_> = missing
+            .iter()
+            .map(|(_, id)| search.graph.deleted_user(id.value))
+            .collect();
+        let answers: Vec<_> = stream::iter(questions).buffered(DELETED_TOGETHER).collect().await;
+        let ids: Vec<Uuid> = missing.iter().map(|(_, id)| id.value).collect();
+        let known = {
+            let mut db = self.base.store.read().await?;
+            mirror::read_users(&mut db, &ids).await?
+        };
+        let is_known = |id: Uuid| known.get(&id).is_some_and(|user| user.state != DirectoryState::Gone);
+        let mut gone = Vec::new();
+        let mut is_in_neither = false;
+        for ((at, id), answer) in missing.into_iter().zip(answers) {
+            search.sought[at] = match answer {
+                Ok(None) if is_known(id.value) => {
+                    is_in_neither = true;
+                    Sought::Id(id.value)
+                }
+                Ok(deleted) => {
+                    gone.push(id.map(|id| (id, deleted)));
+                    Sought::Settled(Fresh::User(id.value, Unasked::default()))
+                }
+                Err(error) => {
+                    let error = Failure::unless_directory(error)?;
+                    Sought::Settled(Fresh::Unanswered(Some(id.value), describe(&error)))
+                }
+            };
+        }
+        if is_in_neither {
+            self.ask(search).await?;
+            for (at, id) in search.missing() {
+                gone.push(id.map(|id| (id, None)));
+                search.sought[at] = Sought::Settled(Fresh::User(id.value, Unasked::default()));
+            }
+        }
+        let moved = self.take_out(&gone).await?;
+        for sought in &mut search.sought {
+            if let Sought::Settled(Fresh::User(id, _)) = sought
+                && moved.contains(id)
+            {
+                *sought = Sought::Id(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
+    /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
+    pub(in crate::sync) async fn look_up_holders(&self, environment: &str, fresh: &Fresh) -> Result<(), Failure> {
+        let Fresh::User(mut id, _) = *fresh else {
+            return Ok(());
+        };
+        let mut asked = BTreeSet::from([id]);
+        while asked.len() <= MOST_HOLDERS {
+            let (holder, keeps_it) = {
+                let mut db = self.base.store.read().await?;
+                let Some(key) = mirrored_name(&mut db, id).await? else {
+                    return Ok(());
+                };
+                let row = rows::find_by_upn_key(&mut db, environment, &key).await?;
+                let Some(holder) = row.and_then(|row| row.azureactivedirectoryobjectid) else {
+                    return Ok(());
+                };
+                (holder, mirrored_name(&mut db, holder).await?.as_ref() == Some(&key))
+            };
+            if !asked.insert(holder) {
+                return Ok(());
+            }
+            if keeps_it {
+                self.look_up(environment, &holder.to_string()).await?;
+            }
+            id = holder;
+        }
+        Ok(())
+    }
+}
+
+/// Notes who owns the security group. Some kinds of group have no owners to read; what was known of them then stands. One
+/// that has no members to read either is gone.
+async fn note_owners(
+    search: &mut Search<'_>,
+    graph: &Graph,
+    group: Uuid,
+    owners: Result<Asked<Listed<Principal>>, GraphError>,
+) -> Result<(), Failure> {
+    search.owners_asked = true;
+    match owners {
+        Ok(owners) => {
+            search.of_group.owners |= owners.value.unreadable > 0;
+            search.of_group.has_failed |= owners.value.unreadable > 0;
+            search.owners = Some(owners);
+        }
+        Err(GraphError::BadRequest { .. }) => {}
+        Err(GraphError::NotFound { .. }) => {
+            if let Err(error) = graph.group_members(group, None).await {
+                Failure::unless_directory(error)?;
+                search.of_group.group = true;
+                search.of_group.has_failed = true;
+            }
+        }
+        Err(_) => {
+            search.of_group.owners = true;
+            search.of_group.has_failed = true;
+        }
+    }
+    Ok(())
+}
+
+/// The name of a user who is there, by the mirror.
+async fn mirrored_name(db: &mut Connection, id: Uuid) -> StoreResult<Option<String>> {
+    let user = mirror::read_users(db, &[id]).await?.remove(&id);
+    Ok(user
+        .filter(|user| user.state == DirectoryState::Present)
+        .and_then(|user| user.upn_key()))
+}

@@ -1,0 +1,239 @@
+//! What the directory said of some users who were asked about, written into the mirror: the user, the direct memberships,
+//! the roles, each as of the moment it was asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::Puller;
+use super::climb::Ladder;
+use super::facts;
+use crate::domain::environment::GroupNesting;
+use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
+use crate::domain::source::Source;
+use crate::rules::AdminRoles;
+use crate::store::groups::{self, MembershipsOf};
+use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
+use crate::sync::Failure;
+
+/// Who holds the administrator roles.
+#[derive(Clone, Debug)]
+pub(in crate::sync) struct Held {
+    pub assignments: Assignments,
+    /// Groups that are assigned a role and cannot be found, each with a user who was in it when it was read last: until a
+    /// cycle says otherwise, that user holds the role (rules.md, section 2).
+    pub through_missing: BTreeSet<(Uuid, Uuid)>,
+}
+
+/// What the directory said of a user who is there.
+#[derive(Clone, Debug)]
+pub(in crate::sync) struct Said {
+    pub user: Asked<UserPatch>,
+    /// Direct memberships.
+    pub groups: Asked<Listed<Uuid>>,
+}
+
+impl Said {
+    /// Whether every membership could be read: only then one that is missing is over.
+    pub fn is_whole(&self) -> bool {
+        self.groups.value.unreadable == 0
+    }
+}
+
+impl Puller {
+    /// Writes what the directory said of users who are there and marks whom it concerns. Answers those of whom the mirror
+    /// has heard something newer: what was said of them is dropped.
+    pub(in crate::sync) async fn take_in(
+        &self,
+        said: &BTreeMap<Uuid, Said>,
+        roles: Option<&Held>,
+        ladder: &Ladder,
+    ) -> Result<BTreeSet<Uuid>, Failure> {
+        if said.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        Ok(self.base.retry(|| self.try_take_in(said, roles, ladder)).await?)
+    }
+
+    async fn try_take_in(
+        &self,
+        said: &BTreeMap<Uuid, Said>,
+        roles: Option<&Held>,
+        ladder: &Ladder,
+    ) -> StoreResult<BTreeSet<Uuid>> {
+        let mut tx = self.base.begin(None).await?;
+        let unlisted = unlisted(&mut tx, said).await?;
+        let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
+        let mut older: BTreeSet<Uuid> = dropped.iter().map(|said| said.user.value.id).collect();
+        let present = kept
+            .iter()
+            .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
+        let taken = facts::take_in(&mut tx, &present.collect::<Vec<_>>(), true).await?;
+        older.extend(taken.older.iter().map(|user| user.value));
+        let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
+        let held = self.held_groups(&mut tx, ladder).await?;
+        changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
+        let in_part = kept.iter().filter(|said| !said.is_whole());
+        let in_part = in_part.map(|said| Asked {
+            at: said.groups.at,
+            value: said.user.value.id,
+        });
+        recheck::add(&mut tx, &in_part.collect::<Vec<_>>()).await?;
+        if let Some(roles) = roles {
+            let held: Vec<_> = kept.iter().map(|said| admin_roles(said, roles)).collect();
+            changed.extend(administrators::settle(&mut tx, &held).await?);
+        }
+        let changed: Vec<Uuid> = changed.into_iter().collect();
+        pending::mark_everywhere(&mut tx, &changed).await?;
+        tx.commit().await?;
+        Ok(older)
+    }
+
+    /// The groups whose members the mirror holds: those that are followed, or lead to a security group where nested
+    /// members count, by what is known or was found just now.
+    async fn held_groups(&self, tx: &mut Transaction, ladder: &Ladder) -> StoreResult<BTreeSet<Uuid>> {
+        let mut held: BTreeSet<Uuid> = groups::followed(&mut *tx).await?.into_iter().collect();
+        for (environment, _) in &self.base.settings.environments {
+            let Some(root) = environment.security_group else {
+                continue;
+            };
+            held.insert(root);
+            if environment.group_nesting != GroupNesting::Ignore {
+                held.extend(groups::nested_groups(&mut *tx, root).await?);
+                held.extend(ladder.groups_within(root));
+            }
+        }
+        Ok(held)
+    }
+
+    /// Writes what the directory said of the owners of a security group, and of groups in groups. A group that joined or
+    /// left another moves many users at once: everyone is judged again, wherever nested members count.
+    pub(in crate::sync) async fn take_in_group(
+        &self,
+        group: Option<Uuid>,
+        owners: Option<Asked<Listed<Principal>>>,
+        ladder: &Ladder,
+    ) -> Result<(), Failure> {
+        if owners.is_none() && ladder.to_store().next().is_none() {
+            return Ok(());
+        }
+        let write = async || {
+            let mut tx = self.base.begin(None).await?;
+            // Most ask where nothing is nested.
+            if ladder.to_store().next().is_some() {
+                let held = self.held_groups(&mut tx, ladder).await?;
+                if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
+                    environments::judge_everyone(&mut tx, &self.base.settings.nesting()).await?;
+                }
+            }
+            // Last: everybody who asks about the group writes here.
+            if let (Some(group), Some(owners)) = (group, &owners) {
+                let changed = groups::set_owners(&mut tx, group, owners).await?;
+                pending::mark_everywhere(&mut tx, &changed).await?;
+            }
+            tx.commit().await
+        };
+        Ok(self.base.retry(write).await?)
+    }
+
+    /// Writes that the directory does not have some users any more. Answers those of whom the mirror has heard something
+    /// newer.
+    pub(in crate::sync) async fn take_out(
+        &self,
+        gone: &[Asked<(Uuid, Option<DeletedUser>)>],
+    ) -> Result<BTreeSet<Uuid>, Failure> {
+        if gone.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let removed = gone.iter().map(|gone| {
+            gone.map(|(id, deleted)| UserChange::Removed {
+                id,
+                reason: deleted.map_or(Removal::Gone, |_| Removal::SoftDeleted),
+                deleted_at: deleted.and_then(|deleted| deleted.deleted_at),
+            })
+        });
+        let removed: Vec<_> = removed.collect();
+        self.base
+            .retry(async || {
+                let mut tx = self.base.begin(None).await?;
+                let taken = facts::take_in(&mut tx, &removed, true).await?;
+                pending::mark_everywhere(&mut tx, &taken.changed).await?;
+                tx.commit().await?;
+                Ok::<_, Failure>(taken.older.iter().map(|user| user.value).collect())
+            })
+            .await
+    }
+}
+
+/// Users whom the mirror does not have, although a round began after they were asked about: it did not list them, or has
+/// not yet. That answer is the newer one. No round ends before the transaction does.
+async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreResult<BTreeSet<Uuid>> {
+    let ids: Vec<Uuid> = said.keys().copied().collect();
+    let known = mirror::lock_users(&mut *tx, &ids).await?;
+    let unknown: Vec<&Said> = said
+        .iter()
+        .filter_map(|(id, said)| (!known.contains_key(id)).then_some(said))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let round = checkpoints::lock_round(tx, Source::Users).await?;
+    let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
+    Ok(unlisted.map(|said| said.user.value.id).collect())
+}
+
+/// The groups that were asked about, with those that the mirror holds of the groups they are in.
+fn rungs(ladder: &Ladder, held: &BTreeSet<Uuid>) -> MembershipsOf {
+    let mut memberships = MembershipsOf::default();
+    for (group, parents) in ladder.to_store() {
+        let at = parents.at;
+        memberships.users.push(Asked { at, value: group });
+        let joined = parents.value.iter().filter(|parent| held.contains(parent));
+        memberships.joined.extend(joined.map(|parent| Asked {
+            at,
+            value: (group, *parent),
+        }));
+    }
+    memberships
+}
+
+/// Of the groups that the mirror holds.
+fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
+    let mut memberships = MembershipsOf::default();
+    for said in said {
+        let (id, at) = (said.user.value.id, said.groups.at);
+        if said.is_whole() {
+            memberships.users.push(Asked { at, value: id });
+        }
+        let joined = said.groups.value.items.iter().filter(|group| held.contains(group));
+        memberships.joined.extend(joined.map(|group| Asked {
+            at,
+            value: (id, *group),
+        }));
+    }
+    memberships
+}
+
+/// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of the
+/// two answers.
+fn admin_roles(said: &Said, held: &Held) -> Asked<(Uuid, AdminRoles)> {
+    let assignments = &held.assignments;
+    let id = said.user.value.id;
+    let mut holds = AdminRoles::default();
+    let tenant_wide = assignments
+        .value
+        .iter()
+        .filter(|(_, assignment)| assignment.tenant_wide);
+    for (role, assignment) in tenant_wide {
+        let principal = assignment.principal;
+        let through_group =
+            said.groups.value.items.contains(&principal.id) || held.through_missing.contains(&(principal.id, id));
+        if principal.id == id || through_group {
+            holds.insert(*role);
+        }
+    }
+    Asked {
+        at: assignments.at.min(said.groups.at),
+        value: (id, holds),
+    }
+}
