@@ -62,6 +62,31 @@ pub fn is_reserved(key: &str) -> bool {
     RESERVED.contains(&key)
 }
 
+/// What entitled a row; only what lapses with a grace is told apart (rules.md, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastEntitlement {
+    /// Nothing that leaves a grace behind.
+    #[default]
+    Other,
+    /// App passes alone.
+    AppPass,
+}
+
+impl From<Option<String>> for LastEntitlement {
+    fn from(stored: Option<String>) -> Self {
+        match stored.as_deref() {
+            Some("app_pass") => Self::AppPass,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<LastEntitlement> for Option<String> {
+    fn from(last: LastEntitlement) -> Self {
+        (last == LastEntitlement::AppPass).then(|| "app_pass".to_owned())
+    }
+}
+
 /// A row, with the columns that other programs read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are Dataverse's")]
@@ -134,9 +159,9 @@ pub struct SystemUser {
     pub holdreason: Option<String>,
     /// Columns that a person edited and the sync leaves alone since (policy `until_edited`).
     pub customer_owned: Vec<String>,
-    /// `app_pass` while the app pass alone entitled the row when it was last judged.
+    /// What entitled the row when it was last judged with anything that did.
     #[serde(skip)]
-    pub last_entitlement: Option<String>,
+    pub last_entitlement: LastEntitlement,
     /// When a time-bound judgement of this row falls due.
     #[serde(skip)]
     pub due_at: Option<DateTime<Utc>>,
@@ -247,7 +272,7 @@ impl SystemUser {
             onhold: false,
             holdreason: None,
             customer_owned: Vec::new(),
-            last_entitlement: None,
+            last_entitlement: LastEntitlement::Other,
             due_at: None,
             upn_key: None,
             createdon: now,

@@ -9,7 +9,7 @@ use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{SYNC_ACTOR, SystemUser, azure_state};
+use crate::domain::system_user::{LastEntitlement, SYNC_ACTOR, SystemUser, azure_state};
 use crate::rules::{Outcome, Trigger, Verdict};
 
 /// What becomes of removals while a plan is made.
@@ -93,11 +93,11 @@ pub fn plan_row(
     }
     set_state(verdict, removals, &mut after, &mut plan);
     after.last_entitlement = if verdict.by_app_pass_alone {
-        Some("app_pass".to_owned())
+        LastEntitlement::AppPass
     } else if verdict.entitlement == crate::rules::Entitlement::None {
         after.last_entitlement
     } else {
-        None
+        LastEntitlement::Other
     };
     after.due_at = verdict.due_at.filter(|_| !after.isdisabled);
 

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::subject::Subject;
 use super::verdict::Entitlement;
 use crate::domain::environment::{AppPassLapse, Environment};
+use crate::domain::system_user::LastEntitlement;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 
 /// How the grace of lapsed app passes stands.
@@ -50,7 +51,7 @@ pub(super) fn app_pass_lapse(
     entitlement: Entitlement,
 ) -> Option<Lapse> {
     let row = subject.row.filter(|row| !row.isdisabled)?;
-    if row.last_entitlement.as_deref() != Some("app_pass") || entitlement != Entitlement::None {
+    if row.last_entitlement != LastEntitlement::AppPass || entitlement != Entitlement::None {
         return None;
     }
     if environment.app_pass_lapse == AppPassLapse::Keep {

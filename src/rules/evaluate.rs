@@ -9,7 +9,7 @@ use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property, upn
 use crate::domain::environment::{Environment, GroupNesting, Kind};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::domain::system_user::{SystemUser, is_reserved};
+use crate::domain::system_user::{LastEntitlement, SystemUser, is_reserved};
 
 /// Judges one user in one environment.
 #[must_use]
@@ -375,7 +375,7 @@ impl<'a> Judge<'a> {
     fn standing_reason(&self, code: Code) -> Code {
         let exhausted = self.subject.row.is_some_and(|row| {
             row.disabledreason.as_deref() == Some(Code::AppPassExhausted.as_str())
-                && row.last_entitlement.as_deref() == Some("app_pass")
+                && row.last_entitlement == LastEntitlement::AppPass
         });
         if code == Code::Unlicensed && exhausted {
             Code::AppPassExhausted

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::environment::AppPassLapse;
+use crate::domain::system_user::LastEntitlement;
 
 fn mode(stage: &Stage, trigger: Trigger) -> (i16, bool) {
     let verdict = stage.judge(trigger);
@@ -156,7 +157,7 @@ fn lapsed(state: &str, due_in_days: Option<i64>) -> Stage {
     Stage::new().with(|stage| {
         stage.row = row(state);
         let row = stage.row.as_mut().unwrap();
-        row.last_entitlement = Some("app_pass".to_owned());
+        row.last_entitlement = LastEntitlement::AppPass;
         row.due_at = due_in_days.map(|days| now() + chrono::Duration::days(days));
     })
 }
@@ -206,7 +207,8 @@ fn section_4_app_pass_lapse_keeps_rows_for_the_grace() {
 
 #[test]
 fn section_4_app_pass_lapse_concerns_rows_that_lived_on_passes_alone() {
-    let stage = lapsed("enabled", None).with(|stage| stage.row.as_mut().unwrap().last_entitlement = None);
+    let stage =
+        lapsed("enabled", None).with(|stage| stage.row.as_mut().unwrap().last_entitlement = LastEntitlement::Other);
     assert_eq!(stage.outcome(Trigger::Background), "disable unlicensed");
     let free = lapsed("enabled", Some(-1)).with(|stage| stage.licences.free_m365 = Some(PLAN));
     assert_eq!(free.outcome(Trigger::Background), "keep", "another entitlement decides");

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::directory_user::DirectoryState;
+use crate::domain::system_user::LastEntitlement;
 
 const ON_DEMAND_MEANS: [(&str, Event); 4] = [
     ("free plan", |stage| stage.licences.free_m365 = Some(PLAN)),
@@ -276,7 +277,7 @@ fn section_2_a_source_that_could_not_be_read_holds_only_verdicts_that_read_it() 
         ("unlicensed", |_| {}),
         ("app passes gone", |stage| {
             let row = stage.row.as_mut().unwrap();
-            row.last_entitlement = Some("app_pass".to_owned());
+            row.last_entitlement = LastEntitlement::AppPass;
             row.due_at = Some(now());
         }),
         ("outside the group", |stage| {
@@ -384,7 +385,7 @@ fn section_4_the_last_system_administrator() {
     check("the last one", &unlicensed, &unentitled(kept));
     let lapsed = last(|stage| {
         let row = stage.row.as_mut().unwrap();
-        row.last_entitlement = Some("app_pass".to_owned());
+        row.last_entitlement = LastEntitlement::AppPass;
         row.due_at = Some(now());
     });
     assert_eq!(lapsed.outcome(Trigger::Background), "leave last_system_administrator");

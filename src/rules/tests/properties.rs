@@ -119,7 +119,7 @@ fn any_row() -> impl Strategy<Value = Option<SystemUser>> {
                 row.onhold |= onhold && row.isdisabled;
                 row.azurestate = azurestate;
                 row.due_at = due.map(|days| now() + chrono::Duration::days(days));
-                row.last_entitlement = last;
+                row.last_entitlement = last.into();
                 Some(row)
             },
         )

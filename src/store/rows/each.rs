@@ -112,7 +112,7 @@ fn shown_row(row: &SystemUser) -> Value {
     let mut shown = json!(row);
     shown["upn_key"] = json!(row.upn_key);
     shown["unheld_upn_key"] = json!(unheld_key(row));
-    shown["last_entitlement"] = json!(row.last_entitlement);
+    shown["last_entitlement"] = json!(Option::<String>::from(row.last_entitlement));
     shown["due_at"] = json!(row.due_at);
     shown
 }

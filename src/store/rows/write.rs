@@ -255,7 +255,7 @@ macro_rules! columns {
             fn of(rows: &[&SystemUser]) -> Self {
                 let mut columns = Self::default();
                 for row in rows {
-                    $(columns.$column.push(row.$column.clone());)*
+                    $(columns.$column.push(row.$column.clone().into());)*
                     columns.unheld_upn_key.push(unheld_key(row));
                 }
                 columns

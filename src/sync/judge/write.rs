@@ -225,7 +225,11 @@ pub(super) fn signature(change: Option<&Change>, roles: &[RoleChange]) -> String
         let fields: Vec<_> = fields
             .map(|field| json!([field.column, field.old, field.new]))
             .collect();
-        json!([change.operation.as_str(), fields, change.after.last_entitlement])
+        json!([
+            change.operation.as_str(),
+            fields,
+            Option::<String>::from(change.after.last_entitlement)
+        ])
     });
     let mut roles: Vec<_> = roles
         .iter()

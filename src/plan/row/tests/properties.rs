@@ -94,7 +94,7 @@ fn any_row() -> impl Strategy<Value = Option<SystemUser>> {
             }
             row.azurestate = state;
             row.azuredeletedon = (state > 0).then(now);
-            row.last_entitlement = last;
+            row.last_entitlement = last.into();
             row.due_at = due.map(|days| now() + chrono::Duration::days(days));
             row.customer_owned = owned.iter().map(|field| field.column().to_owned()).collect();
             row

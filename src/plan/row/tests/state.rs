@@ -231,7 +231,7 @@ fn section_4_the_grace_of_app_passes_is_kept_with_the_row_and_not_logged() {
         stage.trigger = Trigger::Api;
     });
     stage.apply();
-    assert_eq!(stage.row().last_entitlement.as_deref(), Some("app_pass"));
+    assert_eq!(stage.row().last_entitlement, LastEntitlement::AppPass);
     stage.trigger = Trigger::Background;
     stage.environment.app_pass_capacity = 0;
     let change = stage.plan().change.unwrap();
