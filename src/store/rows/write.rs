@@ -59,25 +59,13 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
     Ok(())
 }
 
-/// Inserts new rows of one environment.
-///
-/// # Errors
-/// [`StoreError::Refused`] when the database does not take one, also because somebody else has made it meanwhile.
-pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let columns = Columns::of(rows);
-    let inserted = sqlx::query!(
-        "insert into system_user (
-             environment, createdon, createdby,
-             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
-             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
-             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
-             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
-             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key, unheld_upn_key)
-         select $1::text, modifiedon, modifiedby, v.* from unnest(
+/// Writes rows by a statement that reads them as `v`: the columns, listed and bound once.
+macro_rules! write_rows {
+    ($environment:expr, $rows:expr, $before:literal, $after:literal) => {{
+        let columns = Columns::of($rows);
+        sqlx::query!(
+            $before
+                + "unnest(
              $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
              $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
              $18::smallint[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[], $24::boolean[],
@@ -89,54 +77,78 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
              address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
              isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
              azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key, unheld_upn_key)",
+             modifiedby, upn_key, unheld_upn_key)"
+                + $after,
+            $environment,
+            &columns.systemuserid,
+            &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
+            &columns.applicationid as &[Option<Uuid>],
+            &columns.domainname as &[Option<String>],
+            &columns.fullname as &[Option<String>],
+            &columns.firstname as &[Option<String>],
+            &columns.lastname as &[Option<String>],
+            &columns.jobtitle as &[Option<String>],
+            &columns.internalemailaddress as &[Option<String>],
+            &columns.address1_telephone1 as &[Option<String>],
+            &columns.mobilephone as &[Option<String>],
+            &columns.address1_line1 as &[Option<String>],
+            &columns.address1_city as &[Option<String>],
+            &columns.address1_stateorprovince as &[Option<String>],
+            &columns.address1_postalcode as &[Option<String>],
+            &columns.address1_country as &[Option<String>],
+            &columns.accessmode,
+            &columns.accessmode_origin,
+            &columns.isdisabled,
+            &columns.disabledreason as &[Option<String>],
+            &columns.disabled_by as &[Option<String>],
+            &columns.islicensed,
+            &columns.issyncwithdirectory,
+            &columns.setupuser,
+            &columns.azurestate,
+            &columns.azuredeletedon as &[Option<DateTime<Utc>>],
+            &columns.deletedstate,
+            &columns.isstub,
+            &columns.company as &[Option<String>],
+            &columns.onhold,
+            &columns.holdreason as &[Option<String>],
+            &columns.last_entitlement as &[Option<String>],
+            &columns.due_at as &[Option<DateTime<Utc>>],
+            &columns.modifiedon,
+            &columns.modifiedby,
+            &columns.upn_key as &[Option<String>],
+            &columns.unheld_upn_key as &[Option<String>],
+        )
+    }};
+}
+
+/// Inserts new rows of one environment.
+///
+/// # Errors
+/// [`StoreError::Refused`] when the database does not take one, also because somebody else has made it meanwhile.
+pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let insert = write_rows!(
         environment,
-        &columns.systemuserid,
-        &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
-        &columns.applicationid as &[Option<Uuid>],
-        &columns.domainname as &[Option<String>],
-        &columns.fullname as &[Option<String>],
-        &columns.firstname as &[Option<String>],
-        &columns.lastname as &[Option<String>],
-        &columns.jobtitle as &[Option<String>],
-        &columns.internalemailaddress as &[Option<String>],
-        &columns.address1_telephone1 as &[Option<String>],
-        &columns.mobilephone as &[Option<String>],
-        &columns.address1_line1 as &[Option<String>],
-        &columns.address1_city as &[Option<String>],
-        &columns.address1_stateorprovince as &[Option<String>],
-        &columns.address1_postalcode as &[Option<String>],
-        &columns.address1_country as &[Option<String>],
-        &columns.accessmode,
-        &columns.accessmode_origin,
-        &columns.isdisabled,
-        &columns.disabledreason as &[Option<String>],
-        &columns.disabled_by as &[Option<String>],
-        &columns.islicensed,
-        &columns.issyncwithdirectory,
-        &columns.setupuser,
-        &columns.azurestate,
-        &columns.azuredeletedon as &[Option<DateTime<Utc>>],
-        &columns.deletedstate,
-        &columns.isstub,
-        &columns.company as &[Option<String>],
-        &columns.onhold,
-        &columns.holdreason as &[Option<String>],
-        &columns.last_entitlement as &[Option<String>],
-        &columns.due_at as &[Option<DateTime<Utc>>],
-        &columns.modifiedon,
-        &columns.modifiedby,
-        &columns.upn_key as &[Option<String>],
-        &columns.unheld_upn_key as &[Option<String>],
-    )
-    .execute(db)
-    .await
-    .map_err(StoreError::of_rows)?;
+        rows,
+        "insert into system_user (
+             environment, createdon, createdby,
+             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
+             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
+             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
+             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
+             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
+             modifiedby, upn_key, unheld_upn_key)
+         select $1::text, modifiedon, modifiedby, v.* from ",
+        ""
+    );
+    let inserted = insert.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(inserted.rows_affected(), rows.len())
 }
 
 /// Writes rows of one environment that exist and were locked. `customer_owned` is not written: the sync
-/// never takes or gives ownership.
+/// never takes or gives ownership; nor is `applicationid`, which never changes.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when the database does not take one, also because a user principal name is taken.
@@ -144,8 +156,9 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     if rows.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(rows);
-    let updated = sqlx::query!(
+    let update = write_rows!(
+        environment,
+        rows,
         "update system_user s set
              azureactivedirectoryobjectid = v.azureactivedirectoryobjectid, domainname = v.domainname,
              fullname = v.fullname, firstname = v.firstname, lastname = v.lastname, jobtitle = v.jobtitle,
@@ -160,61 +173,10 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
              holdreason = v.holdreason, last_entitlement = v.last_entitlement, due_at = v.due_at,
              modifiedon = v.modifiedon, modifiedby = v.modifiedby, upn_key = v.upn_key,
              unheld_upn_key = v.unheld_upn_key
-         from unnest(
-             $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-             $17::smallint[], $18::text[], $19::boolean[], $20::text[], $21::text[], $22::boolean[], $23::boolean[],
-             $24::boolean[], $25::smallint[], $26::timestamptz[], $27::smallint[], $28::boolean[], $29::text[],
-             $30::boolean[], $31::text[], $32::text[], $33::timestamptz[], $34::timestamptz[], $35::text[],
-             $36::text[], $37::text[]) as v (
-             systemuserid, azureactivedirectoryobjectid, domainname, fullname, firstname, lastname,
-             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
-             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
-             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
-             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key, unheld_upn_key)
-         where s.environment = $1 and s.systemuserid = v.systemuserid",
-        environment,
-        &columns.systemuserid,
-        &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
-        &columns.domainname as &[Option<String>],
-        &columns.fullname as &[Option<String>],
-        &columns.firstname as &[Option<String>],
-        &columns.lastname as &[Option<String>],
-        &columns.jobtitle as &[Option<String>],
-        &columns.internalemailaddress as &[Option<String>],
-        &columns.address1_telephone1 as &[Option<String>],
-        &columns.mobilephone as &[Option<String>],
-        &columns.address1_line1 as &[Option<String>],
-        &columns.address1_city as &[Option<String>],
-        &columns.address1_stateorprovince as &[Option<String>],
-        &columns.address1_postalcode as &[Option<String>],
-        &columns.address1_country as &[Option<String>],
-        &columns.accessmode,
-        &columns.accessmode_origin,
-        &columns.isdisabled,
-        &columns.disabledreason as &[Option<String>],
-        &columns.disabled_by as &[Option<String>],
-        &columns.islicensed,
-        &columns.issyncwithdirectory,
-        &columns.setupuser,
-        &columns.azurestate,
-        &columns.azuredeletedon as &[Option<DateTime<Utc>>],
-        &columns.deletedstate,
-        &columns.isstub,
-        &columns.company as &[Option<String>],
-        &columns.onhold,
-        &columns.holdreason as &[Option<String>],
-        &columns.last_entitlement as &[Option<String>],
-        &columns.due_at as &[Option<DateTime<Utc>>],
-        &columns.modifiedon,
-        &columns.modifiedby,
-        &columns.upn_key as &[Option<String>],
-        &columns.unheld_upn_key as &[Option<String>],
-    )
-    .execute(db)
-    .await
-    .map_err(StoreError::of_rows)?;
+         from ",
+        " where s.environment = $1 and s.systemuserid = v.systemuserid"
+    );
+    let updated = update.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(updated.rows_affected(), rows.len())
 }
 
