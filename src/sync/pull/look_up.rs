@@ -1,19 +1,20 @@
 //! Fresh directory data for one user or many: asked for, then written into the mirror (`take_in`), so that the next
 //! cycle agrees.
 
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
+use self::search::{Search, Sought};
 use super::Puller;
-use super::climb::{Ladder, Place};
 use super::fresh::{Answers, Fresh};
 use super::take_in::{Held, Said};
 use super::{RoleGroups, describe};
 use crate::domain::directory_user::{DirectoryState, upn_key};
-use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
 use crate::domain::source::Source;
 use crate::domain::system_user::is_reserved;
@@ -33,132 +34,6 @@ const MOST_HOLDERS: usize = 4;
 
 /// How often the directory is asked about one user while a cycle hears of the same user.
 const MOST_QUESTIONS: u32 = 3;
-
-/// Somebody who is being looked up.
-enum Sought {
-    Id(Uuid),
-    Name(String),
-    /// The directory has nobody of that id, as of a moment.
-    NoSuchId(Asked<Uuid>),
-    /// The directory has nobody of that name, or did not answer.
-    NoSuchName(String, Option<String>),
-    Settled(Fresh),
-}
-
-impl Sought {
-    /// How the directory is asked for somebody who is still to be found.
-    fn key(&self) -> Option<String> {
-        match self {
-            Self::Id(id) => Some(id.to_string()),
-            Self::Name(name) => Some(name.clone()),
-            _ => None,
-        }
-    }
-
-    /// The directory has nobody like that.
-    fn not_found(&self, at: Moment) -> Self {
-        match self {
-            Self::Id(id) => Self::NoSuchId(Asked { at, value: *id }),
-            Self::Name(name) => Self::NoSuchName(name.clone(), None),
-            _ => Self::Settled(Fresh::Nobody),
-        }
-    }
-
-    /// The directory gave no answer.
-    fn unanswered(&self, problem: String) -> Self {
-        match self {
-            Self::Id(id) => Self::Settled(Fresh::Unanswered(Some(*id), problem)),
-            Self::Name(name) => Self::NoSuchName(name.clone(), Some(problem)),
-            _ => Self::Settled(Fresh::Nobody),
-        }
-    }
-}
-
-/// A look-up under way.
-struct Search<'a> {
-    graph: &'a Graph,
-    /// Whose security group matters, if any environment's.
-    environment: Option<&'a Environment>,
-    sought: Vec<Sought>,
-    /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
-    roles_asked: bool,
-    roles: Option<Assignments>,
-    /// Whether the security group's owners have been asked for; and who they are, where that could be read.
-    owners_asked: bool,
-    owners: Option<Asked<Listed<Principal>>>,
-    /// What could not be read of the security group.
-    of_group: Unasked,
-    /// Groups in groups, where they count.
-    ladder: Ladder,
-    outage: Option<String>,
-}
-
-impl<'a> Search<'a> {
-    fn new(graph: &'a Graph, environment: Option<&'a Environment>, sought: Vec<Sought>) -> Self {
-        Self {
-            graph,
-            environment,
-            sought,
-            roles_asked: false,
-            roles: None,
-            owners_asked: false,
-            owners: None,
-            of_group: Unasked::default(),
-            ladder: Ladder::default(),
-            outage: None,
-        }
-    }
-
-    /// Whoever is still to be found, and how the directory is asked for them.
-    fn open(&self) -> Vec<(usize, String)> {
-        let sought = self.sought.iter().enumerate();
-        sought.filter_map(|(at, sought)| Some((at, sought.key()?))).collect()
-    }
-
-    /// Nobody else is asked for: the directory is away.
-    fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
-        for (at, _) in open {
-            self.sought[*at] = self.sought[*at].unanswered(problem.to_owned());
-        }
-    }
-
-    /// Whom the directory does not have, each with a place in what was asked.
-    fn missing(&self) -> Vec<(usize, Asked<Uuid>)> {
-        let missing = self.sought.iter().enumerate().filter_map(|(at, sought)| match sought {
-            Sought::NoSuchId(id) => Some((at, *id)),
-            _ => None,
-        });
-        missing.collect()
-    }
-
-    fn group(&self) -> Option<Uuid> {
-        self.environment.and_then(|environment| environment.security_group)
-    }
-
-    /// The security group, where its members through other groups count.
-    fn nesting_group(&self) -> Option<Uuid> {
-        let environment = self.environment?;
-        environment
-            .security_group
-            .filter(|_| environment.group_nesting != GroupNesting::Ignore)
-    }
-
-    /// What the directory did not say of somebody of whom it said this.
-    fn unasked(&self, said: &Said) -> Unasked {
-        let (groups, in_part) = (&said.groups.value.items, !said.is_whole());
-        let place = |root| self.ladder.place(root, groups);
-        let nesting = self
-            .nesting_group()
-            .is_some_and(|root| !groups.contains(&root) && place(root) == Place::Unknown);
-        Unasked {
-            roles: self.roles.is_none() || in_part,
-            nesting,
-            group: self.of_group.group || in_part,
-            has_failed: self.of_group.has_failed || in_part || (nesting && self.ladder.has_failed),
-            ..self.of_group
-        }
-    }
-}
 
 impl Puller {
     /// Asks the directory for a user named by object id, user principal name or row id.
