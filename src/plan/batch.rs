@@ -260,3 +260,6 @@ pub fn settle_names(
         candidate.name_is_taken = blocked.contains(&candidate.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,9 @@ fn rows_are_written_in_one_place() {
             let text = fs::read_to_string(file).unwrap();
             calls.iter().any(|call| text.contains(call))
         };
-        files.filter(writes).collect()
+        let mut found: Vec<PathBuf> = files.filter(writes).collect();
+        found.sort();
+        found
     };
     let rows = [
         "rows::insert(",
