@@ -47,7 +47,7 @@ use wire::relation::{
 use wire::user::{RawUser, SELECTION};
 
 pub use client::{Graph, Priority};
-pub use error::{BelowHttp, GraphError, TokenFault};
+pub use error::{BelowHttp, GraphError, TokenFault, describe};
 pub use look_up::LookUps;
 pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds, Secret};
 pub use skew::ALARMING_SKEW;

@@ -12,9 +12,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::feed::{AdminRole, SubscribedSku};
 use crate::domain::licence::Category;
-use crate::graph::{ALARMING_SKEW, Graph, GraphError};
+use crate::graph::{ALARMING_SKEW, Graph, GraphError, describe};
 use crate::store::{Store, environments};
-use crate::sync::pull::describe;
 
 /// How one check ended.
 #[derive(Clone, Copy, PartialEq, Eq)]

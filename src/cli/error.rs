@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::domain::reason::Code;
 use crate::error::chain;
-use crate::graph::GraphError;
+use crate::graph::{GraphError, describe};
 use crate::store::StoreError;
 use crate::store::serving::BELIEVED_FOR;
 use crate::sync::desk::Refusal;
-use crate::sync::pull::describe;
 use crate::sync::{CycleError, DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
 
 /// Shorthand.

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::endpoint::Endpoint;
 use super::remedy;
 use super::wire::Undecodable;
+use crate::error::chain;
 
 /// A failed call.
 #[derive(Debug, Error)]
@@ -225,3 +226,13 @@ impl fmt::Display for TokenFault {
 }
 
 impl std::error::Error for TokenFault {}
+
+/// An error with its causes and its remedy, on one line.
+#[must_use]
+pub fn describe(error: &GraphError) -> String {
+    let text = format!("could not {}", chain(error));
+    match error.remedy() {
+        Some(remedy) => format!("{text}. {remedy}"),
+        None => text,
+    }
+}

@@ -47,6 +47,9 @@ pub enum StoreError {
     /// Somebody else wrote the same rows at the same time; the transaction can simply be repeated.
     #[error("write rows that somebody else has changed meanwhile")]
     Conflict,
+    /// What must be there is not: a fault of this program's, which no other try mends.
+    #[error("go on without {0}")]
+    Inconsistent(&'static str),
     /// The database does not take a row.
     #[error("write a row")]
     Refused(#[source] Fault),
@@ -142,6 +145,7 @@ impl StoreError {
                 "Check that PostgreSQL runs, that database.url names the right host, database and user, and that the password is right."
             }
             Self::Conflict => "Try again.",
+            Self::Inconsistent(_) => "Report this with the log around it.",
             Self::Refused(_) => "Ask whoever owns the constraint or trigger that is named.",
             Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",

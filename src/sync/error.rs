@@ -154,7 +154,7 @@ impl Failure {
             GraphError::Cancelled => Err(Self::Cancelled),
             GraphError::Moment(error) => Err(match error.downcast::<StoreError>() {
                 Ok(error) => Self::Store(*error),
-                Err(_) => Self::Store(StoreError::Conflict),
+                Err(_) => Self::Store(StoreError::Inconsistent("the error of a moment")),
             }),
             error => Ok(error),
         }

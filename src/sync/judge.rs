@@ -97,7 +97,7 @@ pub(super) async fn look_at(
     let administrators = count_administrators(tx, view, &loaded).await?;
     settle_names(&mut loaded.candidates, &loaded.keepers, view, Trigger::Background, now);
     let found = loaded.candidates.into_iter().find(|candidate| candidate.id == id);
-    let mut candidate = found.ok_or(StoreError::Conflict)?;
+    let mut candidate = found.ok_or(StoreError::Inconsistent("a user who was loaded"))?;
     candidate.slot_is_free = slots > 0;
     candidate.is_last_administrator = administrators == 1 && candidate.is_enabled_administrator();
     Ok(candidate)

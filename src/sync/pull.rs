@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::{Base, Failure, Settings};
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::source::Source;
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, describe};
 use crate::plan::EnvironmentView;
 use crate::store::checkpoints;
 use crate::store::groups::nested_groups;
@@ -60,23 +60,6 @@ impl Problem {
     fn from_graph(source: Source, error: &GraphError) -> Self {
         Self::new(source, describe(error))
     }
-}
-
-/// An error with its causes and its remedy, on one line.
-#[must_use]
-pub fn describe(error: &GraphError) -> String {
-    let mut text = format!("could not {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    if let Some(remedy) = error.remedy() {
-        text.push_str(". ");
-        text.push_str(&remedy);
-    }
-    text
 }
 
 /// What pulling brought.

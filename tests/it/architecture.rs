@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rules", &["domain"]),
     ("plan", &["domain", "rules"]),
     ("telemetry", &["domain"]),
-    ("graph", &["clock", "domain", "telemetry"]),
+    ("graph", &["clock", "domain", "error", "telemetry"]),
     ("store", &["domain", "plan", "rules"]),
     ("config", &["domain", "telemetry"]),
     (

@@ -283,7 +283,13 @@ impl Desk {
                 if let Some(row) = present.get(id) {
                     return Ok(Evaluated::Present(*row));
                 }
-                let result = decided.get_mut(id).ok_or(StoreError::Conflict)?;
+                let Some(result) = decided.get_mut(id) else {
+                    // Its row was there when it was looked for.
+                    return match fresh {
+                        Fresh::Row(_) => Ok(alone(None)),
+                        _ => Err(StoreError::Inconsistent("a user who was decided").into()),
+                    };
+                };
                 let found_next = result.found_again(question.trigger);
                 Ok(std::mem::replace(result, found_next))
             }

@@ -14,13 +14,12 @@ use crate::domain::reason::Code;
 use crate::domain::role::Provenance;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, SYNC_ACTOR, SystemUser, access_mode, is_reserved};
 use crate::domain::text::is_hidden;
-use crate::graph::GraphError;
+use crate::graph::{GraphError, describe};
 use crate::plan::roles::stub_role;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, roles, rows};
-use crate::sync::pull::describe;
 use crate::sync::{DeskError, Failure, judge};
 
 impl Desk {

@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use self::search::{Search, Sought};
 use super::Puller;
+use super::RoleGroups;
 use super::fresh::{Answers, Fresh};
 use super::take_in::{Held, Said};
-use super::{RoleGroups, describe};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
 use crate::domain::source::Source;
 use crate::domain::system_user::is_reserved;
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, describe};
 use crate::plan::Unasked;
 use crate::store::{Connection, StoreResult, groups, mirror, rows};
 use crate::sync::Failure;
