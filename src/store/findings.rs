@@ -276,3 +276,9 @@ pub async fn count_open(db: &mut Connection) -> StoreResult<Vec<(Option<String>,
     .map(|row| (row.environment, row.code, row.count))
     .collect())
 }
+
+/// What the finding about a held set is about.
+#[must_use]
+pub fn held_subject(run_id: i64) -> String {
+    format!("run:{run_id}")
+}

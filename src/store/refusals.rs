@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 
+/// The placeholder rows belong to no directory user.
+pub const PLACEHOLDERS: Uuid = Uuid::nil();
+
 /// What is remembered of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {

@@ -3,11 +3,13 @@
 //! `prepare` is what comes before the directory is read, `environment` what is done in each environment after that, in
 //! batches (`batch`). No one user is asked for here, and nobody waits for an answer.
 
-pub(super) mod batch;
-pub(super) mod environment;
+mod batch;
+mod environment;
 mod findings;
 mod names;
+pub(super) mod part;
 mod prepare;
+mod removals;
 mod report;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
 
-use self::batch::RunInfo;
-use self::environment::EnvironmentRun;
-pub(in crate::sync) use self::findings::held_subject;
 use self::findings::{doubts_of, problem_lines};
+use self::part::{EnvironmentRun, RunInfo};
+use self::removals::Doubts;
 pub use self::report::{Counts, Outcome, Report, ReportedChange};
-use super::guard::removals::Doubts;
 use super::pull::{Puller, view};
 use super::{Base, CycleError, Failure, UnknownEnvironment};
 use crate::domain::doubt::Doubt;

@@ -1,11 +1,10 @@
-//! What stands between a verdict and a disabled row: a run's removals are let through or held (`removals`), a person
-//! decides about held ones (`approval`), and an environment that is left is disabled whole (`retire`).
+//! What people decide about removals: held ones are approved or rejected (`approval`), and an environment that is left is
+//! disabled whole (`retire`). What a run itself lets through or holds is in `cycle/removals`.
 //!
 //! Nothing is disabled here that was not evaluated, or that nobody has asked for by name.
 
 pub mod approval;
 mod look_up;
-pub(super) mod removals;
 pub mod retire;
 
 use super::Base;

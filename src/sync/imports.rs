@@ -1,11 +1,9 @@
 //! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no row that is there.
 //!
 //! Here is what people and programs ask for: to submit a job, look at it, stop it, run what is left of it again.
-//! `work` is how workers take jobs and carry them out batch by batch, `checks` what can be asked for at all, `ledger`
-//! how results are kept. A job belongs to the service: what becomes of its submitter does not matter to it.
+//! `work` is how workers take jobs and carry them out batch by batch, `checks` what can be asked for at all. A job belongs to the service: what becomes of its submitter does not matter to it.
 
 mod checks;
-pub(in crate::sync) mod ledger;
 mod work;
 
 use serde::Serialize;

@@ -3,107 +3,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::environment::EnvironmentRun;
-use super::held_subject;
+use super::part::{Batch, EnvironmentRun, RunInfo, Scope};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
-use crate::plan::batch::{Decision, Draft, Policy, Removals};
-use crate::plan::{Change, RoleChange};
+use crate::plan::batch::{Decision, Draft, Policy};
 use crate::rules::{Outcome, Trigger};
 use crate::store::changes::Author;
 use crate::store::findings::Seen;
-use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::refusals::Refused;
 use crate::store::removals::Removal;
 use crate::store::{StoreResult, Transaction, findings, pending, refusals, removals};
 use crate::sync::Failure;
 use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
-
-/// Which run writes, and how.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::sync) struct RunInfo<'a> {
-    /// None where a person asked: row locks are enough.
-    pub lease: Option<&'a Lease>,
-    pub run_id: i64,
-    pub now: DateTime<Utc>,
-    pub dry_run: bool,
-    /// Who is recorded: the sync, or the person who approved.
-    pub actor: &'a str,
-}
-
-/// Which users are decided, and what is noted when they have been.
-#[derive(Clone, Debug)]
-pub(in crate::sync) enum Scope {
-    /// Those on the list of pending users.
-    Pending(Vec<Pending>),
-    /// The next ones of a walk over everybody; whoever walks notes how far.
-    Walk(Vec<Uuid>),
-    /// Those whose removal was let through.
-    Removals(Vec<Uuid>),
-    /// The same of a held set that a person has approved: with the last of them the set is decided, so that nobody
-    /// finds it empty and undecided.
-    Approved(Vec<Uuid>),
-    /// Those whose removal is held: everything else about them is written.
-    Held(Vec<Uuid>),
-    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
-    Slots { list: Vec<Pending>, freed: i64 },
-}
-
-impl Scope {
-    fn ids(&self) -> Vec<Uuid> {
-        match self {
-            Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
-            Self::Walk(ids) | Self::Removals(ids) | Self::Approved(ids) | Self::Held(ids) => ids.clone(),
-        }
-    }
-
-    fn removals(&self) -> Removals {
-        match self {
-            Self::Removals(_) | Self::Approved(_) => Removals::Apply,
-            Self::Held(_) => Removals::Hold,
-            Self::Pending(_) | Self::Walk(_) | Self::Slots { .. } => Removals::Collect,
-        }
-    }
-
-    /// Slots that are free though the database, in which a dry run writes nothing, does not count them.
-    fn freed(&self) -> u32 {
-        match self {
-            Self::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
-            _ => 0,
-        }
-    }
-}
-
-/// What a batch did.
-#[derive(Debug, Default)]
-pub(in crate::sync) struct Batch {
-    pub changes: Vec<Change>,
-    pub skipped: Vec<Code>,
-    /// Removals that the guard has to decide.
-    pub removals: Vec<Removal>,
-    /// Non-interactive users whose turn comes after the removals.
-    pub late: Vec<Uuid>,
-    /// Users who waited for a name that the batch has given free.
-    pub woken: Vec<Uuid>,
-    /// Security roles given and taken.
-    pub roles: Vec<RoleChange>,
-}
-
-impl Batch {
-    fn append(&mut self, mut other: Self) {
-        self.changes.append(&mut other.changes);
-        self.skipped.append(&mut other.skipped);
-        self.removals.append(&mut other.removals);
-        self.late.append(&mut other.late);
-        self.woken.append(&mut other.woken);
-        self.roles.append(&mut other.roles);
-    }
-}
 
 impl EnvironmentRun<'_> {
     /// Decides a batch and writes what follows.
@@ -169,7 +84,7 @@ impl EnvironmentRun<'_> {
         if matches!(scope, Scope::Approved(_))
             && removals::note_approved(&mut tx, name, run.run_id, run.actor, run.now).await?
         {
-            let subject = held_subject(run.run_id);
+            let subject = findings::held_subject(run.run_id);
             findings::close_subject(&mut tx, name, findings::REMOVALS_HELD, &subject, run.now).await?;
         }
         if run.dry_run {

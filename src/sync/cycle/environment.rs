@@ -1,20 +1,13 @@
 //! Judging an environment in a run: everybody once per epoch, else whoever is pending.
 
-use std::collections::HashSet;
-
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::batch::{Batch, RunInfo, Scope};
-use super::report::{Counts, ReportedChange};
-use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::plan::EnvironmentView;
-use crate::plan::Operation;
+use super::part::{EnvironmentRun, Scope};
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
-use crate::store::removals::Removal;
 use crate::store::{mirror, pending, quota, refusals, rows};
-use crate::sync::{Base, Failure};
+use crate::sync::Failure;
 
 /// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
 /// a locked row.
@@ -27,86 +20,7 @@ const AT_ONCE: usize = 2;
 /// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
 const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 
-/// What judging an environment has brought so far.
-#[derive(Debug, Default)]
-pub(in crate::sync) struct Tally {
-    pub counts: Counts,
-    pub changes: Vec<ReportedChange>,
-    /// Removals that the guard has to decide.
-    pub removals: Vec<Removal>,
-    late: Vec<Uuid>,
-    woken: Vec<Uuid>,
-    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
-    reported: HashSet<(Option<Uuid>, Operation)>,
-    /// Slots that the removals of a dry run would have freed.
-    freed_slots: i64,
-    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
-    pub(in crate::sync) enabled_delta: i64,
-}
-
-impl Tally {
-    fn new(environment: &str) -> Self {
-        Self {
-            counts: Counts::of(environment),
-            ..Self::default()
-        }
-    }
-
-    /// Adds what a batch did.
-    pub(in crate::sync) fn add(&mut self, judged: Batch, dry_run: bool) {
-        for change in &judged.changes {
-            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
-            let after = &change.after;
-            let key = (after.azureactivedirectoryobjectid, change.operation);
-            if dry_run && !self.reported.insert(key) {
-                continue;
-            }
-            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
-                self.freed_slots += 1;
-            }
-            match change.operation {
-                Operation::Create => self.counts.created += 1,
-                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
-                Operation::Enable => self.counts.enabled += 1,
-                Operation::Disable => self.counts.disabled += 1,
-            }
-            if dry_run {
-                self.changes
-                    .push(ReportedChange::new(&self.counts.environment, change, false));
-            }
-        }
-        for code in judged.skipped {
-            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
-        }
-        if dry_run {
-            let reported = judged.roles.iter();
-            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
-            self.changes.extend(reported);
-        }
-        self.removals.extend(judged.removals);
-        self.late.extend(judged.late);
-        self.woken.extend(judged.woken);
-    }
-}
-
-/// One environment in one run.
-pub(in crate::sync) struct EnvironmentRun<'a> {
-    pub base: &'a Base,
-    pub view: EnvironmentView<'a>,
-    pub run: RunInfo<'a>,
-    pub tally: Tally,
-}
-
-impl<'a> EnvironmentRun<'a> {
-    pub fn new(base: &'a Base, view: EnvironmentView<'a>, run: RunInfo<'a>) -> Self {
-        let tally = Tally::new(&view.environment.name);
-        Self { base, view, run, tally }
-    }
-
-    pub fn name(&self) -> &'a String {
-        &self.view.environment.name
-    }
-
+impl EnvironmentRun<'_> {
     /// Decides a batch and adds what it did.
     pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
         let batch = self.batch(&scope).await?;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use super::batch::RunInfo;
 use super::names::clash;
-use super::prepare::PLACEHOLDERS;
+use super::part::RunInfo;
+use super::removals::Doubts;
 use super::{Cycle, Refused};
 use crate::domain::doubt::Doubt;
 use crate::domain::environment::{Environment, GroupNesting};
@@ -14,13 +14,7 @@ use crate::domain::source::Source;
 use crate::store::findings::{self, Seen};
 use crate::store::{checkpoints, names, refusals, removals};
 use crate::sync::Failure;
-use crate::sync::guard::removals::Doubts;
 use crate::sync::pull::{Problem, Pulled};
-
-/// What the finding about a held set is about.
-pub(in crate::sync) fn held_subject(run_id: i64) -> String {
-    format!("run:{run_id}")
-}
 
 impl Cycle {
     /// Findings about the sources of an environment that has been judged: unreadable, in doubt, held. Its doubts are over.
@@ -46,13 +40,13 @@ impl Cycle {
             seen.push(Seen {
                 object_id: None,
                 code: findings::REMOVALS_HELD.to_owned(),
-                subject: held_subject(run.run_id),
+                subject: findings::held_subject(run.run_id),
                 detail: why.to_string(),
             });
         }
         let mut tx = self.base.begin(run.lease).await?;
         if !is_set_up {
-            let refused = refusals::among(&mut tx, &environment.name, &[PLACEHOLDERS]).await?;
+            let refused = refusals::among(&mut tx, &environment.name, &[refusals::PLACEHOLDERS]).await?;
             seen.extend(refused.into_values().map(|refused| Seen {
                 object_id: None,
                 code: Code::RowNotWritten.as_str().to_owned(),
@@ -69,7 +63,7 @@ impl Cycle {
                 seen.push(Seen {
                     object_id: None,
                     code: findings::REMOVALS_HELD.to_owned(),
-                    subject: held_subject(set.run_id),
+                    subject: findings::held_subject(set.run_id),
                     detail: set.why,
                 });
             }

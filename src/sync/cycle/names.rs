@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::Cycle;
-use super::batch::RunInfo;
+use super::part::RunInfo;
 use crate::domain::directory_user::{FOLDING, name_key};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;

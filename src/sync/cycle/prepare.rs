@@ -2,10 +2,8 @@
 //! (rules.md, section 11). Nobody tells those what changes, so they are judged whole when they are back.
 
 use tracing::warn;
-use uuid::Uuid;
 
-use super::batch::RunInfo;
-use super::findings::held_subject;
+use super::part::RunInfo;
 use super::{Cycle, Refused};
 use crate::domain::doubt::Doubt;
 use crate::domain::environment::Environment;
@@ -17,9 +15,6 @@ use crate::store::{
     StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals, removals, rows,
 };
 use crate::sync::Failure;
-
-/// The placeholder rows belong to no directory user.
-pub(super) const PLACEHOLDERS: Uuid = Uuid::nil();
 
 impl Cycle {
     /// Before anything is pulled: what is not there will miss it. Held sets expire there, too.
@@ -98,12 +93,12 @@ impl Cycle {
     async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
         let made = self.base.retry(async || {
             let mut tx = self.base.begin(run.lease).await?;
-            let known = refusals::among(&mut tx, name, &[PLACEHOLDERS]).await?;
+            let known = refusals::among(&mut tx, name, &[refusals::PLACEHOLDERS]).await?;
             if known.values().any(|refused| refused.plan.is_some()) {
                 return Ok(());
             }
             rows::insert_placeholders(&mut tx, name, run.now).await?;
-            refusals::settle(&mut tx, name, &[PLACEHOLDERS]).await?;
+            refusals::settle(&mut tx, name, &[refusals::PLACEHOLDERS]).await?;
             environments::note_set_up(&mut tx, name).await?;
             tx.commit().await
         });
@@ -121,7 +116,7 @@ impl Cycle {
             "the placeholder rows cannot be written"
         );
         let mut tx = self.base.begin(run.lease).await?;
-        refusals::note(&mut tx, name, &[(PLACEHOLDERS, refused)], run.now).await?;
+        refusals::note(&mut tx, name, &[(refusals::PLACEHOLDERS, refused)], run.now).await?;
         Ok(tx.commit().await?)
     }
 
@@ -155,7 +150,14 @@ impl Cycle {
 pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'_>) -> StoreResult<()> {
     let expired = removals::expire(&mut *tx, name, run.now).await?;
     for (set, _) in &expired {
-        findings::close_subject(&mut *tx, name, findings::REMOVALS_HELD, &held_subject(*set), run.now).await?;
+        findings::close_subject(
+            &mut *tx,
+            name,
+            findings::REMOVALS_HELD,
+            &findings::held_subject(*set),
+            run.now,
+        )
+        .await?;
     }
     let reasons: Vec<Doubt> = expired.into_iter().flat_map(|(_, why)| why).collect();
     checkpoints::doubt_again(tx, name, &reasons).await

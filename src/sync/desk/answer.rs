@@ -1,7 +1,7 @@
 //! What the asker is told of an evaluation.
 
 use super::as_of::{self, AsOf};
-use super::evaluate::{Evaluated, Evaluation};
+use super::evaluated::{Evaluated, Evaluation};
 use super::{Answer, Desk, Effect, Refusal, Ruled, reports_only};
 use crate::domain::reason::Code;
 use crate::plan::{EnvironmentView, Unasked};

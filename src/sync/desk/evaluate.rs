@@ -7,16 +7,17 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use super::evaluated::{Evaluated, Evaluation};
+use super::ledger::Ledger;
 use super::{Ask, Desk, Effect, Refusal};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
+use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::batch::{Decision, Policy, Removals};
 use crate::plan::{Candidate, EnvironmentView, Unasked, reserved, unknown};
 use crate::rules::{Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::{StoreError, Transaction, candidates, pending, rows};
 use crate::sync::DeskError;
-use crate::sync::imports::ledger::Ledger;
 use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
 use crate::sync::pull::Fresh;
 
@@ -41,66 +42,6 @@ pub(in crate::sync) enum Beside<'a> {
     Bind(Ask<'a>, Uuid),
     /// The results are written into an import job.
     Ledger(&'a Ledger<'a>),
-}
-
-/// The result for one user.
-#[derive(Clone, Debug)]
-pub(in crate::sync) enum Evaluated {
-    /// The user has this row, at which an import stops.
-    Present(Uuid),
-    /// Decided and written.
-    Decided {
-        candidate: Box<Candidate>,
-        verdict: Box<Verdict>,
-        /// What became of the row; none where nothing did.
-        effect: Option<Effect>,
-        /// The row that there is now.
-        row: Option<Uuid>,
-    },
-    /// The database does not take the row.
-    Refused(Refusal),
-}
-
-impl Evaluated {
-    /// The row that there is now.
-    pub const fn row(&self) -> Option<Uuid> {
-        match self {
-            Self::Present(row) => Some(*row),
-            Self::Decided { row, .. } => *row,
-            Self::Refused(_) => None,
-        }
-    }
-
-    /// The result for whoever is named a second time: found as the first time has left it.
-    fn found_again(&self, trigger: Trigger) -> Self {
-        let mut again = self.clone();
-        match &mut again {
-            Self::Decided { row: Some(row), .. } if trigger == Trigger::Import => Self::Present(*row),
-            Self::Decided { effect, .. } => {
-                *effect = None;
-                again
-            }
-            Self::Present(_) | Self::Refused(_) => again,
-        }
-    }
-
-    fn verdict(&self) -> Option<&Verdict> {
-        match self {
-            Self::Decided { verdict, .. } => Some(verdict),
-            Self::Present(_) | Self::Refused(_) => None,
-        }
-    }
-}
-
-/// The results for some users, and what was read with them.
-#[derive(Debug, Default)]
-pub(in crate::sync) struct Evaluation {
-    /// In the order given.
-    pub users: Vec<Evaluated>,
-    /// Their rows as they are now; not read for an import.
-    pub rows: HashMap<Uuid, SystemUser>,
-    /// Who has the slots for non-interactive users, where somebody is refused one.
-    pub cap: Option<Refusal>,
 }
 
 impl Desk {

@@ -5,9 +5,8 @@ pub use crate::domain::removal::Decision;
 use crate::error::chain;
 use crate::store::{findings, removals};
 use crate::sync::GuardError;
-use crate::sync::cycle::batch::{RunInfo, Scope};
-use crate::sync::cycle::environment::EnvironmentRun;
-use crate::sync::cycle::{Counts, held_subject};
+use crate::sync::cycle::Counts;
+use crate::sync::cycle::part::{EnvironmentRun, RunInfo, Scope};
 
 /// What was carried out of a decision in one environment, and what was not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -157,7 +156,7 @@ impl Guard {
             &mut tx,
             name,
             findings::REMOVALS_HELD,
-            &held_subject(run.run_id),
+            &findings::held_subject(run.run_id),
             run.now,
         )
         .await?;

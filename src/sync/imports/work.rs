@@ -13,7 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
-use super::ledger::Ledger;
 use super::{Imports, checks};
 use crate::domain::source::Source;
 use crate::error::chain;
@@ -25,6 +24,7 @@ use crate::store::jobs::{self, Job};
 use crate::store::{StoreError, candidates, checkpoints};
 use crate::sync::daemon::Configured;
 use crate::sync::desk::evaluate::{Beside, Question};
+use crate::sync::desk::ledger::Ledger;
 use crate::sync::pull::{Answers, Fresh};
 use crate::sync::{Failure, ImportError};
 use crate::telemetry::metrics::Metrics;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::part::{EnvironmentRun, Scope};
+use super::report::ReportedChange;
 use crate::domain::doubt::{Doubt, LICENCES};
 use crate::domain::reason::Code;
 use crate::domain::removal::RemovalState;
@@ -12,9 +14,6 @@ use crate::plan::guard::{Load, admit};
 use crate::store::removals::Removal;
 use crate::store::{changes, environments, removals, rows};
 use crate::sync::Failure;
-use crate::sync::cycle::ReportedChange;
-use crate::sync::cycle::batch::Scope;
-use crate::sync::cycle::environment::EnvironmentRun;
 
 /// The guard counts this far back.
 const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use super::Effect;
+use super::evaluated::Evaluated;
 use crate::domain::reason::Code;
 use crate::store::jobs::items::Item;
 use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
-use crate::sync::desk::Effect;
-use crate::sync::desk::evaluate::Evaluated;
 use crate::sync::pull::Fresh;
 
 /// The batch in hand.

@@ -1,0 +1,178 @@
+//! One environment in one run: whose turn it is, and what has been done so far.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::report::{Counts, ReportedChange};
+use crate::domain::reason::Code;
+use crate::domain::system_user::access_mode::NON_INTERACTIVE;
+use crate::plan::batch::Removals;
+use crate::plan::{Change, EnvironmentView, Operation, RoleChange};
+use crate::store::lease::Lease;
+use crate::store::pending::Pending;
+use crate::store::removals::Removal;
+use crate::sync::Base;
+
+/// Which run writes, and how.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sync) struct RunInfo<'a> {
+    /// None where a person asked: row locks are enough.
+    pub lease: Option<&'a Lease>,
+    pub run_id: i64,
+    pub now: DateTime<Utc>,
+    pub dry_run: bool,
+    /// Who is recorded: the sync, or the person who approved.
+    pub actor: &'a str,
+}
+
+/// Which users are decided, and what is noted when they have been.
+#[derive(Clone, Debug)]
+pub(in crate::sync) enum Scope {
+    /// Those on the list of pending users.
+    Pending(Vec<Pending>),
+    /// The next ones of a walk over everybody; whoever walks notes how far.
+    Walk(Vec<Uuid>),
+    /// Those whose removal was let through.
+    Removals(Vec<Uuid>),
+    /// The same of a held set that a person has approved: with the last of them the set is decided, so that nobody
+    /// finds it empty and undecided.
+    Approved(Vec<Uuid>),
+    /// Those whose removal is held: everything else about them is written.
+    Held(Vec<Uuid>),
+    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
+    Slots { list: Vec<Pending>, freed: i64 },
+}
+
+impl Scope {
+    pub fn ids(&self) -> Vec<Uuid> {
+        match self {
+            Self::Pending(list) | Self::Slots { list, .. } => list.iter().map(|pending| pending.object_id).collect(),
+            Self::Walk(ids) | Self::Removals(ids) | Self::Approved(ids) | Self::Held(ids) => ids.clone(),
+        }
+    }
+
+    pub fn removals(&self) -> Removals {
+        match self {
+            Self::Removals(_) | Self::Approved(_) => Removals::Apply,
+            Self::Held(_) => Removals::Hold,
+            Self::Pending(_) | Self::Walk(_) | Self::Slots { .. } => Removals::Collect,
+        }
+    }
+
+    /// Slots that are free though the database, in which a dry run writes nothing, does not count them.
+    pub fn freed(&self) -> u32 {
+        match self {
+            Self::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Batch {
+    pub changes: Vec<Change>,
+    pub skipped: Vec<Code>,
+    /// Removals that the guard has to decide.
+    pub removals: Vec<Removal>,
+    /// Non-interactive users whose turn comes after the removals.
+    pub late: Vec<Uuid>,
+    /// Users who waited for a name that the batch has given free.
+    pub woken: Vec<Uuid>,
+    /// Security roles given and taken.
+    pub roles: Vec<RoleChange>,
+}
+
+impl Batch {
+    pub fn append(&mut self, mut other: Self) {
+        self.changes.append(&mut other.changes);
+        self.skipped.append(&mut other.skipped);
+        self.removals.append(&mut other.removals);
+        self.late.append(&mut other.late);
+        self.woken.append(&mut other.woken);
+        self.roles.append(&mut other.roles);
+    }
+}
+
+/// What judging an environment has brought so far.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Tally {
+    pub counts: Counts,
+    pub changes: Vec<ReportedChange>,
+    /// Removals that the guard has to decide.
+    pub removals: Vec<Removal>,
+    pub late: Vec<Uuid>,
+    pub woken: Vec<Uuid>,
+    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
+    reported: HashSet<(Option<Uuid>, Operation)>,
+    /// Slots that the removals of a dry run would have freed.
+    pub freed_slots: i64,
+    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
+    pub(in crate::sync) enabled_delta: i64,
+}
+
+impl Tally {
+    fn new(environment: &str) -> Self {
+        Self {
+            counts: Counts::of(environment),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what a batch did.
+    pub(in crate::sync) fn add(&mut self, judged: Batch, dry_run: bool) {
+        for change in &judged.changes {
+            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
+            let after = &change.after;
+            let key = (after.azureactivedirectoryobjectid, change.operation);
+            if dry_run && !self.reported.insert(key) {
+                continue;
+            }
+            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
+                self.freed_slots += 1;
+            }
+            match change.operation {
+                Operation::Create => self.counts.created += 1,
+                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
+                Operation::Enable => self.counts.enabled += 1,
+                Operation::Disable => self.counts.disabled += 1,
+            }
+            if dry_run {
+                self.changes
+                    .push(ReportedChange::new(&self.counts.environment, change, false));
+            }
+        }
+        for code in judged.skipped {
+            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
+        }
+        if dry_run {
+            let reported = judged.roles.iter();
+            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
+            self.changes.extend(reported);
+        }
+        self.removals.extend(judged.removals);
+        self.late.extend(judged.late);
+        self.woken.extend(judged.woken);
+    }
+}
+
+/// One environment in one run.
+pub(in crate::sync) struct EnvironmentRun<'a> {
+    pub base: &'a Base,
+    pub view: EnvironmentView<'a>,
+    pub run: RunInfo<'a>,
+    pub tally: Tally,
+}
+
+impl<'a> EnvironmentRun<'a> {
+    pub fn new(base: &'a Base, view: EnvironmentView<'a>, run: RunInfo<'a>) -> Self {
+        let tally = Tally::new(&view.environment.name);
+        Self { base, view, run, tally }
+    }
+
+    pub fn name(&self) -> &'a String {
+        &self.view.environment.name
+    }
+}
