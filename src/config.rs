@@ -36,11 +36,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use crate::domain::secret::Secret;
 pub use database::Database;
 pub use fingerprint::fingerprint;
 pub use guard::Guard;
-pub use http::{ApiRole, ApiToken, Http};
-pub use secret::{Secret, SecretSource};
+pub use http::{ApiToken, Http};
+pub use secret::SecretSource;
 pub use sync::Sync;
 pub use telemetry::Telemetry;
 pub use tenant::{Credential, Tenant};

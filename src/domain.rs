@@ -1,5 +1,6 @@
 //! The nouns. No IO, no clock.
 
+pub mod api_role;
 pub mod directory_user;
 pub mod doubt;
 pub mod environment;
@@ -10,6 +11,7 @@ pub mod reason;
 pub mod removal;
 pub mod role;
 pub mod schema;
+pub mod secret;
 pub mod signing_keys;
 pub mod source;
 pub mod system_user;

@@ -49,7 +49,9 @@ use wire::user::{RawUser, SELECTION};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
 pub use look_up::LookUps;
-pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds, Secret};
+pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds};
+
+pub use crate::domain::secret::Secret;
 pub use skew::ALARMING_SKEW;
 
 /// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint

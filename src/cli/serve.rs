@@ -15,9 +15,9 @@ use tracing::{error, info, warn};
 use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
-use crate::config::{ApiRole, Config};
+use crate::config::Config;
 use crate::error::chain;
-use crate::http::auth::{Auth, Entra, KeySource, Role, StaticToken};
+use crate::http::auth::{Auth, Entra, KeySource, StaticToken};
 use crate::http::health::{self, Watched};
 use crate::http::limits::{Allowance, Limits};
 use crate::http::{self, api};
@@ -186,15 +186,10 @@ fn allowance(config: &Config) -> Allowance {
 
 /// Who may call the API: the static tokens, and the tenant's access tokens where an audience is configured.
 fn auth(config: &Config) -> CliResult<Auth> {
-    let role = |role: &ApiRole| match role {
-        ApiRole::Read => Role::Read,
-        ApiRole::Access => Role::Access,
-        ApiRole::Operate => Role::Operate,
-    };
     let tokens = config.http.tokens.iter().map(|token| StaticToken {
         name: token.name.clone(),
         sha256: token.sha256,
-        roles: token.roles.iter().map(role).collect(),
+        roles: token.roles.iter().copied().collect(),
     });
     let entra = match &config.http.audience {
         Some(audience) => {

@@ -12,7 +12,7 @@ use super::{CliError, Context};
 use crate::clock::Clock;
 use crate::config::{self, Config, Credential};
 use crate::domain::system_user::SYNC_ACTOR;
-use crate::graph::{self, Graph, GraphSettings, ManagedHost, Secret};
+use crate::graph::{self, Graph, GraphSettings, ManagedHost};
 use crate::plan::guard::Limits;
 use crate::store::{Applied, Store};
 use crate::sync::{Engine, Settings};
@@ -115,12 +115,11 @@ pub(super) fn settings(config: &Config) -> Settings {
 /// The Graph edge.
 pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) -> CliResult<Graph> {
     let tenant = &config.tenant;
-    let secret = |secret: &config::Secret| Secret::new(secret.expose().to_owned());
     let credential = match &tenant.credential {
-        Credential::Secret { value, .. } => graph::Credential::Secret(secret(value)),
+        Credential::Secret { value, .. } => graph::Credential::Secret(value.clone()),
         Credential::Certificate { certificate, key, .. } => graph::Credential::Certificate {
             certificate_pem: certificate.pem.clone().into_bytes(),
-            key_pem: secret(key),
+            key_pem: key.clone(),
         },
         Credential::WorkloadIdentity { token_file } => graph::Credential::WorkloadIdentity {
             token_file: token_file.clone(),
@@ -130,7 +129,7 @@ pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) ->
             host: match app_service {
                 Some(host) => ManagedHost::AppService {
                     endpoint: host.endpoint.clone(),
-                    header: secret(&host.header),
+                    header: host.header.clone(),
                 },
                 None => ManagedHost::detect(|_| None)?,
             },

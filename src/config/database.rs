@@ -6,8 +6,9 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::Issue;
-use super::secret::{Secret, Surroundings};
+use super::secret::Surroundings;
 use crate::domain::schema::Schema;
+use crate::domain::secret::Secret;
 
 /// Section `[database]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Issue;
 use super::guessable::is_guessable;
 use super::value::{FromText, Parsed, hex, quoted};
+use crate::domain::api_role::ApiRole;
 use crate::domain::system_user::SYNC_ACTOR;
 
 /// Section `[http]`.
@@ -41,35 +42,9 @@ pub struct ApiToken {
     pub roles: Vec<ApiRole>,
 }
 
-/// What a caller of the API may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ApiRole {
-    /// Read everything.
-    Read,
-    /// Ask for access on behalf of somebody who signs in.
-    Access,
-    /// Change users, decide on held runs, start jobs.
-    Operate,
-}
-
-impl ApiRole {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Access, Self::Operate];
-
-    /// The name in the configuration and in Entra access tokens.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "Rollcall.Read",
-            Self::Access => "Rollcall.Access",
-            Self::Operate => "Rollcall.Operate",
-        }
-    }
-}
-
 impl FromText for ApiRole {
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+        Self::parse(text).ok_or_else(|| {
             format!("`{text}` is no role; expected \"Rollcall.Read\", \"Rollcall.Access\" or \"Rollcall.Operate\"")
         })
     }

@@ -4,7 +4,6 @@
 //! itself. It must never be printed: `Debug` and `Display` are redacted and nothing serializes it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -12,36 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::Issue;
 use super::value::may_be_secret;
-
-/// A value that must not be shown. Call [`expose`](Self::expose) at the last moment, where it leaves the program.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a value.
-    #[must_use]
-    pub fn new(value: String) -> Self {
-        Self(value)
-    }
-
-    /// The value itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redacted")
-    }
-}
+use crate::domain::secret::Secret;
 
 /// The place that holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use super::Issue;
-use super::secret::{Secret, SecretSource, Surroundings};
+use super::secret::{SecretSource, Surroundings};
 use super::value::{FromText, Parsed};
+use crate::domain::secret::Secret;
 
 /// Where the Kubernetes webhook mounts the token unless `AZURE_FEDERATED_TOKEN_FILE` says otherwise.
 const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";

@@ -3,7 +3,6 @@
 //! Values only: nothing here reads the environment, a file or the clock. A [`Secret`] never shows itself, TLS
 //! verification cannot be switched off, and plain http is refused except to a loopback address.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,30 +10,7 @@ use url::{Host, Url};
 
 use super::error::GraphError;
 use crate::domain::feed::Extent;
-
-/// A text that must never be logged or shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret itself, for the request alone.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
+use crate::domain::secret::Secret;
 
 /// How the daemon proves to Entra who it is (contract, section 1.1).
 #[derive(Clone, Debug)]

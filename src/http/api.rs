@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{Auth, AuthError, Caller, Role};
+use super::auth::{ApiRole, Auth, AuthError, Caller};
 use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
@@ -116,7 +116,7 @@ impl Modify for Bearer {
 fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let (handlers, mut document) = handlers().split_for_parts();
     for item in document.paths.paths.values_mut() {
-        let reads = item.get.iter_mut().map(|operation| (Role::Read, operation));
+        let reads = item.get.iter_mut().map(|operation| (ApiRole::Read, operation));
         let acts = [&mut item.post, &mut item.patch, &mut item.delete]
             .into_iter()
             .flatten();
@@ -130,10 +130,10 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
 }
 
 /// The role that an operation wants which is more than reading, for the description. Who is let in says each handler.
-fn role_to_act(operation: &openapi::path::Operation) -> Role {
+fn role_to_act(operation: &openapi::path::Operation) -> ApiRole {
     match operation.operation_id.as_deref() {
-        Some("ask_for_access" | "add_user" | "add_users" | "refresh_user") => Role::Access,
-        _ => Role::Operate,
+        Some("ask_for_access" | "add_user" | "add_users" | "refresh_user") => ApiRole::Access,
+        _ => ApiRole::Operate,
     }
 }
 

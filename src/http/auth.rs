@@ -28,46 +28,9 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use access_token::AccessTokens;
 
+pub use crate::domain::api_role::ApiRole;
 pub use error::{AuthError, Fault};
 pub use keys::KeySource;
-
-/// What a caller may do. Entra knows them as app roles of our application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Read everything.
-    Read,
-    /// Ask for access on behalf of somebody who signs in.
-    Access,
-    /// Change users, decide on held runs, start jobs. Implies the others.
-    Operate,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Access, Self::Operate];
-
-    /// The name in the configuration and in access tokens.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "Rollcall.Read",
-            Self::Access => "Rollcall.Access",
-            Self::Operate => "Rollcall.Operate",
-        }
-    }
-
-    /// The role of that name. Other applications may define others.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A static token of the configuration. The token itself is not known here.
 #[derive(Clone)]
@@ -77,7 +40,7 @@ pub struct StaticToken {
     /// Its SHA-256.
     pub sha256: [u8; 32],
     /// What it may do.
-    pub roles: BTreeSet<Role>,
+    pub roles: BTreeSet<ApiRole>,
 }
 
 /// Whose access tokens are accepted, and for whom they must be made.
@@ -100,7 +63,7 @@ pub struct Caller {
     /// What kind of caller it is.
     pub kind: CallerKind,
     /// What it was given, at least one.
-    pub roles: BTreeSet<Role>,
+    pub roles: BTreeSet<ApiRole>,
 }
 
 /// Kinds of callers.
@@ -115,10 +78,10 @@ pub enum CallerKind {
 }
 
 impl Caller {
-    /// Whether the caller has the role, or [`Role::Operate`], which implies every other.
+    /// Whether the caller has the role, or [`ApiRole::Operate`], which implies every other.
     #[must_use]
-    pub fn may(&self, role: Role) -> bool {
-        self.roles.contains(&role) || self.roles.contains(&Role::Operate)
+    pub fn may(&self, role: ApiRole) -> bool {
+        self.roles.contains(&role) || self.roles.contains(&ApiRole::Operate)
     }
 
     /// Refuses a caller without the role.
@@ -126,7 +89,7 @@ impl Caller {
     /// # Errors
     ///
     /// [`AuthError::Forbidden`], which names caller and role.
-    pub fn require(&self, role: Role) -> Result<(), AuthError> {
+    pub fn require(&self, role: ApiRole) -> Result<(), AuthError> {
         if self.may(role) {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 
-use super::auth::{AuthError, Caller, Fault, Role};
+use super::auth::{ApiRole, AuthError, Caller, Fault};
 use super::problem::Problem;
 use crate::domain::text::trimmed;
 
@@ -138,7 +138,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ParamsOrJson<T> {
 }
 
 /// The caller, who must have a role.
-fn caller(parts: &Parts, role: Role) -> Result<Caller, Problem> {
+fn caller(parts: &Parts, role: ApiRole) -> Result<Caller, Problem> {
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| AuthError::from(Fault::Missing))?;
     caller.require(role)?;
@@ -158,7 +158,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        caller(parts, Role::Read).map(Self)
+        caller(parts, ApiRole::Read).map(Self)
     }
 }
 
@@ -166,7 +166,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Requester {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        caller(parts, Role::Access).map(Self)
+        caller(parts, ApiRole::Access).map(Self)
     }
 }
 
@@ -174,6 +174,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        caller(parts, Role::Operate).map(Self)
+        caller(parts, ApiRole::Operate).map(Self)
     }
 }

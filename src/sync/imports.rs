@@ -135,8 +135,8 @@ impl Imports {
     /// Submits an import; a worker takes it from the queue. A scheduled one makes runs, and is none itself.
     ///
     /// # Errors
-    /// [`DeskError::BadInput`] naming what cannot be taken, [`DeskError::UnknownEnvironment`],
-    /// [`ImportError::Refused`] where the environment has no database, or when the database fails.
+    /// [`DeskError::BadInput`](super::DeskError::BadInput) naming what cannot be taken, [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
+    /// [`DeskError::Refused`](super::DeskError::Refused) where the environment has no database, or when the database fails.
     pub async fn submit_import(&self, request: &ImportRequest, submitted_by: &str) -> Result<Job, ImportError> {
         if !self.base.environment(&request.environment)?.has_database {
             return Err(Refusal::new(Code::NoDatabase).into());
@@ -233,7 +233,7 @@ impl Imports {
     /// runs any more; one that is under way goes on.
     ///
     /// # Errors
-    /// [`ImportError::BadInput`] where the job is over; as [`Self::import_job`].
+    /// [`DeskError::BadInput`](super::DeskError::BadInput) where the job is over; as [`Self::import_job`].
     pub async fn cancel_import(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
         let job = self.visible_job(viewer, id).await?;
         let at = self.base.clock.now();
@@ -256,7 +256,7 @@ impl Imports {
     /// Puts a job that is over back into its queue. What is done stays done; whoever was refused is judged again.
     ///
     /// # Errors
-    /// [`ImportError::BadInput`] where the job is not over, or complete; as [`Self::import_job`].
+    /// [`DeskError::BadInput`](super::DeskError::BadInput) where the job is not over, or complete; as [`Self::import_job`].
     pub async fn requeue_import(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
         let job = self.visible_job(viewer, id).await?;
         if !job.is_over() {
@@ -283,7 +283,7 @@ impl Imports {
     /// contains it.
     ///
     /// # Errors
-    /// [`DeskError::UnknownEnvironment`], [`DeskError::BadInput`], or when the database fails.
+    /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment), [`DeskError::BadInput`](super::DeskError::BadInput), or when the database fails.
     pub async fn candidates(
         &self,
         environment: &str,

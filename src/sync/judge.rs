@@ -1,5 +1,5 @@
-//! From users to rows, the one way: [`load`], decide ([`crate::plan::batch`]), [`apply`], in one transaction that
-//! waits for nothing but the database.
+//! From users to rows, the one way: `load`, decide ([`crate::plan::batch`]), `apply`, in one transaction that waits for
+//! nothing but the database.
 //!
 //! Whoever asks (a cycle, an import, one person) passes in who and by which policy, and does with the result what it
 //! likes. No request to the directory and no finding enters here.

@@ -27,7 +27,7 @@ use reqwest::{Method, RequestBuilder};
 use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
 use rollcall::http::api::{self, Api};
-use rollcall::http::auth::{Auth, Role, StaticToken};
+use rollcall::http::auth::{ApiRole, Auth, StaticToken};
 use rollcall::http::health::{self, Watched};
 use rollcall::http::limits::{Allowance, Limits};
 use rollcall::sync::Engine;
@@ -162,17 +162,17 @@ fn on_the_machines_clock(world: &World) -> Engine {
 }
 
 fn tokens() -> Vec<StaticToken> {
-    let token = |name: &str, roles: &[Role]| StaticToken {
+    let token = |name: &str, roles: &[ApiRole]| StaticToken {
         name: name.to_owned(),
         sha256: digest(&SHA256, name.as_bytes()).as_ref().try_into().unwrap(),
         roles: roles.iter().copied().collect(),
     };
     vec![
-        token(READER, &[Role::Read]),
-        token(REQUESTER, &[Role::Access]),
-        token(OPERATOR, &[Role::Operate]),
-        token(ANNA, &[Role::Read, Role::Access]),
-        token(BERTA, &[Role::Read, Role::Access]),
+        token(READER, &[ApiRole::Read]),
+        token(REQUESTER, &[ApiRole::Access]),
+        token(OPERATOR, &[ApiRole::Operate]),
+        token(ANNA, &[ApiRole::Read, ApiRole::Access]),
+        token(BERTA, &[ApiRole::Read, ApiRole::Access]),
     ]
 }
 

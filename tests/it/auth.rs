@@ -7,7 +7,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use rollcall::clock::Clock;
 use rollcall::graph::{Credential, Graph, GraphSettings, Secret};
-use rollcall::http::auth::{Auth, AuthError, Caller, CallerKind, Entra, Fault, KeySource, Role};
+use rollcall::http::auth::{ApiRole, Auth, AuthError, Caller, CallerKind, Entra, Fault, KeySource};
 use rollcall::simulator::{Effect, Fault as Trouble, RetryAfter, Settings, Simulator, When};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ impl Api {
 
     /// A token of the tenant that may read, with these claims changed.
     fn token(&self, changes: &Value) -> String {
-        let mut claims = json!({"roles": [Role::Read.as_str()]});
+        let mut claims = json!({"roles": [ApiRole::Read.as_str()]});
         claims
             .as_object_mut()
             .unwrap()
@@ -91,7 +91,7 @@ async fn a_token_of_the_tenant_is_accepted_and_no_token_of_ours_is_sent_for_it()
     let caller = api.present(&api.token(&json!({}))).await.unwrap();
     assert_eq!(caller.name, format!("app:{}", api.simulator.client_id()));
     assert_eq!(caller.kind, CallerKind::Application);
-    assert!(caller.require(Role::Read).is_ok() && caller.require(Role::Operate).is_err());
+    assert!(caller.require(ApiRole::Read).is_ok() && caller.require(ApiRole::Operate).is_err());
 
     let user = Uuid::new_v4();
     let person = api.token(&json!({"scp": "access", "idtyp": null, "oid": user, "roles": ["Rollcall.Operate"]}));

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
 use crate::domain::text::Text;
-use crate::http::auth::{Caller, Role};
+use crate::http::auth::{ApiRole, Caller};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
 use crate::store::jobs::Job;
@@ -57,7 +57,7 @@ pub struct Import {
 fn viewer(caller: &Caller) -> Viewer<'_> {
     Viewer {
         name: &caller.name,
-        is_operator: caller.may(Role::Operate),
+        is_operator: caller.may(ApiRole::Operate),
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::error::{AuthError, Fault};
 use super::keys::{Keys, Known};
-use super::{Caller, CallerKind, Entra, Role, rs256};
+use super::{ApiRole, Caller, CallerKind, Entra, rs256};
 use crate::clock::Clock;
 
 /// How far the clocks of Entra and of this machine may differ, in seconds.
@@ -149,11 +149,11 @@ fn caller(claims: Claims) -> Result<Caller, Fault> {
     } else {
         (format!("app:{application}"), CallerKind::Application)
     };
-    let roles: BTreeSet<Role> = claims
+    let roles: BTreeSet<ApiRole> = claims
         .roles
         .unwrap_or_default()
         .iter()
-        .filter_map(|role| Role::parse(role))
+        .filter_map(|role| ApiRole::parse(role))
         .collect();
     Ok(Caller { name, kind, roles })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
-use super::Role;
+use super::ApiRole;
 
 /// Why a caller is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,7 +27,7 @@ pub enum AuthError {
         /// Who asks.
         caller: String,
         /// What they lack.
-        role: Role,
+        role: ApiRole,
     },
     /// The tenant's keys cannot be had, so nobody can tell whether the token is good: 503. The cause was logged.
     #[error("fetch the keys that access tokens are checked by")]
@@ -136,9 +136,9 @@ impl AuthError {
             Self::Unauthenticated(fault) => fault.to_string(),
             Self::NoRole { .. } => format!(
                 "the token carries none of the roles {}, {} and {}",
-                Role::Read,
-                Role::Access,
-                Role::Operate
+                ApiRole::Read,
+                ApiRole::Access,
+                ApiRole::Operate
             ),
             Self::Forbidden { role, .. } => format!("this needs the role {role}"),
             Self::KeysUnavailable { .. } => {

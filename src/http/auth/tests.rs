@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Auth, AuthError, Caller, CallerKind, Entra, Fault, KeySource, Role, StaticToken};
+use super::{ApiRole, Auth, AuthError, Caller, CallerKind, Entra, Fault, KeySource, StaticToken};
 use crate::clock::Clock;
 use crate::domain::signing_keys::{SigningKey, SigningKeys};
 
@@ -130,8 +130,8 @@ impl Stage {
 
 fn static_tokens() -> Vec<StaticToken> {
     [
-        ("helpdesk", HELPDESK, &[Role::Read, Role::Access][..]),
-        ("operator", OPERATOR, &[Role::Operate]),
+        ("helpdesk", HELPDESK, &[ApiRole::Read, ApiRole::Access][..]),
+        ("operator", OPERATOR, &[ApiRole::Operate]),
     ]
     .map(|(name, token, roles)| StaticToken {
         name: name.to_owned(),
@@ -224,6 +224,6 @@ fn published(kid: &str, pem: &[u8]) -> SigningKey {
     }
 }
 
-fn roles(roles: &[Role]) -> BTreeSet<Role> {
+fn roles(roles: &[ApiRole]) -> BTreeSet<ApiRole> {
     roles.iter().copied().collect()
 }

@@ -15,7 +15,7 @@ async fn a_good_token_of_an_application_names_the_application() {
         Caller {
             name: format!("app:{APPLICATION}"),
             kind: CallerKind::Application,
-            roles: roles(&[Role::Read]),
+            roles: roles(&[ApiRole::Read]),
         }
     );
 }
@@ -32,7 +32,7 @@ async fn a_good_token_of_a_person_names_the_object_id_and_nothing_personal() {
         Caller {
             name: format!("user:{USER}"),
             kind: CallerKind::User,
-            roles: roles(&[Role::Operate]),
+            roles: roles(&[ApiRole::Operate]),
         }
     );
     for (changes, kind) in [

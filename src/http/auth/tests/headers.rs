@@ -15,7 +15,7 @@ async fn a_static_token_is_known_by_its_hash() {
         Caller {
             name: "helpdesk".to_owned(),
             kind: CallerKind::StaticToken,
-            roles: roles(&[Role::Read, Role::Access]),
+            roles: roles(&[ApiRole::Read, ApiRole::Access]),
         }
     );
     assert_eq!(stage.accepts(OPERATOR).await.name, "operator");
@@ -129,7 +129,7 @@ fn a_refusal_says_what_rfc_6750_wants() {
         (
             AuthError::Forbidden {
                 caller: caller(),
-                role: Role::Operate,
+                role: ApiRole::Operate,
             },
             403,
             "forbidden",

@@ -9,7 +9,7 @@ async fn roles_come_by_their_names_and_unknown_ones_count_for_nothing() {
     let stage = Stage::new();
     let given = json!({"roles": ["Rollcall.Access", "Rollcall.Everything", "rollcall.operate", "Rollcall.Access"]});
     let caller = stage.accepts(&token_with(&given)).await;
-    assert_eq!(caller.roles, roles(&[Role::Access]));
+    assert_eq!(caller.roles, roles(&[ApiRole::Access]));
 }
 
 #[tokio::test]
@@ -40,16 +40,16 @@ async fn a_token_without_a_role_of_ours_is_good_and_may_do_nothing() {
 #[test]
 fn operate_implies_the_others_and_they_imply_nothing() {
     for (given, may) in [
-        (Role::Read, &[Role::Read][..]),
-        (Role::Access, &[Role::Access]),
-        (Role::Operate, &Role::ALL),
+        (ApiRole::Read, &[ApiRole::Read][..]),
+        (ApiRole::Access, &[ApiRole::Access]),
+        (ApiRole::Operate, &ApiRole::ALL),
     ] {
         let caller = Caller {
             name: "x".to_owned(),
             kind: CallerKind::StaticToken,
             roles: roles(&[given]),
         };
-        for role in Role::ALL {
+        for role in ApiRole::ALL {
             let allowed = may.contains(&role);
             assert_eq!(caller.may(role), allowed, "{given} for {role}");
             let refused = caller.require(role).err();
@@ -65,8 +65,8 @@ fn operate_implies_the_others_and_they_imply_nothing() {
 
 #[test]
 fn a_role_is_found_by_its_own_name() {
-    for role in Role::ALL {
-        assert_eq!(Role::parse(role.as_str()), Some(role));
+    for role in ApiRole::ALL {
+        assert_eq!(ApiRole::parse(role.as_str()), Some(role));
     }
-    assert_eq!(Role::parse("Read"), None);
+    assert_eq!(ApiRole::parse("Read"), None);
 }
