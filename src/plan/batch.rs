@@ -62,6 +62,12 @@ impl Quotas {
         let takes_slot = |candidate: &Candidate| policy.slots_are_open && candidate.wants_slot();
         candidates.iter().any(|it| takes_slot(it) || it.is_administrator())
     }
+
+    /// Tells a candidate what is left for it.
+    pub fn tell(self, candidate: &mut Candidate) {
+        candidate.slot_is_free = self.slots > 0;
+        candidate.is_last_administrator = self.administrators == 1 && candidate.is_enabled_administrator();
+    }
 }
 
 /// One user, decided.
@@ -135,8 +141,8 @@ pub fn decide(
                 continue;
             }
         }
-        candidate.slot_is_free = quotas.slots > 0 && !is_late;
-        candidate.is_last_administrator = quotas.administrators == 1 && candidate.is_enabled_administrator();
+        quotas.tell(&mut candidate);
+        candidate.slot_is_free &= !is_late;
         let row = candidate.row.as_ref().filter(|row| !row.isdisabled);
         let is_held = row.is_some_and(|row| held.contains(&row.systemuserid));
         let mut verdict = candidate.evaluate(view, policy.trigger, policy.now);

@@ -12,7 +12,7 @@ mod write;
 pub(super) use apply::{Applied, apply, sentence};
 pub(super) use load::{Loaded, load};
 pub(super) use parts::{Effort, Parts};
-pub(super) use write::{write_by_hand, write_rows};
+pub(super) use write::{Care, write_by_hand};
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,9 @@ use uuid::Uuid;
 use crate::domain::removal::RemovalState;
 use crate::domain::role::SYSTEM_ADMINISTRATOR;
 use crate::plan::batch::{Draft, Policy, Quotas, decide, settle_names};
-use crate::plan::{Candidate, EnvironmentView};
+use crate::plan::{Candidate, EnvironmentView, Unasked};
 use crate::rules::Trigger;
-use crate::store::{StoreError, StoreResult, Transaction, quota, removals, roles};
+use crate::store::{StoreResult, Transaction, quota, removals, roles};
 
 /// A draft, and which of its rows are in a set of removals.
 #[derive(Debug, Default)]
@@ -84,21 +84,28 @@ async fn count_administrators(tx: &mut Transaction, view: &EnvironmentView<'_>, 
     roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await
 }
 
-/// One user as `explain` looks at it: locked and read like any other, with names and quotas as a batch would find them.
-pub(super) async fn look_at(
+/// One user as `explain` looks at it: locked and read like any other and, for every trigger, with names and quotas as a
+/// batch would find them. The cycle knows nothing of what was `asked` just now of this user alone.
+pub(super) async fn look_at<'v>(
     tx: &mut Transaction,
-    view: &EnvironmentView<'_>,
+    view: &'v EnvironmentView<'_>,
     id: Uuid,
+    asked: Option<Unasked>,
     now: DateTime<Utc>,
-) -> StoreResult<Candidate> {
+) -> StoreResult<impl Fn(Trigger) -> Candidate + 'v> {
     let environment = view.environment;
     let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
     let mut loaded = load(tx, view, vec![id], &[]).await?;
     let administrators = count_administrators(tx, view, &loaded).await?;
-    settle_names(&mut loaded.candidates, &loaded.keepers, view, Trigger::Background, now);
-    let found = loaded.candidates.into_iter().find(|candidate| candidate.id == id);
-    let mut candidate = found.ok_or(StoreError::Inconsistent("a user who was loaded"))?;
-    candidate.slot_is_free = slots > 0;
-    candidate.is_last_administrator = administrators == 1 && candidate.is_enabled_administrator();
-    Ok(candidate)
+    let quotas = Quotas { slots, administrators };
+    // Whoever holds the name comes after the user.
+    loaded.candidates[0].asked = asked;
+    Ok(move |trigger: Trigger| {
+        let mut candidates = loaded.candidates.clone();
+        candidates[0].asked.take_if(|_| trigger.is_background());
+        settle_names(&mut candidates, &loaded.keepers, view, trigger, now);
+        let mut candidate = candidates.swap_remove(0);
+        quotas.tell(&mut candidate);
+        candidate
+    })
 }

@@ -252,15 +252,18 @@ impl Desk {
         };
         let view = self.base.present_view(environment).await?;
         let mut tx = self.base.begin(None).await?;
-        let mut candidate = judge::look_at(&mut tx, &view, id, self.base.clock.now()).await?;
-        candidate.asked = match fresh {
+        let asked = match fresh {
             Fresh::User(_, unasked) => Some(unasked),
             _ => None,
         };
+        let look = judge::look_at(&mut tx, &view, id, asked, self.base.clock.now()).await?;
+        let candidate = Candidate { asked, ..look(trigger) };
         if candidate.user.is_none() && candidate.row.is_none() {
             return Err(DeskError::UnknownUser(user.to_owned()));
         }
-        let explanation = self.put_together(&mut tx, &view, candidate, user, trigger).await?;
+        let explanation = self
+            .put_together(&mut tx, &view, candidate, look, user, trigger)
+            .await?;
         tx.rollback().await?;
         let nested_through = self.nested_through(environment, id).await;
         Ok(Explanation {
@@ -297,7 +300,10 @@ impl Desk {
         let mut tx = self.base.begin(None).await?;
         let mut candidate = Candidate::nobody(None);
         candidate.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
-        let explanation = self.put_together(&mut tx, &view, candidate, user, trigger).await?;
+        let look = |_| candidate.clone();
+        let explanation = self
+            .put_together(&mut tx, &view, candidate.clone(), look, user, trigger)
+            .await?;
         tx.rollback().await?;
         Ok(explanation)
     }
@@ -307,6 +313,7 @@ impl Desk {
         tx: &mut Transaction,
         view: &EnvironmentView<'_>,
         candidate: Candidate,
+        look: impl Fn(Trigger) -> Candidate,
         user: &str,
         trigger: Trigger,
     ) -> StoreResult<Explanation> {
@@ -321,17 +328,7 @@ impl Desk {
             Some(row) if !row.isdisabled => removals::of_row(&mut *tx, name, row.systemuserid).await?,
             _ => None,
         };
-        // The cycle knows what it has read, and not what was asked just now of this user alone.
-        let mut as_the_cycle = candidate.clone();
-        as_the_cycle.asked = None;
-        let judge = |trigger: Trigger| {
-            let candidate = if trigger.is_background() {
-                &as_the_cycle
-            } else {
-                &candidate
-            };
-            predicted(candidate.evaluate(view, trigger, now), held.as_ref())
-        };
+        let judge = |trigger| predicted(look(trigger).evaluate(view, trigger, now), held.as_ref());
         let verdict = judge(trigger);
         let unasked = candidate.asked.unwrap_or_default();
         let known_before = self.as_of(&mut *tx, environment, unasked).await?;

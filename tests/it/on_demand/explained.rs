@@ -151,3 +151,30 @@ async fn a_disabled_row_that_only_somebody_who_asks_enables_is_not_promised_to_t
     assert_eq!(word(&world, "access", ada).await, "enabled");
     world.end().await;
 }
+
+/// Two rows exchange their names by what the mirror knows, and somebody new has one of them by now.
+#[tokio::test]
+async fn whether_a_name_is_taken_is_foretold_for_whoever_would_ask_for_it() {
+    let world = stage().await;
+    let [one, two] = ["One", "Two"].map(|given| licensed(world.tenant(), given, "Swap"));
+    world.sync_completely().await;
+    let rename = |user, name: &str| {
+        let name = Some(format!("{name}@contoso.example"));
+        world.tenant().update_user(user, |user| user.user_principal_name = name);
+    };
+    rename(one, "free");
+    rename(two, "one.swap");
+    rename(one, "two.swap");
+    for known in [one, two] {
+        explained(&world, known, "diagnostics").await;
+    }
+    rename(one, "free");
+    let heir = person(&world, "Heir", "Swap", "on_demand_only");
+    rename(heir, "two.swap");
+    let explained = explained(&world, heir, "access").await;
+    assert_eq!(explained["code"], "upn_conflict");
+    assert_eq!(foretold(&explained, "background"), "skip on_demand_only");
+    assert_eq!(foretold(&explained, "api"), "refuse upn_conflict");
+    assert_eq!(word(&world, "access", heir).await, "upn_conflict");
+    world.end().await;
+}
