@@ -134,77 +134,61 @@ impl Base {
 
 /// A failure of a transaction.
 pub(super) trait MayConflict {
+    /// The database's failure, where it is one.
+    fn store(&self) -> Option<&StoreError>;
+
+    /// Why the database has said that it does not take a row.
+    fn refused(&self) -> Option<&Fault> {
+        match self.store()? {
+            StoreError::Refused(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
     /// Whether repeating the transaction at once may succeed.
-    fn is_conflict(&self) -> bool;
+    fn is_conflict(&self) -> bool {
+        self.refused().is_some_and(Fault::may_pass) || self.store().is_some_and(StoreError::is_conflict)
+    }
+
     /// What is the matter with a single row, where it may be the fault of one.
-    fn fault(&self) -> Option<Fault>;
-    /// The database has said that it does not take a row.
-    fn is_refusal(&self) -> bool;
+    fn fault(&self) -> Option<Fault> {
+        self.refused().cloned().or_else(|| self.store()?.fault())
+    }
 }
 
 impl MayConflict for StoreError {
-    fn is_conflict(&self) -> bool {
-        self.is_conflict()
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        self.fault()
-    }
-
-    fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
+    fn store(&self) -> Option<&StoreError> {
+        Some(self)
     }
 }
 
 impl MayConflict for Failure {
-    fn is_conflict(&self) -> bool {
-        self.store().is_some_and(StoreError::is_conflict)
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        self.store()?.fault()
-    }
-
-    fn is_refusal(&self) -> bool {
-        self.store().is_some_and(MayConflict::is_refusal)
+    fn store(&self) -> Option<&StoreError> {
+        self.store()
     }
 }
 
 impl MayConflict for DeskError {
-    fn is_conflict(&self) -> bool {
+    fn store(&self) -> Option<&StoreError> {
         match self {
-            Self::Failed(failure) => failure.is_conflict(),
-            Self::Refused(refusal) => refusal.fault.as_deref().is_some_and(Fault::may_pass),
-            _ => false,
-        }
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::Failed(failure) => failure.fault(),
-            Self::Refused(refusal) => refusal.fault.as_deref().cloned(),
+            Self::Failed(failure) => failure.store(),
             _ => None,
         }
     }
 
-    fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.fault.is_some())
+    fn refused(&self) -> Option<&Fault> {
+        match self {
+            Self::Refused(refusal) => refusal.fault.as_deref(),
+            _ => None,
+        }
     }
 }
 
 impl MayConflict for GuardError {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Failed(failure) if failure.is_conflict())
-    }
-
-    fn fault(&self) -> Option<Fault> {
+    fn store(&self) -> Option<&StoreError> {
         match self {
-            Self::Failed(failure) => failure.fault(),
+            Self::Failed(failure) => failure.store(),
             _ => None,
         }
-    }
-
-    fn is_refusal(&self) -> bool {
-        matches!(self, Self::Failed(failure) if failure.is_refusal())
     }
 }

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::part::{Batch, EnvironmentRun, RunInfo, Scope};
+use super::part::{EnvironmentRun, RunInfo, Scope, removal};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::batch::{Decision, Draft, Policy};
-use crate::rules::{Outcome, Trigger};
+use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::findings::Seen;
 use crate::store::pending::Pending;
@@ -21,23 +21,21 @@ use crate::sync::Failure;
 use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
 
 impl EnvironmentRun<'_> {
-    /// Decides a batch and writes what follows.
-    pub(in crate::sync) async fn batch(&self, scope: &Scope) -> Result<Batch, Failure> {
+    /// Decides a batch and writes what follows, in one part unless the database does not take all of it.
+    pub(in crate::sync) async fn batch(&self, scope: &Scope) -> Result<Vec<(Draft, Applied)>, Failure> {
         let ids = scope.ids();
-        let mut batch = Batch::default();
+        let mut batch = Vec::new();
         let mut parts = Parts::of(ids.len());
         while let Some((range, effort)) = parts.next() {
             self.base.check_cancelled()?;
             let part = &ids[range.clone()];
             let tried = self.base.retry(|| self.try_batch(scope, part, &effort)).await;
-            if let Some(done) = parts.settle((range, effort), tried)? {
-                batch.append(done);
-            }
+            batch.extend(parts.settle((range, effort), tried)?);
         }
         Ok(batch)
     }
 
-    async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &Effort) -> StoreResult<Batch> {
+    async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &Effort) -> StoreResult<(Draft, Applied)> {
         let (view, run) = (&self.view, self.run);
         let mut tx = self.base.begin(run.lease).await?;
         let name = &view.environment.name;
@@ -92,33 +90,8 @@ impl EnvironmentRun<'_> {
         } else {
             tx.commit().await?;
         }
-        Ok(told(draft, found, applied))
+        Ok((draft, applied))
     }
-}
-
-/// What the run is told of a batch.
-fn told(draft: Draft, removals: Vec<Removal>, applied: Applied) -> Batch {
-    let mut batch = Batch {
-        late: draft.late,
-        woken: applied.woken,
-        removals,
-        ..Batch::default()
-    };
-    for decision in draft.decisions {
-        if let (Outcome::Skip, Some(code)) = (decision.verdict.outcome, decision.verdict.code)
-            && !matches!(code, Code::UserNotFound | Code::UserSoftDeleted)
-        {
-            batch.skipped.push(code);
-        }
-        if applied.refused.contains_key(&decision.candidate.id) {
-            batch.skipped.push(Code::RowNotWritten);
-        }
-        batch.roles.extend(decision.roles.changes);
-        batch
-            .changes
-            .extend(decision.plan.change.filter(|change| !change.fields.is_empty()));
-    }
-    batch
 }
 
 /// Remembers what was refused, and forgets what is over.
@@ -189,15 +162,6 @@ fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
             "The directory's value of `{}` cannot be decoded; what was known before stands until it can.",
             property.as_str()
         ),
-    })
-}
-
-/// The removal that the guard has to decide.
-fn removal(decision: &Decision) -> Option<Removal> {
-    Some(Removal {
-        systemuserid: decision.candidate.row.as_ref()?.systemuserid,
-        object_id: decision.candidate.id,
-        reason: decision.plan.removal?,
     })
 }
 

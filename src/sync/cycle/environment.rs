@@ -23,8 +23,9 @@ const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 impl EnvironmentRun<'_> {
     /// Decides a batch and adds what it did.
     pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
-        let batch = self.batch(&scope).await?;
-        self.tally.add(batch, self.run.dry_run);
+        for part in self.batch(&scope).await? {
+            self.tally.add(part, self.run.dry_run);
+        }
         Ok(())
     }
 
@@ -90,8 +91,8 @@ impl EnvironmentRun<'_> {
             after = ids.last().copied().or(after);
             let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
             let batches = try_join_all(scopes.iter().map(|scope| self.batch(scope))).await?;
-            for batch in batches {
-                self.tally.add(batch, run.dry_run);
+            for part in batches.into_iter().flatten() {
+                self.tally.add(part, run.dry_run);
             }
             if !run.dry_run {
                 // Only when all of them are written: a crash repeats work and never skips it.

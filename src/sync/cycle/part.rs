@@ -8,12 +8,14 @@ use uuid::Uuid;
 use super::report::{Counts, ReportedChange};
 use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
-use crate::plan::batch::Removals;
-use crate::plan::{Change, EnvironmentView, Operation, RoleChange};
+use crate::plan::batch::{Decision, Draft, Removals};
+use crate::plan::{Change, EnvironmentView, Operation};
+use crate::rules::Outcome;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
 use crate::sync::Base;
+use crate::sync::judge::Applied;
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -70,32 +72,6 @@ impl Scope {
     }
 }
 
-/// What a batch did.
-#[derive(Debug, Default)]
-pub(in crate::sync) struct Batch {
-    pub changes: Vec<Change>,
-    pub skipped: Vec<Code>,
-    /// Removals that the guard has to decide.
-    pub removals: Vec<Removal>,
-    /// Non-interactive users whose turn comes after the removals.
-    pub late: Vec<Uuid>,
-    /// Users who waited for a name that the batch has given free.
-    pub woken: Vec<Uuid>,
-    /// Security roles given and taken.
-    pub roles: Vec<RoleChange>,
-}
-
-impl Batch {
-    pub fn append(&mut self, mut other: Self) {
-        self.changes.append(&mut other.changes);
-        self.skipped.append(&mut other.skipped);
-        self.removals.append(&mut other.removals);
-        self.late.append(&mut other.late);
-        self.woken.append(&mut other.woken);
-        self.roles.append(&mut other.roles);
-    }
-}
-
 /// What judging an environment has brought so far.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Tally {
@@ -121,41 +97,66 @@ impl Tally {
         }
     }
 
-    /// Adds what a batch did.
-    pub(in crate::sync) fn add(&mut self, judged: Batch, dry_run: bool) {
-        for change in &judged.changes {
-            self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
-            let after = &change.after;
-            let key = (after.azureactivedirectoryobjectid, change.operation);
-            if dry_run && !self.reported.insert(key) {
-                continue;
+    /// Adds what was written of a batch.
+    pub(in crate::sync) fn add(&mut self, (draft, applied): (Draft, Applied), dry_run: bool) {
+        self.late.extend(draft.late);
+        self.woken.extend(applied.woken);
+        for decision in draft.decisions {
+            self.removals.extend(removal(&decision));
+            let Decision {
+                candidate,
+                verdict,
+                plan,
+                roles,
+                ..
+            } = decision;
+            let skipped = verdict.code.filter(|_| verdict.outcome == Outcome::Skip);
+            let skipped = skipped.filter(|code| !matches!(code, Code::UserNotFound | Code::UserSoftDeleted));
+            let refused = applied.refused.get(&candidate.id).map(|_| Code::RowNotWritten);
+            for code in skipped.into_iter().chain(refused) {
+                *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
             }
-            if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
-                self.freed_slots += 1;
-            }
-            match change.operation {
-                Operation::Create => self.counts.created += 1,
-                Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
-                Operation::Enable => self.counts.enabled += 1,
-                Operation::Disable => self.counts.disabled += 1,
+            if let Some(change) = plan.change.filter(|change| !change.fields.is_empty()) {
+                self.add_change(&change, dry_run);
             }
             if dry_run {
-                self.changes
-                    .push(ReportedChange::new(&self.counts.environment, change, false));
+                let reported = roles.changes.iter();
+                let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
+                self.changes.extend(reported);
             }
         }
-        for code in judged.skipped {
-            *self.counts.skipped.entry(code.as_str().to_owned()).or_default() += 1;
+    }
+
+    fn add_change(&mut self, change: &Change, dry_run: bool) {
+        self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
+        let after = &change.after;
+        let key = (after.azureactivedirectoryobjectid, change.operation);
+        if dry_run && !self.reported.insert(key) {
+            return;
+        }
+        if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
+            self.freed_slots += 1;
+        }
+        match change.operation {
+            Operation::Create => self.counts.created += 1,
+            Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
+            Operation::Enable => self.counts.enabled += 1,
+            Operation::Disable => self.counts.disabled += 1,
         }
         if dry_run {
-            let reported = judged.roles.iter();
-            let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
-            self.changes.extend(reported);
+            self.changes
+                .push(ReportedChange::new(&self.counts.environment, change, false));
         }
-        self.removals.extend(judged.removals);
-        self.late.extend(judged.late);
-        self.woken.extend(judged.woken);
     }
+}
+
+/// The removal that the guard has to decide.
+pub(super) fn removal(decision: &Decision) -> Option<Removal> {
+    Some(Removal {
+        systemuserid: decision.candidate.row.as_ref()?.systemuserid,
+        object_id: decision.candidate.id,
+        reason: decision.plan.removal?,
+    })
 }
 
 /// One environment in one run.

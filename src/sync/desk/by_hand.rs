@@ -15,7 +15,7 @@ use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
 use crate::sync::DeskError;
-use crate::sync::judge;
+use crate::sync::judge::{self, Care};
 
 /// The longest reason of a hold, in Unicode code points.
 const REASON_CHARACTERS: usize = 1000;
@@ -312,7 +312,7 @@ impl Desk {
             removals::drop_rows(&mut *tx, name, &[row]).await?;
         }
         let owned = (change.after.customer_owned != before.customer_owned).then(|| change.after.customer_owned.clone());
-        judge::write_by_hand(&mut *tx, name, Some(&before), change, author).await?;
+        judge::write_by_hand(&mut *tx, name, vec![(Some(&before), change)], author, Care::Together).await?;
         if let Some(owned) = owned {
             columns::set_customer_owned(&mut *tx, name, row, &owned).await?;
         }

@@ -20,7 +20,8 @@ use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, roles, rows};
-use crate::sync::{DeskError, Failure, judge};
+use crate::sync::judge::{self, Care};
+use crate::sync::{DeskError, Failure};
 
 impl Desk {
     /// Makes a stub: a placeholder for a user principal name that imported records refer to. It is disabled from birth
@@ -249,7 +250,7 @@ impl Desk {
         let name = row.environment.clone();
         let at = row.createdon;
         if let Some(change) = Change::between(None, row.clone(), Operation::Create, None, (ask.actor, at)) {
-            judge::write_by_hand(&mut *tx, &name, None, change, author).await?;
+            judge::write_by_hand(&mut *tx, &name, vec![(None, change)], author, Care::Together).await?;
         }
         roles::apply(tx, &name, &granted.iter().collect::<Vec<_>>(), author).await?;
         Ok(row)

@@ -111,7 +111,7 @@ impl Guard {
             after.due_at = None;
             let reason = Some(Code::EnvironmentRetired);
             let change = Change::between(Some(row), after, Operation::Update, reason, (actor, now));
-            changes.extend(change.map(|change| (row, change)));
+            changes.extend(change.map(|change| (Some(row), change)));
         }
         let author = Author {
             actor,
@@ -121,10 +121,10 @@ impl Guard {
         };
         let planned = changes.len() as u64;
         let refused = match effort {
-            Effort::Write(care) => judge::write_rows(&mut tx, name, changes, author, *care).await?,
+            Effort::Write(care) => judge::write_by_hand(&mut tx, name, changes, author, *care).await?,
             Effort::GiveUp(fault) => changes
                 .iter()
-                .map(|(row, _)| (row.systemuserid, fault.clone()))
+                .map(|(_, change)| (change.after.systemuserid, fault.clone()))
                 .collect(),
         };
         for (row, fault) in &refused {

@@ -50,7 +50,7 @@ impl Parts {
         let Some(fault) = error.fault().filter(|_| !range.is_empty()) else {
             return Err(error);
         };
-        let is_told = error.is_refusal() && !fault.is_slow();
+        let is_told = error.refused().is_some_and(|fault| !fault.is_slow());
         match effort {
             Effort::GiveUp(_) => return Err(error),
             Effort::Write(_) if range.len() == 1 => self.0.push((range, Effort::GiveUp(fault))),

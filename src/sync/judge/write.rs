@@ -73,34 +73,22 @@ pub(super) async fn write(
 }
 
 /// Writes rows that somebody changes without an evaluation. Answers those that the database does not take.
-pub(in crate::sync) async fn write_rows(
-    tx: &mut Transaction,
-    name: &str,
-    mut changes: Vec<(&SystemUser, Change)>,
-    author: Author<'_>,
-    care: Care,
-) -> StoreResult<HashMap<Uuid, Fault>> {
-    let writes = changes.iter_mut().map(|(before, change)| Write {
-        before: Some(before),
-        change,
-    });
-    let mut writes: Vec<Write<'_>> = writes.collect();
-    let written = write(tx, name, &mut writes, &[], author, author.actor, care).await?;
-    Ok(written.refused)
-}
-
-/// Writes one row that a person changes, or nothing of it.
 pub(in crate::sync) async fn write_by_hand(
     tx: &mut Transaction,
     name: &str,
-    before: Option<&SystemUser>,
-    mut change: Change,
+    mut changes: Vec<(Option<&SystemUser>, Change)>,
     author: Author<'_>,
-) -> StoreResult<()> {
-    let change = &mut change;
-    let writes = &mut [Write { before, change }];
-    write(tx, name, writes, &[], author, author.actor, Care::Together).await?;
-    Ok(())
+    care: Care,
+) -> StoreResult<HashMap<Uuid, Fault>> {
+    let writes = changes.iter_mut();
+    let mut writes: Vec<Write<'_>> = writes
+        .map(|(before, change)| Write {
+            before: *before,
+            change,
+        })
+        .collect();
+    let written = write(tx, name, &mut writes, &[], author, author.actor, care).await?;
+    Ok(written.refused)
 }
 
 impl Write<'_> {
