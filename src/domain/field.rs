@@ -68,27 +68,6 @@ impl Field {
         Self::Country,
     ];
 
-    /// The column's name in `rollcall.system_user`.
-    #[must_use]
-    pub const fn column(self) -> &'static str {
-        match self {
-            Self::DomainName => "domainname",
-            Self::ObjectId => "azureactivedirectoryobjectid",
-            Self::FirstName => "firstname",
-            Self::LastName => "lastname",
-            Self::FullName => "fullname",
-            Self::JobTitle => "jobtitle",
-            Self::InternalEmailAddress => "internalemailaddress",
-            Self::Telephone1 => "address1_telephone1",
-            Self::MobilePhone => "mobilephone",
-            Self::Line1 => "address1_line1",
-            Self::City => "address1_city",
-            Self::StateOrProvince => "address1_stateorprovince",
-            Self::PostalCode => "address1_postalcode",
-            Self::Country => "address1_country",
-        }
-    }
-
     /// The longest value, in Unicode code points.
     #[must_use]
     pub const fn max_characters(self) -> usize {
@@ -114,13 +93,16 @@ impl Field {
         }
     }
 
+    /// Whether it says who the user is: such a column follows the directory, and nobody edits it.
+    #[must_use]
+    pub const fn is_identity(self) -> bool {
+        matches!(self, Self::DomainName | Self::ObjectId)
+    }
+
     /// Whether a policy makes sense: the identity columns are not for choice.
     #[must_use]
     pub fn allows(self, policy: Policy) -> bool {
-        match self {
-            Self::DomainName | Self::ObjectId => policy == self.default_policy(),
-            _ => true,
-        }
+        !self.is_identity() || policy == self.default_policy()
     }
 }
 

@@ -87,139 +87,155 @@ impl From<LastEntitlement> for Option<String> {
     }
 }
 
-/// A row, with the columns that other programs read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "the columns are Dataverse's")]
-pub struct SystemUser {
-    /// The environment's name.
-    pub environment: String,
-    /// The row's key.
-    pub systemuserid: Uuid,
-    /// The Entra object id of a user, or of an application's service principal; none for stubs and placeholders.
-    pub azureactivedirectoryobjectid: Option<Uuid>,
-    /// The application id of an application user.
-    pub applicationid: Option<Uuid>,
-    /// The user principal name.
-    pub domainname: Option<String>,
-    /// Full name.
-    pub fullname: Option<String>,
-    /// First name, "#" where the directory has none.
-    pub firstname: Option<String>,
-    /// Last name.
-    pub lastname: Option<String>,
-    /// Job title.
-    pub jobtitle: Option<String>,
-    /// Primary e-mail.
-    pub internalemailaddress: Option<String>,
-    /// Main phone.
-    pub address1_telephone1: Option<String>,
-    /// Mobile phone.
-    pub mobilephone: Option<String>,
-    /// Street.
-    pub address1_line1: Option<String>,
-    /// City.
-    pub address1_city: Option<String>,
-    /// State or province.
-    pub address1_stateorprovince: Option<String>,
-    /// Postal code.
-    pub address1_postalcode: Option<String>,
-    /// Country or region.
-    pub address1_country: Option<String>,
-    /// See [`access_mode`].
-    pub accessmode: i16,
-    /// `sync` or `customer`: who set the access mode.
-    pub accessmode_origin: String,
-    /// Whether the user may not sign in.
-    pub isdisabled: bool,
-    /// Why, as a reason code.
-    pub disabledreason: Option<String>,
-    /// `sync` or the actor who disabled it.
-    pub disabled_by: Option<String>,
-    /// Whether the user has a usable full plan.
-    pub islicensed: bool,
-    /// True for rows bound to an object id.
-    pub issyncwithdirectory: bool,
-    /// An unlicensed administrator.
-    pub setupuser: bool,
-    /// See [`azure_state`].
-    pub azurestate: i16,
-    /// When the directory user was deleted.
-    pub azuredeletedon: Option<DateTime<Utc>>,
-    /// 1 where the row itself was deleted.
-    pub deletedstate: i16,
-    /// A placeholder made by data import.
-    pub isstub: bool,
-    /// The row into which a stub went.
-    pub merged_into: Option<Uuid>,
-    /// The default company, from the import that made the row.
-    pub company: Option<String>,
-    /// Held by an administrator.
-    pub onhold: bool,
-    /// Why it is held.
-    pub holdreason: Option<String>,
-    /// Columns that a person edited and the sync leaves alone since (policy `until_edited`).
-    pub customer_owned: Vec<String>,
-    /// What entitled the row when it was last judged with anything that did.
-    #[serde(skip)]
-    pub last_entitlement: LastEntitlement,
-    /// When a time-bound judgement of this row falls due.
-    #[serde(skip)]
-    pub due_at: Option<DateTime<Utc>>,
-    /// The folded name, where the row is live and holds it.
-    #[serde(skip)]
-    pub upn_key: Option<String>,
-    /// When it was created.
-    pub createdon: DateTime<Utc>,
-    /// Who created it.
-    pub createdby: String,
-    /// When a value last changed.
-    pub modifiedon: DateTime<Utc>,
-    /// Who changed it.
-    pub modifiedby: String,
+/// The columns of `rollcall.system_user` behind its key, the one place that lists them: `$then` is a macro that takes
+/// what is given and this table. A row is a name, the same for SQL, whether it may be null as sqlx writes it, and its
+/// type; where batches write it, its type in SQL and its parameter; and the field that it is, where the directory feeds
+/// it as a text. A new column wants a migration beside, with a `write_each` that writes it: `tests/it/columns.rs`.
+macro_rules! with_columns {
+    ($then:ident $given:tt) => {
+        $then! { $given
+            written {
+                /// The Entra object id of a user, or of an application's service principal; none for stubs and placeholders.
+                azureactivedirectoryobjectid "azureactivedirectoryobjectid" "?" Option<Uuid>, "uuid[]" "$5";
+                /// The application id of an application user, which never changes.
+                applicationid "applicationid" "?" Option<Uuid>, "uuid[]" "$6";
+                /// The user principal name.
+                domainname "domainname" "?" Option<String>, "text[]" "$7", DomainName;
+                /// Full name.
+                fullname "fullname" "?" Option<String>, "text[]" "$8", FullName;
+                /// First name, "#" where the directory has none.
+                firstname "firstname" "?" Option<String>, "text[]" "$9", FirstName;
+                /// Last name.
+                lastname "lastname" "?" Option<String>, "text[]" "$10", LastName;
+                /// Job title.
+                jobtitle "jobtitle" "?" Option<String>, "text[]" "$11", JobTitle;
+                /// Primary e-mail.
+                internalemailaddress "internalemailaddress" "?" Option<String>, "text[]" "$12", InternalEmailAddress;
+                /// Main phone.
+                address1_telephone1 "address1_telephone1" "?" Option<String>, "text[]" "$13", Telephone1;
+                /// Mobile phone.
+                mobilephone "mobilephone" "?" Option<String>, "text[]" "$14", MobilePhone;
+                /// Street.
+                address1_line1 "address1_line1" "?" Option<String>, "text[]" "$15", Line1;
+                /// City.
+                address1_city "address1_city" "?" Option<String>, "text[]" "$16", City;
+                /// State or province.
+                address1_stateorprovince "address1_stateorprovince" "?" Option<String>, "text[]" "$17", StateOrProvince;
+                /// Postal code.
+                address1_postalcode "address1_postalcode" "?" Option<String>, "text[]" "$18", PostalCode;
+                /// Country or region.
+                address1_country "address1_country" "?" Option<String>, "text[]" "$19", Country;
+                /// See [`access_mode`].
+                accessmode "accessmode" "!" i16, "smallint[]" "$20";
+                /// `sync` or `customer`: who set the access mode.
+                accessmode_origin "accessmode_origin" "!" String, "text[]" "$21";
+                /// Whether the user may not sign in.
+                isdisabled "isdisabled" "!" bool, "boolean[]" "$22";
+                /// Why, as a reason code.
+                disabledreason "disabledreason" "?" Option<String>, "text[]" "$23";
+                /// `sync` or the actor who disabled it.
+                disabled_by "disabled_by" "?" Option<String>, "text[]" "$24";
+                /// Whether the user has a usable full plan.
+                islicensed "islicensed" "!" bool, "boolean[]" "$25";
+                /// True for rows bound to an object id.
+                issyncwithdirectory "issyncwithdirectory" "!" bool, "boolean[]" "$26";
+                /// An unlicensed administrator.
+                setupuser "setupuser" "!" bool, "boolean[]" "$27";
+                /// See [`azure_state`].
+                azurestate "azurestate" "!" i16, "smallint[]" "$28";
+                /// When the directory user was deleted.
+                azuredeletedon "azuredeletedon" "?" Option<DateTime<Utc>>, "timestamptz[]" "$29";
+                /// 1 where the row itself was deleted.
+                deletedstate "deletedstate" "!" i16, "smallint[]" "$30";
+                /// A placeholder made by data import.
+                isstub "isstub" "!" bool, "boolean[]" "$31";
+                /// The default company, from the import that made the row.
+                company "company" "?" Option<String>, "text[]" "$32";
+                /// Held by an administrator.
+                onhold "onhold" "!" bool, "boolean[]" "$33";
+                /// Why it is held.
+                holdreason "holdreason" "?" Option<String>, "text[]" "$34";
+                /// When a time-bound judgement of this row falls due.
+                #[serde(skip)]
+                due_at "due_at" "?" Option<DateTime<Utc>>, "timestamptz[]" "$35";
+                /// The folded name, where the row is live and holds it.
+                #[serde(skip)]
+                upn_key "upn_key" "?" Option<String>, "text[]" "$36";
+                /// When a value last changed.
+                modifiedon "modifiedon" "!" DateTime<Utc>, "timestamptz[]" "$37";
+                /// Who changed it.
+                modifiedby "modifiedby" "!" String, "text[]" "$38";
+            }
+            apart {
+                /// The row into which a stub went.
+                merged_into "merged_into" "?" Option<Uuid>;
+                /// Columns that a person edited and the sync leaves alone since (policy `until_edited`).
+                customer_owned "customer_owned" "!" Vec<String>;
+                /// What entitled the row when it was last judged with anything that did.
+                #[serde(skip)]
+                last_entitlement "last_entitlement" "?" LastEntitlement;
+                /// When it was created.
+                createdon "createdon" "!" DateTime<Utc>;
+                /// Who created it.
+                createdby "createdby" "!" String;
+            }
+        }
+    };
 }
+pub(crate) use with_columns;
+
+macro_rules! define {
+    ([] written { $($(#[$about:meta])* $name:ident $sql:literal $null:literal $type:ty, $kind:literal $at:literal $(, $field:ident)?;)* }
+        apart { $($(#[$about_apart:meta])* $apart:ident $sql_apart:literal $null_apart:literal $type_apart:ty;)* }) => {
+        /// A row, with the columns that other programs read.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+        pub struct SystemUser {
+            /// The environment's name.
+            pub environment: String,
+            /// The row's key.
+            pub systemuserid: Uuid,
+            $($(#[$about])* pub $name: $type,)*
+            $($(#[$about_apart])* pub $apart: $type_apart,)*
+        }
+
+        impl SystemUser {
+            /// The program's own columns. Everything else in the table is a customer's.
+            pub const COLUMNS: &[&str] =
+                &["environment", "systemuserid", "unheld_upn_key", $($sql,)* $($sql_apart),*];
+
+            /// The text of a synchronised column.
+            #[must_use]
+            pub fn text(&self, field: Field) -> Option<String> {
+                match field {
+                    Field::ObjectId => self.azureactivedirectoryobjectid.map(|id| id.to_string()),
+                    $($(Field::$field => self.$name.clone(),)?)*
+                }
+            }
+
+            /// Sets the text of a synchronised column; the object id is not a text and is left alone.
+            pub fn set_text(&mut self, field: Field, value: Option<String>) {
+                match field {
+                    Field::ObjectId => {}
+                    $($(Field::$field => self.$name = value,)?)*
+                }
+            }
+        }
+
+        impl Field {
+            /// The column's name in `rollcall.system_user`.
+            #[must_use]
+            pub const fn column(self) -> &'static str {
+                match self {
+                    Self::ObjectId => "azureactivedirectoryobjectid",
+                    $($(Self::$field => $sql,)?)*
+                }
+            }
+        }
+    };
+}
+with_columns!(define []);
 
 impl SystemUser {
-    /// The text of a synchronised column.
-    #[must_use]
-    pub fn text(&self, field: Field) -> Option<String> {
-        match field {
-            Field::ObjectId => self.azureactivedirectoryobjectid.map(|id| id.to_string()),
-            Field::DomainName => self.domainname.clone(),
-            Field::FirstName => self.firstname.clone(),
-            Field::LastName => self.lastname.clone(),
-            Field::FullName => self.fullname.clone(),
-            Field::JobTitle => self.jobtitle.clone(),
-            Field::InternalEmailAddress => self.internalemailaddress.clone(),
-            Field::Telephone1 => self.address1_telephone1.clone(),
-            Field::MobilePhone => self.mobilephone.clone(),
-            Field::Line1 => self.address1_line1.clone(),
-            Field::City => self.address1_city.clone(),
-            Field::StateOrProvince => self.address1_stateorprovince.clone(),
-            Field::PostalCode => self.address1_postalcode.clone(),
-            Field::Country => self.address1_country.clone(),
-        }
-    }
-
-    /// Sets the text of a synchronised column; the object id is not a text and is left alone.
-    pub fn set_text(&mut self, field: Field, value: Option<String>) {
-        match field {
-            Field::ObjectId => {}
-            Field::DomainName => self.domainname = value,
-            Field::FirstName => self.firstname = value,
-            Field::LastName => self.lastname = value,
-            Field::FullName => self.fullname = value,
-            Field::JobTitle => self.jobtitle = value,
-            Field::InternalEmailAddress => self.internalemailaddress = value,
-            Field::Telephone1 => self.address1_telephone1 = value,
-            Field::MobilePhone => self.mobilephone = value,
-            Field::Line1 => self.address1_line1 = value,
-            Field::City => self.address1_city = value,
-            Field::StateOrProvince => self.address1_stateorprovince = value,
-            Field::PostalCode => self.address1_postalcode = value,
-            Field::Country => self.address1_country = value,
-        }
-    }
-
     /// Whether a person edited the column under `until_edited`.
     #[must_use]
     pub fn owned_by_customer(&self, field: Field) -> bool {
@@ -240,45 +256,12 @@ impl SystemUser {
         Self {
             environment: environment.to_owned(),
             systemuserid,
-            azureactivedirectoryobjectid: None,
-            applicationid: None,
-            domainname: None,
-            fullname: None,
-            firstname: None,
-            lastname: None,
-            jobtitle: None,
-            internalemailaddress: None,
-            address1_telephone1: None,
-            mobilephone: None,
-            address1_line1: None,
-            address1_city: None,
-            address1_stateorprovince: None,
-            address1_postalcode: None,
-            address1_country: None,
-            accessmode: access_mode::READ_WRITE,
             accessmode_origin: ORIGIN_SYNC.to_owned(),
-            isdisabled: false,
-            disabledreason: None,
-            disabled_by: None,
-            islicensed: false,
-            issyncwithdirectory: false,
-            setupuser: false,
-            azurestate: azure_state::EXISTS,
-            azuredeletedon: None,
-            deletedstate: 0,
-            isstub: false,
-            merged_into: None,
-            company: None,
-            onhold: false,
-            holdreason: None,
-            customer_owned: Vec::new(),
-            last_entitlement: LastEntitlement::Other,
-            due_at: None,
-            upn_key: None,
             createdon: now,
             createdby: actor.to_owned(),
             modifiedon: now,
             modifiedby: actor.to_owned(),
+            ..Self::default()
         }
     }
 

@@ -1,10 +1,20 @@
 //! One change of one row, as it is applied and as the change log keeps it.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
+
+/// Columns that say whose a row is and who wrote it when, beside those that nobody is shown.
+const BOOKKEEPING: [&str; 6] = [
+    "environment",
+    "systemuserid",
+    "createdon",
+    "createdby",
+    "modifiedon",
+    "modifiedby",
+];
 
 /// What a change is, for the change log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,22 +133,13 @@ impl Change {
 
 /// Lists the columns in which two rows differ; bookkeeping columns (`modifiedon` and the like) do not count.
 fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChange> {
-    let mut changes = Vec::new();
-    macro_rules! compare {
-        ($($column:ident)*) => {$(
-            let old = before.map_or(Value::Null, |row| serde_json::json!(row.$column));
-            let new = serde_json::json!(after.$column);
-            if old != new {
-                changes.push(FieldChange { column: stringify!($column), old, new });
-            }
-        )*};
-    }
-    compare! {
-        azureactivedirectoryobjectid applicationid domainname fullname firstname lastname jobtitle
-        internalemailaddress address1_telephone1 mobilephone address1_line1 address1_city
-        address1_stateorprovince address1_postalcode address1_country accessmode accessmode_origin isdisabled
-        disabledreason disabled_by islicensed issyncwithdirectory setupuser azurestate azuredeletedon
-        deletedstate isstub merged_into company onhold holdreason customer_owned
-    }
-    changes
+    let (old, new) = (json!(before), json!(after));
+    let columns = SystemUser::COLUMNS.iter();
+    let counted = columns.filter(|column| !BOOKKEEPING.contains(column) && old[**column] != new[**column]);
+    let change = |column: &&'static str| FieldChange {
+        column,
+        old: old[*column].clone(),
+        new: new[*column].clone(),
+    };
+    counted.map(change).collect()
 }

@@ -5,64 +5,18 @@ use uuid::Uuid;
 
 use super::changes::Author;
 use super::{Connection, StoreError, StoreResult};
-
-/// The program's own columns. Everything else in the table is a customer's.
-pub const OWN: [&str; 42] = [
-    "environment",
-    "systemuserid",
-    "azureactivedirectoryobjectid",
-    "applicationid",
-    "domainname",
-    "fullname",
-    "firstname",
-    "lastname",
-    "jobtitle",
-    "internalemailaddress",
-    "address1_telephone1",
-    "mobilephone",
-    "address1_line1",
-    "address1_city",
-    "address1_stateorprovince",
-    "address1_postalcode",
-    "address1_country",
-    "accessmode",
-    "accessmode_origin",
-    "isdisabled",
-    "disabledreason",
-    "disabled_by",
-    "islicensed",
-    "issyncwithdirectory",
-    "setupuser",
-    "azurestate",
-    "azuredeletedon",
-    "deletedstate",
-    "isstub",
-    "merged_into",
-    "company",
-    "onhold",
-    "holdreason",
-    "createdon",
-    "createdby",
-    "modifiedon",
-    "modifiedby",
-    "customer_owned",
-    "last_entitlement",
-    "due_at",
-    "upn_key",
-    "unheld_upn_key",
-];
+use crate::domain::system_user::SystemUser;
 
 /// The columns that customers have added.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
-    let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     Ok(sqlx::query_scalar!(
         r#"select attname::text as "name!" from pg_attribute
            where attrelid = 'system_user'::regclass and attnum > 0 and not attisdropped
              and attname::text <> all($1) order by attnum"#,
-        &own
+        SystemUser::COLUMNS as &[&str]
     )
     .fetch_all(db)
     .await?)
@@ -73,13 +27,12 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
 /// # Errors
 /// When the database does not answer.
 pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
-    let own: Vec<String> = OWN.map(str::to_owned).to_vec();
     let custom = sqlx::query_scalar!(
         r#"select to_jsonb(s) - $3::text[] as "custom!" from system_user s
            where environment = $1 and systemuserid = $2"#,
         environment,
         row,
-        &own
+        SystemUser::COLUMNS as &[&str]
     )
     .fetch_optional(db)
     .await?;

@@ -8,28 +8,27 @@ use uuid::Uuid;
 use super::fault::OWN_UNIQUE;
 use super::{Connection, StoreResult};
 use crate::domain::directory_user::upn_key;
-use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::{SystemUser, with_columns};
 
 pub use each::{Unit, write_each};
 pub use write::{insert, insert_placeholders, note_merged, release_names, update};
 
-/// Reads rows; the text after the column list is the rest of the query. What may be null is said here, because
+/// Reads rows; the text after the column list is the rest of the query. What may be null is said in the list, because
 /// sqlx cannot see through a subquery.
 macro_rules! select_rows {
-    ($rest:tt $(+ $more:tt)* $(, $argument:expr)* $(,)?) => {
+    ($($rest:tt)*) => { with_columns!(select_columns [$($rest)*]) };
+}
+
+macro_rules! select_columns {
+    ([$rest:tt $(+ $more:tt)* $(, $argument:expr)* $(,)?]
+        written { $($(#[$_about:meta])* $_name:ident $sql:literal $null:literal $_type:ty, $_kind:literal $_at:literal $(, $_field:ident)?;)* }
+        apart { $($(#[$_about_apart:meta])* $_apart:ident $sql_apart:literal $null_apart:literal $_type_apart:ty;)* }) => {
         sqlx::query_as!(
             SystemUser,
-            "select environment as \"environment!\", systemuserid as \"systemuserid!\", azureactivedirectoryobjectid,
-                    applicationid, domainname, fullname, firstname, lastname, jobtitle, internalemailaddress,
-                    address1_telephone1, mobilephone, address1_line1, address1_city, address1_stateorprovince,
-                    address1_postalcode, address1_country, accessmode as \"accessmode!\",
-                    accessmode_origin as \"accessmode_origin!\", isdisabled as \"isdisabled!\", disabledreason,
-                    disabled_by, islicensed as \"islicensed!\", issyncwithdirectory as \"issyncwithdirectory!\",
-                    setupuser as \"setupuser!\", azurestate as \"azurestate!\", azuredeletedon,
-                    deletedstate as \"deletedstate!\", isstub as \"isstub!\", merged_into, company, onhold as \"onhold!\", holdreason,
-                    customer_owned as \"customer_owned!\", last_entitlement, due_at, upn_key, createdon as \"createdon!\",
-                    createdby as \"createdby!\", modifiedon as \"modifiedon!\", modifiedby as \"modifiedby!\" "
-                + $rest $(+ $more)*
+            "select environment as \"environment!\", systemuserid as \"systemuserid!\""
+                $(+ ", " + $sql + " as \"" + $sql + $null + "\"")*
+                $(+ ", " + $sql_apart + " as \"" + $sql_apart + $null_apart + "\"")*
+                + " " + $rest $(+ $more)*
             $(, $argument)*
         )
     };

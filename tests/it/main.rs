@@ -12,6 +12,7 @@ mod chaos;
 mod cli;
 mod clouds;
 mod codes;
+mod columns;
 mod commits;
 mod constraints;
 mod contract;

@@ -4,42 +4,48 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::users::{no_row, usable};
 use super::{Api, ask};
+use crate::domain::field::Field;
 use crate::domain::reason::Code;
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
 use crate::sync::desk::Answer;
 
-/// Columns to change; those that customers have added, too, under their own names.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "a description only: what is there is read as it comes")]
-pub struct Columns {
-    firstname: Option<String>,
-    lastname: Option<String>,
-    fullname: Option<String>,
-    jobtitle: Option<String>,
-    internalemailaddress: Option<String>,
-    address1_telephone1: Option<String>,
-    mobilephone: Option<String>,
-    address1_line1: Option<String>,
-    address1_city: Option<String>,
-    address1_stateorprovince: Option<String>,
-    address1_postalcode: Option<String>,
-    address1_country: Option<String>,
-    /// The default company.
-    company: Option<String>,
-    /// 0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.
-    #[schema(nullable = false)]
-    accessmode: Option<i16>,
-    /// A hold, which wants `holdreason` beside it; false, alone, ends it.
-    #[schema(nullable = false)]
-    onhold: Option<bool>,
-    /// Why the row is held.
-    holdreason: Option<String>,
+/// The columns to change, for the description only: what is there is read as it comes.
+#[derive(Debug)]
+pub struct Columns;
+
+impl ToSchema for Columns {}
+
+impl PartialSchema for Columns {
+    fn schema() -> RefOr<Schema> {
+        let value = |types: &[Type], about| {
+            let types: SchemaType = types.iter().cloned().collect();
+            ObjectBuilder::new().schema_type(types).description(about)
+        };
+        let text = |about| value(&[Type::String, Type::Null], about);
+        let modes = "0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.";
+        let mode = value(&[Type::Integer], Some(modes)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
+        let hold = "A hold, which wants `holdreason` beside it; false, alone, ends it.";
+        let about = "Columns to change; those that customers have added, too, under their own names.";
+        let fields = Field::ALL.into_iter().filter(|field| !field.is_identity());
+        fields
+            .fold(ObjectBuilder::new(), |columns, field| {
+                columns.property(field.column(), text(None))
+            })
+            .property("company", text(Some("The default company.")))
+            .property("accessmode", mode)
+            .property("onhold", value(&[Type::Boolean], Some(hold)))
+            .property("holdreason", text(Some("Why the row is held.")))
+            .description(Some(about))
+            .into()
+    }
 }
 
 /// Changes columns of a row.

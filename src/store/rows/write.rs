@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::directory_user::name_key;
-use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode};
+use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode, with_columns};
 use crate::store::{Connection, StoreError, StoreResult, expect_rows};
 
 /// Takes user principal names away from rows, so that others can have them within this transaction.
@@ -59,66 +59,23 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
     Ok(())
 }
 
-/// Writes rows by a statement that reads them as `v`: the columns, listed and bound once.
+/// Writes rows by a statement that names their columns, then the same of `v`, where it reads them.
 macro_rules! write_rows {
-    ($environment:expr, $rows:expr, $before:literal, $after:literal) => {{
-        let columns = Columns::of($rows);
+    ([$environment:expr, $rows:expr, $into:literal, $of:literal, $from:literal, $which:literal]
+        written { $($(#[$_about:meta])* $name:ident $sql:literal $_null:literal $type:ty, $kind:literal $at:literal $(, $_field:ident)?;)* }
+        apart $_apart:tt) => {
         sqlx::query!(
-            $before
-                + "unnest(
-             $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-             $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-             $18::smallint[], $19::text[], $20::boolean[], $21::text[], $22::text[], $23::boolean[], $24::boolean[],
-             $25::boolean[], $26::smallint[], $27::timestamptz[], $28::smallint[], $29::boolean[], $30::text[],
-             $31::boolean[], $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[], $36::text[],
-             $37::text[], $38::text[]) as v (
-             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
-             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
-             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
-             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
-             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key, unheld_upn_key)"
-                + $after,
+            $into + "last_entitlement, unheld_upn_key" $(+ ", " + $sql)*
+                + $of + "v.last_entitlement, v.unheld_upn_key" $(+ ", v." + $sql)*
+                + $from + "unnest($2::uuid[], $3::text[], $4::text[]" $(+ ", " + $at + "::" + $kind)*
+                + ") as v (systemuserid, last_entitlement, unheld_upn_key" $(+ ", " + $sql)* + ")" + $which,
             $environment,
-            &columns.systemuserid,
-            &columns.azureactivedirectoryobjectid as &[Option<Uuid>],
-            &columns.applicationid as &[Option<Uuid>],
-            &columns.domainname as &[Option<String>],
-            &columns.fullname as &[Option<String>],
-            &columns.firstname as &[Option<String>],
-            &columns.lastname as &[Option<String>],
-            &columns.jobtitle as &[Option<String>],
-            &columns.internalemailaddress as &[Option<String>],
-            &columns.address1_telephone1 as &[Option<String>],
-            &columns.mobilephone as &[Option<String>],
-            &columns.address1_line1 as &[Option<String>],
-            &columns.address1_city as &[Option<String>],
-            &columns.address1_stateorprovince as &[Option<String>],
-            &columns.address1_postalcode as &[Option<String>],
-            &columns.address1_country as &[Option<String>],
-            &columns.accessmode,
-            &columns.accessmode_origin,
-            &columns.isdisabled,
-            &columns.disabledreason as &[Option<String>],
-            &columns.disabled_by as &[Option<String>],
-            &columns.islicensed,
-            &columns.issyncwithdirectory,
-            &columns.setupuser,
-            &columns.azurestate,
-            &columns.azuredeletedon as &[Option<DateTime<Utc>>],
-            &columns.deletedstate,
-            &columns.isstub,
-            &columns.company as &[Option<String>],
-            &columns.onhold,
-            &columns.holdreason as &[Option<String>],
-            &columns.last_entitlement as &[Option<String>],
-            &columns.due_at as &[Option<DateTime<Utc>>],
-            &columns.modifiedon,
-            &columns.modifiedby,
-            &columns.upn_key as &[Option<String>],
-            &columns.unheld_upn_key as &[Option<String>],
+            &column($rows, |row| row.systemuserid),
+            &column($rows, |row| Option::<String>::from(row.last_entitlement)) as &[Option<String>],
+            &column($rows, unheld_key) as &[Option<String>],
+            $(&column($rows, |row| row.$name.clone()) as &[$type],)*
         )
-    }};
+    };
 }
 
 /// Inserts new rows of one environment.
@@ -129,26 +86,20 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     if rows.is_empty() {
         return Ok(());
     }
-    let insert = write_rows!(
+    let insert = with_columns!(write_rows [
         environment,
         rows,
-        "insert into system_user (
-             environment, createdon, createdby,
-             systemuserid, azureactivedirectoryobjectid, applicationid, domainname, fullname, firstname, lastname,
-             jobtitle, internalemailaddress, address1_telephone1, mobilephone, address1_line1, address1_city,
-             address1_stateorprovince, address1_postalcode, address1_country, accessmode, accessmode_origin,
-             isdisabled, disabledreason, disabled_by, islicensed, issyncwithdirectory, setupuser, azurestate,
-             azuredeletedon, deletedstate, isstub, company, onhold, holdreason, last_entitlement, due_at, modifiedon,
-             modifiedby, upn_key, unheld_upn_key)
-         select $1::text, modifiedon, modifiedby, v.* from ",
+        "insert into system_user (environment, createdon, createdby, systemuserid, ",
+        ") select $1::text, v.modifiedon, v.modifiedby, v.systemuserid, ",
+        " from ",
         ""
-    );
+    ]);
     let inserted = insert.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(inserted.rows_affected(), rows.len())
 }
 
 /// Writes rows of one environment that exist and were locked. `customer_owned` is not written: the sync
-/// never takes or gives ownership; nor is `applicationid`, which never changes.
+/// never takes or gives ownership.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when the database does not take one, also because a user principal name is taken.
@@ -156,26 +107,14 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     if rows.is_empty() {
         return Ok(());
     }
-    let update = write_rows!(
+    let update = with_columns!(write_rows [
         environment,
         rows,
-        "update system_user s set
-             azureactivedirectoryobjectid = v.azureactivedirectoryobjectid, domainname = v.domainname,
-             fullname = v.fullname, firstname = v.firstname, lastname = v.lastname, jobtitle = v.jobtitle,
-             internalemailaddress = v.internalemailaddress, address1_telephone1 = v.address1_telephone1,
-             mobilephone = v.mobilephone, address1_line1 = v.address1_line1, address1_city = v.address1_city,
-             address1_stateorprovince = v.address1_stateorprovince, address1_postalcode = v.address1_postalcode,
-             address1_country = v.address1_country, accessmode = v.accessmode,
-             accessmode_origin = v.accessmode_origin, isdisabled = v.isdisabled, disabledreason = v.disabledreason,
-             disabled_by = v.disabled_by, islicensed = v.islicensed, issyncwithdirectory = v.issyncwithdirectory,
-             setupuser = v.setupuser, azurestate = v.azurestate, azuredeletedon = v.azuredeletedon,
-             deletedstate = v.deletedstate, isstub = v.isstub, company = v.company, onhold = v.onhold,
-             holdreason = v.holdreason, last_entitlement = v.last_entitlement, due_at = v.due_at,
-             modifiedon = v.modifiedon, modifiedby = v.modifiedby, upn_key = v.upn_key,
-             unheld_upn_key = v.unheld_upn_key
-         from ",
+        "update system_user s set (",
+        ") = (",
+        ") from ",
         " where s.environment = $1 and s.systemuserid = v.systemuserid"
-    );
+    ]);
     let updated = update.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(updated.rows_affected(), rows.len())
 }
@@ -204,63 +143,7 @@ pub(super) fn unheld_key(row: &SystemUser) -> Option<String> {
         .and_then(name_key)
 }
 
-/// Rows turned by columns, as `unnest` wants them.
-macro_rules! columns {
-    ($($column:ident: $type:ty,)*) => {
-        #[derive(Default)]
-        struct Columns {
-            $($column: Vec<$type>,)*
-            unheld_upn_key: Vec<Option<String>>,
-        }
-
-        impl Columns {
-            fn of(rows: &[&SystemUser]) -> Self {
-                let mut columns = Self::default();
-                for row in rows {
-                    $(columns.$column.push(row.$column.clone().into());)*
-                    columns.unheld_upn_key.push(unheld_key(row));
-                }
-                columns
-            }
-        }
-    };
-}
-
-columns! {
-    systemuserid: Uuid,
-    azureactivedirectoryobjectid: Option<Uuid>,
-    applicationid: Option<Uuid>,
-    domainname: Option<String>,
-    fullname: Option<String>,
-    firstname: Option<String>,
-    lastname: Option<String>,
-    jobtitle: Option<String>,
-    internalemailaddress: Option<String>,
-    address1_telephone1: Option<String>,
-    mobilephone: Option<String>,
-    address1_line1: Option<String>,
-    address1_city: Option<String>,
-    address1_stateorprovince: Option<String>,
-    address1_postalcode: Option<String>,
-    address1_country: Option<String>,
-    accessmode: i16,
-    accessmode_origin: String,
-    isdisabled: bool,
-    disabledreason: Option<String>,
-    disabled_by: Option<String>,
-    islicensed: bool,
-    issyncwithdirectory: bool,
-    setupuser: bool,
-    azurestate: i16,
-    azuredeletedon: Option<DateTime<Utc>>,
-    deletedstate: i16,
-    isstub: bool,
-    company: Option<String>,
-    onhold: bool,
-    holdreason: Option<String>,
-    last_entitlement: Option<String>,
-    due_at: Option<DateTime<Utc>>,
-    modifiedon: DateTime<Utc>,
-    modifiedby: String,
-    upn_key: Option<String>,
+/// One column of some rows, as `unnest` wants it.
+fn column<T>(rows: &[&SystemUser], value: impl Fn(&SystemUser) -> T) -> Vec<T> {
+    rows.iter().map(|row| value(row)).collect()
 }

@@ -113,7 +113,7 @@ impl Desk {
         let mut db = self.base.store.read().await?;
         let known = columns::custom(&mut db).await?;
         for (column, _) in custom {
-            if columns::OWN.contains(&column.as_str()) {
+            if SystemUser::COLUMNS.contains(&column.as_str()) {
                 return Err(Refusal::saying(
                     Code::FieldNotEditable,
                     format!("`{column}` cannot be edited: it follows the directory or has a command of its own"),
@@ -260,7 +260,7 @@ fn edit_of(column: &str, value: &Value) -> Result<Option<Edit>, DeskError> {
         },
         "company" => Ok(Some(Edit::Company(company_of(value)?))),
         _ => match column.parse::<Field>() {
-            Ok(Field::DomainName | Field::ObjectId) => Err(Refusal::saying(
+            Ok(field) if field.is_identity() => Err(Refusal::saying(
                 Code::FieldNotEditable,
                 format!("`{column}` identifies the user and follows the directory"),
             )
