@@ -315,7 +315,7 @@ impl Graph {
     }
 
     /// Some user, or `None` in an empty tenant. For `check`: an `account_enabled` that is not a value shows that a
-    /// permission is missing although Graph answers (contract, section 8).
+    /// permission is missing although Graph answers (graph.md, section 8).
     ///
     /// # Errors
     ///

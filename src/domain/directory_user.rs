@@ -143,7 +143,7 @@ impl DirectoryUser {
             }
             Patch::Value(plans) => self.usable_plans.clone_from(plans),
             Patch::Absent if absent_is_null => self.usable_plans.clear(),
-            // The collection is never null in the directory (contract, section 2.2): the application may not read it,
+            // The collection is never null in the directory (graph.md, section 2.2): the application may not read it,
             // and what was known stands.
             Patch::Null | Patch::Undecodable => {}
             Patch::Absent => return,

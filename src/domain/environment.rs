@@ -128,7 +128,7 @@ pub struct Environment {
     pub app_pass_grace: Duration,
     /// Whether pay-as-you-go is on.
     pub pay_as_you_go: bool,
-    /// How many enabled non-interactive users there may be; 7 by the seed.
+    /// How many enabled non-interactive users there may be; 7 by default (seeds.md, row B20).
     pub non_interactive_cap: u32,
     /// Whether disabled users may be given security roles.
     pub allow_role_assignment_on_disabled_users: bool,

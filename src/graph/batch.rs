@@ -1,4 +1,4 @@
-//! Several reads in one request: `POST $batch` (contract, section 7.4).
+//! Several reads in one request: `POST $batch` (graph.md, section 7.4).
 //!
 //! The batch is only a saving. Its parts are judged one by one, as the same reads alone would be; only those that
 //! failed are repeated, and where the service refuses the batch itself, every part is asked alone. What an answer

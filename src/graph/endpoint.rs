@@ -5,7 +5,7 @@
 pub(super) struct Endpoint {
     /// Its template.
     pub template: &'static str,
-    /// The permission to grant when it is forbidden: out of the working minimum of the contract's section 8, so that
+    /// The permission to grant when it is forbidden: out of the working minimum of graph.md, section 8, so that
     /// an operator meets the same four names everywhere; `Application.Read.All` alone is beyond it, and optional.
     pub permission: &'static str,
 }

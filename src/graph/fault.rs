@@ -1,4 +1,4 @@
-//! What a refusal means: reads the error body of Graph (contract, section 7.3) and sorts it.
+//! What a refusal means: reads the error body of Graph (graph.md, section 7.3) and sorts it.
 //!
 //! Branches on status and code, never on a message, and keeps no message: messages may name people.
 
@@ -55,7 +55,7 @@ const DEATHS: [(&str, &str); 4] = [
     ("Request_UnsupportedQuery", "unsupported_query"),
 ];
 
-/// Why a link is dead, if this refusal says so (contract, section 2.6).
+/// Why a link is dead, if this refusal says so (graph.md, section 2.6).
 fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<&'static str> {
     if carries == Carries::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
         return None;
@@ -120,7 +120,7 @@ struct RawErrorBody {
 struct RawError {
     #[serde(default)]
     code: Option<Text>,
-    // Spelled both ways (contract, section 7.3).
+    // Spelled both ways (graph.md, section 7.3).
     #[serde(default, rename = "innerError")]
     inner_error: Option<Box<RawError>>,
     #[serde(default)]

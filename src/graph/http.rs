@@ -22,7 +22,7 @@ pub(super) struct Http {
 pub(super) enum Connection {
     /// One that is open already, if there is one.
     Pooled,
-    /// A new one: a 503 is repeated away from the machine that answered it (contract, section 7.3).
+    /// A new one: a 503 is repeated away from the machine that answered it (graph.md, section 7.3).
     Fresh,
     /// A new one that goes past every proxy: for the machine's identity services, which speak plain http.
     Direct,

@@ -1,4 +1,4 @@
-//! What to do about a known AADSTS number (contract, section 1.3). Diagnosis only: no decision hangs on these numbers
+//! What to do about a known AADSTS number (graph.md, section 1.3). Diagnosis only: no decision hangs on these numbers
 //! except whether a failure is worth repeating.
 
 /// One sentence for an operator.

@@ -12,7 +12,7 @@ use super::error::GraphError;
 use crate::domain::feed::Extent;
 use crate::domain::secret::Secret;
 
-/// How the daemon proves to Entra who it is (contract, section 1.1).
+/// How the daemon proves to Entra who it is (graph.md, section 1.1).
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A client secret.

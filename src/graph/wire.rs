@@ -229,7 +229,7 @@ impl<T> Listing<T> {
     }
 }
 
-/// A next link that leads back to the page it stands on would never end (contract, section 2.3).
+/// A next link that leads back to the page it stands on would never end (graph.md, section 2.3).
 fn unlike(requested: &str, next: String) -> Result<Link, String> {
     if next == requested {
         return Err("a next link leads back to its own page".to_owned());

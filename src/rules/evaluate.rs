@@ -384,7 +384,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The outcome table of section 4, for a user whom no gate stopped.
+    /// The outcome table of rules.md, section 4, for a user whom no gate stopped.
     fn entitled(&mut self) -> (Outcome, Option<Code>) {
         let Some(row) = self.subject.row else {
             return self.without_row();

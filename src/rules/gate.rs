@@ -14,7 +14,7 @@ use crate::domain::system_user::{SUPPORT_UPN, SystemUser};
 pub struct Rule {
     /// The gate.
     pub gate: Gate,
-    /// Its number in section 2; the section for a check of another one, as in `§4`.
+    /// Its number in rules.md, section 2; the section for a check of another one, as in `§4`.
     pub number: &'static str,
     /// When this line applies, in one sentence.
     pub condition: &'static str,
@@ -135,7 +135,7 @@ gates! {
         "15" "The user is none of these; a Dynamics 365 administrator outside the group, too."
             "" [NotInSecurityGroup] |it| grouped(it, GroupRelation::None);
     }
-    /// Section 3
+    /// rules.md, section 3
     Licence "licence" {
         "§3" "Nothing entitles the user; see the entitlements below."
             "An entitlement that counts on demand only passes, and says so. Rows that lived on app passes alone \
@@ -144,33 +144,33 @@ gates! {
         "§2" "Nothing entitles the user, and the plans could never be decoded."
             "The row is left alone until they can." [DirectoryUnavailable] without_plans;
     }
-    /// Section 4: hold
+    /// rules.md, section 4: hold
     Hold "hold" {
         "§4" "An administrator has put the row on hold." "Release the hold to have the row judged again." [OnHold]
             |it| on_row(it, |row| row.onhold = row.isdisabled);
     }
-    /// Section 4: disabled by hand
+    /// rules.md, section 4: disabled by hand
     DisabledByHand "disabled_by_hand" {
         "§4" "The row was disabled by hand." "" [DisabledByHand]
             |it| on_row(it, |row| if row.isdisabled { row.disabled_by = Some("somebody".to_owned()) });
     }
-    /// Section 6: non-interactive users have no web access
+    /// rules.md, section 6: non-interactive users have no web access
     WebAccess "web_access" {
         "§6" "A non-interactive user wants to sign in to the web interface." "" [NonInteractive]
             |it| on_row(it, |row| row.accessmode = NON_INTERACTIVE);
     }
-    /// Section 6: the cap of non-interactive users
+    /// rules.md, section 6: the cap of non-interactive users
     NonInteractiveCap "non_interactive_cap" {
         "§6" "As many non-interactive users are enabled as the environment may have."
             "A finding is opened. An enabled one keeps its place." [NonInteractiveCap] without_slot;
     }
-    /// Section 4: creation by the background sync
+    /// rules.md, section 4: creation by the background sync
     BackgroundCreation "background_creation" {
         "§4" "The background sync does not create the row: the entitlement counts on demand only, the environment \
               is a trial or one for Teams, or the user is an AI agent."
             "" [OnDemandOnly] |it| it.environment.kind = Kind::Trial;
     }
-    /// Section 4: the last System Administrator
+    /// rules.md, section 4: the last System Administrator
     LastSystemAdministrator "last_system_administrator" {
         "§4" "The row is the last enabled holder of the System Administrator role and would be disabled."
             "A critical finding is opened. When the directory user is blocked or deleted the row is disabled all \

@@ -1,9 +1,9 @@
-//! The obligations of section 11 of the Graph contract: each is shown by a test whose name begins with its item,
+//! The obligations of graph.md, section 11: each is shown by a test whose name begins with its item,
 //! against the simulated tenant and a real database, and each ends with a cycle that plans nothing.
 //!
-//! Beside them, `look_ups` shows what the edge alone promises about batches and reads on demand (section 7.4), and
-//! `doubt`, `breaker`, `nesting`, `spoilt` and `unreadable` show what else the directory may say that is not to be taken at its word
-//! (rules.md, sections 1 and 11).
+//! Beside them, `look_ups` shows what the edge alone promises about batches and reads on demand (graph.md, section
+//! 7.4), and `doubt`, `breaker`, `nesting`, `spoilt` and `unreadable` show what else the directory may say that is not
+//! to be taken at its word (rules.md, sections 1 and 11).
 
 mod admins;
 mod breaker;

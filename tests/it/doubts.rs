@@ -1,4 +1,4 @@
-//! Doubt is not evidence (section 11 of the rules): what may be a fault of the reading disables nobody by itself.
+//! Doubt is not evidence (rules.md, section 11): what may be a fault of the reading disables nobody by itself.
 
 use rollcall::domain::licence::{Catalogue, Category};
 use rollcall::simulator::tenant::{Profile, TokenDeath, User};

@@ -1,4 +1,4 @@
-//! Names are folded by the program alone and stored (section 7 of the rules): whatever the database would make of them,
+//! Names are folded by the program alone and stored (rules.md, section 7): whatever the database would make of them,
 //! whoever wrote them, whichever version folded them before.
 
 use rollcall::clock::Clock;

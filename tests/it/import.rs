@@ -1,4 +1,4 @@
-//! Imports (section 9 of the rules): who gets a row, what stays untouched, and how jobs live and end.
+//! Imports (rules.md, section 9): who gets a row, what stays untouched, and how jobs live and end.
 
 mod crash;
 mod everybody;

@@ -1,5 +1,5 @@
-//! Other programs at the tables (issue: section 7): what they may not decide is taken back, nobody passes for the sync,
-//! no counter of theirs is believed, and readers who poll miss nothing.
+//! Other programs at the tables (rules.md, section 7): what they may not decide is taken back, nobody passes for the
+//! sync, no counter of theirs is believed, and readers who poll miss nothing.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use super::{
     DeletedUser, GroupChange, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku, UserChange,
 };
 
-/// So many pages in a row may bring nothing new. An empty page is legal (contract, section 2.3), and a feed that is cut
+/// So many pages in a row may bring nothing new. An empty page is legal (graph.md, section 2.3), and a feed that is cut
 /// off here is taken up again where it was by the next run, so that even a service that needs more comes to its end.
 const MOST_IDLE_PAGES: u32 = 1000;
 

@@ -1,4 +1,4 @@
-//! The catalogue against section 12 of the rules, and what plans are worth.
+//! The catalogue against rules.md, section 12, and what plans are worth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The signed statement that stands for a client secret: a PS256 JWT by the certificate's key (contract, section 1.1).
+//! The signed statement that stands for a client secret: a PS256 JWT by the certificate's key (graph.md, section 1.1).
 //!
 //! The key never leaves this file, and an assertion lives for five minutes.
 

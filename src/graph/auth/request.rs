@@ -28,7 +28,7 @@ use crate::graph::link::Root;
 use crate::graph::retry::{Again, Patience, read_retry_after};
 use crate::graph::settings::{Credential, GraphSettings, ManagedHost};
 
-/// What a client assertion is (contract, section 1.1).
+/// What a client assertion is (graph.md, section 1.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The largest answer that is read; a token is of a few KiB.
 const LARGEST: usize = 1 << 20;

@@ -11,7 +11,7 @@ fn nested(status: u16, code: &str, spelling: &str) -> Reply {
     Reply::new(status, body)
 }
 
-/// Every shape in which a delta token dies (contract, section 2.6), with the cause it is known by.
+/// Every shape in which a delta token dies (graph.md, section 2.6), with the cause it is known by.
 fn deaths() -> Vec<(Reply, &'static str)> {
     let message = "The sync state generation is not found.";
     vec![

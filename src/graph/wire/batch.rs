@@ -1,4 +1,4 @@
-//! `$batch` as it travels (contract, section 7.4): requests by id, and their responses in any order.
+//! `$batch` as it travels (graph.md, section 7.4): requests by id, and their responses in any order.
 
 use std::collections::HashMap;
 

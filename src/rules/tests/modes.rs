@@ -1,4 +1,4 @@
-//! Section 5, and the lapse of app passes of section 4.
+//! rules.md, section 5, and the lapse of app passes of section 4.
 
 use std::time::Duration;
 

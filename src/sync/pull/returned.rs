@@ -1,7 +1,7 @@
 //! The groups of users who came back from deletedItems.
 //!
 //! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
-//! when she returns (contract, section 3). So whoever returns is asked for directly.
+//! when she returns (graph.md, section 3). So whoever returns is asked for directly.
 
 use super::Puller;
 use super::{Problem, PullError, survive};

@@ -1,4 +1,4 @@
-//! How old the directory data may be that an answer is made of (section 9 of the rules).
+//! How old the directory data may be that an answer is made of (rules.md, section 9).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Whom an answer is about when a name was typed: what is remembered between requests is kept by object id, and a name
-//! is resolved anew each time (section 9 of the rules).
+//! is resolved anew each time (rules.md, section 9).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Application users (section 6): made from an app registration, and nobody's but an administrator's.
+//! Application users (rules.md, section 6): made from an app registration, and nobody's but an administrator's.
 
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::{Effect, Fault, When};

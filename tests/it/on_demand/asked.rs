@@ -1,4 +1,4 @@
-//! Fresh means asked (section 9 of the rules): who owns the security group and which groups are in which is asked for at
+//! Fresh means asked (rules.md, section 9): who owns the security group and which groups are in which is asked for at
 //! the moment of the request, within bounds, and whatever was not asked is said to be as of the last reading.
 
 use rollcall::domain::environment::{Environment, GroupNesting};

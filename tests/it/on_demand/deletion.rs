@@ -1,4 +1,5 @@
-//! Deleting a row in the store (section 6): when it is allowed, what is left of it, and that it never comes back.
+//! Deleting a row in the store (rules.md, section 6): when it is allowed, what is left of it, and that it never comes
+//! back.
 
 use rollcall::domain::environment::Environment;
 use rollcall::simulator::Settings as SimulatorSettings;

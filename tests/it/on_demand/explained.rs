@@ -1,4 +1,4 @@
-//! What `explain` foretells is what happens (section 9 of the rules): to rows in held sets, and to users without a row.
+//! What `explain` foretells is what happens (rules.md, section 9): to rows in held sets, and to users without a row.
 
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::rules::Trigger;

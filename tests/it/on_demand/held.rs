@@ -1,4 +1,4 @@
-//! On demand and the guard (section 11 of the rules): what a person has to decide, nobody decides by asking.
+//! On demand and the guard (rules.md, section 11): what a person has to decide, nobody decides by asking.
 
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::sync::guard::approval::Decision;

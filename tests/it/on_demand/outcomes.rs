@@ -1,4 +1,4 @@
-//! The outcome table of section 4, every column by every way to ask: the rows, not only the rules.
+//! The outcome table of rules.md, section 4, every column by every way to ask: the rows, not only the rules.
 
 use uuid::Uuid;
 

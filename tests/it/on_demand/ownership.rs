@@ -1,4 +1,5 @@
-//! Who owns a column (section 7) when people edit through the program: the same as by plain SQL, see `fields`.
+//! Who owns a column (rules.md, section 7) when people edit through the program: the same as by plain SQL, see
+//! `fields`.
 
 use rollcall::domain::environment::Environment;
 use rollcall::domain::field::{Field, Policy};

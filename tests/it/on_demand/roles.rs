@@ -1,4 +1,5 @@
-//! Security roles (section 8): by hand, with a licence, by default; and that they are no way to disable anybody.
+//! Security roles (rules.md, section 8): by hand, with a licence, by default; and that they are no way to disable
+//! anybody.
 
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::simulator::tenant::Profile;

@@ -1,4 +1,5 @@
-//! At most seven enabled non-interactive users (section 6), whoever writes: the program, several at once, plain SQL.
+//! At most seven enabled non-interactive users (rules.md, section 6), whoever writes: the program, several at once,
+//! plain SQL.
 
 use rollcall::domain::environment::Environment;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Stubs (section 6): placeholders of a data import, and what binds them to somebody.
+//! Stubs (rules.md, section 6): placeholders of a data import, and what binds them to somebody.
 
 use rollcall::domain::environment::Environment;
 use rollcall::simulator::tenant::Profile;

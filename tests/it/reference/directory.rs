@@ -20,7 +20,7 @@ pub enum Presence {
     Gone,
 }
 
-/// One user, with the properties that rules.md section 7 reads. NUL characters are removed, nothing else is changed.
+/// One user, with the properties that rules.md, section 7 reads. NUL characters are removed, nothing else is changed.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub id: Uuid,

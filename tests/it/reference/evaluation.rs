@@ -1,7 +1,8 @@
 //! The reference: who has which row after a cycle, read off rules.md sentence by sentence.
 //!
 //! Slow and plain: everybody is judged in every cycle, from the table before it, the directory and the time. It shares
-//! nothing with the product but the shape of an environment's configuration. Security roles (section 8) are left out.
+//! nothing with the product but the shape of an environment's configuration. Security roles (rules.md, section 8) are left
+//! out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What the directory wants in each column: rules.md section 7.
+//! What the directory wants in each column: rules.md, section 7.
 
 use super::directory::Person;
 

@@ -1,4 +1,4 @@
-//! What the plans that the simulated tenant hands out are worth: rules.md section 12, read for exactly these plans.
+//! What the plans that the simulated tenant hands out are worth: rules.md, section 12, read for exactly these plans.
 //!
 //! Copied from the rules by hand, never from the product's catalogue. A plan that is not here is worth nothing.
 

@@ -1,4 +1,4 @@
-//! The reference, continued: what becomes of an existing row, from rules.md sections 4, 5 and 7.
+//! The reference, continued: what becomes of an existing row, from rules.md, sections 4, 5 and 7.
 
 use rollcall::domain::environment::{AppPassLapse, Environment, Kind};
 use rollcall::domain::field::Policy;

@@ -1,4 +1,4 @@
-//! Section 10: every reason code comes from a verdict or a plan, but for those of the operations.
+//! rules.md, section 10: every reason code comes from a verdict or a plan, but for those of the operations.
 
 use std::collections::BTreeSet;
 
