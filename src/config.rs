@@ -36,15 +36,15 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use crate::domain::credential::Credential;
 pub use crate::domain::secret::Secret;
 pub use database::Database;
 pub use fingerprint::fingerprint;
 pub use guard::Guard;
 pub use http::{ApiToken, Http};
-pub use secret::SecretSource;
 pub use sync::Sync;
 pub use telemetry::Telemetry;
-pub use tenant::{Credential, Tenant};
+pub use tenant::Tenant;
 
 use licenses::Licenses;
 use secret::Surroundings;

@@ -1,6 +1,7 @@
 //! The nouns. No IO, no clock.
 
 pub mod api_role;
+pub mod credential;
 pub mod directory_user;
 pub mod doubt;
 pub mod environment;

@@ -49,7 +49,7 @@ use wire::user::{RawUser, SELECTION};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
 pub use look_up::LookUps;
-pub use settings::{Credential, GraphSettings, ManagedHost, RetryBounds};
+pub use settings::{GraphSettings, RetryBounds};
 
 pub use crate::domain::secret::Secret;
 pub use skew::ALARMING_SKEW;

@@ -10,9 +10,9 @@ use super::error::CliResult;
 use super::output::{print_json, say};
 use super::{CliError, Context};
 use crate::clock::Clock;
-use crate::config::{self, Config, Credential};
+use crate::config::{self, Config};
 use crate::domain::system_user::SYNC_ACTOR;
-use crate::graph::{self, Graph, GraphSettings, ManagedHost};
+use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
 use crate::store::{Applied, Store};
 use crate::sync::{Engine, Settings};
@@ -115,30 +115,10 @@ pub(super) fn settings(config: &Config) -> Settings {
 /// The Graph edge.
 pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) -> CliResult<Graph> {
     let tenant = &config.tenant;
-    let credential = match &tenant.credential {
-        Credential::Secret { value, .. } => graph::Credential::Secret(value.clone()),
-        Credential::Certificate { certificate, key, .. } => graph::Credential::Certificate {
-            certificate_pem: certificate.pem.clone().into_bytes(),
-            key_pem: key.clone(),
-        },
-        Credential::WorkloadIdentity { token_file } => graph::Credential::WorkloadIdentity {
-            token_file: token_file.clone(),
-        },
-        Credential::ManagedIdentity { client_id, app_service } => graph::Credential::ManagedIdentity {
-            client_id: client_id.map(|id| id.to_string()),
-            host: match app_service {
-                Some(host) => ManagedHost::AppService {
-                    endpoint: host.endpoint.clone(),
-                    header: host.header.clone(),
-                },
-                None => ManagedHost::detect(|_| None)?,
-            },
-        },
-    };
     let mut settings = GraphSettings::new(
         tenant.id.to_string(),
         tenant.client_id.to_string(),
-        credential,
+        tenant.credential.clone(),
         tenant.authority.clone(),
         tenant.graph_root.clone(),
     );

@@ -7,20 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Issue;
 use super::value::may_be_secret;
 use crate::domain::secret::Secret;
-
-/// The place that holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// A file, as an absolute path or relative to the configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
-}
 
 /// What reading secrets needs besides the configuration, and what it noticed.
 pub(super) struct Surroundings<'a> {
@@ -33,14 +24,6 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// Reads the secret that `path` names by either `file` or `env`.
-    pub(super) fn secret(&mut self, path: &str, source: &SecretSource) -> Result<Secret, Issue> {
-        match source {
-            SecretSource::File(file) => self.secret_file(&format!("{path}.file"), file),
-            SecretSource::Env(name) => self.secret_variable(&format!("{path}.env"), name),
-        }
-    }
-
     /// Reads a secret file. `path` is the key that names it.
     pub(super) fn secret_file(&mut self, path: &str, file: &Path) -> Result<Secret, Issue> {
         let text = self.text_file(path, file).map_err(|issue| {
@@ -95,7 +78,7 @@ impl Surroundings<'_> {
         Ok(text.to_owned())
     }
 
-    fn secret_variable(&self, path: &str, name: &str) -> Result<Secret, Issue> {
+    pub(super) fn secret_variable(&self, path: &str, name: &str) -> Result<Secret, Issue> {
         let plausible = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !plausible {
             // Not repeated: it may be the secret itself.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::Config;
 use super::fingerprint::shown_lapse;
-use super::tenant::{Cloud, Credential};
+use super::tenant::Cloud;
 use super::value::shown;
-use super::{Config, SecretSource};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policies};
 use crate::domain::licence::Category;
@@ -94,32 +94,10 @@ impl Config {
 
     fn tenant_table(&self) -> Table {
         let tenant = &self.tenant;
-        let credential = match &tenant.credential {
-            Credential::Secret {
-                source: SecretSource::File(file),
-                ..
-            } => json!({ "kind": "secret", "file": file }),
-            Credential::Secret {
-                source: SecretSource::Env(name),
-                ..
-            } => json!({ "kind": "secret", "env": name }),
-            Credential::Certificate {
-                certificate, key_file, ..
-            } => {
-                json!({ "kind": "certificate", "certificate": certificate.file, "key": key_file })
-            }
-            Credential::WorkloadIdentity { .. } => json!({ "kind": "workload_identity" }),
-            Credential::ManagedIdentity { client_id: None, .. } => json!({ "kind": "managed_identity" }),
-            Credential::ManagedIdentity {
-                client_id: Some(id), ..
-            } => {
-                json!({ "kind": "managed_identity", "client_id": id })
-            }
-        };
         let mut table = vec![
             ("id", json!(tenant.id)),
             ("client_id", json!(tenant.client_id)),
-            ("credential", credential),
+            ("credential", tenant.credential_given.clone()),
             ("cloud", json!(tenant.cloud.as_str())),
         ];
         if tenant.cloud == Cloud::Custom {

@@ -6,12 +6,14 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::Issue;
-use super::secret::{SecretSource, Surroundings};
+use super::secret::Surroundings;
 use super::value::{FromText, Parsed};
+use crate::domain::credential::{Credential, ManagedHost};
 use crate::domain::secret::Secret;
 
 /// Where the Kubernetes webhook mounts the token unless `AZURE_FEDERATED_TOKEN_FILE` says otherwise.
@@ -26,6 +28,8 @@ pub struct Tenant {
     pub client_id: Uuid,
     /// How the application proves who it is.
     pub credential: Credential,
+    /// What the configuration says of that: the kind and where the secret is, never the secret.
+    pub credential_given: Value,
     /// The cloud that decided the two addresses.
     pub cloud: Cloud,
     /// Where tokens come from, without a path.
@@ -34,48 +38,6 @@ pub struct Tenant {
     pub graph_root: Url,
     /// Certificates to trust besides the public ones, PEM: for a proxy that opens TLS.
     pub ca_file: Option<CertificateFile>,
-}
-
-/// How the application proves who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// A client secret.
-    Secret {
-        /// The secret.
-        value: Secret,
-        /// Where it was read.
-        source: SecretSource,
-    },
-    /// A certificate and its private key.
-    Certificate {
-        /// The certificate, PEM.
-        certificate: CertificateFile,
-        /// The private key, PEM.
-        key: Secret,
-        /// Where the key was read.
-        key_file: PathBuf,
-    },
-    /// A federated token that the platform writes into a file (Kubernetes workload identity).
-    WorkloadIdentity {
-        /// The file, to be read anew for every token request because the platform rotates it.
-        token_file: PathBuf,
-    },
-    /// The identity of the machine or service rollcall runs on.
-    ManagedIdentity {
-        /// Which of several user-assigned identities.
-        client_id: Option<Uuid>,
-        /// Who hands out tokens on App Service and its kin; `None` means the machine's metadata service.
-        app_service: Option<AppService>,
-    },
-}
-
-/// What App Service tells its processes through `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppService {
-    /// Where to ask.
-    pub endpoint: Url,
-    /// What proves that the process may ask.
-    pub header: Secret,
 }
 
 /// A public PEM file and where it was read.
@@ -240,11 +202,12 @@ impl RawTenant {
             Some(file) => Some(certificate("tenant.ca_file", file, surroundings)?),
             None => None,
         };
-        let credential = self.credential.validate(surroundings)?;
+        let (credential, credential_given) = self.credential.validate(surroundings)?;
         Ok(Tenant {
             id,
             client_id,
             credential,
+            credential_given,
             cloud,
             authority,
             graph_root,
@@ -254,30 +217,29 @@ impl RawTenant {
 }
 
 impl RawCredential {
-    fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Credential, Issue> {
+    fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<(Credential, Value), Issue> {
         const PATH: &str = "tenant.credential";
         let kind = self.kind.0;
         self.refuse_foreign_keys(kind)?;
-        Ok(match kind {
-            CredentialKind::Secret => {
-                let source = match (self.file, self.env) {
-                    (Some(file), None) => SecretSource::File(file),
-                    (None, Some(name)) => SecretSource::Env(name),
-                    (Some(_), Some(_)) => {
-                        return Err(Issue::new(PATH, "file and env are both given; expected one of them"));
-                    }
-                    (None, None) => {
-                        return Err(Issue::new(
-                            PATH,
-                            "a secret needs file = \"…\" or env = \"…\", the place that holds it",
-                        ));
-                    }
-                };
-                Credential::Secret {
-                    value: surroundings.secret(PATH, &source)?,
-                    source,
+        let mut given = json!({ "kind": kind.as_str() });
+        let credential = match kind {
+            CredentialKind::Secret => Credential::Secret(match (self.file, self.env) {
+                (Some(file), None) => {
+                    given["file"] = json!(file);
+                    surroundings.secret_file("tenant.credential.file", &file)?
                 }
-            }
+                (None, Some(name)) => {
+                    given["env"] = json!(name);
+                    surroundings.secret_variable("tenant.credential.env", &name)?
+                }
+                (Some(_), Some(_)) => {
+                    return Err(Issue::new(PATH, "file and env are both given; expected one of them"));
+                }
+                (None, None) => {
+                    let problem = "a secret needs file = \"…\" or env = \"…\", the place that holds it";
+                    return Err(Issue::new(PATH, problem));
+                }
+            }),
             CredentialKind::Certificate => {
                 let (Some(file), Some(key_file)) = (self.certificate, self.key) else {
                     return Err(Issue::new(
@@ -293,10 +255,11 @@ impl RawCredential {
                         format!("{} holds no private key; expected a PEM file", key_file.display()),
                     ));
                 }
+                given["certificate"] = json!(certificate.file);
+                given["key"] = json!(key_file);
                 Credential::Certificate {
-                    certificate,
-                    key,
-                    key_file,
+                    certificate_pem: certificate.pem.into_bytes(),
+                    key_pem: key,
                 }
             }
             CredentialKind::WorkloadIdentity => Credential::WorkloadIdentity {
@@ -306,11 +269,18 @@ impl RawCredential {
                     .map_or(TOKEN_FILE, String::as_str)
                     .into(),
             },
-            CredentialKind::ManagedIdentity => Credential::ManagedIdentity {
-                client_id: self.client_id.map(|client_id| client_id.0),
-                app_service: app_service(PATH, surroundings)?,
-            },
-        })
+            CredentialKind::ManagedIdentity => {
+                let client_id = self.client_id.map(|client_id| client_id.0.to_string());
+                if let Some(id) = &client_id {
+                    given["client_id"] = json!(id);
+                }
+                Credential::ManagedIdentity {
+                    client_id,
+                    host: managed_host(PATH, surroundings)?,
+                }
+            }
+        };
+        Ok((credential, given))
     }
 
     fn refuse_foreign_keys(&self, kind: CredentialKind) -> Result<(), Issue> {
@@ -335,22 +305,20 @@ impl RawCredential {
     }
 }
 
-/// The platform's two variables, which only mean something together.
-fn app_service(path: &str, surroundings: &Surroundings<'_>) -> Result<Option<AppService>, Issue> {
+/// App Service where both its variables are set, which only mean something together; else the metadata service.
+fn managed_host(path: &str, surroundings: &Surroundings<'_>) -> Result<ManagedHost, Issue> {
     let variable = |name: &str| surroundings.variables.get(name);
-    let (Some(endpoint), Some(header)) = (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) else {
-        return Ok(None);
-    };
-    match Url::parse(endpoint) {
-        Ok(endpoint) => Ok(Some(AppService {
-            endpoint,
+    let problem = "the environment variable IDENTITY_ENDPOINT, which the platform sets, is no address";
+    let url = |text: &str| Url::parse(text).map_err(|_| Issue::new(path, problem));
+    Ok(match (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) {
+        (Some(endpoint), Some(header)) => ManagedHost::AppService {
+            endpoint: url(endpoint)?,
             header: Secret::new(header.clone()),
-        })),
-        Err(_) => Err(Issue::new(
-            path,
-            "the environment variable IDENTITY_ENDPOINT, which the platform sets, is no address",
-        )),
-    }
+        },
+        _ => ManagedHost::InstanceMetadata {
+            root: url(ManagedHost::METADATA_ROOT)?,
+        },
+    })
 }
 
 fn not_all_zero(path: &str, id: Uuid) -> Result<Uuid, Issue> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::tenant::Cloud;
 use super::*;
+use crate::domain::credential::ManagedHost;
 use crate::domain::environment::{AppPassLapse, GroupNesting, Kind};
 use crate::domain::field::{Field, Policy};
 
@@ -215,13 +216,10 @@ fn variables_override_keys_and_are_parsed_to_the_wanted_type() {
     assert_eq!(config.tenant_marketing, Some(false));
     assert_eq!(config.environments[0].policies.of(Field::FullName), Policy::Always);
     assert_eq!(config.telemetry.log, "debug");
-    let Credential::Secret { value, source } = &config.tenant.credential else {
-        panic!("a secret")
-    };
-    assert_eq!(
-        (value.expose(), source),
-        ("s3cret-of-graph", &SecretSource::Env("GRAPH_SECRET".to_owned()))
-    );
+    let secret = Secret::new("s3cret-of-graph".to_owned());
+    assert_eq!(config.tenant.credential, Credential::Secret(secret));
+    let given = serde_json::json!({ "kind": "secret", "env": "GRAPH_SECRET" });
+    assert_eq!(config.tenant.credential_given, given);
     assert!(
         config
             .show()
@@ -255,7 +253,9 @@ fn what_the_platform_says_about_its_identities_is_taken_from_its_variables() {
         machine,
         Credential::ManagedIdentity {
             client_id: None,
-            app_service: None
+            host: ManagedHost::InstanceMetadata {
+                root: "http://169.254.169.254".parse().unwrap()
+            }
         }
     );
     let both = [
@@ -265,14 +265,14 @@ fn what_the_platform_says_about_its_identities_is_taken_from_its_variables() {
     let service = credential("managed_identity", &both);
     assert!(!format!("{service:?}").contains("s3cret"));
     let Credential::ManagedIdentity {
-        app_service: Some(service),
+        host: ManagedHost::AppService { endpoint, header },
         ..
     } = service
     else {
         panic!("an App Service")
     };
     assert_eq!(
-        (service.endpoint.as_str(), service.header.expose()),
+        (endpoint.as_str(), header.expose()),
         ("http://127.0.0.1:41/token", "s3cret-header")
     );
 }

@@ -1,82 +1,15 @@
 //! What the Graph edge must be told, and the checks that no caller can skip.
 //!
-//! Values only: nothing here reads the environment, a file or the clock. A [`Secret`] never shows itself, TLS
+//! Values only: nothing here reads the environment, a file or the clock. TLS
 //! verification cannot be switched off, and plain http is refused except to a loopback address.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use url::{Host, Url};
 
 use super::error::GraphError;
+use crate::domain::credential::Credential;
 use crate::domain::feed::Extent;
-use crate::domain::secret::Secret;
-
-/// How the daemon proves to Entra who it is (graph.md, section 1.1).
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A client secret.
-    Secret(Secret),
-    /// An RSA certificate registered with the application.
-    Certificate {
-        /// The certificate in PEM; the first one counts.
-        certificate_pem: Vec<u8>,
-        /// Its private key in PEM: PKCS#8 or PKCS#1, not encrypted.
-        key_pem: Secret,
-    },
-    /// A token of another issuer, which the platform writes to a file and rotates (`AZURE_FEDERATED_TOKEN_FILE`).
-    WorkloadIdentity {
-        /// Read anew for every token request.
-        token_file: PathBuf,
-    },
-    /// The identity of the machine.
-    ManagedIdentity {
-        /// Which identity, where the machine has several.
-        client_id: Option<String>,
-        /// Who hands out the tokens.
-        host: ManagedHost,
-    },
-}
-
-/// Who hands out the tokens of a managed identity.
-#[derive(Clone, Debug)]
-pub enum ManagedHost {
-    /// The instance metadata service of a virtual machine, `http://169.254.169.254`.
-    InstanceMetadata {
-        /// The service's root; [`ManagedHost::METADATA_ROOT`] outside tests.
-        root: Url,
-    },
-    /// App Service and its kin.
-    AppService {
-        /// `IDENTITY_ENDPOINT`.
-        endpoint: Url,
-        /// `IDENTITY_HEADER`.
-        header: Secret,
-    },
-}
-
-impl ManagedHost {
-    /// Where a virtual machine finds its metadata service.
-    pub const METADATA_ROOT: &str = "http://169.254.169.254";
-
-    /// App Service where both its variables are set, else the metadata service.
-    ///
-    /// # Errors
-    ///
-    /// [`GraphError::Settings`] when `IDENTITY_ENDPOINT` is no URL.
-    pub fn detect(variable: impl Fn(&str) -> Option<String>) -> Result<Self, GraphError> {
-        let url = |text: &str| Url::parse(text).map_err(|_| GraphError::Settings(format!("{text} is no URL")));
-        match (variable("IDENTITY_ENDPOINT"), variable("IDENTITY_HEADER")) {
-            (Some(endpoint), Some(header)) => Ok(Self::AppService {
-                endpoint: url(&endpoint)?,
-                header: Secret::new(header),
-            }),
-            _ => Ok(Self::InstanceMetadata {
-                root: url(Self::METADATA_ROOT)?,
-            }),
-        }
-    }
-}
 
 /// Everything the edge needs; [`GraphSettings::new`] fills in the defaults.
 #[derive(Clone, Debug)]

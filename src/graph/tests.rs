@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Credential, Graph, GraphError, GraphSettings, Secret};
+use super::{Graph, GraphError, GraphSettings, Secret};
 use crate::clock::Clock;
+use crate::domain::credential::Credential;
 use server::Server;
 
 const TENANT: &str = "84bd8158-6d4d-4958-8b9f-9d6445542f95";

@@ -47,15 +47,15 @@ fn with_all_secrets(folder: &Folder) -> Vec<Config> {
 fn secrets_are_read_and_never_shown() {
     let folder = Folder::new();
     let configs = with_all_secrets(&folder);
-    let Credential::Secret { value, .. } = &configs[0].tenant.credential else {
+    let Credential::Secret(value) = &configs[0].tenant.credential else {
         panic!("a secret")
     };
     assert_eq!(value.expose(), "s3cret-of-graph");
     assert!(configs[0].database.url.expose().ends_with("password=s3cret-query"));
-    let Credential::Certificate { key, .. } = &configs[1].tenant.credential else {
+    let Credential::Certificate { key_pem, .. } = &configs[1].tenant.credential else {
         panic!("a certificate")
     };
-    assert!(key.expose().contains("s3cret-key"));
+    assert!(key_pem.expose().contains("s3cret-key"));
 
     for config in &configs {
         let json = config.show_json().to_string();

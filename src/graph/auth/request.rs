@@ -21,12 +21,13 @@ use super::Token;
 use super::answer::{RawFault, RawToken};
 use super::assertion::Signer;
 use crate::clock::Clock;
+use crate::domain::credential::{Credential, ManagedHost};
 use crate::graph::endpoint::TOKEN;
 use crate::graph::error::GraphError;
 use crate::graph::http::{Answer, Broken, Connection, Http};
 use crate::graph::link::Root;
 use crate::graph::retry::{Again, Patience, read_retry_after};
-use crate::graph::settings::{Credential, GraphSettings, ManagedHost};
+use crate::graph::settings::GraphSettings;
 
 /// What a client assertion is (graph.md, section 1.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

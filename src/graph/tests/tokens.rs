@@ -11,7 +11,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::server::{Reply, Seen, Server};
 use super::*;
-use crate::graph::{GraphError, ManagedHost};
+use crate::domain::credential::ManagedHost;
+use crate::graph::GraphError;
 
 // Made for these tests; they open nothing.
 const CERTIFICATE: &[u8] = include_bytes!("keys/certificate.pem");
@@ -405,15 +406,12 @@ async fn an_app_service_asks_with_its_header() {
     server.script_tokens([Reply::ok(
         r#"{"access_token":"x","expires_on":"1772367000","token_type":"Bearer"}"#,
     )]);
-    let endpoint = format!("{}/identity/token", server.root());
-    let host = ManagedHost::detect(|name| match name {
-        "IDENTITY_ENDPOINT" => Some(endpoint.clone()),
-        "IDENTITY_HEADER" => Some("the header".to_owned()),
-        _ => None,
-    });
     let credential = Credential::ManagedIdentity {
         client_id: Some("mine".to_owned()),
-        host: host.unwrap(),
+        host: ManagedHost::AppService {
+            endpoint: Url::parse(&format!("{}/identity/token", server.root())).unwrap(),
+            header: Secret::new("the header".to_owned()),
+        },
     };
     let (graph, _) = graph_with(&settings(&server, credential));
     assert_eq!(graph.check_token().await.unwrap() - start(), TimeDelta::seconds(600));
@@ -427,10 +425,6 @@ async fn an_app_service_asks_with_its_header() {
         asked.target
     );
     assert!(asked.target.ends_with("&client_id=mine"), "{}", asked.target);
-    assert!(matches!(
-        ManagedHost::detect(|_| None),
-        Ok(ManagedHost::InstanceMetadata { .. })
-    ));
 }
 
 #[test]

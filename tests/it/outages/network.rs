@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::graph::{Credential, Graph, GraphSettings, Secret};
+use rollcall::domain::credential::Credential;
+use rollcall::graph::{Graph, GraphSettings, Secret};
 use rollcall::simulator::Settings as SimulatorSettings;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
