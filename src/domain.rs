@@ -18,3 +18,4 @@ pub mod source;
 pub mod system_user;
 pub mod text;
 pub mod unknowns;
+pub(crate) mod word;

@@ -7,7 +7,7 @@ use ring::digest;
 use uuid::Uuid;
 
 use super::value::hex;
-use crate::domain::environment::{AppPassLapse, Environment};
+use crate::domain::environment::Environment;
 use crate::domain::field::Field;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 
@@ -52,7 +52,7 @@ pub fn fingerprint(
         ("group_nesting", group_nesting.as_str().to_owned()),
         ("creator", id(creator)),
         ("app_pass_capacity", app_pass_capacity.to_string()),
-        ("app_pass_lapse", shown_lapse(*app_pass_lapse).to_owned()),
+        ("app_pass_lapse", app_pass_lapse.to_string()),
         ("app_pass_grace", app_pass_grace.as_secs().to_string()),
         ("pay_as_you_go", pay_as_you_go.to_string()),
         ("non_interactive_cap", non_interactive_cap.to_string()),
@@ -80,12 +80,4 @@ pub fn fingerprint(
         hash.update(format!("{key}={}:{value}\n", value.len()).as_bytes());
     }
     hex(hash.finish().as_ref())
-}
-
-/// The name of a lapse in the configuration.
-pub(super) const fn shown_lapse(lapse: AppPassLapse) -> &'static str {
-    match lapse {
-        AppPassLapse::Disable => "disable",
-        AppPassLapse::Keep => "keep",
-    }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Config;
-use super::fingerprint::shown_lapse;
 use super::tenant::Cloud;
 use super::value::shown;
 use crate::domain::environment::Environment;
@@ -208,7 +207,7 @@ fn environment_table(environment: &Environment) -> Table {
         .collect();
     table.extend([
         ("app_pass_capacity", json!(environment.app_pass_capacity)),
-        ("app_pass_lapse", json!(shown_lapse(environment.app_pass_lapse))),
+        ("app_pass_lapse", json!(environment.app_pass_lapse)),
         ("app_pass_grace", duration(environment.app_pass_grace)),
         ("pay_as_you_go", json!(environment.pay_as_you_go)),
         ("non_interactive_cap", json!(environment.non_interactive_cap)),

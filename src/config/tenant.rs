@@ -3,6 +3,7 @@
 //! The clouds and their addresses are Microsoft's national clouds; `custom` is for the others, and for a simulated
 //! tenant on a loopback address. Never accepts a plain-text connection to anything but this machine.
 
+use crate::domain::word::{alternatives, words};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -49,36 +50,23 @@ pub struct CertificateFile {
     pub file: PathBuf,
 }
 
-/// The clouds Microsoft runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloud {
-    /// Worldwide, and US GCC.
-    Global,
-    /// US Government L4 (GCC High).
-    UsGov,
-    /// US Government L5 (`DoD`).
-    UsGovDod,
-    /// China, run by 21Vianet.
-    China,
-    /// Any other: both addresses are given.
-    Custom,
+words! {
+    /// The clouds Microsoft runs.
+    pub enum Cloud: "no cloud" {
+        /// Worldwide, and US GCC.
+        Global "global"
+        /// US Government L4 (GCC High).
+        UsGov "us_gov"
+        /// US Government L5 (`DoD`).
+        UsGovDod "us_gov_dod"
+        /// China, run by 21Vianet.
+        China "china"
+        /// Any other: both addresses are given.
+        Custom "custom"
+    }
 }
 
 impl Cloud {
-    const ALL: [Self; 5] = [Self::Global, Self::UsGov, Self::UsGovDod, Self::China, Self::Custom];
-
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Global => "global",
-            Self::UsGov => "us_gov",
-            Self::UsGovDod => "us_gov_dod",
-            Self::China => "china",
-            Self::Custom => "custom",
-        }
-    }
-
     /// Authority and Graph root; `None` where the configuration gives them.
     const fn roots(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
@@ -91,19 +79,6 @@ impl Cloud {
             ),
             Self::Custom => return None,
         })
-    }
-}
-
-impl FromText for Cloud {
-    fn from_text(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|cloud| cloud.as_str() == text)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is no cloud; expected \"global\", \"us_gov\", \"us_gov_dod\", \"china\" or \"custom\""
-                )
-            })
     }
 }
 
@@ -130,40 +105,19 @@ struct RawCredential {
     client_id: Option<Parsed<Uuid>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum CredentialKind {
-    Secret,
-    Certificate,
-    WorkloadIdentity,
-    ManagedIdentity,
-}
-
-impl CredentialKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::Certificate => "certificate",
-            Self::WorkloadIdentity => "workload_identity",
-            Self::ManagedIdentity => "managed_identity",
-        }
+words! {
+    enum CredentialKind {
+        Secret "secret"
+        Certificate "certificate"
+        WorkloadIdentity "workload_identity"
+        ManagedIdentity "managed_identity"
     }
 }
 
 impl FromText for CredentialKind {
     fn from_text(text: &str) -> Result<Self, String> {
-        [
-            Self::Secret,
-            Self::Certificate,
-            Self::WorkloadIdentity,
-            Self::ManagedIdentity,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| {
-            "this is no kind of credential; expected \"secret\", \"certificate\", \"workload_identity\" or \
-                 \"managed_identity\""
-                .to_owned()
-        })
+        let names = Self::ALL.map(|kind| format!("\"{kind}\""));
+        Self::parse(text).ok_or_else(|| format!("this is no kind of credential; expected {}", alternatives(&names)))
     }
 }
 

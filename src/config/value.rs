@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use uuid::Uuid;
 
 use super::Issue;
+use super::tenant::Cloud;
 use crate::domain::environment::{AppPassLapse, GroupNesting, Kind};
 use crate::domain::licence::ViralCountsAs;
 use crate::telemetry::logs::Format;
@@ -79,22 +80,11 @@ impl FromText for Duration {
     }
 }
 
-impl FromText for AppPassLapse {
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text {
-            "disable" => Ok(Self::Disable),
-            "keep" => Ok(Self::Keep),
-            _ => Err(format!(
-                "`{text}` is nothing that can happen when app passes lapse; expected \"disable\" or \"keep\""
-            )),
-        }
-    }
-}
-
 impl FromText for ViralCountsAs {
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("viral plans cannot count as `{text}`; expected \"full\", \"free_m365\" or \"none\""))
+        Self::parse(text).ok_or_else(|| {
+            format!("viral plans cannot count as `{text}`; expected \"full\", \"free_m365\" or \"none\"")
+        })
     }
 }
 
@@ -109,7 +99,7 @@ macro_rules! from_text_by_from_str {
     )*};
 }
 
-from_text_by_from_str!(Kind, GroupNesting, Format);
+from_text_by_from_str!(Kind, GroupNesting, Format, Cloud, AppPassLapse);
 
 /// So much of a wrong value is repeated.
 const LONGEST_QUOTE: usize = 32;

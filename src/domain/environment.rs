@@ -1,107 +1,54 @@
 //! An environment: one set of SystemUsers with its own gates (rules.md, section 1).
 
-use std::str::FromStr;
+use super::word::words;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::field::Policies;
 
-/// The kinds of environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// For daily work.
-    Production,
-    /// For tests and changes.
-    Sandbox,
-    /// The tenant's default environment.
-    Default,
-    /// A trial: rows are made on demand only.
-    Trial,
-    /// One developer's own.
-    Developer,
-    /// Dataverse for Teams: rows are made on demand only.
-    Teams,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Production,
-        Self::Sandbox,
-        Self::Default,
-        Self::Trial,
-        Self::Developer,
-        Self::Teams,
-    ];
-
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Production => "production",
-            Self::Sandbox => "sandbox",
-            Self::Default => "default",
-            Self::Trial => "trial",
-            Self::Developer => "developer",
-            Self::Teams => "teams",
-        }
+words! {
+    /// The kinds of environment.
+    pub enum Kind: "no kind of environment" {
+        /// For daily work.
+        Production "production"
+        /// For tests and changes.
+        Sandbox "sandbox"
+        /// The tenant's default environment.
+        Default "default"
+        /// A trial: rows are made on demand only.
+        Trial "trial"
+        /// One developer's own.
+        Developer "developer"
+        /// Dataverse for Teams: rows are made on demand only.
+        Teams "teams"
     }
 }
 
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
-            format!("`{name}` is no kind of environment; expected \"production\", \"sandbox\", \"default\", \"trial\", \"developer\" or \"teams\"")
-        })
+words! {
+    /// What membership through a nested group is worth.
+    #[derive(Default)]
+    pub enum GroupNesting: "no group nesting" {
+        /// Nothing; nested groups are not read in the cycle.
+        #[default]
+        Ignore "ignore"
+        /// Access on demand only.
+        OnDemand "on_demand"
+        /// As much as direct membership.
+        Full "full"
     }
 }
 
-/// What membership through a nested group is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum GroupNesting {
-    /// Nothing; nested groups are not read in the cycle.
-    #[default]
-    Ignore,
-    /// Access on demand only.
-    OnDemand,
-    /// As much as direct membership.
-    Full,
-}
-
-impl GroupNesting {
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ignore => "ignore",
-            Self::OnDemand => "on_demand",
-            Self::Full => "full",
-        }
+words! {
+    /// What happens to rows that live on app passes when the capacity drops to 0.
+    #[derive(Default)]
+    pub enum AppPassLapse: "nothing that can happen when app passes lapse" {
+        /// They are disabled after the grace.
+        #[default]
+        Disable "disable"
+        /// They stay until another entitlement has decided.
+        Keep "keep"
     }
-}
-
-impl FromStr for GroupNesting {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Ignore, Self::OnDemand, Self::Full]
-            .into_iter()
-            .find(|nesting| nesting.as_str() == name)
-            .ok_or_else(|| format!("`{name}` is no group nesting; expected \"ignore\", \"on_demand\" or \"full\""))
-    }
-}
-
-/// What happens to rows that live on app passes when the capacity drops to 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum AppPassLapse {
-    /// They are disabled after the grace.
-    #[default]
-    Disable,
-    /// They stay until another entitlement has decided.
-    Keep,
 }
 
 /// One configured environment.

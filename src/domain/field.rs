@@ -1,5 +1,6 @@
 //! The fourteen synchronised columns and who owns them (rules.md, section 7).
 
+use super::word::words;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,17 +37,18 @@ pub enum Field {
     Country,
 }
 
-/// When a sync writes a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// The directory wins at every sync.
-    Always,
-    /// Written at creation, never after.
-    OnCreate,
-    /// Follows the directory until anyone but the sync changes the column.
-    UntilEdited,
-    /// Never written.
-    Never,
+words! {
+    /// When a sync writes a column.
+    pub enum Policy: "no field policy" {
+        /// The directory wins at every sync.
+        Always "always"
+        /// Written at creation, never after.
+        OnCreate "on_create"
+        /// Follows the directory until anyone but the sync changes the column.
+        UntilEdited "until_edited"
+        /// Never written.
+        Never "never"
+    }
 }
 
 impl Field {
@@ -124,34 +126,6 @@ impl FromStr for Field {
                 format!(
                     "`{name}` is no synchronised column; expected one of {}",
                     names.join(", ")
-                )
-            })
-    }
-}
-
-impl Policy {
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::OnCreate => "on_create",
-            Self::UntilEdited => "until_edited",
-            Self::Never => "never",
-        }
-    }
-}
-
-impl FromStr for Policy {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Always, Self::OnCreate, Self::UntilEdited, Self::Never]
-            .into_iter()
-            .find(|policy| policy.as_str() == name)
-            .ok_or_else(|| {
-                format!(
-                    "`{name}` is no field policy; expected \"always\", \"on_create\", \"until_edited\" or \"never\""
                 )
             })
     }

@@ -6,126 +6,47 @@
 //! `capabilityStatus` is `Enabled` or `Warning` (rules.md, section 1). What the judgement leads to is decided
 //! where entitlement is (rules.md, section 3).
 
+use super::word::words;
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use ring::digest;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
-/// What a service plan is worth (rules.md, sections 1 and 12).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Category {
-    /// Gives a person a paid right to Dynamics 365, Power Apps or Power Automate.
-    Full,
-    /// Comes with Microsoft 365: enough on demand, not enough for background creation.
-    FreeM365,
-    /// A self-service free or trial plan; [`ViralCountsAs`] says what it is worth.
-    Viral,
-    /// A pass for one app. It belongs to the environment and is worth nothing on a person.
-    AppPass,
-    /// A right of the whole tenant, read from its SKUs, never through a person.
-    Marketing,
-    /// Worth nothing. Every plan the catalogue does not know is this.
-    None,
-}
-
-impl Category {
-    /// Every category, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Full,
-        Self::FreeM365,
-        Self::Viral,
-        Self::AppPass,
-        Self::Marketing,
-        Self::None,
-    ];
-
-    /// The spelling of the configuration, the table and every answer, such as `free_m365`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::FreeM365 => "free_m365",
-            Self::Viral => "viral",
-            Self::AppPass => "app_pass",
-            Self::Marketing => "marketing",
-            Self::None => "none",
-        }
+words! {
+    /// What a service plan is worth (rules.md, sections 1 and 12).
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Category {
+        /// Gives a person a paid right to Dynamics 365, Power Apps or Power Automate.
+        Full "full"
+        /// Comes with Microsoft 365: enough on demand, not enough for background creation.
+        FreeM365 "free_m365"
+        /// A self-service free or trial plan; [`ViralCountsAs`] says what it is worth.
+        Viral "viral"
+        /// A pass for one app. It belongs to the environment and is worth nothing on a person.
+        AppPass "app_pass"
+        /// A right of the whole tenant, read from its SKUs, never through a person.
+        Marketing "marketing"
+        /// Worth nothing. Every plan the catalogue does not know is this.
+        None "none"
     }
 }
 
-impl fmt::Display for Category {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+words! {
+    /// What a plan of category [`Category::Viral`] is worth: `licenses.viral_counts_as` of the configuration.
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ViralCountsAs {
+        /// As much as a paid plan (rules.md, section 1).
+        #[default]
+        Full "full"
+        /// As much as the plans that come with Microsoft 365.
+        FreeM365 "free_m365"
+        /// Nothing.
+        None "none"
     }
-}
-
-impl FromStr for Category {
-    type Err = ReadLicenceWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|category| category.as_str() == word)
-            .ok_or_else(|| ReadLicenceWord::Category(word.to_owned()))
-    }
-}
-
-/// What a plan of category [`Category::Viral`] is worth: `licenses.viral_counts_as` of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ViralCountsAs {
-    /// As much as a paid plan (rules.md, section 1).
-    #[default]
-    Full,
-    /// As much as the plans that come with Microsoft 365.
-    FreeM365,
-    /// Nothing.
-    None,
-}
-
-impl ViralCountsAs {
-    /// The spelling of the configuration, such as `free_m365`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::FreeM365 => "free_m365",
-            Self::None => "none",
-        }
-    }
-}
-
-impl fmt::Display for ViralCountsAs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ViralCountsAs {
-    type Err = ReadLicenceWord;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [Self::Full, Self::FreeM365, Self::None]
-            .into_iter()
-            .find(|worth| worth.as_str() == word)
-            .ok_or_else(|| ReadLicenceWord::ViralCountsAs(word.to_owned()))
-    }
-}
-
-/// A word of the licence vocabulary that does not exist.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ReadLicenceWord {
-    /// Not the name of a category.
-    #[error("read licence category {0:?}: expected full, free_m365, viral, app_pass, marketing or none")]
-    Category(String),
-    /// Not a worth that viral plans can have.
-    #[error("read the worth of viral plans {0:?}: expected full, free_m365 or none")]
-    ViralCountsAs(String),
 }
 
 /// What a person's usable plans are worth. Each field names the plan that decided, so that a verdict can.
@@ -269,7 +190,7 @@ fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
 fn read_line(line: &'static str) -> Option<(Uuid, Plan)> {
     let mut columns = line.split('\t');
     let id = Uuid::try_parse(columns.next()?).ok()?;
-    let category = columns.next()?.parse().ok()?;
+    let category = Category::parse(columns.next()?)?;
     let name = columns.next().filter(|name| !name.is_empty() && name.trim() == *name)?;
     columns.next().is_none().then_some((
         id,

@@ -1,5 +1,6 @@
 //! Removals that wait for the guard, or for a person (rules.md, section 11).
 
+use super::word::words;
 use serde::Serialize;
 
 /// Where a removal stands that was not carried out at once.
@@ -26,24 +27,12 @@ impl RemovalState {
     }
 }
 
-/// What a person decides about a held set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Decision {
-    /// Carry it out.
-    #[serde(rename = "approved")]
-    Approve,
-    /// Leave the rows enabled until their cause changes.
-    #[serde(rename = "rejected")]
-    Reject,
-}
-
-impl Decision {
-    /// The name of what was decided.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Approve => "approved",
-            Self::Reject => "rejected",
-        }
+words! {
+    /// What a person decides about a held set.
+    pub enum Decision {
+        /// Carry it out.
+        Approve "approved"
+        /// Leave the rows enabled until their cause changes.
+        Reject "rejected"
     }
 }

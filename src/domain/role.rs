@@ -1,6 +1,6 @@
 //! Security roles: what a user may do in an environment. The sync gives few of them (rules.md, section 8).
 
-use serde::Serialize;
+use super::word::words;
 use uuid::Uuid;
 
 /// The role that the last enabled holder cannot lose.
@@ -12,41 +12,17 @@ pub const ENVIRONMENT_MAKER: &str = "Environment Maker";
 /// Given to stubs where the environment has it.
 pub const SALESPERSON: &str = "Salesperson";
 
-/// Where an assignment comes from. Removal by the sync touches only its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Provenance {
-    /// The sync, from a plan that `license_roles` maps.
-    License,
-    /// The sync, when it made a row in a default environment.
-    Default,
-    /// A data import that made a stub.
-    Import,
-    /// A person or another program.
-    Manual,
-}
-
-impl Provenance {
-    /// The name in the table.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::License => "license",
-            Self::Default => "default",
-            Self::Import => "import",
-            Self::Manual => "manual",
-        }
-    }
-
-    /// The provenance of that name; what is unknown was given by hand.
-    #[must_use]
-    pub fn parse(name: &str) -> Self {
-        match name {
-            "license" => Self::License,
-            "default" => Self::Default,
-            "import" => Self::Import,
-            _ => Self::Manual,
-        }
+words! {
+    /// Where an assignment comes from. Removal by the sync touches only its own.
+    pub enum Provenance {
+        /// The sync, from a plan that `license_roles` maps.
+        License "license"
+        /// The sync, when it made a row in a default environment.
+        Default "default"
+        /// A data import that made a stub.
+        Import "import"
+        /// A person or another program.
+        Manual "manual"
     }
 }
 

@@ -9,6 +9,7 @@
 //! A token bucket and a counter are all it takes; the crates for it (governor, tower's limits) bring a clock of their
 //! own or know no callers. Never looks at what is asked, and never asks the machine for the time.
 
+use crate::domain::word::words;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,26 +41,15 @@ pub struct Allowance {
     pub at_once: u32,
 }
 
-/// Which bound was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// Requests a second.
-    Rate,
-    /// Requests under way.
-    AtOnce,
-    /// Requests a second of everybody without good credentials.
-    Strangers,
-}
-
-impl Bound {
-    /// The label of the metric.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::AtOnce => "at_once",
-            Self::Strangers => "strangers",
-        }
+words! {
+    /// Which bound was met.
+    pub enum Bound {
+        /// Requests a second.
+        Rate "rate"
+        /// Requests under way.
+        AtOnce "at_once"
+        /// Requests a second of everybody without good credentials.
+        Strangers "strangers"
     }
 }
 

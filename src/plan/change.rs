@@ -1,5 +1,6 @@
 //! One change of one row, as it is applied and as the change log keeps it.
 
+use crate::domain::word::words;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -16,35 +17,21 @@ const BOOKKEEPING: [&str; 6] = [
     "modifiedby",
 ];
 
-/// What a change is, for the change log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// A new row.
-    Create,
-    /// Columns follow the directory.
-    Update,
-    /// The row is enabled again.
-    Enable,
-    /// The row is disabled.
-    Disable,
-    /// A person changes columns.
-    Edit,
-    /// The row is deleted in the store.
-    Delete,
-}
-
-impl Operation {
-    /// The name in the change log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Enable => "enable",
-            Self::Disable => "disable",
-            Self::Edit => "edit",
-            Self::Delete => "delete",
-        }
+words! {
+    /// What a change is, for the change log.
+    pub enum Operation {
+        /// A new row.
+        Create "create"
+        /// Columns follow the directory.
+        Update "update"
+        /// The row is enabled again.
+        Enable "enable"
+        /// The row is disabled.
+        Disable "disable"
+        /// A person changes columns.
+        Edit "edit"
+        /// The row is deleted in the store.
+        Delete "delete"
     }
 }
 

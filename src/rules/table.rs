@@ -1,6 +1,7 @@
 //! The rules as tables, for people and documents: what happens at each gate and under each entitlement. Nothing here
 //! is typed by hand: every cell is what the judge says of an example.
 
+use crate::domain::word::words;
 use std::fmt::Write;
 
 use super::gate::Rule;
@@ -18,19 +19,20 @@ impl Situation {
     }
 }
 
-/// The state of a row before it is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowState {
-    /// There is no row.
-    None,
-    /// It is enabled.
-    Enabled,
-    /// The sync disabled it.
-    DisabledBySync,
-    /// A person disabled it.
-    DisabledByHand,
-    /// A person put it on hold.
-    OnHold,
+words! {
+    /// The state of a row before it is judged.
+    pub enum RowState {
+        /// There is no row.
+        None "none"
+        /// It is enabled.
+        Enabled "enabled"
+        /// The sync disabled it.
+        DisabledBySync "disabled_by_sync"
+        /// A person disabled it.
+        DisabledByHand "disabled_by_hand"
+        /// A person put it on hold.
+        OnHold "on_hold"
+    }
 }
 
 /// What becomes of a row in one state, for one trigger.
@@ -53,27 +55,6 @@ pub struct Cell {
 }
 
 impl RowState {
-    /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::None,
-        Self::Enabled,
-        Self::DisabledBySync,
-        Self::DisabledByHand,
-        Self::OnHold,
-    ];
-
-    /// The name in documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Enabled => "enabled",
-            Self::DisabledBySync => "disabled_by_sync",
-            Self::DisabledByHand => "disabled_by_hand",
-            Self::OnHold => "on_hold",
-        }
-    }
-
     /// A regular row in this state.
     fn row(self) -> Option<SystemUser> {
         let mut row = SystemUser::example(Some(USER));

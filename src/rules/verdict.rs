@@ -1,36 +1,29 @@
 //! The outcome of an evaluation with every check that led to it.
 
+use crate::domain::word::words;
 use chrono::{DateTime, Utc};
 
 use super::gate::Gate;
 use super::subject::Trigger;
 use crate::domain::reason::Code;
 
-/// What entitles the user, the first that fits (rules.md, section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Entitlement {
-    /// The row is non-interactive; no licence is needed.
-    NonInteractive,
-    /// A usable full plan.
-    Full,
-    /// An administrator role.
-    Admin,
-    /// Something that counts on demand only.
-    OnDemandOnly,
-    /// Nothing.
-    None,
+words! {
+    /// What entitles the user, the first that fits (rules.md, section 3).
+    pub enum Entitlement {
+        /// The row is non-interactive; no licence is needed.
+        NonInteractive "non_interactive"
+        /// A usable full plan.
+        Full "full"
+        /// An administrator role.
+        Admin "admin"
+        /// Something that counts on demand only.
+        OnDemandOnly "on_demand_only"
+        /// Nothing.
+        None "none"
+    }
 }
 
 impl Entitlement {
-    /// All of them; the first that fits counts.
-    pub const ALL: [Self; 5] = [
-        Self::NonInteractive,
-        Self::Full,
-        Self::Admin,
-        Self::OnDemandOnly,
-        Self::None,
-    ];
-
     /// Who has it, in one sentence.
     #[must_use]
     pub const fn condition(self) -> &'static str {
@@ -45,37 +38,26 @@ impl Entitlement {
             Self::None => "None of these.",
         }
     }
-
-    /// The name in verdicts.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NonInteractive => "non_interactive",
-            Self::Full => "full",
-            Self::Admin => "admin",
-            Self::OnDemandOnly => "on_demand_only",
-            Self::None => "none",
-        }
-    }
 }
 
-/// What happens to the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It is created.
-    Create,
-    /// It is enabled again.
-    Enable,
-    /// It stays enabled.
-    Keep,
-    /// It is disabled; on demand, the asker is refused too.
-    Disable,
-    /// It stays as it is.
-    Leave,
-    /// There is none and there will be none, for now.
-    Skip,
-    /// Nothing happens and the asker is told why.
-    Refuse,
+words! {
+    /// What happens to the row.
+    pub enum Outcome {
+        /// It is created.
+        Create "create"
+        /// It is enabled again.
+        Enable "enable"
+        /// It stays enabled.
+        Keep "keep"
+        /// It is disabled; on demand, the asker is refused too.
+        Disable "disable"
+        /// It stays as it is.
+        Leave "leave"
+        /// There is none and there will be none, for now.
+        Skip "skip"
+        /// Nothing happens and the asker is told why.
+        Refuse "refuse"
+    }
 }
 
 impl Outcome {
@@ -84,45 +66,19 @@ impl Outcome {
     pub const fn ends_enabled(self) -> bool {
         matches!(self, Self::Create | Self::Enable | Self::Keep)
     }
-
-    /// The name in verdicts.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Enable => "enable",
-            Self::Keep => "keep",
-            Self::Disable => "disable",
-            Self::Leave => "leave",
-            Self::Skip => "skip",
-            Self::Refuse => "refuse",
-        }
-    }
 }
 
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Passed.
-    Pass,
-    /// Failed.
-    Fail,
-    /// Does not apply.
-    NotApplicable,
-    /// Could not be found out.
-    Unknown,
-}
-
-impl Status {
-    /// The name in verdicts.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::NotApplicable => "not_applicable",
-            Self::Unknown => "unknown",
-        }
+words! {
+    /// How a check ended.
+    pub enum Status {
+        /// Passed.
+        Pass "pass"
+        /// Failed.
+        Fail "fail"
+        /// Does not apply.
+        NotApplicable "not_applicable"
+        /// Could not be found out.
+        Unknown "unknown"
     }
 }
 

@@ -29,7 +29,7 @@ pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> S
     let assignment = |systemuserid, role, provenance: String, revoked| Assignment {
         systemuserid,
         role,
-        provenance: Provenance::parse(&provenance),
+        provenance: Provenance::parse(&provenance).unwrap_or(Provenance::Manual),
         revoked,
     };
     Ok(found

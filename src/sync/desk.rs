@@ -20,6 +20,7 @@ mod one;
 mod recall;
 mod roles;
 
+use crate::domain::word::words;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -54,35 +55,25 @@ pub struct Ask<'a> {
     pub actor: &'a str,
 }
 
-/// What became of the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// It was made.
-    Created,
-    /// It is enabled again.
-    Enabled,
-    /// Columns or roles changed.
-    Updated,
-    /// Nothing changed.
-    Unchanged,
-    /// It is disabled now.
-    Disabled,
+words! {
+    /// What became of the row.
+    #[derive(utoipa::ToSchema)]
+    #[schema(rename_all = "snake_case")]
+    pub enum Effect {
+        /// It was made.
+        Created "created"
+        /// It is enabled again.
+        Enabled "enabled"
+        /// Columns or roles changed.
+        Updated "updated"
+        /// Nothing changed.
+        Unchanged "unchanged"
+        /// It is disabled now.
+        Disabled "disabled"
+    }
 }
 
 impl Effect {
-    /// The name in answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Enabled => "enabled",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Disabled => "disabled",
-        }
-    }
-
     pub(in crate::sync) const fn of(operation: Operation) -> Self {
         match operation {
             Operation::Create => Self::Created,

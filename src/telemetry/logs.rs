@@ -4,9 +4,9 @@
 //! results and must never be written to here. What may be logged at which level is decided where it is logged; whatever
 //! is in a value, an event is one line.
 
+use crate::domain::word::words;
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::str::FromStr;
 
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
@@ -18,41 +18,15 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::domain::text::{escaped, escaped_json};
 
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For collectors.
-    Json,
-}
-
-impl Format {
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Text, Self::Json]
-            .into_iter()
-            .find(|format| format.as_str() == name)
-            .ok_or_else(|| format!("`{name}` is no log format; expected \"text\" or \"json\""))
+words! {
+    /// The shape of log lines.
+    #[derive(Default)]
+    pub enum Format: "no log format" {
+        /// For people.
+        #[default]
+        Text "text"
+        /// For collectors.
+        Json "json"
     }
 }
 

@@ -421,25 +421,19 @@ fn the_fingerprint_changes_with_the_worth_of_a_plan_and_with_nothing_else() {
 #[test]
 fn words_are_read_as_they_are_written() {
     for category in Category::ALL {
-        assert_eq!(category.as_str().parse(), Ok(category));
+        assert_eq!(Category::parse(category.as_str()), Some(category));
         assert_eq!(serde_json::to_value(category).unwrap(), category.as_str());
     }
     for viral in [ViralCountsAs::Full, ViralCountsAs::FreeM365, ViralCountsAs::None] {
-        assert_eq!(viral.as_str().parse(), Ok(viral));
+        assert_eq!(ViralCountsAs::parse(viral.as_str()), Some(viral));
         assert_eq!(
             serde_json::from_value::<ViralCountsAs>(viral.as_str().into()).unwrap(),
             viral
         );
     }
     assert_eq!(Category::FreeM365.to_string(), "free_m365");
-    assert_eq!(
-        "Full".parse::<Category>(),
-        Err(ReadLicenceWord::Category("Full".to_owned()))
-    );
-    assert_eq!(
-        "viral".parse::<ViralCountsAs>(),
-        Err(ReadLicenceWord::ViralCountsAs("viral".to_owned()))
-    );
+    assert_eq!(Category::parse("Full"), None);
+    assert_eq!(ViralCountsAs::parse("viral"), None);
 }
 
 /// The published table lies beside the repository where the project is developed, and nowhere else.

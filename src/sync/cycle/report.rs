@@ -1,5 +1,6 @@
 //! What a run did, for people and for `sync --output json`.
 
+use crate::domain::word::words;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -9,30 +10,17 @@ use serde_json::{Value, json};
 use crate::plan::{Change, RoleChange};
 use crate::store::environments::LeftOver;
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Everything was read, judged and applied.
-    Complete,
-    /// A source could not be read to its end, or is in doubt.
-    Incomplete,
-    /// Removals wait for a person.
-    Held,
-    /// The run broke off.
-    Failed,
-}
-
-impl Outcome {
-    /// The name in the database and in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Incomplete => "incomplete",
-            Self::Held => "held",
-            Self::Failed => "failed",
-        }
+words! {
+    /// How a run ended.
+    pub enum Outcome {
+        /// Everything was read, judged and applied.
+        Complete "complete"
+        /// A source could not be read to its end, or is in doubt.
+        Incomplete "incomplete"
+        /// Removals wait for a person.
+        Held "held"
+        /// The run broke off.
+        Failed "failed"
     }
 }
 
