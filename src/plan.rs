@@ -11,7 +11,7 @@ pub mod roles;
 mod row;
 pub mod upn;
 
-pub use candidate::{Candidate, EnvironmentView, Unasked, reserved, unknown};
+pub use candidate::{Candidate, EnvironmentView, Unasked, Unread, reserved, unknown};
 pub use change::{Change, FieldChange, Operation};
 pub use fields::{Finding, desired, is_address};
 pub use roles::{RoleChange, RolePlan, plan_roles};

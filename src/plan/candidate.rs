@@ -1,5 +1,7 @@
 //! One user of a batch with everything that is known of it, as the rules look at it. Pure.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -14,7 +16,6 @@ use crate::rules::{AdminRoles, Answer, GroupRelation, Subject, Trigger, Verdict,
 
 /// What is known of an environment and its sources while its users are evaluated.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct EnvironmentView<'a> {
     /// The environment.
     pub environment: &'a Environment,
@@ -22,18 +23,23 @@ pub struct EnvironmentView<'a> {
     pub catalogue: &'a Catalogue,
     /// What viral plans are worth.
     pub viral_counts_as: ViralCountsAs,
-    /// The groups nested in the security group that count.
-    pub nested: Vec<Uuid>,
-    /// The security group itself cannot be read.
-    pub group_unreadable: bool,
-    /// A nested group cannot be read: who is no direct member is in doubt.
-    pub nested_unreadable: bool,
+    /// Groups that could not be read just now, beside those of which the mirror says so.
+    pub unread: BTreeSet<Uuid>,
     /// The tenant has a Marketing licence.
     pub tenant_marketing: bool,
     /// The roles could not be read in this run.
     pub stale_roles: bool,
     /// The SKUs could not be read in this run.
     pub stale_skus: bool,
+}
+
+/// Which of the groups that count for an environment could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// The security group itself.
+    pub group: bool,
+    /// One within it: who is no direct member is in doubt.
+    pub nested: bool,
 }
 
 /// What the directory did not say of somebody who was asked about: what was known before counts.
@@ -82,6 +88,8 @@ pub struct Candidate {
     pub roles: AdminRoles,
     /// Relation to the security group.
     pub relation: GroupRelation,
+    /// Which groups could not be read for it.
+    pub unread: Unread,
     /// The directory was asked about this very user just now, but for this: its memberships are known, even where the
     /// groups cannot be listed.
     pub asked: Option<Unasked>,
@@ -106,6 +114,7 @@ impl Candidate {
             assignments: Vec::new(),
             roles: AdminRoles::default(),
             relation: GroupRelation::None,
+            unread: Unread::default(),
             asked: None,
             has_joined: false,
             name_is_taken: false,
@@ -202,8 +211,8 @@ impl Candidate {
             GroupRelation::OwnerOnly => view.environment.group_nesting == GroupNesting::Full,
             relation => relation == GroupRelation::None,
         };
-        let group_unreadable = view.group_unreadable || unasked.group;
-        if (group_unreadable && !is_certain) || (view.nested_unreadable && may_be_nested && !has_climbed) {
+        let is_unread = self.unread.group || unasked.group;
+        if (is_unread && !is_certain) || (self.unread.nested && may_be_nested && !has_climbed) {
             relation = GroupRelation::Unreadable;
         }
         let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());

@@ -1,6 +1,7 @@
 //! The mirror of group members and group owners. A membership is as old as the answer that told it, be it about the group
 //! or about its member; `directory_membership` is what the latest of them say.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
@@ -403,6 +404,40 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
         members
     )
     .fetch_one(db)
+    .await?)
+}
+
+/// A security group, or one within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The group.
+    pub id: Uuid,
+    /// Whether it could be read when it was read last.
+    pub is_readable: bool,
+    /// Up to when its members are known.
+    pub reached_at: Option<DateTime<Utc>>,
+}
+
+/// A security group, and where `nested` count, the groups within it at any depth; what is known of each.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResult<Vec<Within>> {
+    Ok(sqlx::query_as!(
+        Within,
+        r#"with recursive within (id) as (
+               select $1::uuid
+               union
+               select m.object_id from within w
+               join directory_membership m on m.group_id = w.id and m.is_group and m.is_member
+               where $2
+           )
+           select id as "id!", coalesce(readable, false) as "is_readable!", reached_at as "reached_at?"
+           from within left join checkpoint on source = 'group:' || id"#,
+        group,
+        nested
+    )
+    .fetch_all(db)
     .await?)
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::groups::Within;
 use super::{Connection, StoreResult};
 use crate::rules::{AdminRoles, GroupRelation};
 
@@ -25,9 +26,9 @@ impl Default for Standing {
     }
 }
 
-/// Reads the roles of some users and how they stand to a security group. `nested` are the groups within it
-/// that count. Users with neither are left out. `nested_first` as rules.md says: under full nesting a nested
-/// member counts as a member before ownership is looked at.
+/// Reads the roles of some users and how they stand to a security group, by `within` ([`super::groups::within`]). Users
+/// with neither are left out. `nested_first` as rules.md says: under full nesting a nested member counts as a member
+/// before ownership is looked at.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -35,7 +36,7 @@ pub async fn read(
     db: &mut Connection,
     ids: &[Uuid],
     group: Option<Uuid>,
-    nested: &[Uuid],
+    within: &[Within],
     nested_first: bool,
 ) -> StoreResult<HashMap<Uuid, Standing>> {
     let mut standings: HashMap<Uuid, Standing> = HashMap::new();
@@ -54,7 +55,7 @@ pub async fn read(
         };
     }
     let Some(group) = group else { return Ok(standings) };
-    let groups: Vec<Uuid> = nested.iter().copied().chain([group]).collect();
+    let groups: Vec<Uuid> = within.iter().map(|within| within.id).collect();
     let relations = sqlx::query!(
         r#"select object_id as "object_id!", bool_or(is_member and group_id = $2) as "member!",
                   bool_or(is_owner and group_id = $2) as "owner!", bool_or(is_member and group_id <> $2) as "nested!"

@@ -254,60 +254,31 @@ impl Puller {
 
 /// What is known of an environment once its sources are read.
 pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pulled: &Pulled) -> EnvironmentView<'a> {
-    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
-    let nested = environment
-        .security_group
-        .filter(|_| counts_nested)
-        .and_then(|group| pulled.nested.get(&group))
-        .cloned()
-        .unwrap_or_default();
     EnvironmentView {
         environment,
         catalogue: &settings.catalogue,
         viral_counts_as: settings.viral_counts_as,
-        group_unreadable: environment
-            .security_group
-            .is_some_and(|group| pulled.unreadable_groups.contains(&group)),
-        nested_unreadable: nested.iter().any(|group| pulled.unreadable_groups.contains(group)),
-        nested,
+        unread: pulled.unreadable_groups.clone(),
         tenant_marketing: pulled.tenant_marketing,
         stale_roles: pulled.stale_roles,
         stale_skus: pulled.stale_skus,
     }
 }
 
-/// What the last runs found out about the sources, without asking Graph.
+/// What the last runs found out about the sources, without asking Graph. Each group's state stands in the mirror.
 ///
 /// # Errors
 /// When the database fails.
 pub(super) async fn known(base: &Base) -> Result<Pulled, Failure> {
-    let mut db = base.store.read().await?;
-    let mut pulled = Pulled {
-        users_reached: true,
-        ..Pulled::default()
+    let tenant_marketing = if let Some(known) = base.settings.tenant_marketing {
+        known
+    } else {
+        let mut db = base.store.read().await?;
+        checkpoints::read(&mut db, Source::Skus).await?.value == Some(true.into())
     };
-    for (environment, _) in &base.settings.environments {
-        let Some(group) = environment.security_group else {
-            continue;
-        };
-        let nested = match environment.group_nesting {
-            GroupNesting::Ignore => Vec::new(),
-            GroupNesting::OnDemand | GroupNesting::Full => nested_groups(&mut db, group).await?,
-        };
-        for group in nested.iter().copied().chain([group]).collect::<BTreeSet<_>>() {
-            let checkpoint = checkpoints::read(&mut db, Source::Group(group)).await?;
-            if !checkpoint.readable || checkpoint.reached_at.is_none() {
-                pulled.unreadable_groups.insert(group);
-            }
-        }
-        if !nested.is_empty() || !pulled.nested.contains_key(&group) {
-            pulled.nested.insert(group, nested);
-        }
-    }
-    let skus = checkpoints::read(&mut db, Source::Skus).await?;
-    pulled.tenant_marketing = base
-        .settings
-        .tenant_marketing
-        .unwrap_or(skus.value == Some(true.into()));
-    Ok(pulled)
+    Ok(Pulled {
+        users_reached: true,
+        tenant_marketing,
+        ..Pulled::default()
+    })
 }

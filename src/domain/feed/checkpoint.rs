@@ -76,6 +76,8 @@ pub enum Input {
     Gone {
         /// See above.
         is_nested: bool,
+        /// The time.
+        now: DateTime<Utc>,
     },
     /// It may not be read.
     Forbidden,
@@ -267,8 +269,11 @@ impl Checkpoint {
                 State::Listing { next, .. } | State::Following { next, .. } => *next = None,
             },
             Input::BadAnswer { .. } => {}
-            Input::Gone { is_nested } => {
+            Input::Gone { is_nested, now } => {
                 self.readable = is_nested;
+                if is_nested {
+                    self.reached_at.get_or_insert(now);
+                }
                 self.state = State::Begin;
             }
             Input::Forbidden => self.readable = false,

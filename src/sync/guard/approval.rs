@@ -135,7 +135,8 @@ impl Guard {
             let looked = self.look_up_set(environment, &ids, rows).await?;
             decided.directory = Some(looked.directory);
             let mut view = self.base.present_view(environment).await?;
-            view.group_unreadable |= looked.unasked.group;
+            view.unread
+                .extend(environment.security_group.filter(|_| looked.unasked.group));
             let mut part = EnvironmentRun::new(&self.base, view, run);
             let result = part.carry_out(Scope::Approved, ids).await;
             decided.counts = part.tally.counts;

@@ -14,6 +14,7 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{Imports, checks};
+use crate::domain::environment::GroupNesting;
 use crate::domain::source::Source;
 use crate::error::chain;
 use crate::plan::{EnvironmentView, Unasked};
@@ -21,7 +22,7 @@ use crate::rules::Trigger;
 use crate::store::jobs::items::{self, Item};
 use crate::store::jobs::queue::{self, Claim, End};
 use crate::store::jobs::{self, Job};
-use crate::store::{StoreError, candidates, checkpoints};
+use crate::store::{StoreError, candidates, checkpoints, groups};
 use crate::sync::daemon::Configured;
 use crate::sync::desk::evaluate::{Beside, Question};
 use crate::sync::desk::ledger::Ledger;
@@ -331,25 +332,25 @@ impl Imports {
 
     /// What the mirror is worth for an environment.
     async fn mirror(&self, view: &EnvironmentView<'_>) -> Result<Mirror, Failure> {
-        let mut sources = vec![Source::Users, Source::Roles];
-        let group = view.environment.security_group;
-        sources.extend(group.iter().chain(&view.nested).map(|group| Source::Group(*group)));
-        let now = self.base.clock.now();
-        let mut state = if view.group_unreadable || view.nested_unreadable {
-            Mirror::Stale
-        } else {
-            Mirror::Fresh
-        };
+        let environment = view.environment;
         let mut db = self.base.store.read().await?;
-        for source in sources {
-            let checkpoint = checkpoints::read(&mut db, source).await?;
-            match checkpoint.reached_at {
-                None if source == Source::Users => return Ok(Mirror::Unread),
-                Some(at) if now - at <= MIRROR_AGE => {}
-                _ => state = Mirror::Stale,
-            }
+        let Some(users) = checkpoints::read(&mut db, Source::Users).await?.reached_at else {
+            return Ok(Mirror::Unread);
+        };
+        let roles = checkpoints::read(&mut db, Source::Roles).await?.reached_at;
+        let mut reached = vec![Some(users), roles];
+        if let Some(group) = environment.security_group {
+            let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+            let within = groups::within(&mut db, group, counts_nested).await?;
+            reached.extend(within.iter().map(|it| it.reached_at.filter(|_| it.is_readable)));
         }
-        Ok(state)
+        let now = self.base.clock.now();
+        let is_fresh = |at: Option<DateTime<Utc>>| at.is_some_and(|at| now - at <= MIRROR_AGE);
+        Ok(if reached.into_iter().all(is_fresh) {
+            Mirror::Fresh
+        } else {
+            Mirror::Stale
+        })
     }
 
     /// The directory is unavailable: the batch has another try later, as often as the job may.

@@ -9,7 +9,8 @@ use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::GroupNesting;
 use crate::domain::role::Assignment;
 use crate::domain::system_user::SystemUser;
-use crate::plan::{Candidate, EnvironmentView};
+use crate::plan::{Candidate, EnvironmentView, Unread};
+use crate::store::groups::{self, Within};
 use crate::store::{StoreResult, Transaction, mirror, roles, rows, subjects};
 
 /// A batch before it is decided.
@@ -41,7 +42,9 @@ pub(in crate::sync) async fn load(
         let mut users = mirror::read_users(&mut *tx, &ids).await?;
         let nested_first = view.environment.group_nesting == GroupNesting::Full;
         let group = view.environment.security_group;
-        let standings = subjects::read(&mut *tx, &ids, group, &view.nested, nested_first).await?;
+        let within = groups_within(tx, view).await?;
+        let unread = unread(view, &within);
+        let standings = subjects::read(&mut *tx, &ids, group, &within, nested_first).await?;
         let mut assignments = assignments_of(tx, name, found.values()).await?;
         let has_joined = !present.is_empty();
         for id in ids.drain(..).filter(|id| present.insert(*id)) {
@@ -54,6 +57,7 @@ pub(in crate::sync) async fn load(
                 assignments: held.unwrap_or_default(),
                 roles: standing.roles,
                 relation: standing.relation,
+                unread,
                 has_joined,
                 ..Candidate::nobody(users.remove(&id))
             });
@@ -96,6 +100,27 @@ pub(in crate::sync) async fn load(
         }));
     }
     Ok(loaded)
+}
+
+/// The security group and those within it that count. They are read with the rows locked: who was asked about meanwhile
+/// may have been found in other groups than when the run read them.
+async fn groups_within(tx: &mut Transaction, view: &EnvironmentView<'_>) -> StoreResult<Vec<Within>> {
+    let environment = view.environment;
+    match environment.security_group {
+        Some(group) => groups::within(tx, group, environment.group_nesting != GroupNesting::Ignore).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Which of them cannot be read, by the mirror or in this run.
+fn unread(view: &EnvironmentView<'_>, within: &[Within]) -> Unread {
+    let is_read = |it: &&Within| it.is_readable && it.reached_at.is_some() && !view.unread.contains(&it.id);
+    let is_root = |it: &Within| Some(it.id) == view.environment.security_group;
+    let (root, nested): (Vec<&Within>, Vec<&Within>) = within.iter().partition(|it| is_root(it));
+    Unread {
+        group: !root.iter().all(is_read),
+        nested: !nested.iter().all(is_read),
+    }
 }
 
 async fn assignments_of(

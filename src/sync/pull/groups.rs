@@ -77,7 +77,11 @@ impl Puller {
             Ok(problem) => (true, problem),
             Err(PullError::Run(error)) => return Err(error),
             Err(PullError::Graph(GraphError::NotFound { .. })) => {
-                reader.note(Input::Gone { is_nested: !is_root }).await?;
+                let gone = Input::Gone {
+                    is_nested: !is_root,
+                    now: self.base.clock.now(),
+                };
+                reader.note(gone).await?;
                 let remedy = if is_root {
                     "correct security_group"
                 } else {
