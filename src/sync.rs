@@ -12,13 +12,14 @@ pub mod guard;
 pub mod imports;
 mod judge;
 pub mod pull;
+pub mod records;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use base::Base;
 pub use cycle::{Counts, Outcome, Report, ReportedChange};
-pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
+pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 use tokio_util::sync::CancellationToken;
 
 use self::cycle::Cycle;
@@ -26,6 +27,7 @@ use self::desk::Desk;
 use self::guard::Guard;
 use self::imports::Imports;
 use self::pull::Puller;
+use self::records::Records;
 use crate::clock::Clock;
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::licence::{Catalogue, ViralCountsAs};
@@ -104,6 +106,12 @@ impl Engine {
             settings: Arc::clone(&self.settings),
             cancel: self.cancel.clone(),
         }
+    }
+
+    /// Looks at what the database holds.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::new(self.base())
     }
 
     /// Reads the directory.

@@ -6,8 +6,8 @@ use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::or_dash;
 use super::{Context, wire};
+use crate::domain::import::Candidate;
 use crate::domain::text::Text;
-use crate::store::candidates::Candidate;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,9 +25,7 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     let text = arguments.text.as_deref();
     let layout = Layout::new(&["USER", "NAME", "SIGN-IN", "OBJECT ID"], |user: &Candidate| {
         let sign_in = match user.account_enabled {

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::domain::feed::{AdminRole, SubscribedSku};
 use crate::domain::licence::Category;
 use crate::graph::{ALARMING_SKEW, Graph, GraphError, describe};
-use crate::store::{Store, environments};
+use crate::sync::records::Records;
 
 /// How one check ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ async fn check_database(config: &Config, report: &mut Report) {
     match missing.map_err(CliError::from) {
         Ok(0) => {
             report.add("database", Mark::Ok, "reachable, migrations applied", 0);
-            check_left_over(config, &store, report).await;
+            check_left_over(&wire::records(config, store.clone()), report).await;
         }
         Ok(missing) => report.add(
             "database",
@@ -147,12 +147,8 @@ async fn check_database(config: &Config, report: &mut Report) {
 }
 
 /// Environments that the database has and the configuration lacks.
-async fn check_left_over(config: &Config, store: &Store, report: &mut Report) {
-    let asked = async {
-        let mut db = store.read().await?;
-        environments::left_over(&mut db, &wire::settings(config).names()).await
-    };
-    match asked.await {
+async fn check_left_over(records: &Records, report: &mut Report) {
+    match records.left_over().await {
         Ok(left_over) => {
             for left in left_over {
                 let what = format!("environment {}", left.environment);

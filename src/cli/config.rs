@@ -9,7 +9,7 @@ use super::error::CliResult;
 use super::output::{note, page, print_json, say};
 use super::{Context, Output, wire};
 use crate::config::Config;
-use crate::store::environments::{self, LeftOver};
+use crate::domain::run::LeftOver;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -60,10 +60,7 @@ async fn left_over(config: &Config) -> Option<Vec<LeftOver>> {
         if store.missing_migrations().await.ok()? > 0 {
             return None;
         }
-        let mut db = store.read().await.ok()?;
-        environments::left_over(&mut db, &wire::settings(config).names())
-            .await
-            .ok()
+        wire::records(config, store).left_over().await.ok()
     };
     tokio::time::timeout(ANSWER_WITHIN, asked).await.ok().flatten()
 }

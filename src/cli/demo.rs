@@ -17,11 +17,11 @@ use super::output::{is_cut_off, or_dash, say, table};
 use super::{CliError, Context, explain, serve, sync, wire};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::system_user::Filter;
 use crate::rules::Trigger;
 use crate::simulator::cluster::{Cluster, Options};
 use crate::simulator::tenant::{LARGE_GROUP, Profile, SMALL_GROUP};
 use crate::simulator::{Settings, Simulator};
-use crate::store::{Store, changes};
 use crate::sync::cycle::Request;
 use crate::sync::daemon::{self, Led};
 use crate::sync::{Engine, Report};
@@ -86,7 +86,7 @@ async fn show(
 
     let store = wire::connect(&config).await?;
     wire::migrate_store(&config, &store).await?;
-    let engine = wire::engine(&config, store.clone(), cancel.clone())?;
+    let engine = wire::engine(&config, store, cancel.clone())?;
     say!("== First sync: the whole directory ==");
     say!();
     let report = one_run(&engine).await?;
@@ -110,7 +110,7 @@ async fn show(
         simulator.request_counts().values().sum::<u64>() - before
     );
     say!();
-    show_changes(&store, report.run).await?;
+    show_changes(&engine, report.run).await?;
     if let Some(player) = players.iter().find(|player| player.explain) {
         say!();
         say!("== Why? ==");
@@ -123,19 +123,13 @@ async fn show(
         );
     }
     if arguments.once || is_cut_off() || cancel.is_cancelled() {
-        store.close().await;
+        engine.store.close().await;
         return Ok(ExitCode::SUCCESS);
     }
-    keep_serving(context, config, file, store, cancel).await
+    keep_serving(context, config, file, engine).await
 }
 
-async fn keep_serving(
-    context: &Context,
-    config: Config,
-    file: ConfigFile,
-    store: Store,
-    cancel: CancellationToken,
-) -> CliResult<ExitCode> {
+async fn keep_serving(context: &Context, config: Config, file: ConfigFile, engine: Engine) -> CliResult<ExitCode> {
     say!();
     say!("== Serving until interrupted (Ctrl-C) ==");
     say!();
@@ -158,7 +152,7 @@ async fn keep_serving(
         output: context.output,
         log: context.log.clone(),
     };
-    serve::serve(&context, config, store, metrics, cancel, wire::hangups()?).await
+    serve::serve(&context, config, engine, metrics, wire::hangups()?).await
 }
 
 /// The configuration of the demo, on disk, so that other commands can use it too.
@@ -251,15 +245,14 @@ struct Player {
 /// Picks users of the first environment and lets things happen to them.
 async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> CliResult<Vec<Player>> {
     let tenant = simulator.tenant();
-    let mut db = engine.store.read().await?;
-    let filter = crate::store::rows::Filter {
+    let filter = Filter {
         disabled: Some(false),
         accessmode: Some(0),
         kind: Some("regular".to_owned()),
         limit: 12,
         ..Default::default()
     };
-    let rows = crate::store::rows::list(&mut db, ENVIRONMENTS[0], &filter).await?;
+    let rows = engine.records().users(ENVIRONMENTS[0], &filter).await?;
     let mut chosen = rows
         .iter()
         .filter_map(|row| row.azureactivedirectoryobjectid)
@@ -298,10 +291,10 @@ async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> Cl
 }
 
 /// What a run wrote, from the change log.
-async fn show_changes(store: &Store, run: i64) -> CliResult<()> {
-    let mut db = store.read().await?;
-    let rows: Vec<Vec<String>> = changes::of_run(&mut db, run, None, 40)
-        .await?
+async fn show_changes(engine: &Engine, run: i64) -> CliResult<()> {
+    let changes = engine.records().changes(run, None, 40).await?;
+    let rows: Vec<Vec<String>> = changes
+        .unwrap_or_default()
         .into_iter()
         .map(|line| {
             let fields: Vec<String> = line

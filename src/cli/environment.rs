@@ -8,10 +8,10 @@ use serde_json::json;
 use super::error::CliResult;
 use super::output::{or_dash, print_json, progress, say, table};
 use super::{CliError, Context, Output, wire};
+use crate::domain::environment::Known;
 use crate::domain::text::Text;
-use crate::store::Store;
-use crate::store::environments::{self, Known};
-use crate::sync::{Engine, GuardError, Settings};
+use crate::sync::records::Records;
+use crate::sync::{Engine, GuardError};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -36,73 +36,39 @@ pub struct Retire {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
     match command {
-        Command::List => list(context, &wire::settings(&config), &store).await?,
-        Command::Retire(asked) => {
-            let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
-            retire(context, &engine, &asked).await?;
-        }
+        Command::List => list(context, &context.records().await?).await?,
+        Command::Retire(asked) => retire(context, &context.engine().await?, &asked).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, settings: &Settings, store: &Store) -> CliResult<()> {
-    let configured = settings.names();
-    let mut db = store.read().await?;
-    let left: Vec<String> = environments::left_over(&mut db, &configured)
-        .await?
-        .into_iter()
-        .map(|left| left.environment)
-        .collect();
-    let names: Vec<String> = configured.iter().chain(&left).cloned().collect();
-    let known = environments::known(&mut db, &names).await?;
-    let all = names.iter().map(|name| {
-        let known = known.iter().find(|known| known.name == *name);
-        let configured = settings
-            .environments
-            .iter()
-            .find(|(environment, _)| environment.name == *name);
-        let kind = match configured {
-            Some((environment, _)) => Some(environment.kind.as_str()),
-            None => known.and_then(|known| known.kind.as_deref()),
-        };
-        let count = |of: fn(&Known) -> i64| known.map_or(0, of);
-        let held = count(|known| known.held);
-        json!({
-            "name": name, "kind": kind, "configured": configured.is_some(),
-            "enabled": count(|known| known.enabled), "disabled": count(|known| known.disabled), "held": held,
-            "last_judged": known.and_then(|known| known.judged_at),
-        })
-    });
-    let all: Vec<serde_json::Value> = all.collect();
+async fn list(context: &Context, records: &Records) -> CliResult<()> {
+    let all = records.known().await?;
     if context.output == Output::Json {
-        print_json(&json!({ "items": all, "next": null }));
+        let shown = all.iter().map(|known| {
+            json!({
+                "name": known.name, "kind": known.kind, "configured": records.is_configured(&known.name),
+                "enabled": known.enabled, "disabled": known.disabled, "held": known.held,
+                "last_judged": known.judged_at,
+            })
+        });
+        print_json(&json!({ "items": shown.collect::<Vec<_>>(), "next": null }));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = all
-        .iter()
-        .map(|one| {
-            let state = if one["configured"] == true {
-                "configured"
-            } else {
-                "left over"
-            };
-            let judged = one["last_judged"]
-                .as_str()
-                .map(|at| at.chars().take(16).collect::<String>());
-            vec![
-                or_dash(one["name"].as_str()),
-                or_dash(one["kind"].as_str()),
-                state.to_owned(),
-                one["enabled"].to_string(),
-                one["disabled"].to_string(),
-                one["held"].to_string(),
-                or_dash(judged.map(|at| at.replace('T', " ")).as_deref()),
-            ]
-        })
-        .collect();
+    let is_left = |known: &Known| !records.is_configured(&known.name);
+    let cells = |known: &Known| {
+        let judged = known.judged_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
+        vec![
+            known.name.clone(),
+            or_dash(known.kind.as_deref()),
+            if is_left(known) { "left over" } else { "configured" }.to_owned(),
+            known.enabled.to_string(),
+            known.disabled.to_string(),
+            known.held.to_string(),
+            or_dash(judged.as_deref()),
+        ]
+    };
     let heading = [
         "ENVIRONMENT",
         "KIND",
@@ -112,8 +78,8 @@ async fn list(context: &Context, settings: &Settings, store: &Store) -> CliResul
         "HELD",
         "JUDGED (UTC)",
     ];
-    table(&heading, &rows);
-    if !left.is_empty() {
+    table(&heading, &all.iter().map(cells).collect::<Vec<_>>());
+    if all.iter().any(is_left) {
         say!();
         say!("What is left over is not kept true: configure it again, or `rollcall environment retire NAME`.");
     }

@@ -7,10 +7,9 @@ use crate::config::ConfigError;
 use crate::domain::reason::Code;
 use crate::error::chain;
 use crate::graph::{GraphError, describe};
-use crate::store::StoreError;
-use crate::store::serving::BELIEVED_FOR;
+use crate::sync::daemon::BELIEVED_FOR;
 use crate::sync::desk::Refusal;
-use crate::sync::{CycleError, DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
+use crate::sync::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 
 /// Shorthand.
 pub type CliResult<T> = Result<T, CliError>;

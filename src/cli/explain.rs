@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, say, table};
-use super::{CliError, Context, Output, wire};
-use crate::domain::removal::RemovalState;
+use super::{CliError, Context, Output};
+use crate::domain::removal::{Held, RemovalState};
 use crate::domain::text::Text;
 use crate::rules::{Outcome, Status, Trigger};
-use crate::store::removals::Held;
 use crate::sync::desk::explain::Explanation;
 
 #[derive(Debug, clap::Args)]
@@ -25,10 +24,8 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
     let trigger: Trigger = arguments.trigger.parse().map_err(CliError::Usage)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     let explanation = engine
         .desk()
         .explain(&arguments.environment, &arguments.user, trigger)

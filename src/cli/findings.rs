@@ -6,8 +6,8 @@ use super::Context;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::or_dash;
+use crate::domain::run::OpenFinding;
 use crate::domain::text::Text;
-use crate::store::findings::{self, OpenFinding};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -19,8 +19,7 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
+    let records = context.records().await?;
     let environment = arguments.environment.as_deref();
     let heading = ["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"];
     let layout = Layout {
@@ -38,8 +37,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     };
     let cursor = |finding: &OpenFinding| finding.id;
     list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
-        let mut db = store.read().await?;
-        Ok(findings::list_open(&mut db, environment, after, limit).await?)
+        Ok(records.findings(environment, after, limit).await?)
     })
     .await?;
     Ok(ExitCode::SUCCESS)

@@ -10,8 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::{CliResult, exit};
 use super::output::progress;
 use super::{CliError, Context, job, wire};
+use crate::domain::import::Job;
 use crate::domain::text::{Text, entries};
-use crate::store::jobs::Job;
 use crate::sync::imports::{ImportRequest, JobReport, Viewer};
 use crate::sync::{DeskError, Engine, Failure, ImportError};
 
@@ -90,9 +90,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         schedule: arguments.schedule.map(String::from),
         max_retries: Some(arguments.max_retries),
     };
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     let actor = wire::operator();
     let submitted = engine.imports().submit_import(&request, &actor).await?;
     let viewer = Viewer {

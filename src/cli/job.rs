@@ -9,9 +9,8 @@ use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
+use crate::domain::import::{Item, Job};
 use crate::domain::text::Text;
-use crate::store::jobs::Job;
-use crate::store::jobs::items::Item;
 use crate::sync::Engine;
 use crate::sync::imports::{JobFilter, JobReport, Viewer};
 
@@ -58,9 +57,7 @@ pub enum Command {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     let name = wire::operator();
     // Whoever has the configuration and the database is an operator.
     let viewer = Viewer {

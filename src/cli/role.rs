@@ -8,8 +8,8 @@ use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
+use crate::domain::role::Holder;
 use crate::domain::text::Text;
-use crate::store::roles::Holder;
 use crate::sync::Engine;
 use crate::sync::desk::{Ask, Effect};
 
@@ -50,9 +50,7 @@ pub struct Grant {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     let actor = wire::operator();
     match command {
         Command::List {

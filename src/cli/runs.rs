@@ -9,10 +9,11 @@ use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{CliError, Context, Output, sync, wire};
+use crate::domain::run::Run;
 use crate::domain::text::Text;
-use crate::store::runs::Run;
-use crate::store::{Store, environments, removals, runs};
+use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
+use crate::sync::records::{Records, RunDetails};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -39,25 +40,16 @@ pub struct Held {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let configured = wire::settings(&config).names();
     match command {
-        Command::List(extent) => list_runs(context, &store, &extent, &configured).await?,
-        Command::Show { run } => show(context, &store, run, &configured).await?,
-        Command::Approve(held) => {
-            let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
-            decide(context, &engine, &held, Decision::Approve).await?;
-        }
-        Command::Reject(held) => {
-            let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
-            decide(context, &engine, &held, Decision::Reject).await?;
-        }
+        Command::List(extent) => list_runs(context, &context.records().await?, &extent).await?,
+        Command::Show { run } => show(context, &context.records().await?, run).await?,
+        Command::Approve(held) => decide(context, &held, Decision::Approve).await?,
+        Command::Reject(held) => decide(context, &held, Decision::Reject).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list_runs(context: &Context, store: &Store, extent: &Extent, configured: &[String]) -> CliResult<()> {
+async fn list_runs(context: &Context, records: &Records, extent: &Extent) -> CliResult<()> {
     let heading = [
         "RUN",
         "STARTED (UTC)",
@@ -74,15 +66,11 @@ async fn list_runs(context: &Context, store: &Store, extent: &Extent, configured
         extent,
         Layout::new(&heading, run_cells),
         |run: &Run| run.id,
-        async |before, limit| {
-            let mut db = store.read().await?;
-            Ok(runs::list(&mut db, before, limit).await?)
-        },
+        async |before, limit| Ok(records.runs(before, limit).await?),
     )
     .await?;
     if context.output == Output::Table {
-        let mut db = store.read().await?;
-        for left in environments::left_over(&mut db, configured).await? {
+        for left in records.left_over().await? {
             say!();
             say!("Left over: {}", left.sentence());
         }
@@ -109,15 +97,17 @@ fn run_cells(run: &Run) -> Vec<String> {
     cells
 }
 
-async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) -> CliResult<()> {
-    let mut db = store.read().await?;
-    let Some(run) = runs::find(&mut db, id).await? else {
+async fn show(context: &Context, records: &Records, id: i64) -> CliResult<()> {
+    let Some(found) = records.run(id).await? else {
         return Err(CliError::Usage(format!(
             "there is no run {id}; see `rollcall runs list`"
         )));
     };
-    let sets = removals::sets(&mut db, Some(id), configured).await?;
-    let held = removals::held_rows(&mut db, id, None, i64::MAX).await?;
+    let RunDetails {
+        run,
+        held_sets: sets,
+        held,
+    } = found;
     if context.output == Output::Json {
         print_json(&json!({ "run": run, "held_sets": sets, "held": held }));
         return Ok(());
@@ -132,7 +122,7 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
         run.trigger,
         if run.dry_run { " (dry run)" } else { "" }
     );
-    let counts = sync::counts_of(&run.counts);
+    let counts = asked::counts_of(&run.counts);
     if !counts.is_empty() {
         say!();
         sync::counts_table(&counts);
@@ -140,7 +130,7 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
     for problem in &run.problems {
         say!("  problem: {problem}");
     }
-    for left in sync::left_over_of(run.left_over.clone()) {
+    for left in asked::left_over_of(run.left_over.clone()) {
         say!("  left over: {}", left.sentence());
     }
     for set in &sets {
@@ -184,7 +174,8 @@ async fn show(context: &Context, store: &Store, id: i64, configured: &[String]) 
     Ok(())
 }
 
-async fn decide(context: &Context, engine: &crate::sync::Engine, held: &Held, decision: Decision) -> CliResult<()> {
+async fn decide(context: &Context, held: &Held, decision: Decision) -> CliResult<()> {
+    let engine = context.engine().await?;
     let actor = wire::operator();
     let decisions = engine
         .guard()

@@ -21,9 +21,8 @@ use crate::http::auth::{Auth, Entra, KeySource, StaticToken};
 use crate::http::health::{self, Watched};
 use crate::http::limits::{Allowance, Limits};
 use crate::http::{self, api};
-use crate::store::Store;
 use crate::sync::daemon::{self, Configured, Schedule};
-use crate::sync::imports;
+use crate::sync::{Engine, imports};
 use crate::telemetry::metrics::Metrics;
 
 /// After a signal, what is in hand is finished within this long; what is not is broken off, as a crash would do.
@@ -56,7 +55,8 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         info!("stopped while starting");
         return Ok(ExitCode::SUCCESS);
     };
-    serve(context, config, store?, metrics, cancel, hangups).await
+    let engine = wire::engine(&config, store?, cancel)?;
+    serve(context, config, engine, metrics, hangups).await
 }
 
 /// Sets up the recorder; once per process.
@@ -80,13 +80,13 @@ pub fn record_metrics() -> CliResult<PrometheusHandle> {
 pub async fn serve(
     context: &Context,
     config: Config,
-    store: Store,
+    engine: Engine,
     metrics: PrometheusHandle,
-    cancel: CancellationToken,
     hangups: Signal,
 ) -> CliResult<ExitCode> {
+    let cancel = engine.cancel.clone();
     let watched = Watched {
-        store: store.clone(),
+        records: engine.records(),
         clock: Clock::system(),
         metrics: metrics.clone(),
     };
@@ -95,13 +95,13 @@ pub async fn serve(
         Some(address) => Some(bind(address, "http.metrics_listen").await?),
         None => None,
     };
-    let (sender, configured) = watch::channel(Arc::new(configure(&config, store.clone(), cancel.clone())?));
+    let (sender, configured) = watch::channel(Arc::new(configured(&config, engine.clone())));
     let schedule = Schedule {
         holder: wire::holder(),
         configured,
     };
     // Before anything is judged. A database that does not answer is the schedule's business.
-    let serving = schedule.configured.borrow().engine.base();
+    let serving = engine.base();
     let _ = daemon::announce(&serving, &schedule.holder).await;
     let announcing = daemon::keep_announcing(schedule.configured.clone(), schedule.holder.clone());
     let holder = schedule.holder.clone();
@@ -136,8 +136,7 @@ pub async fn serve(
     helpers.spawn(reload_on_hangup(
         context.config.clone(),
         config,
-        store.clone(),
-        cancel.clone(),
+        engine,
         sender,
         hangups,
     ));
@@ -169,7 +168,7 @@ pub async fn serve(
     drop(announcing);
     let _ = tokio::time::timeout(CLOSE_WITHIN, async {
         daemon::serve_nothing(&serving, &holder).await;
-        store.close().await;
+        serving.store.close().await;
     })
     .await;
     info!("stopped");
@@ -216,11 +215,11 @@ async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {
     })
 }
 
-fn configure(config: &Config, store: Store, cancel: CancellationToken) -> CliResult<Configured> {
-    Ok(Configured {
-        engine: wire::engine(config, store, cancel)?,
+fn configured(config: &Config, engine: Engine) -> Configured {
+    Configured {
+        engine,
         interval: config.sync.interval,
-    })
+    }
 }
 
 /// SIGHUP: environments, guard, licences, fields, tenant and intervals are taken over with the next cycle;
@@ -228,8 +227,7 @@ fn configure(config: &Config, store: Store, cancel: CancellationToken) -> CliRes
 async fn reload_on_hangup(
     path: std::path::PathBuf,
     mut config: Config,
-    store: Store,
-    cancel: CancellationToken,
+    engine: Engine,
     sender: watch::Sender<Arc<Configured>>,
     mut hangups: Signal,
 ) {
@@ -241,7 +239,8 @@ async fn reload_on_hangup(
                     config.tenant.id
                 )));
             }
-            let configured = configure(&new, store.clone(), cancel.clone())?;
+            let engine = wire::engine(&new, engine.store.clone(), engine.cancel.clone())?;
+            let configured = configured(&new, engine);
             Ok((new, configured))
         });
         match loaded {

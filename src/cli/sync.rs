@@ -7,17 +7,13 @@ use super::error::{CliResult, exit};
 use super::output::{note, or_dash, print_json, say, table};
 use super::{CliError, Context, Output, wire};
 use crate::domain::text::Text;
-use crate::store::environments::LeftOver;
-use crate::store::runs::{self, Run};
 use crate::sync::cycle::Request;
+use crate::sync::daemon::asked::{self, Followed};
 use crate::sync::daemon::{self, Led};
-use crate::sync::{Counts, Engine, Outcome, Report, ReportedChange};
+use crate::sync::{Counts, Engine, Failure, Outcome, Report};
 
-/// How often is looked whether the lease is free or the daemon's run has ended.
+/// How often is looked whether the lease is free.
 const POLL: Duration = Duration::from_millis(500);
-
-/// After so long without an answer the daemon is thought to be gone.
-const DAEMON_SILENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -99,80 +95,24 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
     }
 }
 
-/// Asks the daemon for a run and follows it. None when the daemon does not answer. Environments are asked for by name, so
-/// that a daemon that lacks one says so.
+/// Asks the daemon for a run and follows it. None when the daemon does not answer.
 async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
-    let mut db = engine.store.read().await?;
-    let now = engine.clock.now();
-    let environments = match &request.environments[..] {
-        [] => engine.settings.names(),
-        named => named.to_vec(),
-    };
-    let id = runs::request(&mut db, &environments, request.full, request.dry_run, now).await?;
+    let mut request = request.clone();
+    if request.environments.is_empty() {
+        request.environments = engine.settings.names();
+    }
+    let id = asked::ask(engine, &request).await?;
     note!("Asked the daemon that leads; following its run.");
-    loop {
-        if engine.cancel.is_cancelled() {
-            runs::withdraw_request(&mut db, id).await?;
-            return Err(CliError::Other("stopped following the daemon's run".to_owned()));
+    let text = match asked::follow(engine, id).await {
+        Ok(Followed::Done(report)) => return Ok(Some(report)),
+        Ok(Followed::Unanswered) => return Ok(None),
+        Ok(Followed::Unknown) => {
+            "the daemon that leads has another configuration, which lacks an environment asked for; reload it with SIGHUP"
         }
-        let run = match runs::requested_run(&mut db, id).await? {
-            Some(Some(run)) => runs::find(&mut db, run).await?,
-            Some(None) => None,
-            None => {
-                let text = "the daemon that leads has another configuration, which lacks an environment asked for; reload it with SIGHUP";
-                return Err(CliError::Other(text.to_owned()));
-            }
-        };
-        if let Some(run) = run
-            && let Some(outcome) = run.outcome.clone()
-        {
-            let changes = match runs::planned_changes(&mut db, run.id).await? {
-                Some(changes) => serde_json::from_value(changes).ok(),
-                None => None,
-            };
-            return Ok(Some(report_of(run, &outcome, changes)));
-        }
-        let waited = (engine.clock.now() - now).to_std().unwrap_or_default();
-        if waited > DAEMON_SILENCE && runs::is_idle(&mut db, id).await? {
-            runs::withdraw_request(&mut db, id).await?;
-            return Ok(None);
-        }
-        engine.clock.sleep(POLL).await;
-    }
-}
-
-fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> Report {
-    let environments = counts_of(&run.counts);
-    Report {
-        run: run.id,
-        outcome: match outcome {
-            "complete" => Outcome::Complete,
-            "held" => Outcome::Held,
-            "incomplete" => Outcome::Incomplete,
-            _ => Outcome::Failed,
-        },
-        dry_run: run.dry_run,
-        holds: environments.iter().any(|counts| counts.held > 0),
-        environments,
-        problems: run.problems,
-        left_over: left_over_of(run.left_over),
-        changes,
-    }
-}
-
-/// What a run found left over, as it is stored.
-pub fn left_over_of(stored: serde_json::Value) -> Vec<LeftOver> {
-    serde_json::from_value(stored).unwrap_or_default()
-}
-
-/// The counts of a run as they are stored.
-pub fn counts_of(counts: &serde_json::Value) -> Vec<Counts> {
-    counts
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, counts)| serde_json::from_value(counts.clone()).ok())
-        .collect()
+        Err(Failure::Cancelled) => "stopped following the daemon's run",
+        Err(failure) => return Err(failure.into()),
+    };
+    Err(CliError::Other(text.to_owned()))
 }
 
 /// Prints a run for people.

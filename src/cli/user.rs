@@ -9,10 +9,8 @@ use super::list::{self, Extent, Layout};
 use super::output::{mode_name, note, or_dash, print_json, say, table, value_text};
 use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
-use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::{Filter, SystemUser};
 use crate::domain::text::Text;
-use crate::store::rows::{self, Filter};
-use crate::store::{changes, roles};
 use crate::sync::Engine;
 use serde_json::json;
 
@@ -70,9 +68,7 @@ pub struct List {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let config = context.load(true)?;
-    let store = context.open_store(&config).await?;
-    let engine = wire::engine(&config, store, wire::cancelled_by_signals()?)?;
+    let engine = context.engine().await?;
     match command {
         Command::List(arguments) => list_rows(context, &engine, arguments).await?,
         Command::Show { one, limit } => show(context, &engine, &one, limit).await?,
@@ -83,7 +79,6 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 }
 
 async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliResult<()> {
-    engine.desk().environment(&arguments.environment)?;
     if let Some(reason) = &arguments.reason
         && Code::parse(reason).is_none()
     {
@@ -120,33 +115,29 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
             limit,
             ..filter.clone()
         };
-        let mut db = engine.store.read().await?;
-        Ok(rows::list(&mut db, environment, &filter).await?)
+        Ok(engine.records().users(environment, &filter).await?)
     })
     .await
 }
 
 async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliResult<()> {
     let One { user, environment } = one;
-    engine.desk().environment(environment)?;
-    let Some(row) = engine.desk().find_row(environment, user).await? else {
-        return Err(CliError::refused(
-            Code::UserNotFound,
-            format!("{environment} has no row for `{user}`"),
-        ));
-    };
-    let mut db = engine.store.read().await?;
+    let records = engine.records();
+    let row = records.user(environment, user).await?;
     let limit = if limit == 0 {
         i64::from(u32::MAX)
     } else {
         i64::from(limit)
     };
-    let mut history = changes::history(&mut db, environment, row.systemuserid, limit + 1).await?;
+    let mut history = records.history(&row, limit + 1).await?;
     if history.len() as u64 > limit.unsigned_abs() {
         history.pop();
         note!("There are older changes: --limit 0 shows them all.");
     }
-    let held = roles::list(&mut db, environment, Some(row.systemuserid), None, None, i64::MAX).await?;
+    let held = engine
+        .desk()
+        .role_holders(environment, Some(user), None, None, i64::MAX)
+        .await?;
     if context.output == Output::Json {
         print_json(&json!({ "user": row, "roles": held, "history": history }));
         return Ok(());

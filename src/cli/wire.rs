@@ -14,8 +14,9 @@ use crate::config::{self, Config};
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
-use crate::store::{Applied, Store};
-use crate::sync::{Engine, Settings};
+use crate::store::Store;
+use crate::sync::records::Records;
+use crate::sync::{Base, Engine, Settings};
 
 impl Context {
     /// Loads the configuration and starts logging.
@@ -28,8 +29,20 @@ impl Context {
         Ok(config)
     }
 
-    /// Opens the database, which has to be migrated already.
-    pub(super) async fn open_store(&self, config: &Config) -> CliResult<Store> {
+    /// The engine over the database, which has to be migrated already.
+    pub(super) async fn engine(&self) -> CliResult<Engine> {
+        let config = self.load(true)?;
+        let store = self.open_store(&config).await?;
+        engine(&config, store, cancelled_by_signals()?)
+    }
+
+    /// What only looks at the database, which has to be migrated already; the directory is not needed.
+    pub(super) async fn records(&self) -> CliResult<Records> {
+        let config = self.load(true)?;
+        Ok(records(&config, self.open_store(&config).await?))
+    }
+
+    async fn open_store(&self, config: &Config) -> CliResult<Store> {
         let store = connect(config).await?;
         match store.missing_migrations().await? {
             0 => {
@@ -67,7 +80,8 @@ pub(super) async fn migrate_store(config: &Config, store: &Store) -> CliResult<(
 pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(true)?;
     let store = connect(&config).await?;
-    let Applied { missing, unknown } = store.applied_migrations().await?;
+    let applied = store.applied_migrations().await?;
+    let (missing, unknown) = (applied.missing, applied.unknown);
     migrate_store(&config, &store).await?;
     match context.output {
         super::Output::Json => print_json(&serde_json::json!({ "applied": missing, "unknown": unknown })),
@@ -83,7 +97,7 @@ pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
 }
 
 /// What the engine is told.
-pub(super) fn settings(config: &Config) -> Settings {
+fn settings(config: &Config) -> Settings {
     let fingerprint = |environment| {
         config::fingerprint(
             environment,
@@ -136,6 +150,16 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
         settings: Arc::new(settings(config)),
         cancel,
         memory: Arc::default(),
+    })
+}
+
+/// What only looks at an open store.
+pub(super) fn records(config: &Config, store: Store) -> Records {
+    Records::new(Base {
+        store,
+        clock: Clock::system(),
+        settings: Arc::new(settings(config)),
+        cancel: CancellationToken::new(),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::word::words;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::field::Policies;
@@ -124,4 +125,25 @@ impl Environment {
     pub fn manages_license_roles(&self) -> bool {
         self.license_role_management && !matches!(self.kind, Kind::Teams | Kind::Trial | Kind::Developer)
     }
+}
+
+/// An environment with what is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// Its kind as configured last; none where that was before anybody wrote it down.
+    pub kind: Option<String>,
+    /// When everyone was last judged.
+    pub judged_at: Option<DateTime<Utc>>,
+    /// When somebody took leave of it.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Enabled rows of users and applications.
+    pub enabled: i64,
+    /// Disabled ones.
+    pub disabled: i64,
+    /// Rows whose removal waits for a person.
+    pub held: i64,
+    /// Whether there is any row at all, a placeholder perhaps.
+    pub has_rows: bool,
 }

@@ -1,7 +1,15 @@
 //! Security roles: what a user may do in an environment. The sync gives few of them (rules.md, section 8).
 
-use super::word::words;
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use uuid::Uuid;
+
+use super::word::words;
 
 /// The role that the last enabled holder cannot lose.
 pub const SYSTEM_ADMINISTRATOR: &str = "System Administrator";
@@ -37,4 +45,65 @@ pub struct Assignment {
     pub provenance: Provenance,
     /// A person took the role away: it is not held, and does not come back while its cause lasts.
     pub revoked: bool,
+}
+
+/// One assignment as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Holder {
+    /// The row.
+    pub systemuserid: Uuid,
+    /// Its user principal name.
+    pub domainname: Option<String>,
+    /// Whether the row is disabled.
+    pub isdisabled: bool,
+    /// The role.
+    pub role: String,
+    /// `license`, `default`, `import` or `manual`.
+    pub provenance: String,
+    /// Since when.
+    pub granted_at: DateTime<Utc>,
+    /// By whom.
+    pub granted_by: String,
+}
+
+/// Where a list of assignments goes on: behind this one. As a text it is opaque, and fits an address as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HolderKey {
+    pub(crate) systemuserid: Uuid,
+    pub(crate) role: String,
+    pub(crate) provenance: String,
+}
+
+impl From<&Holder> for HolderKey {
+    fn from(holder: &Holder) -> Self {
+        Self {
+            systemuserid: holder.systemuserid,
+            role: holder.role.clone(),
+            provenance: holder.provenance.clone(),
+        }
+    }
+}
+
+impl fmt::Display for HolderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = format!("{} {} {}", self.systemuserid.simple(), self.provenance, self.role);
+        f.write_str(&URL_SAFE_NO_PAD.encode(key))
+    }
+}
+
+impl FromStr for HolderKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            let mut parts = key.splitn(3, ' ');
+            Some(Self {
+                systemuserid: parts.next()?.parse().ok()?,
+                provenance: parts.next()?.to_owned(),
+                role: parts.next().filter(|role| !role.contains('\0'))?.to_owned(),
+            })
+        };
+        read().ok_or("expected `next` of the page before")
+    }
 }

@@ -235,6 +235,25 @@ macro_rules! define {
 }
 with_columns!(define []);
 
+/// What a list of rows may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Enabled or disabled rows only.
+    pub disabled: Option<bool>,
+    /// One access mode only.
+    pub accessmode: Option<i16>,
+    /// One reason code only.
+    pub reason: Option<String>,
+    /// `regular`, `application`, `non_interactive`, `stub`, `reserved`.
+    pub kind: Option<String>,
+    /// Text in name, full name or e-mail, case-insensitive.
+    pub text: Option<String>,
+    /// Go on after this key.
+    pub after: Option<Uuid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
 impl SystemUser {
     /// Whether a person edited the column under `until_edited`.
     #[must_use]

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::store::{Store, StoreResult, runs};
+use crate::sync::records::Records;
 
 /// Longest wait of a readiness check for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct Watched {
     /// The database.
-    pub store: Store,
+    pub records: Records,
     /// The time.
     pub clock: Clock,
     /// The metrics.
@@ -107,20 +107,11 @@ impl Looks {
             let mut last = self.last.lock().await;
             if last.0 <= before {
                 let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-                let seen = tokio::time::timeout(READY_TIMEOUT, look(&watched)).await;
+                let seen = tokio::time::timeout(READY_TIMEOUT, watched.records.readiness()).await;
                 *last = (number, seen.ok().and_then(Result::ok));
             }
             last.1
         });
         look.await.ok().flatten()
     }
-}
-
-async fn look(watched: &Watched) -> StoreResult<(usize, Option<DateTime<Utc>>)> {
-    let missing = watched.store.missing_migrations().await?;
-    if missing > 0 {
-        return Ok((missing, None));
-    }
-    let mut db = watched.store.read().await?;
-    Ok((0, runs::last_success(&mut db).await?))
 }

@@ -10,10 +10,9 @@ use super::auth::AuthError;
 use super::limits::{Bound, TooMany};
 use crate::domain::reason::Code;
 use crate::error::chain;
-use crate::store::StoreError;
 use crate::sync::desk::Refusal;
 use crate::sync::desk::explain::ShownCheck;
-use crate::sync::{DeskError, Failure, GuardError, ImportError, UnknownEnvironment};
+use crate::sync::{DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 
 /// Whoever is told that something is unavailable may try again after so many seconds.
 const RETRY_AFTER: u16 = 5;

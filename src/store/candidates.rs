@@ -2,27 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
-
-/// A directory user without a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Candidate {
-    /// The object id.
-    pub id: Uuid,
-    /// `userPrincipalName`.
-    pub user_principal_name: Option<String>,
-    /// `displayName`.
-    pub display_name: Option<String>,
-    /// `mail`.
-    pub mail: Option<String>,
-    /// Whether sign-in is allowed, where that is known.
-    pub account_enabled: Option<bool>,
-    /// An AI agent's account.
-    pub is_agent: bool,
-}
+use crate::domain::import::Candidate;
 
 /// Users who are present and have no row, after a key; with a text, those whose name or user principal name contains it.
 ///

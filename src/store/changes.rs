@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Connection, StoreError, StoreResult};
+use crate::domain::run::{ChangeLine, RunLine};
 use crate::plan::Change;
 
 /// Who writes and in which run.
@@ -149,23 +150,6 @@ pub async fn disables_since(db: &mut Connection, environment: &str, since: DateT
     .await?)
 }
 
-/// One line of a row's history.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ChangeLine {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// In which run.
-    pub run_id: Option<i64>,
-    /// By whom.
-    pub actor: String,
-    /// What.
-    pub operation: String,
-    /// By which rule.
-    pub reason: Option<String>,
-    /// Column → [old, new].
-    pub fields: Value,
-}
-
 /// The latest lines of a row's history, newest first.
 ///
 /// # Errors
@@ -181,28 +165,6 @@ pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i
     )
     .fetch_all(db)
     .await?)
-}
-
-/// One line of a run's changes.
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct RunLine {
-    /// Its number.
-    pub id: i64,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// The environment.
-    pub environment: String,
-    /// The row.
-    pub systemuserid: Uuid,
-    /// The row's name now.
-    pub domainname: Option<String>,
-    /// What.
-    pub operation: String,
-    /// By which rule.
-    pub reason: Option<String>,
-    /// Column → [old, new].
-    #[schema(value_type = Object)]
-    pub fields: Value,
 }
 
 /// What a run changed behind a line, in order.

@@ -2,10 +2,11 @@
 //! process does not have in its configuration stay known here (rules.md, section 11).
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
+use crate::domain::environment::Known;
+use crate::domain::run::LeftOver;
 
 /// How far "judge everyone" has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,27 +252,6 @@ pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> Store
     Ok(())
 }
 
-/// An environment with what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its name.
-    pub name: String,
-    /// Its kind as configured last; none where that was before anybody wrote it down.
-    pub kind: Option<String>,
-    /// When everyone was last judged.
-    pub judged_at: Option<DateTime<Utc>>,
-    /// When somebody took leave of it.
-    pub closed_at: Option<DateTime<Utc>>,
-    /// Enabled rows of users and applications.
-    pub enabled: i64,
-    /// Disabled ones.
-    pub disabled: i64,
-    /// Rows whose removal waits for a person.
-    pub held: i64,
-    /// Whether there is any row at all, a placeholder perhaps.
-    pub has_rows: bool,
-}
-
 /// Every environment of these names, with its rows counted one by one.
 ///
 /// # Errors
@@ -294,31 +274,6 @@ pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Kno
     )
     .fetch_all(db)
     .await?)
-}
-
-/// An environment that is in the database with rows, but not in the configuration, and that nobody has taken leave of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct LeftOver {
-    /// The environment.
-    pub environment: String,
-    /// Its enabled rows, which nothing keeps true any more.
-    pub enabled: i64,
-    /// Rows whose removal was held when it went, and which nobody can decide.
-    pub held: i64,
-}
-
-impl LeftOver {
-    /// One sentence with what to do.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        let Self {
-            environment, enabled, ..
-        } = self;
-        format!(
-            "environment {environment} is in the database but not in this configuration: its {enabled} enabled rows are \
-             not kept true. Configure it again, or take leave of it with `rollcall environment retire {environment}`."
-        )
-    }
 }
 
 /// What is left over beside the configured environments.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::environments::LeftOver;
 use super::{Connection, StoreResult};
+use crate::domain::run::{LeftOver, OpenFinding};
 
 /// The code of a finding about a set of removals that the guard holds.
 pub const REMOVALS_HELD: &str = "removals_held";
@@ -216,25 +216,6 @@ pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[Strin
     )
     .fetch_all(db)
     .await?)
-}
-
-/// An open finding.
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct OpenFinding {
-    /// Its number.
-    pub id: i64,
-    /// The code.
-    pub code: String,
-    /// `critical` where an environment is left, or would be, without a System Administrator; else `warning`.
-    pub severity: String,
-    /// The environment; none where it is about the tenant.
-    pub environment: Option<String>,
-    /// The directory user, if it is about one.
-    pub azureactivedirectoryobjectid: Option<Uuid>,
-    /// One sentence.
-    pub detail: String,
-    /// Since when.
-    pub opened_at: DateTime<Utc>,
 }
 
 /// Lists open findings behind a number, oldest first.

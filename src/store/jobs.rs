@@ -5,93 +5,10 @@ pub mod items;
 pub mod queue;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use uuid::Uuid;
 
 use super::lease::Server;
 use super::{Connection, StoreResult};
-
-/// One import job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
-pub struct Job {
-    /// Its number.
-    pub id: i64,
-    /// Where users are imported to.
-    pub environment: String,
-    /// The default company of every row it makes.
-    pub company: String,
-    /// Everybody without a row, instead of selected users.
-    pub all: bool,
-    /// Nobody waits for it.
-    pub background: bool,
-    /// Jobs of one group run one after another.
-    pub batch_group: Option<String>,
-    /// Only its owner and operators see it.
-    pub private: bool,
-    /// It is never purged, and its failure is an alert.
-    pub critical: bool,
-    /// The label of its metrics.
-    pub monitoring_category: String,
-    /// What its owner says of it.
-    pub description: Option<String>,
-    /// Cron, in UTC: it makes a run at each due time and imports nobody itself.
-    pub schedule: Option<String>,
-    /// The scheduled job whose run this is.
-    pub scheduled_by: Option<i64>,
-    /// How often it is tried again in a row when the directory is unavailable.
-    pub max_retries: i16,
-    /// Its owner.
-    pub submitted_by: String,
-    /// Since when it is there.
-    pub submitted_at: DateTime<Utc>,
-    /// `waiting`, `running`, `ended`, `failed`, `cancelled`.
-    pub state: String,
-    /// `complete`, `ended_with_refusals`, `failed`, `cancelled`; none before its end.
-    pub outcome: Option<String>,
-    /// How often in a row the directory was unavailable.
-    pub attempts: i16,
-    /// When it is tried again.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When a scheduled job makes its next run.
-    pub next_run_at: Option<DateTime<Utc>>,
-    /// When a worker first took it.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// How many users it is about; of everybody, how many there were when it began.
-    pub total: i32,
-    /// Users who got a row.
-    pub created: i32,
-    /// Users who had one.
-    pub already_present: i32,
-    /// Users whom the rules refuse.
-    pub refused: i32,
-    /// Why it failed, or is tried again.
-    pub error: Option<String>,
-    /// Who wants it to stop.
-    pub cancelled_by: Option<String>,
-    /// How far an import of everybody has come.
-    #[serde(skip)]
-    pub walk_after: Option<Uuid>,
-    /// And that it has come to the end.
-    #[serde(skip)]
-    pub is_walked: bool,
-}
-
-impl Job {
-    /// How many of its users have a result.
-    #[must_use]
-    pub const fn done(&self) -> i32 {
-        self.created + self.already_present + self.refused
-    }
-
-    /// Whether nothing will happen to it any more.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        !matches!(self.state.as_str(), "waiting" | "running")
-    }
-}
+use crate::domain::import::Job;
 
 /// Reads jobs; the text after the column list is the rest of the query.
 macro_rules! select_jobs {

@@ -3,7 +3,7 @@
 
 mod held;
 
-pub use held::{Held, HeldKey, HeldRow, HeldSet, held_rows, of_row, sets};
+pub use held::{held_rows, of_row, sets};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -1,16 +1,10 @@
 //! Security roles: who holds which, and where each assignment comes from.
 
-use std::fmt;
-use std::str::FromStr;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::changes::Author;
 use super::{Connection, StoreError, StoreResult, expect_rows};
-use crate::domain::role::{Assignment, Provenance};
+use crate::domain::role::{Assignment, Holder, HolderKey, Provenance};
 use crate::plan::RoleChange;
 
 /// The assignments of some rows, those that a person took away included.
@@ -147,67 +141,6 @@ fn names(changes: &[&RoleChange]) -> Vec<String> {
         .iter()
         .map(|change| change.provenance.as_str().to_owned())
         .collect()
-}
-
-/// One assignment as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct Holder {
-    /// The row.
-    pub systemuserid: Uuid,
-    /// Its user principal name.
-    pub domainname: Option<String>,
-    /// Whether the row is disabled.
-    pub isdisabled: bool,
-    /// The role.
-    pub role: String,
-    /// `license`, `default`, `import` or `manual`.
-    pub provenance: String,
-    /// Since when.
-    pub granted_at: DateTime<Utc>,
-    /// By whom.
-    pub granted_by: String,
-}
-
-/// Where a list of assignments goes on: behind this one. As a text it is opaque, and fits an address as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HolderKey {
-    systemuserid: Uuid,
-    role: String,
-    provenance: String,
-}
-
-impl From<&Holder> for HolderKey {
-    fn from(holder: &Holder) -> Self {
-        Self {
-            systemuserid: holder.systemuserid,
-            role: holder.role.clone(),
-            provenance: holder.provenance.clone(),
-        }
-    }
-}
-
-impl fmt::Display for HolderKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = format!("{} {} {}", self.systemuserid.simple(), self.provenance, self.role);
-        f.write_str(&URL_SAFE_NO_PAD.encode(key))
-    }
-}
-
-impl FromStr for HolderKey {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = || {
-            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            let mut parts = key.splitn(3, ' ');
-            Some(Self {
-                systemuserid: parts.next()?.parse().ok()?,
-                provenance: parts.next()?.to_owned(),
-                role: parts.next().filter(|role| !role.contains('\0'))?.to_owned(),
-            })
-        };
-        read().ok_or("expected `next` of the page before")
-    }
 }
 
 /// Lists who holds which role behind an assignment, of one row or one role only where given.

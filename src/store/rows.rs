@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::fault::OWN_UNIQUE;
 use super::{Connection, StoreResult};
 use crate::domain::directory_user::upn_key;
-use crate::domain::system_user::{SystemUser, with_columns};
+use crate::domain::system_user::{Filter, SystemUser, with_columns};
 
 pub use each::{Unit, write_each};
 pub use write::{insert, insert_placeholders, note_merged, release_names, update};
@@ -306,25 +306,6 @@ pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) ->
     )
     .fetch_optional(db)
     .await?)
-}
-
-/// What `list` may ask for.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Enabled or disabled rows only.
-    pub disabled: Option<bool>,
-    /// One access mode only.
-    pub accessmode: Option<i16>,
-    /// One reason code only.
-    pub reason: Option<String>,
-    /// `regular`, `application`, `non_interactive`, `stub`, `reserved`.
-    pub kind: Option<String>,
-    /// Text in name, full name or e-mail, case-insensitive.
-    pub text: Option<String>,
-    /// Go on after this key.
-    pub after: Option<Uuid>,
-    /// At most so many.
-    pub limit: i64,
 }
 
 /// Lists rows in key order.

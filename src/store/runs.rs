@@ -4,33 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Connection, StoreResult};
-
-/// One run.
-#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct Run {
-    /// Its number.
-    pub id: i64,
-    /// What started it: `interval`, `sync`.
-    pub trigger: String,
-    /// Whether it only showed what would change.
-    pub dry_run: bool,
-    /// The environments it judged.
-    pub environments: Vec<String>,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// `complete`, `incomplete`, `held` or `failed`; none while it runs.
-    pub outcome: Option<String>,
-    /// What it did, by environment.
-    #[schema(value_type = Object)]
-    pub counts: Value,
-    /// What stood in its way, a sentence each.
-    pub problems: Vec<String>,
-    /// Environments that were in the database but not in its configuration.
-    #[schema(value_type = Vec<super::environments::LeftOver>)]
-    pub left_over: Value,
-}
+use crate::domain::run::Run;
 
 /// Begins a run.
 ///

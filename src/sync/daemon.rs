@@ -2,6 +2,7 @@
 //!
 //! One process leads; the others wait for the lease. Runs never overlap, because one loop makes them all.
 
+pub mod asked;
 pub mod gauges;
 pub mod lead;
 
@@ -18,6 +19,7 @@ use super::cycle::{Report, Request};
 use super::{CycleError, Engine, Failure, UnknownEnvironment};
 use crate::error::chain;
 use crate::store::lease::Lease;
+pub use crate::store::serving::BELIEVED_FOR;
 use crate::store::{StoreError, runs};
 use crate::telemetry::metrics::Metrics;
 

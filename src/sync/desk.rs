@@ -42,7 +42,7 @@ use crate::rules::Trigger;
 use crate::store::{Connection, Fault, Own, StoreResult, rows};
 use crate::sync::judge::sentence;
 use crate::sync::pull::Puller;
-use crate::sync::{Base, DeskError, Failure, UnknownEnvironment};
+use crate::sync::{Base, DeskError, UnknownEnvironment};
 
 /// Who asks for what.
 #[derive(Clone, Copy, Debug)]
@@ -165,14 +165,6 @@ impl Desk {
     pub fn environment(&self, name: &str) -> Result<&Environment, UnknownEnvironment> {
         self.base.environment(name)
     }
-
-    /// The row that a text names: by its id, its object id, its application id or its name.
-    ///
-    /// # Errors
-    /// When the database fails; no such row is `None`.
-    pub async fn find_row(&self, environment: &str, user: &str) -> Result<Option<SystemUser>, Failure> {
-        self.base.find_row(environment, user).await
-    }
 }
 
 pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str) -> StoreResult<Option<SystemUser>> {
@@ -192,7 +184,7 @@ pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str)
 }
 
 /// There is no row to work on.
-fn no_row(environment: &str, user: &str) -> Refusal {
+pub(super) fn no_row(environment: &str, user: &str) -> Refusal {
     Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))
 }
 

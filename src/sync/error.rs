@@ -2,7 +2,7 @@
 
 use super::desk::Refusal;
 use crate::graph::GraphError;
-use crate::store::StoreError;
+pub use crate::store::StoreError;
 
 /// What ends any work.
 #[derive(Debug, thiserror::Error)]

@@ -16,10 +16,11 @@ pub use work::{LANES, work};
 use super::desk::{Desk, Refusal, bad_input};
 use super::pull::Puller;
 use super::{Base, Failure, ImportError};
+use crate::domain::import::{Candidate, Item, Job};
 use crate::domain::reason::Code;
-use crate::store::candidates::{self, Candidate};
-use crate::store::jobs::items::{self, Item};
-use crate::store::jobs::{self, Filter, Job, NewJob};
+use crate::store::candidates;
+use crate::store::jobs::items;
+use crate::store::jobs::{self, Filter, NewJob};
 
 use crate::telemetry::metrics::Metrics;
 

@@ -102,7 +102,7 @@ impl Stage {
     async fn granting(world: World, engine: Engine, allowance: Allowance) -> Self {
         let (configured, receiver) = watch::channel(Arc::new(configured(engine)));
         let watched = Watched {
-            store: world.engine.store.clone(),
+            records: world.engine.records(),
             clock: world.clock.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };

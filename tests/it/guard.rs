@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall::domain::removal::HeldSet;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{Profile, Tenant};
-use rollcall::store::removals::{self, HeldSet};
+use rollcall::store::removals;
 use rollcall::sync::guard::approval::Decision;
 use rollcall::sync::{GuardError, Outcome, Report};
 use uuid::Uuid;

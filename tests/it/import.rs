@@ -11,9 +11,8 @@ mod waits;
 use std::collections::BTreeMap;
 
 use rollcall::domain::environment::{Environment, Kind};
+use rollcall::domain::import::{Item, Job};
 use rollcall::simulator::tenant::{Profile, Tenant, User};
-use rollcall::store::jobs::Job;
-use rollcall::store::jobs::items::Item;
 use rollcall::sync::imports::{ImportRequest, JobReport, Viewer};
 use rollcall::sync::{DeskError, ImportError};
 use uuid::Uuid;

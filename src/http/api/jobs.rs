@@ -10,12 +10,11 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
+use crate::domain::import::{Item, Job};
 use crate::domain::text::Text;
 use crate::http::auth::{ApiRole, Caller};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
-use crate::store::jobs::Job;
-use crate::store::jobs::items::Item;
 use crate::sync::imports::{ImportRequest, JobFilter, JobReport, Viewer};
 use crate::sync::{DeskError, ImportError};
 

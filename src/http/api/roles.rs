@@ -6,10 +6,10 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, ask, page, page_size};
+use crate::domain::role::{Holder, HolderKey};
 use crate::domain::text::Text;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
-use crate::store::roles::{Holder, HolderKey};
 use crate::sync::desk::Answer;
 
 /// A role by name.

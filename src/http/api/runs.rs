@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, number, page, page_size};
+use crate::domain::removal::{HeldKey, HeldRow};
+use crate::domain::run::{OpenFinding, Run, RunLine};
 use crate::domain::text::Text;
 use crate::error::chain;
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
-use crate::store::changes::{self, RunLine};
-use crate::store::environments;
-use crate::store::findings::{self, OpenFinding};
-use crate::store::removals::{self, HeldKey, HeldRow, HeldSet};
-use crate::store::runs::{self, Run};
+use crate::sync::cycle::Request;
+use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
+use crate::sync::records::RunDetails;
+use crate::sync::{CycleError, UnknownEnvironment};
 
 /// How long a request for a run waits for the run's number, and how often it looks.
 const RUN_BEGINS_WITHIN: u32 = 25;
@@ -47,21 +48,8 @@ pub async fn list(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Page<Run>>, Problem> {
     let limit = page_size(paging.limit)?;
-    let engine = api.engine();
-    let mut db = engine.store.read().await?;
-    let items = runs::list(&mut db, paging.cursor, limit + 1).await?;
+    let items = api.engine().records().runs(paging.cursor, limit + 1).await?;
     Ok(Json(page(items, limit, |run| run.id)))
-}
-
-/// A run with what it holds.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RunDetails {
-    #[serde(flatten)]
-    run: Run,
-    /// The sets of removals that it held.
-    held_sets: Vec<HeldSet>,
-    /// Who would lose access.
-    held: Vec<HeldRow>,
 }
 
 /// Shows a run, and who would lose access where it holds removals.
@@ -71,12 +59,8 @@ pub struct RunDetails {
 ))]
 pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<Text>) -> Result<Json<RunDetails>, Problem> {
     let id = number("id", &id)?;
-    let engine = api.engine();
-    let mut db = engine.store.read().await?;
-    let run = runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
-    let held_sets = removals::sets(&mut db, Some(id), &engine.settings.names()).await?;
-    let held = removals::held_rows(&mut db, id, None, i64::MAX).await?;
-    Ok(Json(RunDetails { run, held_sets, held }))
+    let run = api.engine().records().run(id).await?;
+    Ok(Json(run.ok_or_else(|| no_run(id))?))
 }
 
 fn no_run(id: i64) -> Problem {
@@ -110,11 +94,10 @@ pub async fn held(
     let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
     let after = paging.cursor.as_deref().map(str::parse).transpose();
     let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
-    let engine = api.engine();
-    let mut db = engine.store.read().await?;
-    runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
-    let items = removals::held_rows(&mut db, id, after, limit + 1).await?;
-    Ok(Json(page(items, limit, |row| HeldKey::from(row))))
+    let items = api.engine().records().held(id, after, limit + 1).await?;
+    Ok(Json(page(items.ok_or_else(|| no_run(id))?, limit, |row| {
+        HeldKey::from(row)
+    })))
 }
 
 /// Lists what a run changed, in the order in which it did.
@@ -130,11 +113,8 @@ pub async fn changes(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Page<RunLine>>, Problem> {
     let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
-    let engine = api.engine();
-    let mut db = engine.store.read().await?;
-    runs::find(&mut db, id).await?.ok_or_else(|| no_run(id))?;
-    let items = changes::of_run(&mut db, id, paging.cursor, limit + 1).await?;
-    Ok(Json(page(items, limit, |line| line.id)))
+    let items = api.engine().records().changes(id, paging.cursor, limit + 1).await?;
+    Ok(Json(page(items.ok_or_else(|| no_run(id))?, limit, |line| line.id)))
 }
 
 /// Where a decision counts.
@@ -199,10 +179,8 @@ async fn decide(
     if let Some(name) = &place.environment {
         engine.desk().environment(name)?;
     }
-    {
-        let mut db = engine.store.read().await?;
-        runs::find(&mut db, run).await?.ok_or_else(|| no_run(run))?;
-    }
+    let held = engine.records().held(run, None, 0).await?;
+    held.ok_or_else(|| no_run(run))?;
     let decisions = engine
         .guard()
         .decide(run, place.environment.as_deref(), decision, &decided_by)
@@ -249,23 +227,22 @@ pub async fn sync(
     input::Json(wanted): input::Json<WantedRun>,
 ) -> Result<(StatusCode, Json<Requested>), Problem> {
     let engine = api.engine();
-    let environments: Vec<String> = wanted.environments.into_iter().map(String::from).collect();
-    for name in &environments {
-        engine
-            .desk()
-            .environment(name)
-            .map_err(|_| Problem::bad_input("environments", format!("there is no environment `{name}`")))?;
-    }
-    let request = {
-        let mut db = engine.store.read().await?;
-        let now = engine.clock.now();
-        runs::request(&mut db, &environments, wanted.full, wanted.dry_run, now).await?
+    let wanted = Request {
+        environments: wanted.environments.into_iter().map(String::from).collect(),
+        full: wanted.full,
+        dry_run: wanted.dry_run,
+        ..Request::default()
     };
+    let asked = asked::ask(&engine, &wanted).await;
+    let request = asked.map_err(|error| match error {
+        CycleError::UnknownEnvironment(UnknownEnvironment(name)) => {
+            Problem::bad_input("environments", format!("there is no environment `{name}`"))
+        }
+        CycleError::Failed(failure) => failure.into(),
+    })?;
     let mut run = None;
     for _ in 0..RUN_BEGINS_WITHIN {
-        let mut db = engine.store.read().await?;
-        run = runs::requested_run(&mut db, request).await?.flatten();
-        drop(db);
+        run = asked::run_of(&engine, request).await?.flatten();
         if run.is_some() {
             break;
         }
@@ -300,17 +277,8 @@ pub async fn findings(
     Params(looking): Params<Looking>,
 ) -> Result<Json<Page<OpenFinding>>, Problem> {
     let limit = page_size(looking.limit)?;
-    let engine = api.engine();
     let environment = looking.environment.as_deref();
-    let mut db = engine.store.read().await?;
-    if let Some(name) = environment
-        && !environments::others(&mut db, &engine.settings.names())
-            .await?
-            .iter()
-            .any(|left| left == name)
-    {
-        engine.desk().environment(name)?;
-    }
-    let items = findings::list_open(&mut db, environment, looking.cursor, limit + 1).await?;
+    let records = api.engine().records();
+    let items = records.findings(environment, looking.cursor, limit + 1).await?;
     Ok(Json(page(items, limit, |finding| finding.id)))
 }

@@ -10,13 +10,11 @@ use uuid::Uuid;
 
 use super::{Api, Page, ask, page, page_size};
 use crate::domain::reason::Code;
-use crate::domain::system_user::SystemUser;
+use crate::domain::system_user::{Filter, SystemUser};
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
-use crate::store::columns;
-use crate::store::rows::{self, Filter};
 use crate::sync::desk::{Answer, MOST_AT_ONCE, Refusal};
 
 /// A row with the columns that customers have added beside ours.
@@ -105,8 +103,6 @@ pub async fn list(
     Path(env): Path<Text>,
     Params(listing): Params<Listing>,
 ) -> Result<Json<Page<SystemUser>>, Problem> {
-    let engine = api.engine();
-    engine.desk().environment(&env)?;
     let limit = page_size(listing.limit)?;
     if listing.mode.is_some_and(|mode| !(0..=5).contains(&mode)) {
         return Err(Problem::bad_input("mode", "expected 0 to 5"));
@@ -134,8 +130,7 @@ pub async fn list(
         after: listing.cursor,
         limit: limit + 1,
     };
-    let mut db = engine.store.read().await?;
-    let items = rows::list(&mut db, &env, &filter).await?;
+    let items = api.engine().records().users(&env, &filter).await?;
     Ok(Json(page(items, limit, |row| row.systemuserid)))
 }
 
@@ -151,15 +146,9 @@ pub async fn show(
     _: Reader,
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<User>, Problem> {
-    let engine = api.engine();
-    engine.desk().environment(&env)?;
-    let row = engine
-        .desk()
-        .find_row(&env, &user)
-        .await?
-        .ok_or_else(|| no_row(&env, &user))?;
-    let mut db = engine.store.read().await?;
-    let custom = columns::read_custom(&mut db, &env, row.systemuserid).await?;
+    let records = api.engine().records();
+    let row = records.user(&env, &user).await?;
+    let custom = records.custom(&row).await?;
     Ok(Json(User { row, custom }))
 }
 

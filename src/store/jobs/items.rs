@@ -1,29 +1,9 @@
 //! `rollcall.import_item`: what became of each user of a job.
 
-use serde::Serialize;
 use uuid::Uuid;
 
+use crate::domain::import::Item;
 use crate::store::{Connection, StoreResult};
-
-/// One user of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Item {
-    /// Its place in the job.
-    pub position: i64,
-    /// The user as given; an import of everybody gives object ids.
-    #[serde(rename = "user")]
-    pub given: String,
-    /// Who that is, once known.
-    pub object_id: Option<Uuid>,
-    /// `waiting`, `created`, `already_present`, `refused`.
-    pub state: String,
-    /// The reason code of a refusal.
-    pub code: Option<String>,
-    /// More about it, where there is more to say than the code does.
-    pub detail: Option<String>,
-    /// The row.
-    pub systemuserid: Option<Uuid>,
-}
 
 /// Items of a job in their order.
 ///

@@ -7,8 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::items::{self, Item};
-use super::{Job, select_jobs};
+use super::items;
+use super::select_jobs;
+use crate::domain::import::{Item, Job};
 use crate::store::lease::Server;
 use crate::store::{Connection, StoreError, StoreResult};
 

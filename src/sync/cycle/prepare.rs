@@ -9,8 +9,9 @@ use crate::domain::doubt::Doubt;
 use crate::domain::environment::Environment;
 use crate::domain::feed::checkpoint::Input;
 use crate::domain::field::{Field, Policy};
+use crate::domain::run::LeftOver;
 use crate::domain::source::Source;
-use crate::store::environments::{self, LeftOver, Progress};
+use crate::store::environments::{self, Progress};
 use crate::store::{
     StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals, removals, rows,
 };

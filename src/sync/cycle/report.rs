@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::domain::run::LeftOver;
 use crate::plan::{Change, RoleChange};
-use crate::store::environments::LeftOver;
 
 words! {
     /// How a run ended.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::Effect;
 use super::evaluated::Evaluated;
+use crate::domain::import::Item;
 use crate::domain::reason::Code;
-use crate::store::jobs::items::Item;
 use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
 use crate::sync::pull::Fresh;

@@ -3,10 +3,9 @@
 use super::{Answer, Ask, Desk, Effect, Refusal, find_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
-use crate::domain::role::{Provenance, SYSTEM_ADMINISTRATOR};
+use crate::domain::role::{Holder, HolderKey, Provenance, SYSTEM_ADMINISTRATOR};
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
-use crate::store::roles::{Holder, HolderKey};
 use crate::store::{quota, roles};
 use crate::sync::DeskError;
 

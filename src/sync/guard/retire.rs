@@ -5,10 +5,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Guard;
+use crate::domain::environment::Known;
 use crate::domain::reason::Code;
 use crate::plan::{Change, Operation};
 use crate::store::changes::Author;
-use crate::store::environments::{self, Known};
+use crate::store::environments;
 use crate::store::{Transaction, removals, rows, serving};
 use crate::sync::judge::{self, Effort, Parts};
 use crate::sync::{GuardError, UnknownEnvironment};

@@ -15,13 +15,14 @@ use uuid::Uuid;
 
 use super::{Imports, checks};
 use crate::domain::environment::GroupNesting;
+use crate::domain::import::{Item, Job};
 use crate::domain::source::Source;
 use crate::error::chain;
 use crate::plan::{EnvironmentView, Unasked};
 use crate::rules::Trigger;
-use crate::store::jobs::items::{self, Item};
+use crate::store::jobs;
+use crate::store::jobs::items;
 use crate::store::jobs::queue::{self, Claim, End};
-use crate::store::jobs::{self, Job};
 use crate::store::{StoreError, candidates, checkpoints, groups};
 use crate::sync::daemon::Configured;
 use crate::sync::desk::evaluate::{Beside, Question};

@@ -173,8 +173,7 @@ async fn candidates_are_those_without_a_row_page_by_page() {
     tenant.soft_delete(deleted);
     world.sync_completely().await;
     let engine = &world.engine;
-    let ids =
-        |found: &[rollcall::store::candidates::Candidate]| -> Vec<Uuid> { found.iter().map(|one| one.id).collect() };
+    let ids = |found: &[rollcall::domain::import::Candidate]| -> Vec<Uuid> { found.iter().map(|one| one.id).collect() };
     let first = engine.imports().candidates(ENV, None, None, 2).await.unwrap();
     let rest = engine
         .imports()

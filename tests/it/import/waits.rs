@@ -114,7 +114,7 @@ async fn jobs(world: &World) -> Vec<(i64, String, Option<i64>)> {
         ..JobFilter::default()
     };
     let jobs = world.engine.imports().import_jobs(OPERATOR, &filter).await.unwrap();
-    let line = |job: rollcall::store::jobs::Job| (job.id, job.state, job.scheduled_by);
+    let line = |job: rollcall::domain::import::Job| (job.id, job.state, job.scheduled_by);
     jobs.into_iter().rev().map(line).collect()
 }
 

@@ -27,13 +27,12 @@ async fn made(world: &World, application: Uuid) -> String {
 }
 
 async fn find(world: &World, application: Uuid) -> SystemUser {
-    let row = world
+    world
         .engine
-        .desk()
-        .find_row(ENV, &application.to_string())
+        .records()
+        .user(ENV, &application.to_string())
         .await
-        .unwrap();
-    row.unwrap()
+        .unwrap()
 }
 
 #[tokio::test]

@@ -54,10 +54,9 @@ async fn a_stub_is_disabled_from_birth_and_has_its_role() {
         let (world, _) = with_roles(roles).await;
         let stub = world
             .engine
-            .desk()
-            .find_row(ENV, "OLD.ada@contoso.example")
+            .records()
+            .user(ENV, "OLD.ada@contoso.example")
             .await
-            .unwrap()
             .unwrap();
         assert_eq!(state_of(&stub), "stub_user by helpdesk");
         assert!(stub.isstub && !stub.issyncwithdirectory && !stub.islicensed);
@@ -111,13 +110,7 @@ async fn a_hold_that_another_program_put_on_a_stub_ends_and_leaves_a_stub() {
         .execute("update rollcall.system_user set onhold = true where isstub")
         .await;
     assert_eq!(word(&world, "release", OLD).await, "updated");
-    let row = world
-        .engine
-        .desk()
-        .find_row(ENV, &stub.to_string())
-        .await
-        .unwrap()
-        .unwrap();
+    let row = world.engine.records().user(ENV, &stub.to_string()).await.unwrap();
     assert!(!row.onhold && row.isdisabled && row.disabledreason.as_deref() == Some("stub_user"));
     world.end().await;
 }
@@ -254,13 +247,7 @@ async fn a_stub_goes_into_the_row_that_its_person_has_and_says_where() {
         [role("Basic User", "manual"), role("Salesperson", "import")]
     );
     assert_eq!(roles_of(&world, &stub.to_string()).await, []);
-    let gone = world
-        .engine
-        .desk()
-        .find_row(ENV, &stub.to_string())
-        .await
-        .unwrap()
-        .unwrap();
+    let gone = world.engine.records().user(ENV, &stub.to_string()).await.unwrap();
     assert_eq!(
         (gone.deletedstate, gone.merged_into, gone.domainname.as_deref()),
         (1, Some(before.systemuserid), Some(OLD))
@@ -382,13 +369,7 @@ async fn a_stub_is_not_bound_to_somebody_whose_name_another_row_keeps() {
     let bob = licensed(world.tenant(), "Bob", "Builder");
     let refusal = refusal(world.engine.desk().map(ask(OLD), &bob.to_string()).await);
     assert_eq!(refusal.code.as_str(), "upn_conflict");
-    let row = world
-        .engine
-        .desk()
-        .find_row(ENV, &stub.to_string())
-        .await
-        .unwrap()
-        .unwrap();
+    let row = world.engine.records().user(ENV, &stub.to_string()).await.unwrap();
     assert!(row.isstub && row.azureactivedirectoryobjectid.is_none());
     assert_eq!(map(&world, "bob.builder@contoso.example", bob).await, "enabled");
     world.assert_settled().await;

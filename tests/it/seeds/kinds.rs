@@ -164,7 +164,7 @@ async fn an_application_user_is_disabled_and_enabled_by_a_person_and_never_by_th
         };
         assert_eq!(said(&result), done);
         world.assert_settled().await;
-        let row = world.engine.desk().find_row(ENV, &name).await.unwrap().unwrap();
+        let row = world.engine.records().user(ENV, &name).await.unwrap();
         assert_eq!(row.isdisabled, is_disabled);
     }
     world.end().await;

@@ -1,0 +1,117 @@
+//! Runs that somebody asks of the process that leads, through the database.
+
+use std::time::Duration;
+
+use crate::domain::run::{LeftOver, Run};
+use crate::store::runs;
+use crate::sync::cycle::Request;
+use crate::sync::{Counts, CycleError, Engine, Failure, Outcome, Report, ReportedChange};
+
+/// How often is looked whether the run has ended.
+const POLL: Duration = Duration::from_millis(500);
+
+/// After so long without an answer the daemon is thought to be gone.
+const DAEMON_SILENCE: Duration = Duration::from_secs(20);
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Followed {
+    /// The run is over.
+    Done(Report),
+    /// The daemon does not answer; the request is withdrawn.
+    Unanswered,
+    /// The daemon has another configuration, which lacks an environment asked for.
+    Unknown,
+}
+
+/// Asks for a run; answers the request's number. Environments are asked for by name, so that a daemon that lacks one
+/// says so.
+///
+/// # Errors
+/// Where an environment is not in this configuration, or when the database fails.
+pub async fn ask(engine: &Engine, wanted: &Request) -> Result<i64, CycleError> {
+    for name in &wanted.environments {
+        engine.base().environment(name)?;
+    }
+    let mut db = engine.store.read().await?;
+    let now = engine.clock.now();
+    Ok(runs::request(&mut db, &wanted.environments, wanted.full, wanted.dry_run, now).await?)
+}
+
+/// The run that answers a request, once there is one. The outer `None` means that the request was withdrawn.
+///
+/// # Errors
+/// When the database fails.
+pub async fn run_of(engine: &Engine, request: i64) -> Result<Option<Option<i64>>, Failure> {
+    let mut db = engine.store.read().await?;
+    Ok(runs::requested_run(&mut db, request).await?)
+}
+
+/// Waits for the end of the run that answers a request.
+///
+/// # Errors
+/// When the database fails, or the wait is to end.
+pub async fn follow(engine: &Engine, request: i64) -> Result<Followed, Failure> {
+    let began = engine.clock.now();
+    let mut db = engine.store.read().await?;
+    loop {
+        if engine.cancel.is_cancelled() {
+            runs::withdraw_request(&mut db, request).await?;
+            return Err(Failure::Cancelled);
+        }
+        let run = match runs::requested_run(&mut db, request).await? {
+            Some(Some(run)) => runs::find(&mut db, run).await?,
+            Some(None) => None,
+            None => return Ok(Followed::Unknown),
+        };
+        if let Some(run) = run
+            && let Some(outcome) = run.outcome.clone()
+        {
+            let changes = runs::planned_changes(&mut db, run.id).await?;
+            let changes = changes.and_then(|changes| serde_json::from_value(changes).ok());
+            return Ok(Followed::Done(report_of(run, &outcome, changes)));
+        }
+        let waited = (engine.clock.now() - began).to_std().unwrap_or_default();
+        if waited > DAEMON_SILENCE && runs::is_idle(&mut db, request).await? {
+            runs::withdraw_request(&mut db, request).await?;
+            return Ok(Followed::Unanswered);
+        }
+        engine.clock.sleep(POLL).await;
+    }
+}
+
+fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> Report {
+    let environments = counts_of(&run.counts);
+    Report {
+        run: run.id,
+        outcome: match outcome {
+            "complete" => Outcome::Complete,
+            "held" => Outcome::Held,
+            "incomplete" => Outcome::Incomplete,
+            _ => Outcome::Failed,
+        },
+        dry_run: run.dry_run,
+        holds: environments.iter().any(|counts| counts.held > 0),
+        environments,
+        problems: run.problems,
+        left_over: left_over_of(run.left_over),
+        changes,
+    }
+}
+
+/// What a run found left over, as it is stored.
+#[must_use]
+pub fn left_over_of(stored: serde_json::Value) -> Vec<LeftOver> {
+    serde_json::from_value(stored).unwrap_or_default()
+}
+
+/// The counts of a run as they are stored.
+#[must_use]
+pub fn counts_of(counts: &serde_json::Value) -> Vec<Counts> {
+    counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, counts)| serde_json::from_value(counts.clone()).ok())
+        .collect()
+}

@@ -1,0 +1,320 @@
+//! The read side: what the database holds, for whoever looks at it over HTTP or from the command line. Writes nothing, and
+//! asks nobody but the database. What is asked about imports is theirs, and whoever asks why is told by the desk.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::desk::no_row;
+use super::{Base, DeskError, Failure};
+use crate::domain::environment::{Environment, GroupNesting, Known};
+use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
+use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine};
+use crate::domain::system_user::{Filter, SystemUser};
+use crate::store::{Connection, StoreResult, changes, columns, environments, findings, quota, removals, rows, runs};
+
+/// Answers what is asked of the database.
+#[derive(Clone)]
+pub struct Records {
+    base: Base,
+}
+
+/// A run with what it holds.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RunDetails {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The sets of removals that it held.
+    pub held_sets: Vec<HeldSet>,
+    /// Who would lose access.
+    pub held: Vec<HeldRow>,
+}
+
+/// One environment.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EnvironmentInfo {
+    /// Its name.
+    pub name: String,
+    /// `production`, `sandbox`, `default`, `trial`, `developer`, `teams`.
+    kind: String,
+    /// Without a database nobody gets a row.
+    has_database: bool,
+    /// The group whose members may have access.
+    security_group: Option<Uuid>,
+    /// `ignore`, `on_demand`, `full`.
+    group_nesting: &'static str,
+    /// The creator of a developer environment.
+    creator: Option<Uuid>,
+    /// App passes.
+    app_pass_capacity: u32,
+    /// Whether pay-as-you-go is on.
+    pay_as_you_go: bool,
+    /// How many non-interactive users may be enabled.
+    non_interactive_cap: u32,
+    /// How many are.
+    non_interactive_users: i64,
+    /// The security roles there are.
+    roles: Vec<String>,
+    /// Enabled rows of directory users.
+    enabled: i64,
+    /// Disabled ones.
+    disabled: i64,
+    /// Whether it is in the daemon's configuration. One that is left over in the database is listed with the kind it had
+    /// (`unknown` if nobody wrote it down) and otherwise as one without settings; nothing can be done in it.
+    configured: bool,
+    /// Rows whose removal waits for a person; in one that is left over nobody can decide it.
+    held: i64,
+}
+
+impl EnvironmentInfo {
+    async fn of(db: &mut Connection, environment: &Environment) -> StoreResult<Self> {
+        let (enabled, disabled) = environments::count_rows(&mut *db, &environment.name).await?;
+        let cap = environment.non_interactive_cap;
+        let free = quota::free_slots(&mut *db, &environment.name, cap).await?;
+        let held = removals::count_held(db, std::slice::from_ref(&environment.name)).await?;
+        Ok(Self {
+            name: environment.name.clone(),
+            kind: environment.kind.as_str().to_owned(),
+            has_database: environment.has_database,
+            security_group: environment.security_group,
+            group_nesting: environment.group_nesting.as_str(),
+            creator: environment.creator,
+            app_pass_capacity: environment.app_pass_capacity,
+            pay_as_you_go: environment.pay_as_you_go,
+            non_interactive_cap: cap,
+            non_interactive_users: i64::from(cap) - free,
+            roles: environment.roles.clone(),
+            enabled,
+            disabled,
+            configured: true,
+            held,
+        })
+    }
+
+    /// Those that the database has and the configuration lacks.
+    async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<Self>> {
+        let names = left_over(&mut *db, configured).await?;
+        let mut items = Vec::new();
+        for known in environments::known(&mut *db, &names).await? {
+            items.push(Self {
+                kind: known.kind.unwrap_or_else(|| "unknown".to_owned()),
+                has_database: false,
+                security_group: None,
+                group_nesting: GroupNesting::Ignore.as_str(),
+                creator: None,
+                app_pass_capacity: 0,
+                pay_as_you_go: false,
+                non_interactive_cap: 0,
+                non_interactive_users: rows::count_non_interactive(&mut *db, &known.name).await?,
+                roles: Vec::new(),
+                enabled: known.enabled,
+                disabled: known.disabled,
+                configured: false,
+                held: known.held,
+                name: known.name,
+            });
+        }
+        Ok(items)
+    }
+}
+
+async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<String>> {
+    let left_over = environments::left_over(db, configured).await?;
+    Ok(left_over.into_iter().map(|left| left.environment).collect())
+}
+
+impl Records {
+    /// Over a database that is migrated.
+    #[must_use]
+    pub fn new(base: Base) -> Self {
+        Self { base }
+    }
+
+    async fn db(&self) -> StoreResult<Connection> {
+        self.base.store.read().await
+    }
+
+    /// How many migrations are missing and, where none is, when a run last ended well.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn readiness(&self) -> Result<(usize, Option<DateTime<Utc>>), Failure> {
+        let missing = self.base.store.missing_migrations().await?;
+        if missing > 0 {
+            return Ok((missing, None));
+        }
+        Ok((0, runs::last_success(&mut self.db().await?).await?))
+    }
+
+    /// Runs, newest first, those before a number only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn runs(&self, before: Option<i64>, limit: i64) -> Result<Vec<Run>, Failure> {
+        Ok(runs::list(&mut self.db().await?, before, limit).await?)
+    }
+
+    /// A run, and who would lose access where it holds removals.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn run(&self, id: i64) -> Result<Option<RunDetails>, Failure> {
+        let mut db = self.db().await?;
+        let Some(run) = runs::find(&mut db, id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(RunDetails {
+            run,
+            held_sets: removals::sets(&mut db, Some(id), &self.base.settings.names()).await?,
+            held: removals::held_rows(&mut db, id, None, i64::MAX).await?,
+        }))
+    }
+
+    /// Who would lose access by what a run holds, behind a row; none where there is no such run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held(&self, run: i64, after: Option<HeldKey>, limit: i64) -> Result<Option<Vec<HeldRow>>, Failure> {
+        let mut db = self.db().await?;
+        let found = runs::find(&mut db, run).await?;
+        let held = removals::held_rows(&mut db, run, after, limit).await?;
+        Ok(found.map(|_| held))
+    }
+
+    /// What a run changed behind a line, in order; none where there is no such run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn changes(&self, run: i64, after: Option<i64>, limit: i64) -> Result<Option<Vec<RunLine>>, Failure> {
+        let mut db = self.db().await?;
+        let found = runs::find(&mut db, run).await?;
+        let changes = changes::of_run(&mut db, run, after, limit).await?;
+        Ok(found.map(|_| changes))
+    }
+
+    /// Open findings behind a number, oldest first. Only an environment that somebody knows can be asked for.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], or when the database fails.
+    pub async fn findings(
+        &self,
+        environment: Option<&str>,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<OpenFinding>, DeskError> {
+        let mut db = self.db().await?;
+        if let Some(name) = environment
+            && let Err(unknown) = self.base.environment(name)
+            && !environments::others(&mut db, &self.base.settings.names())
+                .await?
+                .iter()
+                .any(|other| other == name)
+        {
+            return Err(unknown.into());
+        }
+        Ok(findings::list_open(&mut db, environment, after, limit).await?)
+    }
+
+    /// What the database has beside the configured environments.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn left_over(&self) -> Result<Vec<LeftOver>, Failure> {
+        Ok(environments::left_over(&mut self.db().await?, &self.base.settings.names()).await?)
+    }
+
+    /// The environments that are configured and those that are left over, in this order, with their rows counted one by
+    /// one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known(&self) -> Result<Vec<Known>, Failure> {
+        let mut db = self.db().await?;
+        let mut names = self.base.settings.names();
+        names.extend(left_over(&mut db, &names).await?);
+        let mut known = environments::known(&mut db, &names).await?;
+        let mut all = Vec::new();
+        for name in names {
+            let at = known.iter().position(|known| known.name == name);
+            let mut one = at.map_or_else(Known::default, |at| known.swap_remove(at));
+            if let Ok(environment) = self.base.environment(&name) {
+                one.kind = Some(environment.kind.as_str().to_owned());
+            }
+            all.push(Known { name, ..one });
+        }
+        Ok(all)
+    }
+
+    /// Whether an environment is in this configuration.
+    #[must_use]
+    pub fn is_configured(&self, environment: &str) -> bool {
+        self.base.environment(environment).is_ok()
+    }
+
+    /// The environments that are configured, and those that are left over in the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn environments(&self) -> Result<Vec<EnvironmentInfo>, Failure> {
+        let mut db = self.db().await?;
+        let mut items = Vec::new();
+        for (environment, _) in &self.base.settings.environments {
+            items.push(EnvironmentInfo::of(&mut db, environment).await?);
+        }
+        items.extend(EnvironmentInfo::left_over(&mut db, &self.base.settings.names()).await?);
+        Ok(items)
+    }
+
+    /// One environment, left over or not.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], or when the database fails.
+    pub async fn environment(&self, name: &str) -> Result<EnvironmentInfo, DeskError> {
+        let mut db = self.db().await?;
+        match self.base.environment(name) {
+            Ok(environment) => Ok(EnvironmentInfo::of(&mut db, environment).await?),
+            Err(unknown) => {
+                let left_over = EnvironmentInfo::left_over(&mut db, &self.base.settings.names()).await?;
+                let mut left_over = left_over.into_iter();
+                Ok(left_over.find(|left| left.name == name).ok_or(unknown)?)
+            }
+        }
+    }
+
+    /// Rows of an environment, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], or when the database fails.
+    pub async fn users(&self, environment: &str, filter: &Filter) -> Result<Vec<SystemUser>, DeskError> {
+        self.base.environment(environment)?;
+        Ok(rows::list(&mut self.db().await?, environment, filter).await?)
+    }
+
+    /// The row that a text names: by its id, its object id, its application id or its name.
+    ///
+    /// # Errors
+    /// [`DeskError::UnknownEnvironment`], [`DeskError::Refused`] where there is no such row, or when the database fails.
+    pub async fn user(&self, environment: &str, user: &str) -> Result<SystemUser, DeskError> {
+        self.base.environment(environment)?;
+        let row = self.base.find_row(environment, user).await?;
+        Ok(row.ok_or_else(|| no_row(environment, user))?)
+    }
+
+    /// The columns of a row that customers have added.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn custom(&self, row: &SystemUser) -> Result<Map<String, Value>, Failure> {
+        Ok(columns::read_custom(&mut self.db().await?, &row.environment, row.systemuserid).await?)
+    }
+
+    /// The latest lines of a row's history, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn history(&self, row: &SystemUser, limit: i64) -> Result<Vec<ChangeLine>, Failure> {
+        Ok(changes::history(&mut self.db().await?, &row.environment, row.systemuserid, limit).await?)
+    }
+}
