@@ -2,7 +2,10 @@
 //!
 //! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
 //! inside one. Writes are set-based: one statement per batch, never one per user. No statement names a schema, and none that
-//! updates or returns computes a time or a number (`tests/it/statements.rs`).
+//! updates or returns computes a time or a number (`tests/it/statements.rs`). Every function fails when the database does
+//! not answer; one that fails otherwise says so.
+
+#![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
 pub mod administrators;
 pub mod candidates;
@@ -139,25 +142,16 @@ impl Store {
     }
 
     /// Begins a transaction whose writes are the sync's own, not an edit by somebody else.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn begin(&self) -> StoreResult<Transaction> {
         Transaction::begin(self.read().await?).await
     }
 
     /// A connection for reading outside a transaction.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn read(&self) -> StoreResult<Connection> {
         Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
     }
 
     /// A number for a question to the directory, higher than every earlier one, whoever drew it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
     pub async fn next_moment(&self) -> StoreResult<Moment> {
         let mut db = self.read().await?;
         let drawn = sqlx::query_scalar!(r#"select nextval('round') as "moment!""#);

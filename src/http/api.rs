@@ -94,6 +94,7 @@ impl<T> Page<T> {
         description = "Keeps a table of SystemUsers true to a Microsoft Entra ID directory."
     ),
     servers((url = "/api/v1")),
+    components(schemas(Problem)),
     security(("bearer" = [])),
     modifiers(&Bearer)
 )]
@@ -123,6 +124,7 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         for (role, operation) in reads.chain(acts.map(|operation| (role_to_act(operation), operation))) {
             let responses = &mut operation.responses.responses;
             responses.insert("429".to_owned(), too_many_requests().into());
+            responses.insert("default".to_owned(), problem().build().into());
             operation.security = Some(vec![openapi::SecurityRequirement::new("bearer", [role.as_str()])]);
         }
     }
@@ -137,16 +139,18 @@ fn role_to_act(operation: &openapi::path::Operation) -> ApiRole {
     }
 }
 
+/// Whatever goes wrong, in any operation.
+fn problem() -> openapi::ResponseBuilder {
+    let problem = openapi::Ref::from_schema_name("Problem");
+    let content = openapi::ContentBuilder::new().schema(Some(problem)).build();
+    openapi::ResponseBuilder::new().content("application/problem+json", content)
+}
+
 /// What every operation may answer, since the bounds lie before them all.
 fn too_many_requests() -> openapi::Response {
-    let problem = openapi::Ref::from_schema_name("Problem");
     let seconds = openapi::Object::with_type(openapi::Type::Integer);
-    openapi::ResponseBuilder::new()
+    problem()
         .description("The caller has sent too many requests, or has too many under way.")
-        .content(
-            "application/problem+json",
-            openapi::ContentBuilder::new().schema(Some(problem)).build(),
-        )
         .header(
             "Retry-After",
             openapi::HeaderBuilder::new().schema(Some(seconds)).build(),

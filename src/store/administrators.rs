@@ -14,9 +14,6 @@ const SOURCE: &str = "roles";
 
 /// Takes in the roles of some users who were looked up, those of whom nothing newer is known; the others are put on the
 /// recheck list. Returns those for whom this is news.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) -> StoreResult<Vec<Uuid>> {
     if users.is_empty() {
         return Ok(Vec::new());
@@ -61,9 +58,6 @@ pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) ->
 
 /// Replaces the holders by a reading of all, unless a later one has; whoever was looked up since is left as it is and put on
 /// the recheck list. From a reading that is not whole nobody is missing. Returns the ids for which something changed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn replace(
     db: &mut Connection,
     holders: &Asked<BTreeMap<Uuid, AdminRoles>>,

@@ -8,9 +8,6 @@ use super::{Connection, StoreResult};
 use crate::domain::import::Candidate;
 
 /// Users who are present and have no row, after a key; with a text, those whose name or user principal name contains it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     db: &mut Connection,
     environment: &str,
@@ -36,9 +33,6 @@ pub async fn list(
 
 /// The next users whom an import of everybody is about, after a key. AI agents are not: they get a row when somebody
 /// names them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from directory_user u
@@ -54,9 +48,6 @@ pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, l
 }
 
 /// How many users an import of everybody is about.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from directory_user u
@@ -69,9 +60,6 @@ pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
 }
 
 /// Which of some directory users have a row, and its id. None is locked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn with_row(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
     Ok(sqlx::query!(
         r#"select azureactivedirectoryobjectid as "id!", systemuserid from system_user

@@ -22,9 +22,6 @@ pub struct Author<'a> {
 }
 
 /// Appends a line for every change, under the name and the time that the row now says it was modified by and at.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn record(
     db: &mut Connection,
     environment: &str,
@@ -70,9 +67,6 @@ pub async fn record(
 }
 
 /// Appends the line of an edit of columns that only customers know: column → [old, new].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn record_edit(
     db: &mut Connection,
     environment: &str,
@@ -109,9 +103,6 @@ pub fn fields_json(change: &Change) -> Value {
 }
 
 /// Notes by how many the enabled rows with an object id grew or shrank.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_enabled<'a>(
     db: &mut Connection,
     environment: &str,
@@ -136,9 +127,6 @@ pub async fn note_enabled<'a>(
 }
 
 /// How many rows were disabled by rule since a time.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn disables_since(db: &mut Connection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from system_user_change
@@ -151,9 +139,6 @@ pub async fn disables_since(db: &mut Connection, environment: &str, since: DateT
 }
 
 /// The latest lines of a row's history, newest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
     Ok(sqlx::query_as!(
         ChangeLine,
@@ -168,9 +153,6 @@ pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i
 }
 
 /// What a run changed behind a line, in order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i64) -> StoreResult<Vec<RunLine>> {
     Ok(sqlx::query_as!(
         RunLine,

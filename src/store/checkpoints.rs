@@ -64,9 +64,6 @@ impl CheckpointRow {
 }
 
 /// Reads a checkpoint; a source that was never read has a fresh one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read(db: &mut Connection, source: Source) -> StoreResult<Checkpoint> {
     let row = sqlx::query_as!(
         CheckpointRow,
@@ -97,9 +94,6 @@ async fn lock_all(db: &mut Connection, in_doubt: bool) -> StoreResult<Vec<Checkp
 }
 
 /// Writes a checkpoint.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
     let (phase, next, link) = match &checkpoint.state {
         State::Begin => ("full", None, None),
@@ -144,9 +138,6 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
 }
 
 /// The present or last round of a source; keeps others from writing the checkpoint until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Moment> {
     let round = sqlx::query_scalar!(
         "select round from checkpoint where source = $1 for share",
@@ -156,18 +147,12 @@ pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Mome
 }
 
 /// Steps a checkpoint and writes it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn step(db: &mut Connection, checkpoint: Checkpoint, input: Input) -> StoreResult<()> {
     let (checkpoint, _) = checkpoint.step(input);
     write(db, &checkpoint).await
 }
 
 /// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "delete from environment_doubt d where not exists (
@@ -188,9 +173,6 @@ pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
 /// Tells an environment anew of what is still suspected and was the reason of sets that have expired undecided: their
 /// rows are judged anew, and what nobody has confirmed is no better evidence for being old. The source is read from its
 /// beginning.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Doubt]) -> StoreResult<()> {
     if expired.is_empty() {
         return Ok(());
@@ -220,9 +202,6 @@ async fn tell(db: &mut Connection, environment: Option<&str>, source: Source, do
 }
 
 /// The sources that some environments have not been judged by since they came into doubt: environment, source, why.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, Source, Doubt)>> {
     let rows = sqlx::query!(
         "select environment, source, why from environment_doubt
@@ -238,9 +217,6 @@ pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult
 }
 
 /// An environment has been judged with everything in mind that was in doubt for it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!("delete from environment_doubt where environment = $1", environment)
         .execute(db)
@@ -249,9 +225,6 @@ pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResul
 }
 
 /// Lets every feed begin a round.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn renew_all(db: &mut Connection) -> StoreResult<()> {
     for checkpoint in lock_all(&mut *db, false).await? {
         if checkpoint.source.is_feed() {

@@ -8,9 +8,6 @@ use super::{Connection, StoreError, StoreResult};
 use crate::domain::system_user::SystemUser;
 
 /// The columns that customers have added.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         r#"select attname::text as "name!" from pg_attribute
@@ -23,9 +20,6 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
 }
 
 /// The columns of a row that customers have added.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
     let custom = sqlx::query_scalar!(
         r#"select to_jsonb(s) - $3::text[] as "custom!" from system_user s
@@ -43,9 +37,6 @@ pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> S
 }
 
 /// The value of a column that a customer has added.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
     let value = sqlx::query_scalar!(
         "select to_jsonb(s) -> $3 from system_user s where environment = $1 and systemuserid = $2",
@@ -58,17 +49,8 @@ pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &st
     Ok(value.flatten().unwrap_or(Value::Null))
 }
 
-/// Writes a column that a customer has added. The inner error says why the database does not take the value.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn write(
-    db: &mut Connection,
-    environment: &str,
-    row: Uuid,
-    column: &str,
-    value: &Value,
-) -> StoreResult<Result<(), String>> {
+/// Writes a column that a customer has added.
+pub async fn write(db: &mut Connection, environment: &str, row: Uuid, column: &str, value: &Value) -> StoreResult<()> {
     let written = sqlx::query!(
         "select set_custom_column($1, $2, $3, $4)",
         environment,
@@ -78,46 +60,33 @@ pub async fn write(
     )
     .execute(db)
     .await;
-    taken(written.map(drop))
+    written.map(drop).map_err(refused)
 }
 
-/// Has constraints checked now that a customer wants checked at the end of a transaction only. The inner error says
-/// which is not kept.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn check_deferred(db: &mut Connection) -> StoreResult<Result<(), String>> {
+/// Has constraints checked now that a customer wants checked at the end of a transaction only.
+pub async fn check_deferred(db: &mut Connection) -> StoreResult<()> {
     let checked = sqlx::query!("set constraints all immediate").execute(db).await;
-    taken(checked.map(drop))
+    checked.map(drop).map_err(refused)
 }
 
-/// Whether the database takes a value. The statement is always the same, so whatever the server refuses is about the
-/// column and its value: its type, a constraint, a right. What a function raises, and what concerns everybody, is an error.
-fn taken(written: Result<(), sqlx::Error>) -> StoreResult<Result<(), String>> {
+/// Why the database does not take a value. The statement is always the same, so whatever the server refuses is about the
+/// column and its value: its type, a constraint, a right. What a function raises, and what concerns everybody, is not.
+fn refused(error: sqlx::Error) -> StoreError {
     // No plan of these statements can be outdated, as this means elsewhere: the column's type takes no values.
-    if let Err(sqlx::Error::Database(said)) = &written
+    if let sqlx::Error::Database(said) = &error
         && said.code().as_deref() == Some("0A000")
     {
-        return Ok(Err("the database takes no value for a column of this type".to_owned()));
+        return StoreError::Value("the database takes no value for a column of this type".to_owned());
     }
-    match written.map_err(StoreError::of_rows) {
-        Ok(()) => Ok(Ok(())),
-        Err(StoreError::Refused(fault)) if fault.is_about_value() => {
-            Ok(Err(format!("the database refuses it: {fault}")))
-        }
-        Err(StoreError::Database(said)) => Ok(Err(if said.is_code("428C9") {
-            "the database computes this column".to_owned()
-        } else {
-            "the database refuses a value of this type".to_owned()
-        })),
-        Err(error) => Err(error),
-    }
+    StoreError::Value(match StoreError::of_rows(error) {
+        StoreError::Refused(fault) if fault.is_about_value() => format!("the database refuses it: {fault}"),
+        StoreError::Database(said) if said.is_code("428C9") => "the database computes this column".to_owned(),
+        StoreError::Database(_) => "the database refuses a value of this type".to_owned(),
+        error => return error,
+    })
 }
 
 /// Notes who changed a row last.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
     sqlx::query!(
         "update system_user set modifiedon = greatest($3, modifiedon), modifiedby = $4 where environment = $1 and systemuserid = $2",
@@ -133,9 +102,6 @@ pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Au
 }
 
 /// Writes which columns of a row are the customer's.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn set_customer_owned(
     db: &mut Connection,
     environment: &str,

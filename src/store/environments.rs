@@ -27,9 +27,6 @@ pub struct Progress {
 
 /// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
 /// of one that somebody had taken leave of. Adds up the changes of the row count.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn register(
     db: &mut Connection,
     name: &str,
@@ -83,9 +80,6 @@ pub async fn register(
 
 /// The enabled rows with an object id, counted one by one up to a number: the guard believes no counter that somebody else
 /// may have written.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from (
@@ -100,9 +94,6 @@ pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> Sto
 }
 
 /// An environment's rows with an object id, by the running count: enabled, disabled.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
@@ -117,9 +108,6 @@ pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i6
 }
 
 /// When everyone in an environment was last judged.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(
         sqlx::query_scalar!("select judged_at from environment where name = $1", name)
@@ -130,9 +118,6 @@ pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<Da
 }
 
 /// Asks for everyone to be judged anew, in all environments or some.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResult<()> {
     sqlx::query!("update environment set epoch = epoch + 1 where name = any($1)", names)
         .execute(db)
@@ -141,9 +126,6 @@ pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResul
 }
 
 /// Notes how far a walk at `epoch` has come; `None` means that it is finished.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_walk(
     db: &mut Connection,
     name: &str,
@@ -167,9 +149,6 @@ pub async fn note_walk(
 }
 
 /// Notes by which folding the names of its rows have been gone through.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> StoreResult<()> {
     sqlx::query!("update environment set folding = $2 where name = $1", name, folding)
         .execute(db)
@@ -178,9 +157,6 @@ pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> Stor
 }
 
 /// Notes that the placeholder rows are there.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
     sqlx::query!("update environment set is_set_up = true where name = $1", name)
         .execute(db)
@@ -189,9 +165,6 @@ pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
 }
 
 /// Those that are known beside the configured ones, taken leave of or not.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         "select name from environment where name <> all($1) order by name",
@@ -203,9 +176,6 @@ pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<V
 
 /// Nobody tells an environment what changes while it is away: it is judged whole when it is back, and need not remember
 /// who is pending.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> {
     sqlx::query!(
         "update environment set epoch = epoch + 1
@@ -221,9 +191,6 @@ pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> 
 }
 
 /// Locks an environment against being registered until the transaction ends. False when it is not known.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
     let found = sqlx::query!("select name from environment where name = $1 for update", name)
         .fetch_optional(db)
@@ -232,9 +199,6 @@ pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
 }
 
 /// Takes leave of an environment: it is no longer named as left over, and starts whole if it comes back.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!("update environment set closed_at = $2 where name = $1", name, now)
         .execute(&mut *db)
@@ -253,9 +217,6 @@ pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> Store
 }
 
 /// Every environment of these names, with its rows counted one by one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Known>> {
     Ok(sqlx::query_as!(
         Known,
@@ -277,9 +238,6 @@ pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Kno
 }
 
 /// What is left over beside the configured environments.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<LeftOver>> {
     let others = others(&mut *db, configured).await?;
     if others.is_empty() {

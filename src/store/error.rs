@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The database does not take a row.
     #[error("write a row")]
     Refused(#[source] Fault),
+    /// The database does not take a value that somebody has given for a column.
+    #[error("write a value: {0}")]
+    Value(String),
     /// Another process leads now.
     #[error("write without holding the lease")]
     LeaseLost,
@@ -148,6 +151,7 @@ impl StoreError {
             Self::Inconsistent(_) => "Report this with the log around it.",
             Self::Refused(_) => "Ask whoever owns the constraint or trigger that is named.",
             Self::ServerReplaced => "Try again: the next run goes on from what the server has.",
+            Self::Value(_) => "Give another value.",
             Self::LeaseLost => "Nothing to do: the process that leads now goes on.",
             Self::Encoding(_) => {
                 "Make a database with `createdb --encoding=UTF8 --template=template0 NAME`, move what the old one holds with pg_dump, and name the new one in database.url."

@@ -35,9 +35,6 @@ pub struct Seen {
 }
 
 /// After some users were judged: opens what is new, closes what is no longer seen of them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reconcile_users(
     db: &mut Connection,
     environment: &str,
@@ -71,9 +68,6 @@ pub async fn reconcile_users(
 
 /// After a run looked at an environment's sources: opens what is new, closes what is no longer seen.
 /// Without an environment it is about the tenant.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reconcile_sources(
     db: &mut Connection,
     environment: Option<&str>,
@@ -99,9 +93,6 @@ pub async fn reconcile_sources(
 }
 
 /// Which environments are left over now. How many rows they leave may change without the finding being a new one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reconcile_left_over(
     db: &mut Connection,
     left_over: &[LeftOver],
@@ -144,9 +135,6 @@ pub async fn reconcile_left_over(
 }
 
 /// Closes what is open about one subject.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn close_subject(
     db: &mut Connection,
     environment: &str,
@@ -197,9 +185,6 @@ async fn open(
 }
 
 /// Marks whoever waits for one of some user principal names, now that it may be free. Answers who that is.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
     if freed.is_empty() {
         return Ok(Vec::new());
@@ -219,9 +204,6 @@ pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[Strin
 }
 
 /// Lists open findings behind a number, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list_open(
     db: &mut Connection,
     environment: Option<&str>,
@@ -243,9 +225,6 @@ pub async fn list_open(
 }
 
 /// Counts open findings by environment and code.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_open(db: &mut Connection) -> StoreResult<Vec<(Option<String>, String, i64)>> {
     Ok(sqlx::query!(
         r#"select environment, code, count(*) as "count!" from finding

@@ -9,9 +9,6 @@ use crate::domain::feed::{Asked, Listed, Moment, Principal, PrincipalKind};
 use crate::domain::source::Source;
 
 /// Adds members; returns the ids for which this is news. Whoever is a member already counts as asked for again.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Principal>]) -> StoreResult<Vec<Uuid>> {
     let wanted: Vec<_> = members
         .iter()
@@ -71,9 +68,6 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
 }
 
 /// Takes members away; returns the ids for which this is news.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid>]) -> StoreResult<Vec<Uuid>> {
     if left.is_empty() {
         return Ok(Vec::new());
@@ -138,9 +132,6 @@ async fn note_older(
 }
 
 /// Notes users who came back from deletedItems, so that their groups are asked for.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
@@ -154,9 +145,6 @@ pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()>
 }
 
 /// The users whose groups have to be asked for.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     Ok(
         sqlx::query_scalar!("select object_id from directory_returned order by object_id")
@@ -166,9 +154,6 @@ pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
 }
 
 /// The groups that the mirror follows, or followed and may go on with: whoever is missing from one stays so.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     let sources = sqlx::query_scalar!("select source from checkpoint where source like 'group:%'")
         .fetch_all(db)
@@ -190,17 +175,11 @@ pub struct MembershipsOf {
 }
 
 /// Takes in the groups of some users. Returns the users for whom this is news.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
     settle(db, memberships, false).await
 }
 
 /// Takes in the groups that some groups are in. Returns the groups for which this is news.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle_groups(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
     settle(db, memberships, true).await
 }
@@ -289,9 +268,6 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
 }
 
 /// The groups of these users need not be asked for any more.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult<()> {
     sqlx::query!("delete from directory_returned where object_id = any($1)", users)
         .execute(db)
@@ -301,9 +277,6 @@ pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult
 
 /// After a complete listing: whoever was not seen in the group since it began is no member. Returns them. Soft-deleted users keep
 /// their memberships in the directory although they may not be listed, so they keep them here.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "update directory_group_member m set is_member = false, seen_round = $2
@@ -319,9 +292,6 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> S
 
 /// After a listing with entries that could not be read: whoever was not seen in the group since it began is asked about in
 /// the next run. That does for users; a group that was not seen stays a member.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn recheck_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<()> {
     sqlx::query!(
         "insert into directory_recheck as r (object_id, asked)
@@ -352,9 +322,6 @@ pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) 
 
 /// Replaces the owners, unless a later reading has; returns the ids for which something changed. Nobody is missing from a
 /// reading with entries that could not be read.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<Principal>>) -> StoreResult<Vec<Uuid>> {
     if !is_newest(&mut *db, &format!("owners:{group}"), owners.at).await? {
         return Ok(Vec::new());
@@ -389,9 +356,6 @@ pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<
 }
 
 /// Whether any of some objects that are or were members of a group is a group itself.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
     if members.is_empty() {
         return Ok(false);
@@ -419,9 +383,6 @@ pub struct Within {
 }
 
 /// A security group, and where `nested` count, the groups within it at any depth; what is known of each.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResult<Vec<Within>> {
     Ok(sqlx::query_as!(
         Within,
@@ -442,9 +403,6 @@ pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResu
 }
 
 /// The groups within a group, at any depth, without the group itself.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn nested_groups(db: &mut Connection, group: Uuid) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         r#"with recursive nested (id) as (

@@ -62,9 +62,6 @@ pub struct NewJob {
 }
 
 /// Adds a job with its selected users; answers its number.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
     let total = i32::try_from(users.len()).unwrap_or(i32::MAX);
     let id = sqlx::query_scalar!(
@@ -102,9 +99,6 @@ pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> Stor
 }
 
 /// One job.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Job>> {
     Ok(select_jobs!("where id = $1", id).fetch_optional(db).await?)
 }
@@ -125,9 +119,6 @@ pub struct Filter {
 }
 
 /// Lists jobs, newest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(db: &mut Connection, filter: &Filter) -> StoreResult<Vec<Job>> {
     Ok(select_jobs!(
         "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
@@ -144,9 +135,6 @@ pub async fn list(db: &mut Connection, filter: &Filter) -> StoreResult<Vec<Job>>
 }
 
 /// The monitoring categories in use.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
     Ok(
         sqlx::query_scalar!("select distinct monitoring_category from import_job")
@@ -157,9 +145,6 @@ pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
 
 /// Stops a job that is not over: at once if nobody works at it, else after the batch in hand. Answers whether it was
 /// at once; none where it was over.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
     let server = Server::ask(db).await?;
     Ok(sqlx::query_scalar!(
@@ -182,9 +167,6 @@ pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) 
 }
 
 /// Puts a job that is over back into its queue: whoever was refused is judged again, whoever has a row is not.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
     let requeued = sqlx::query!(
         "update import_job set
@@ -209,9 +191,6 @@ pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<
 }
 
 /// Deletes jobs that were over before a time, with what became of their users; critical ones stay. Answers how many.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn purge(db: &mut Connection, before: DateTime<Utc>) -> StoreResult<u64> {
     let purged = sqlx::query!(
         "delete from import_job

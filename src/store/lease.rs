@@ -71,9 +71,6 @@ impl Server {
 }
 
 /// Tries to take the lease. Its holder can take it anew at any time, and loses what it had.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
     loop {
         let server = Server::ask(db).await?;
@@ -137,9 +134,6 @@ pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
 }
 
 /// Gives a lease back, so that another process can lead at once.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     sqlx::query!(
         "update lease set expires_at = '-infinity' where name = 'cycle' and holder = $1 and fence = $2",

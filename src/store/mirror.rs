@@ -91,9 +91,6 @@ impl From<UserRow> for DirectoryUser {
 }
 
 /// Reads users by id.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, DirectoryUser>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -123,9 +120,6 @@ pub struct Mirrored {
 }
 
 /// Reads users by id, and keeps others from writing them until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Mirrored>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -146,9 +140,6 @@ pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
 }
 
 /// The ids of the next users after `after`, in key order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     let after = after.unwrap_or(Uuid::nil());
     Ok(sqlx::query_scalar!(
@@ -161,9 +152,6 @@ pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> S
 }
 
 /// The present user with that user principal name; where the mirror holds it twice, any.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from directory_user where upn_key = $1 order by state, id limit 1",
@@ -272,9 +260,6 @@ async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[U
 }
 
 /// Notes that what is known of users, whom the transaction has locked, was asked for again.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreResult<()> {
     if !users.is_empty() {
         sqlx::query!(
@@ -290,9 +275,6 @@ pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreR
 }
 
 /// How many present users were seen since a round began, and how many present users the mirror held before it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64, u64)> {
     let counts = sqlx::query!(
         r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
@@ -308,9 +290,6 @@ pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64,
 /// Whoever is only known from deletedItems is noted, so that a return can be told from a beginning.
 /// Returns how many were known and were not seen. Where the round or deletedItems is not whole, nobody is gone for it: they
 /// are asked for by name in the next run.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
     let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
@@ -354,9 +333,6 @@ pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], 
 }
 
 /// Whether the account state of any present user could not be read.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
@@ -367,9 +343,6 @@ pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
 }
 
 /// How many present users have a value that cannot be decoded.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
     Ok(
         sqlx::query_scalar!(r#"select count(*) as "count!" from directory_user where state = 0 and undecodable <> 0"#)
@@ -379,9 +352,6 @@ pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
 }
 
 /// Whether any present user has a usable plan.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_plans(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from directory_user where state = 0 and plan_set <> $1) as "any!""#,

@@ -31,9 +31,6 @@ pub struct Keys {
 }
 
 /// The next rows of an environment, in key order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Named>> {
     Ok(sqlx::query_as!(
         Named,
@@ -48,9 +45,6 @@ pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i6
 }
 
 /// Queues names to be folded.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn queue(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
         "insert into name_to_fold select $1, unnest($2::uuid[]) on conflict do nothing",
@@ -63,9 +57,6 @@ pub async fn queue(db: &mut Connection, environment: &str, rows: &[Uuid]) -> Sto
 }
 
 /// The next rows whose names are queued, in key order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select systemuserid from name_to_fold
@@ -79,9 +70,6 @@ pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: 
 }
 
 /// Takes names off the queue.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
         "delete from name_to_fold where environment = $1 and systemuserid = any($2)",
@@ -94,9 +82,6 @@ pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
 }
 
 /// Those of some keys that rows hold.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         r#"select upn_key as "key!" from system_user where environment = $1 and upn_key = any($2)"#,
@@ -138,9 +123,6 @@ pub struct Clash {
 }
 
 /// Rows that wait for a name which another holds.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn clashes(db: &mut Connection, environment: &str) -> StoreResult<Vec<Clash>> {
     Ok(sqlx::query_as!(
         Clash,

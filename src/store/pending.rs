@@ -15,9 +15,6 @@ pub struct Pending {
 }
 
 /// Marks users in some environments.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) -> StoreResult<()> {
     if ids.is_empty() || environments.is_empty() {
         return Ok(());
@@ -36,9 +33,6 @@ pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) ->
 
 /// Marks users in every environment that the database knows, whether this process has it or another one. One that
 /// somebody has taken leave of is judged whole if it comes back.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if ids.is_empty() {
         return Ok(());
@@ -56,9 +50,6 @@ pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<(
 }
 
 /// The next users to judge after `after`, in key order, none behind `up_to`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next(
     db: &mut Connection,
     environment: &str,
@@ -80,9 +71,6 @@ pub async fn next(
 }
 
 /// Those of some users who are to be judged.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
@@ -96,9 +84,6 @@ pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Stor
 }
 
 /// Takes judged users off the list, unless something new has come up for them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
     if judged.is_empty() {
         return Ok(());
@@ -116,9 +101,6 @@ pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) 
 }
 
 /// Marks rows whose time has come (the grace of app passes), unless the database has refused what follows from that.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
     sqlx::query!(
         "insert into pending (environment, object_id)
@@ -138,9 +120,6 @@ pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateT
 }
 
 /// Forgets what is pending: everyone is about to be judged.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!("delete from pending where environment = $1", environment)
         .execute(db)
@@ -150,9 +129,6 @@ pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
 
 /// Some users in the order in which their rows were created, with the version of their pending line if any.
 /// `with_waiting` adds whoever waits for a free non-interactive slot, unless the database refuses their row.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn in_order_of_creation(
     db: &mut Connection,
     environment: &str,

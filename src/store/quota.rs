@@ -4,18 +4,12 @@
 use super::{Connection, StoreResult, rows};
 
 /// How many non-interactive users may still be enabled under a cap.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     Ok(i64::from(cap) - rows::count_non_interactive(db, environment).await?)
 }
 
 /// Makes everybody who counts on something of the whole environment wait for this transaction, and answers the
 /// free slots. Call it after the rows have been locked, else two such transactions wait for each other.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     sqlx::query!(
         "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)
@@ -29,9 +23,6 @@ pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResu
 }
 
 /// Tells the database the configured cap.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn set_cap(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<()> {
     sqlx::query!(
         "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)

@@ -8,9 +8,6 @@ use super::{Connection, StoreResult};
 use crate::domain::feed::{Asked, Moment};
 
 /// Adds users, each with the moment of what was dropped.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
@@ -28,9 +25,6 @@ pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> 
 }
 
 /// The first on the list: who has been waiting for longest.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uuid>>> {
     let rows = sqlx::query!(
         "select object_id, asked from directory_recheck order by asked, object_id limit $1",
@@ -46,9 +40,6 @@ pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uui
 }
 
 /// Takes users off the list who were asked for again, unless something more has been dropped meanwhile.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
     sqlx::query!(
         "delete from directory_recheck r using unnest($1::uuid[], $2::bigint[]) as u (id, asked)

@@ -20,9 +20,6 @@ pub struct Refused {
 }
 
 /// Those of some users whose row was refused.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Refused>> {
     Ok(sqlx::query!(
         "select object_id, plan, detail from refusal where environment = $1 and object_id = any($2)",
@@ -40,9 +37,6 @@ pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Stor
 }
 
 /// Remembers refusals.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note(
     db: &mut Connection,
     environment: &str,
@@ -74,9 +68,6 @@ pub async fn note(
 }
 
 /// Forgets users whose row is written, or who need none.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
@@ -91,9 +82,6 @@ pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Sto
 }
 
 /// Everybody is about to be judged: what was refused is tried again.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn try_again(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "update refusal set plan = null where environment = $1 and plan is not null",

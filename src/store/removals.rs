@@ -29,9 +29,6 @@ pub struct Removal {
 
 /// Takes in what a batch found: who must go and who need not any more. A row that is held already stays in
 /// its set; one that was rejected stays enabled while the reason is the same.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn collect(
     db: &mut Connection,
     environment: &str,
@@ -65,9 +62,6 @@ pub async fn collect(
 }
 
 /// Drops rows from whatever set they are in; a set without rows closes by itself.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
@@ -82,9 +76,6 @@ pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) ->
 }
 
 /// Closes the open sets of an environment that have no row left.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "select close_set(environment, run_id, 'changed_back', $2) from held_set h
@@ -100,9 +91,6 @@ pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateT
 }
 
 /// What a crashed run collected without deciding is judged again by the next.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with stale as (
@@ -117,9 +105,6 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
 }
 
 /// Held sets whose time is over are dissolved; their rows are judged anew. Returns the runs that held them, and why.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, Vec<Doubt>)>> {
     Ok(sqlx::query!(
         "with expired as (
@@ -143,9 +128,6 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
 }
 
 /// What a run has collected and nobody has decided.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
     let rows = sqlx::query!(
         "select systemuserid, object_id, reason from removal
@@ -167,9 +149,6 @@ pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> S
 }
 
 /// The object ids of the rows of an open held set.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select object_id from removal
@@ -182,9 +161,6 @@ pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> St
 }
 
 /// Holds what a run has collected for some reasons.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn hold(
     db: &mut Connection,
     environment: &str,
@@ -220,9 +196,6 @@ pub async fn hold(
 }
 
 /// Which of some rows are held or rejected.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, RemovalState)>> {
     Ok(sqlx::query!(
         "select systemuserid, state from removal where environment = $1 and systemuserid = any($2)",
@@ -239,9 +212,6 @@ pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
 /// Decides an open set. Rejected rows stay enabled until their cause changes.
 /// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
 /// while it was carried out, since no row was left, bears the decision all the same.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn decide(
     db: &mut Connection,
     environment: &str,
@@ -274,9 +244,6 @@ pub async fn decide(
 }
 
 /// How many rows of an environment are held for some reasons.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[Code]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from removal
@@ -289,9 +256,6 @@ pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[C
 }
 
 /// Notes that an open set was approved, once all of it has been carried out. Answers whether it has.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_approved(
     db: &mut Connection,
     environment: &str,
@@ -315,9 +279,6 @@ pub async fn note_approved(
 }
 
 /// How many rows are held in some environments.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from removal where state = 'held' and environment = any($1)"#,
@@ -328,9 +289,6 @@ pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreRe
 }
 
 /// Dissolves the open sets of an environment that somebody takes leave of.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!("select dissolve_sets($1, $2, $3)", environment, by, now)
         .execute(&mut *db)

@@ -8,9 +8,6 @@ use crate::domain::role::{Assignment, Holder, HolderKey, Provenance};
 use crate::plan::RoleChange;
 
 /// The assignments of some rows, those that a person took away included.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
     let found = sqlx::query!(
         r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from system_user_role
@@ -33,9 +30,6 @@ pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> S
 }
 
 /// How many enabled rows hold a role.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(distinct r.systemuserid) as "count!" from system_user_role r
@@ -144,9 +138,6 @@ fn names(changes: &[&RoleChange]) -> Vec<String> {
 }
 
 /// Lists who holds which role behind an assignment, of one row or one role only where given.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     db: &mut Connection,
     environment: &str,

@@ -36,9 +36,6 @@ macro_rules! select_columns {
 
 /// Locks and reads the rows of some directory users, in the order given: callers that sort wait for each other
 /// instead of dead-locking. One look-up each, whatever the planner believes of a table that has just been filled.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::uuid[]) as wanted cross join lateral (
@@ -52,9 +49,6 @@ pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[U
 }
 
 /// Locks and reads the live rows that hold some user principal names.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::text[]) as wanted cross join lateral (
@@ -67,9 +61,6 @@ pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[St
 }
 
 /// Locks and reads rows by their keys.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and systemuserid = any($2) order by systemuserid for update",
@@ -81,9 +72,6 @@ pub async fn lock_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
 }
 
 /// The keys of the next enabled rows of users and applications, in their order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next_enabled(
     db: &mut Connection,
     environment: &str,
@@ -104,9 +92,6 @@ pub async fn next_enabled(
 }
 
 /// Some rows by their keys.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and systemuserid = any($2)",
@@ -118,9 +103,6 @@ pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
 }
 
 /// Rows by any of their ids: their own, their object id, or their application id where they have not been deleted.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and systemuserid in (
@@ -139,9 +121,6 @@ pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid
 }
 
 /// The row of an application user that has not been deleted.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_application_id(
     db: &mut Connection,
     environment: &str,
@@ -157,9 +136,6 @@ pub async fn find_by_application_id(
 }
 
 /// One row by the directory user's object id.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_object_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and azureactivedirectoryobjectid = $2",
@@ -198,9 +174,6 @@ macro_rules! with_facts {
 }
 
 /// What the mirror knows of a user, in short, as an environment behind a security group sees it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn facts_of(db: &mut Connection, id: Uuid, group: Option<Uuid>) -> StoreResult<String> {
     Ok(
         with_facts!(select_texts, "select ", " as \"facts!\"", id, group as Option<Uuid>)
@@ -211,9 +184,6 @@ pub async fn facts_of(db: &mut Connection, id: Uuid, group: Option<Uuid>) -> Sto
 
 /// The enabled row of a directory user, unless the user has to be judged again or the mirror knows something else than
 /// [`facts_of`] has said.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_settled(
     db: &mut Connection,
     environment: &str,
@@ -247,9 +217,6 @@ pub struct NameClaim {
 }
 
 /// Who has a name, by the mirror and by the table: a few, where they do not agree.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Vec<NameClaim>> {
     Ok(sqlx::query_as!(
         NameClaim,
@@ -267,9 +234,6 @@ pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreR
 }
 
 /// One row by its key.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_id(db: &mut Connection, environment: &str, id: Uuid) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and systemuserid = $2",
@@ -281,9 +245,6 @@ pub async fn find_by_id(db: &mut Connection, environment: &str, id: Uuid) -> Sto
 }
 
 /// The live row that holds a user principal name.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and upn_key = $2",
@@ -295,9 +256,6 @@ pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) 
 }
 
 /// A row of that name which does not hold it, since it is not live or another one does: the newest.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
@@ -309,9 +267,6 @@ pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) ->
 }
 
 /// Lists rows in key order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1
@@ -339,9 +294,6 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
 }
 
 /// How many non-interactive users are enabled.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from system_user
@@ -353,9 +305,6 @@ pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> St
 }
 
 /// The enabled non-interactive users: row and user principal name, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn enabled_non_interactive(
     db: &mut Connection,
     environment: &str,
@@ -374,9 +323,6 @@ pub async fn enabled_non_interactive(
 }
 
 /// Whether any row but some is licensed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
@@ -390,9 +336,6 @@ pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &
 }
 
 /// Lets the server look at what the table holds, where we own it and may.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
     let may = sqlx::query_scalar!(
         r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'system_user'::regclass"#
@@ -407,9 +350,6 @@ pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
 
 /// Whether customers have made rows unique in a way of their own. Batches that are written at once may then wait for
 /// each other, and in a circle.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_unique_of_others(db: &mut Connection) -> StoreResult<bool> {
     let own: Vec<String> = OWN_UNIQUE.map(str::to_owned).to_vec();
     Ok(sqlx::query_scalar!(

@@ -7,9 +7,6 @@ use super::{Connection, StoreResult};
 use crate::domain::run::Run;
 
 /// Begins a run.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn begin(
     db: &mut Connection,
     trigger: &str,
@@ -34,9 +31,6 @@ pub async fn begin(
 }
 
 /// Ends a run that nobody has ended.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn end(
     db: &mut Connection,
     id: i64,
@@ -52,9 +46,6 @@ pub async fn end(
 }
 
 /// One run by its number.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
     Ok(
         sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where id = $1", id)
@@ -64,9 +55,6 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
 }
 
 /// Runs, newest first, those before a number only.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
         sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
@@ -76,9 +64,6 @@ pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> Store
 }
 
 /// When a run last ended well (nothing but a hold may have been left over).
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn last_success(db: &mut Connection) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
         "select ended_at from sync_run
@@ -103,9 +88,6 @@ pub struct Request {
 }
 
 /// Asks the leading daemon for a run.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn request(
     db: &mut Connection,
     environments: &[String],
@@ -126,9 +108,6 @@ pub async fn request(
 }
 
 /// The oldest request that nobody has taken up.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
     Ok(sqlx::query_as!(
         Request,
@@ -139,9 +118,6 @@ pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
 }
 
 /// Notes which run answers a request.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> StoreResult<()> {
     sqlx::query!("update sync_request set run_id = $2 where id = $1", request, run_id)
         .execute(db)
@@ -150,9 +126,6 @@ pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> S
 }
 
 /// Withdraws a request that nobody has taken up.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<()> {
     sqlx::query!("delete from sync_request where id = $1 and run_id is null", request)
         .execute(db)
@@ -161,9 +134,6 @@ pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<
 }
 
 /// The run that answers a request, once there is one. The outer `None` means that the request was withdrawn.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Option<Option<i64>>> {
     Ok(
         sqlx::query_scalar!("select run_id from sync_request where id = $1", request)
@@ -173,9 +143,6 @@ pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Opt
 }
 
 /// Whether a request has not been taken up and no run is under way that could delay it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from sync_request where id = $1 and run_id is null)
@@ -187,9 +154,6 @@ pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
 }
 
 /// Keeps what a dry run would change.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
     sqlx::query!("select keep_planned($1, $2)", id, changes)
         .execute(db)
@@ -198,9 +162,6 @@ pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> St
 }
 
 /// What a dry run would change.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn planned_changes(db: &mut Connection, id: i64) -> StoreResult<Option<Value>> {
     Ok(sqlx::query_scalar!("select changes from sync_run where id = $1", id)
         .fetch_optional(db)

@@ -10,9 +10,6 @@ use super::{Connection, StoreResult};
 pub const BELIEVED_FOR: Duration = Duration::from_secs(30);
 
 /// Says that a process serves these environments and no others.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]) -> StoreResult<()> {
     let now = Server::ask(db).await?.now;
     sqlx::query!(
@@ -37,9 +34,6 @@ pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]
 }
 
 /// Who serves an environment now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<String>> {
     let now = Server::ask(db).await?.now;
     Ok(sqlx::query_scalar!(

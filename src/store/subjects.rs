@@ -29,9 +29,6 @@ impl Default for Standing {
 /// Reads the roles of some users and how they stand to a security group, by `within` ([`super::groups::within`]). Users
 /// with neither are left out. `nested_first` as rules.md says: under full nesting a nested member counts as a member
 /// before ownership is looked at.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read(
     db: &mut Connection,
     ids: &[Uuid],

@@ -1,5 +1,8 @@
 //! The read side: what the database holds, for whoever looks at it over HTTP or from the command line. Writes nothing, and
-//! asks nobody but the database. What is asked about imports is theirs, and whoever asks why is told by the desk.
+//! asks nobody but the database. What is asked about imports is theirs, and whoever asks why is told by the desk. Every
+//! question fails when the database does, and where it names an environment or a row that is not there.
+
+#![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -137,9 +140,6 @@ impl Records {
     }
 
     /// How many migrations are missing and, where none is, when a run last ended well.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn readiness(&self) -> Result<(usize, Option<DateTime<Utc>>), Failure> {
         let missing = self.base.store.missing_migrations().await?;
         if missing > 0 {
@@ -149,17 +149,11 @@ impl Records {
     }
 
     /// Runs, newest first, those before a number only.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn runs(&self, before: Option<i64>, limit: i64) -> Result<Vec<Run>, Failure> {
         Ok(runs::list(&mut self.db().await?, before, limit).await?)
     }
 
     /// A run, and who would lose access where it holds removals.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn run(&self, id: i64) -> Result<Option<RunDetails>, Failure> {
         let mut db = self.db().await?;
         let Some(run) = runs::find(&mut db, id).await? else {
@@ -173,9 +167,6 @@ impl Records {
     }
 
     /// Who would lose access by what a run holds, behind a row; none where there is no such run.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn held(&self, run: i64, after: Option<HeldKey>, limit: i64) -> Result<Option<Vec<HeldRow>>, Failure> {
         let mut db = self.db().await?;
         let found = runs::find(&mut db, run).await?;
@@ -184,9 +175,6 @@ impl Records {
     }
 
     /// What a run changed behind a line, in order; none where there is no such run.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn changes(&self, run: i64, after: Option<i64>, limit: i64) -> Result<Option<Vec<RunLine>>, Failure> {
         let mut db = self.db().await?;
         let found = runs::find(&mut db, run).await?;
@@ -195,9 +183,6 @@ impl Records {
     }
 
     /// Open findings behind a number, oldest first. Only an environment that somebody knows can be asked for.
-    ///
-    /// # Errors
-    /// [`DeskError::UnknownEnvironment`], or when the database fails.
     pub async fn findings(
         &self,
         environment: Option<&str>,
@@ -218,18 +203,12 @@ impl Records {
     }
 
     /// What the database has beside the configured environments.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn left_over(&self) -> Result<Vec<LeftOver>, Failure> {
         Ok(environments::left_over(&mut self.db().await?, &self.base.settings.names()).await?)
     }
 
     /// The environments that are configured and those that are left over, in this order, with their rows counted one by
     /// one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn known(&self) -> Result<Vec<Known>, Failure> {
         let mut db = self.db().await?;
         let mut names = self.base.settings.names();
@@ -254,9 +233,6 @@ impl Records {
     }
 
     /// The environments that are configured, and those that are left over in the database.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn environments(&self) -> Result<Vec<EnvironmentInfo>, Failure> {
         let mut db = self.db().await?;
         let mut items = Vec::new();
@@ -268,9 +244,6 @@ impl Records {
     }
 
     /// One environment, left over or not.
-    ///
-    /// # Errors
-    /// [`DeskError::UnknownEnvironment`], or when the database fails.
     pub async fn environment(&self, name: &str) -> Result<EnvironmentInfo, DeskError> {
         let mut db = self.db().await?;
         match self.base.environment(name) {
@@ -284,18 +257,12 @@ impl Records {
     }
 
     /// Rows of an environment, in the order of their keys.
-    ///
-    /// # Errors
-    /// [`DeskError::UnknownEnvironment`], or when the database fails.
     pub async fn users(&self, environment: &str, filter: &Filter) -> Result<Vec<SystemUser>, DeskError> {
         self.base.environment(environment)?;
         Ok(rows::list(&mut self.db().await?, environment, filter).await?)
     }
 
     /// The row that a text names: by its id, its object id, its application id or its name.
-    ///
-    /// # Errors
-    /// [`DeskError::UnknownEnvironment`], [`DeskError::Refused`] where there is no such row, or when the database fails.
     pub async fn user(&self, environment: &str, user: &str) -> Result<SystemUser, DeskError> {
         self.base.environment(environment)?;
         let row = self.base.find_row(environment, user).await?;
@@ -303,17 +270,11 @@ impl Records {
     }
 
     /// The columns of a row that customers have added.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn custom(&self, row: &SystemUser) -> Result<Map<String, Value>, Failure> {
         Ok(columns::read_custom(&mut self.db().await?, &row.environment, row.systemuserid).await?)
     }
 
     /// The latest lines of a row's history, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn history(&self, row: &SystemUser, limit: i64) -> Result<Vec<ChangeLine>, Failure> {
         Ok(changes::history(&mut self.db().await?, &row.environment, row.systemuserid, limit).await?)
     }

@@ -54,7 +54,6 @@ impl PartialSchema for Columns {
     request_body(content = Columns, description = "Column → new value; null clears."),
     responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn edit(
     State(api): State<Api>,
@@ -117,7 +116,6 @@ macro_rules! actions {
         #[utoipa::path($method, operation_id = $operation, path = $path, tag = "users",
             params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
             (status = 200, body = Answer),
-            (status = "default", body = Problem, content_type = "application/problem+json"),
         ))]
         pub async fn $name(
             State(api): State<Api>,
@@ -145,7 +143,6 @@ actions! {
 #[utoipa::path(post, operation_id = "refresh_user", path = "/environments/{env}/users/{systemuserid}/refresh", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn refresh(
     State(api): State<Api>,
@@ -165,7 +162,6 @@ pub async fn refresh(
 #[utoipa::path(post, operation_id = "hold_user", path = "/environments/{env}/users/{systemuserid}/hold", tag = "users", request_body = Reason,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn hold(
     State(api): State<Api>,
@@ -193,7 +189,6 @@ pub struct Person {
 #[utoipa::path(post, operation_id = "map_stub", path = "/environments/{env}/users/{systemuserid}/map", tag = "users", request_body = Person,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn map(
     State(api): State<Api>,

@@ -31,7 +31,6 @@ pub struct Paging {
 /// Lists the environments: those that are configured, and those that are left over in the database.
 #[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", params(Paging), responses(
     (status = 200, body = Page<EnvironmentInfo>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
@@ -53,7 +52,6 @@ pub async fn list(
 #[utoipa::path(get, operation_id = "show_environment", path = "/environments/{env}", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = EnvironmentInfo),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(State(api): State<Api>, _: Reader, Path(env): Path<Text>) -> Result<Json<EnvironmentInfo>, Problem> {
     Ok(Json(api.engine().records().environment(&env).await?))
@@ -111,7 +109,6 @@ impl From<ExplainTrigger> for Trigger {
 #[utoipa::path(get, operation_id = "explain", path = "/environments/{env}/explain", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Explain), responses(
     (status = 200, body = ShownExplanation),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn explain(
     State(api): State<Api>,
@@ -146,7 +143,6 @@ pub struct Searching {
 #[utoipa::path(get, operation_id = "list_candidates", path = "/environments/{env}/candidates", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Searching), responses(
     (status = 200, body = Page<Candidate>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn candidates(
     State(api): State<Api>,

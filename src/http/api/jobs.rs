@@ -64,7 +64,6 @@ fn viewer(caller: &Caller) -> Viewer<'_> {
 #[utoipa::path(post, operation_id = "submit_import", path = "/environments/{env}/imports", tag = "imports", request_body = Import,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 201, body = JobReport),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn submit(
     State(api): State<Api>,
@@ -137,7 +136,6 @@ pub enum JobState {
 #[utoipa::path(get, operation_id = "list_imports", path = "/environments/{env}/imports", tag = "imports",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
     (status = 200, body = Page<Job>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
@@ -168,7 +166,6 @@ pub async fn list(
 /// Shows a job with its report.
 #[utoipa::path(get, operation_id = "show_import", path = "/imports/{job}", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = JobReport),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(
     State(api): State<Api>,
@@ -216,7 +213,6 @@ pub enum ItemState {
 #[utoipa::path(get, operation_id = "list_import_items", path = "/imports/{job}/items", tag = "imports",
     params(("job" = i64, Path), ItemListing), responses(
     (status = 200, body = Page<Item>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn items(
     State(api): State<Api>,
@@ -243,7 +239,6 @@ pub async fn items(
 /// Stops a job after the batch in hand; who has a row keeps it.
 #[utoipa::path(post, operation_id = "cancel_import", path = "/imports/{job}/cancel", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn cancel(
     State(api): State<Api>,
@@ -261,7 +256,6 @@ pub async fn cancel(
 /// Puts a job that is over back into its queue: what is done stays done.
 #[utoipa::path(post, operation_id = "requeue_import", path = "/imports/{job}/requeue", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn requeue(
     State(api): State<Api>,

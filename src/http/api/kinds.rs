@@ -30,7 +30,6 @@ pub struct WantedStub {
 #[utoipa::path(post, operation_id = "make_stub", path = "/environments/{env}/stubs", tag = "users", request_body = WantedStub,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn stub(
     State(api): State<Api>,
@@ -61,7 +60,6 @@ fn pasted_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Erro
     request_body = WantedApplication,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn application(
     State(api): State<Api>,
@@ -100,7 +98,6 @@ pub enum Owner {
 #[utoipa::path(get, operation_id = "list_ownership", path = "/environments/{env}/users/{systemuserid}/own", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Page<Ownership>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn ownership(
     State(api): State<Api>,
@@ -116,7 +113,6 @@ pub async fn ownership(
     request_body = NewOwner,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Page<Ownership>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn own(
     State(api): State<Api>,

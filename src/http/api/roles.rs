@@ -38,7 +38,6 @@ pub struct Paging {
 #[utoipa::path(get, operation_id = "list_roles", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), Paging), responses(
     (status = 200, body = Page<Holder>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
@@ -61,7 +60,6 @@ pub async fn list(
 #[utoipa::path(post, operation_id = "grant_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn grant(
     State(api): State<Api>,
@@ -77,7 +75,6 @@ pub async fn grant(
 #[utoipa::path(delete, operation_id = "revoke_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn revoke(
     State(api): State<Api>,

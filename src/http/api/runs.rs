@@ -40,7 +40,6 @@ pub struct Paging {
 /// Lists runs, newest first.
 #[utoipa::path(get, operation_id = "list_runs", path = "/runs", tag = "runs", params(Paging), responses(
     (status = 200, body = Page<Run>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
@@ -55,7 +54,6 @@ pub async fn list(
 /// Shows a run, and who would lose access where it holds removals.
 #[utoipa::path(get, operation_id = "show_run", path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)), responses(
     (status = 200, body = RunDetails),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(State(api): State<Api>, _: Reader, Path(id): Path<Text>) -> Result<Json<RunDetails>, Problem> {
     let id = number("id", &id)?;
@@ -83,7 +81,6 @@ pub struct HeldPaging {
 #[utoipa::path(get, operation_id = "list_held", path = "/runs/{id}/held", tag = "runs",
     params(("id" = i64, Path), HeldPaging), responses(
     (status = 200, body = Page<HeldRow>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn held(
     State(api): State<Api>,
@@ -104,7 +101,6 @@ pub async fn held(
 #[utoipa::path(get, operation_id = "list_changes", path = "/runs/{id}/changes", tag = "runs",
     params(("id" = i64, Path), Paging), responses(
     (status = 200, body = Page<RunLine>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn changes(
     State(api): State<Api>,
@@ -142,7 +138,6 @@ pub struct Decisions {
 /// body instead.
 #[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn approve(
     State(api): State<Api>,
@@ -156,7 +151,6 @@ pub async fn approve(
 /// Leaves the rows that a run holds enabled until their cause changes. The environment may stand in a JSON body instead.
 #[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn reject(
     State(api): State<Api>,
@@ -219,7 +213,6 @@ pub struct Requested {
 /// Asks the process that leads for a run. `GET /runs/{id}` tells what it did.
 #[utoipa::path(post, operation_id = "request_run", path = "/sync", tag = "runs", request_body = WantedRun, responses(
     (status = 202, body = Requested),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn sync(
     State(api): State<Api>,
@@ -269,7 +262,6 @@ pub struct Looking {
 /// Lists open findings, oldest first.
 #[utoipa::path(get, operation_id = "list_findings", path = "/findings", tag = "runs", params(Looking), responses(
     (status = 200, body = Page<OpenFinding>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn findings(
     State(api): State<Api>,

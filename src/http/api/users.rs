@@ -95,7 +95,6 @@ pub enum RowType {
 #[utoipa::path(get, operation_id = "list_users", path = "/environments/{env}/users", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
     (status = 200, body = Page<SystemUser>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(api): State<Api>,
@@ -139,7 +138,6 @@ pub async fn list(
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
     responses(
     (status = 200, body = User),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(
     State(api): State<Api>,
@@ -203,7 +201,6 @@ pub struct Named {
 #[utoipa::path(post, operation_id = "add_user", path = "/environments/{env}/users", tag = "users", request_body = Named,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn add(
     State(api): State<Api>,
@@ -220,7 +217,6 @@ pub async fn add(
 #[utoipa::path(post, operation_id = "ask_for_access", path = "/environments/{env}/access", tag = "users", request_body = Wanted,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn access(
     State(api): State<Api>,
@@ -267,7 +263,6 @@ pub struct OneOfMany {
 #[utoipa::path(post, operation_id = "add_users", path = "/environments/{env}/users:batch", tag = "users", request_body = WantedMany,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Page<OneOfMany>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn add_many(
     State(api): State<Api>,

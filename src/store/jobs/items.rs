@@ -6,9 +6,6 @@ use crate::domain::import::Item;
 use crate::store::{Connection, StoreResult};
 
 /// Items of a job in their order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     db: &mut Connection,
     job: i64,
@@ -30,9 +27,6 @@ pub async fn list(
 }
 
 /// The first items that have no result.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
@@ -46,9 +40,6 @@ pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<V
 }
 
 /// The place of a job's last item.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
     let last = sqlx::query_scalar!("select max(position) from import_item where job = $1", job)
         .fetch_one(db)
@@ -57,9 +48,6 @@ pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
 }
 
 /// Writes results: of items that wait for one, and of users whom an import of everybody comes upon.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult<()> {
     macro_rules! column {
         ($column:ident) => {
@@ -88,9 +76,6 @@ pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult
 }
 
 /// How many users of a job were refused for which reason.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(String, i64)>> {
     Ok(sqlx::query!(
         r#"select code as "code!", count(*) as "count!" from import_item
@@ -105,9 +90,6 @@ pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(
 }
 
 /// How many of the rows that a job has made hold no security role.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_without_role(db: &mut Connection, job: i64, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from import_item i

@@ -238,9 +238,6 @@ pub async fn postpone(
 }
 
 /// Gives a job back unfinished, for another worker to go on with at once.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     if Server::ask(db).await?.started != claim.server {
         return Ok(());
@@ -257,9 +254,6 @@ pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
 }
 
 /// Locks a scheduled job whose time has come. Its last run has to be over first: they do not pile up.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
     Ok(select_jobs!(
         "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
@@ -274,9 +268,6 @@ pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTim
 }
 
 /// Makes a run of a scheduled job that is locked, and notes when the next one is due. Answers the run's number.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn start_run(
     db: &mut Connection,
     scheduled: i64,

@@ -7,9 +7,6 @@ use crate::domain::removal::{Held, HeldKey, HeldRow, HeldSet, RemovalState};
 use crate::store::{Connection, StoreResult};
 
 /// The set that a row is in.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Option<Held>> {
     let row = sqlx::query!(
         r#"select r.run_id as "run!", r.state as "state!", r.reason as "reason!", h.why as "why?",
@@ -33,9 +30,6 @@ pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreR
 }
 
 /// The held sets of a run, or all open ones. Those of environments that are not `configured` cannot be decided.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String]) -> StoreResult<Vec<HeldSet>> {
     Ok(sqlx::query_as!(
         HeldSet,
@@ -53,9 +47,6 @@ pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String
 }
 
 /// Who would lose what, for a run, behind a row.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn held_rows(
     db: &mut Connection,
     run_id: i64,

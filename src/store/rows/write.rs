@@ -8,9 +8,6 @@ use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, S
 use crate::store::{Connection, StoreError, StoreResult, expect_rows};
 
 /// Takes user principal names away from rows, so that others can have them within this transaction.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
@@ -26,9 +23,6 @@ pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]
 }
 
 /// Writes the two placeholder rows of an environment, once.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     for (upn, name, mode) in [
         (SUPPORT_UPN, "Support User", access_mode::SUPPORT),
@@ -120,9 +114,6 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
 }
 
 /// Notes into which row a stub went.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn note_merged(db: &mut Connection, environment: &str, stub: Uuid, into: Uuid) -> StoreResult<()> {
     sqlx::query!(
         "update system_user set merged_into = $3 where environment = $1 and systemuserid = $2",

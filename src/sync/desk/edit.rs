@@ -12,7 +12,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
 use crate::plan::{Operation, is_address};
 use crate::store::changes::Author;
-use crate::store::{Transaction, changes, columns, rows};
+use crate::store::{StoreError, Transaction, changes, columns, rows};
 use crate::sync::DeskError;
 
 /// The longest name of a company, in Unicode code points.
@@ -139,18 +139,16 @@ impl Desk {
         let mut fields = Map::new();
         for (column, value) in custom {
             let old = columns::read(&mut *tx, &environment.name, row, column).await?;
-            if let Err(problem) = columns::write(&mut *tx, &environment.name, row, column, value).await? {
-                return Err(bad_input(column, problem));
-            }
+            let written = columns::write(&mut *tx, &environment.name, row, column, value).await;
+            written.map_err(|error| not_taken(column, error))?;
             let new = columns::read(&mut *tx, &environment.name, row, column).await?;
             if old != new {
                 fields.insert(column.clone(), json!([old, new]));
             }
         }
-        if let Err(problem) = columns::check_deferred(tx).await? {
-            let edited: Vec<&str> = custom.iter().map(|(column, _)| column.as_str()).collect();
-            return Err(bad_input(&edited.join(", "), problem));
-        }
+        let edited: Vec<&str> = custom.iter().map(|(column, _)| column.as_str()).collect();
+        let checked = columns::check_deferred(tx).await;
+        checked.map_err(|error| not_taken(&edited.join(", "), error))?;
         let author = Author {
             actor: ask.actor,
             run_id: None,
@@ -321,6 +319,14 @@ fn make(environment: &Environment, edit: &Edit, row: &mut SystemUser) -> Ruled<(
         Edit::Company(company) => row.company.clone_from(company),
     }
     Ok(())
+}
+
+/// Whoever gave a value that the database does not take is told so.
+fn not_taken(columns: &str, error: StoreError) -> DeskError {
+    match error {
+        StoreError::Value(problem) => bad_input(columns, problem),
+        error => error.into(),
+    }
 }
 
 fn own_by_customer(row: &mut SystemUser, column: &str) {
