@@ -8,6 +8,7 @@ mod roles;
 mod runs;
 mod users;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -16,11 +17,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::openapi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,6 +29,7 @@ use super::auth::{ApiRole, Auth, AuthError, Caller};
 use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
+use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::daemon::Configured;
 use crate::sync::desk::Ask;
@@ -68,6 +70,27 @@ fn ask<'a>(environment: &'a str, user: &'a str, caller: &'a Caller) -> Ask<'a> {
 impl Api {
     fn engine(&self) -> Engine {
         self.configured.borrow().engine.clone()
+    }
+}
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging<C: ToSchema> {
+    /// `next` of the page before.
+    #[param(inline)]
+    cursor: Option<C>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+}
+
+impl Paging<Text> {
+    /// Behind what a page begins whose cursor is made of several parts.
+    fn after<K: FromStr<Err = &'static str>>(&self) -> Result<Option<K>, Problem> {
+        let after = self.cursor.as_deref().map(str::parse).transpose();
+        after.map_err(|problem| Problem::bad_input("cursor", problem))
     }
 }
 

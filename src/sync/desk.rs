@@ -184,7 +184,7 @@ pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str)
 }
 
 /// There is no row to work on.
-pub(super) fn no_row(environment: &str, user: &str) -> Refusal {
+pub(crate) fn no_row(environment: &str, user: &str) -> Refusal {
     Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))
 }
 

@@ -8,14 +8,14 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::users::{no_row, usable};
+use super::users::usable;
 use super::{Api, ask};
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
-use crate::sync::desk::Answer;
+use crate::sync::desk::{Answer, no_row};
 
 /// The columns to change, for the description only: what is there is read as it comes.
 #[derive(Debug)]
@@ -25,13 +25,10 @@ impl ToSchema for Columns {}
 
 impl PartialSchema for Columns {
     fn schema() -> RefOr<Schema> {
-        let value = |types: &[Type], about| {
-            let types: SchemaType = types.iter().cloned().collect();
-            ObjectBuilder::new().schema_type(types).description(about)
-        };
-        let text = |about| value(&[Type::String, Type::Null], about);
+        let value = |types: SchemaType, about| ObjectBuilder::new().schema_type(types).description(about);
+        let text = |about| value([Type::String, Type::Null].into_iter().collect(), about);
         let modes = "0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.";
-        let mode = value(&[Type::Integer], Some(modes)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
+        let mode = value(Type::Integer.into(), Some(modes)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
         let hold = "A hold, which wants `holdreason` beside it; false, alone, ends it.";
         let about = "Columns to change; those that customers have added, too, under their own names.";
         let fields = Field::ALL.into_iter().filter(|field| !field.is_identity());
@@ -41,7 +38,7 @@ impl PartialSchema for Columns {
             })
             .property("company", text(Some("The default company.")))
             .property("accessmode", mode)
-            .property("onhold", value(&[Type::Boolean], Some(hold)))
+            .property("onhold", value(Type::Boolean.into(), Some(hold)))
             .property("holdreason", text(Some("Why the row is held.")))
             .description(Some(about))
             .into()
@@ -153,7 +150,7 @@ pub async fn refresh(
     let answer = api.engine().desk().refresh(ask).await?;
     let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
     if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
-        return Err(no_row(&env, &user));
+        return Err(no_row(&env, &user).into());
     }
     Ok(Json(answer))
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::users::usable;
-use super::{Api, Page, page, page_size};
+use super::{Api, Page, Paging, page, page_size};
 use crate::domain::import::Candidate;
 use crate::domain::text::Text;
 use crate::http::input::{Params, Path, Reader};
@@ -16,26 +16,14 @@ use crate::rules::Trigger;
 use crate::sync::desk::explain::ShownExplanation;
 use crate::sync::records::EnvironmentInfo;
 
-/// Where a page of environments begins and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// `next` of the page before.
-    cursor: Option<Text>,
-    /// At most so many.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<i64>,
-}
-
 /// Lists the environments: those that are configured, and those that are left over in the database.
-#[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", params(Paging), responses(
+#[utoipa::path(get, operation_id = "list_environments", path = "/environments", tag = "environments", params(Paging<Text>), responses(
     (status = 200, body = Page<EnvironmentInfo>),
 ))]
 pub async fn list(
     State(api): State<Api>,
     _: Reader,
-    Params(paging): Params<Paging>,
+    Params(paging): Params<Paging<Text>>,
 ) -> Result<Json<Page<EnvironmentInfo>>, Problem> {
     let limit = page_size(paging.limit)?;
     let mut items = api.engine().records().environments().await?;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, ask, page, page_size};
+use super::{Api, Page, Paging, ask, page, page_size};
 use crate::domain::role::{Holder, HolderKey};
 use crate::domain::text::Text;
 use crate::http::input::{self, Operator, Params, Path, Reader};
@@ -22,36 +22,21 @@ pub struct NamedRole {
     role: Text,
 }
 
-/// Where a page begins and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// `next` of the page before.
-    cursor: Option<Text>,
-    /// At most so many.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<i64>,
-}
-
 /// Lists the security roles of a row.
 #[utoipa::path(get, operation_id = "list_roles", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
-    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), Paging), responses(
+    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), Paging<Text>), responses(
     (status = 200, body = Page<Holder>),
 ))]
 pub async fn list(
     State(api): State<Api>,
     _: Reader,
     Path((env, user)): Path<(Text, Text)>,
-    Params(paging): Params<Paging>,
+    Params(paging): Params<Paging<Text>>,
 ) -> Result<Json<Page<Holder>>, Problem> {
     let limit = page_size(paging.limit)?;
-    let after = paging.cursor.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
-    let engine = api.engine();
-    let holders = engine
-        .desk()
-        .role_holders(&env, Some(&user), None, after, limit + 1)
+    let desk = api.engine().desk();
+    let holders = desk
+        .role_holders(&env, Some(&user), None, paging.after()?, limit + 1)
         .await?;
     Ok(Json(page(holders, limit, |holder| HolderKey::from(holder))))
 }

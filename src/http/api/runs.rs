@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Page, number, page, page_size};
+use super::{Api, Page, Paging, number, page, page_size};
 use crate::domain::removal::{HeldKey, HeldRow};
 use crate::domain::run::{OpenFinding, Run, RunLine};
 use crate::domain::text::Text;
@@ -25,26 +25,14 @@ use crate::sync::{CycleError, UnknownEnvironment};
 const RUN_BEGINS_WITHIN: u32 = 25;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Where a page begins and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// `next` of the page before.
-    cursor: Option<i64>,
-    /// At most so many.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<i64>,
-}
-
 /// Lists runs, newest first.
-#[utoipa::path(get, operation_id = "list_runs", path = "/runs", tag = "runs", params(Paging), responses(
+#[utoipa::path(get, operation_id = "list_runs", path = "/runs", tag = "runs", params(Paging<i64>), responses(
     (status = 200, body = Page<Run>),
 ))]
 pub async fn list(
     State(api): State<Api>,
     _: Reader,
-    Params(paging): Params<Paging>,
+    Params(paging): Params<Paging<i64>>,
 ) -> Result<Json<Page<Run>>, Problem> {
     let limit = page_size(paging.limit)?;
     let items = api.engine().records().runs(paging.cursor, limit + 1).await?;
@@ -65,33 +53,19 @@ fn no_run(id: i64) -> Problem {
     Problem::not_found(&format!("run {id}"))
 }
 
-/// Where a page of held rows begins and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct HeldPaging {
-    /// `next` of the page before.
-    cursor: Option<Text>,
-    /// At most so many.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<i64>,
-}
-
 /// Lists who would lose access by what a run holds.
 #[utoipa::path(get, operation_id = "list_held", path = "/runs/{id}/held", tag = "runs",
-    params(("id" = i64, Path), HeldPaging), responses(
+    params(("id" = i64, Path), Paging<Text>), responses(
     (status = 200, body = Page<HeldRow>),
 ))]
 pub async fn held(
     State(api): State<Api>,
     _: Reader,
     Path(id): Path<Text>,
-    Params(paging): Params<HeldPaging>,
+    Params(paging): Params<Paging<Text>>,
 ) -> Result<Json<Page<HeldRow>>, Problem> {
     let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
-    let after = paging.cursor.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|problem: &str| Problem::bad_input("cursor", problem))?;
-    let items = api.engine().records().held(id, after, limit + 1).await?;
+    let items = api.engine().records().held(id, paging.after()?, limit + 1).await?;
     Ok(Json(page(items.ok_or_else(|| no_run(id))?, limit, |row| {
         HeldKey::from(row)
     })))
@@ -99,14 +73,14 @@ pub async fn held(
 
 /// Lists what a run changed, in the order in which it did.
 #[utoipa::path(get, operation_id = "list_changes", path = "/runs/{id}/changes", tag = "runs",
-    params(("id" = i64, Path), Paging), responses(
+    params(("id" = i64, Path), Paging<i64>), responses(
     (status = 200, body = Page<RunLine>),
 ))]
 pub async fn changes(
     State(api): State<Api>,
     _: Reader,
     Path(id): Path<Text>,
-    Params(paging): Params<Paging>,
+    Params(paging): Params<Paging<i64>>,
 ) -> Result<Json<Page<RunLine>>, Problem> {
     let (id, limit) = (number("id", &id)?, page_size(paging.limit)?);
     let items = api.engine().records().changes(id, paging.cursor, limit + 1).await?;

@@ -15,7 +15,7 @@ use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
-use crate::sync::desk::{Answer, MOST_AT_ONCE, Refusal};
+use crate::sync::desk::{Answer, MOST_AT_ONCE};
 
 /// A row with the columns that customers have added beside ours.
 #[derive(Debug, Serialize, ToSchema)]
@@ -148,10 +148,6 @@ pub async fn show(
     let row = records.user(&env, &user).await?;
     let custom = records.custom(&row).await?;
     Ok(Json(User { row, custom }))
-}
-
-pub(super) fn no_row(env: &str, user: &str) -> Problem {
-    Refusal::saying(Code::UserNotFound, format!("{env} has no row for `{user}`")).into()
 }
 
 /// Who signs in.
