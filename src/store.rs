@@ -34,6 +34,7 @@ pub mod rows;
 pub mod runs;
 pub mod serving;
 pub mod subjects;
+mod words;
 
 use std::str::FromStr;
 use std::time::Duration;

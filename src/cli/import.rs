@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::{CliResult, exit};
 use super::output::progress;
 use super::{CliError, Context, job, wire};
-use crate::domain::import::Job;
+use crate::domain::import::{Job, JobOutcome, JobState};
 use crate::domain::text::{Text, entries};
 use crate::sync::imports::{ImportRequest, JobReport, Viewer};
 use crate::sync::{DeskError, Engine, Failure, ImportError};
@@ -146,7 +146,7 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
         loop {
             if let Ok(JobReport { job, .. }) = engine.imports().import_job(viewer, id).await {
                 let note = match &job.error {
-                    Some(error) if job.state == "waiting" => format!(", waiting: {error}"),
+                    Some(error) if job.state == JobState::Waiting => format!(", waiting: {error}"),
                     _ => String::new(),
                 };
                 progress(Some(&format!("Job {id}: {}/{}{note}", job.done(), job.total)));
@@ -157,9 +157,9 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
 }
 
 fn exit_code(report: &JobReport) -> ExitCode {
-    match report.job.outcome.as_deref() {
-        Some("failed" | "cancelled") => ExitCode::from(1),
-        Some("ended_with_refusals") => ExitCode::from(exit::REFUSED),
+    match report.job.outcome {
+        Some(JobOutcome::Failed | JobOutcome::Cancelled) => ExitCode::from(1),
+        Some(JobOutcome::EndedWithRefusals) => ExitCode::from(exit::REFUSED),
         _ => ExitCode::SUCCESS,
     }
 }

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, json};
 
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
-use crate::domain::import::{Item, Job};
+use crate::domain::import::{Item, ItemState, Job, JobState};
 use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::imports::{JobFilter, JobReport, Viewer};
@@ -23,8 +24,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         environment: Option<Text>,
         /// One state only.
-        #[arg(long, value_parser = ["waiting", "running", "ended", "failed", "cancelled"])]
-        state: Option<String>,
+        #[arg(long, value_parser = PossibleValuesParser::new(JobState::ALL.map(JobState::as_str)).try_map(|word| word.parse::<JobState>()))]
+        state: Option<JobState>,
         #[command(flatten)]
         extent: Extent,
     },
@@ -39,8 +40,8 @@ pub enum Command {
         #[arg(long)]
         items: bool,
         /// Users with this result only.
-        #[arg(long, requires = "items", value_parser = ["waiting", "created", "already_present", "refused"])]
-        state: Option<String>,
+        #[arg(long, requires = "items", value_parser = PossibleValuesParser::new(ItemState::ALL.map(ItemState::as_str)).try_map(|word| word.parse::<ItemState>()))]
+        state: Option<ItemState>,
         #[command(flatten)]
         extent: Extent,
     },
@@ -80,7 +81,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                     wire::go_on(&engine)?;
                     let filter = JobFilter {
                         environment: environment.clone().map(String::from),
-                        state: state.clone(),
+                        state,
                         before,
                         limit,
                     };
@@ -114,10 +115,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                     |item: &Item| item.position,
                     async |after, limit| {
                         wire::go_on(&engine)?;
-                        Ok(engine
-                            .imports()
-                            .import_items(viewer, job, state.as_deref(), after, limit)
-                            .await?)
+                        Ok(engine.imports().import_items(viewer, job, state, after, limit).await?)
                     },
                 )
                 .await?;
@@ -139,7 +137,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 async fn tell(context: &Context, engine: &Engine, viewer: Viewer<'_>, job: &Job) -> CliResult<()> {
     if context.output == Output::Json {
         print_json(&engine.imports().import_job(viewer, job.id).await?);
-    } else if job.state == "running" {
+    } else if job.state == JobState::Running {
         say!("Job {} stops after the batch in hand.", job.id);
     } else {
         say!("Job {} is {}.", job.id, state_of(job));
@@ -182,7 +180,7 @@ const ITEMS: [&str; 5] = ["USER", "RESULT", "CODE", "SYSTEMUSERID", "DETAIL"];
 fn item_cells(item: &Item) -> Vec<String> {
     vec![
         item.given.clone(),
-        item.state.clone(),
+        item.state.to_string(),
         or_dash(item.code.as_deref()),
         or_dash(item.systemuserid.map(|id| id.to_string()).as_deref()),
         or_dash(item.detail.as_deref()),
@@ -191,11 +189,11 @@ fn item_cells(item: &Item) -> Vec<String> {
 
 /// State and outcome in one or two words.
 fn state_of(job: &Job) -> String {
-    match (job.state.as_str(), job.outcome.as_deref()) {
-        ("waiting", _) if job.schedule.is_some() => "scheduled".to_owned(),
-        ("ended", Some(outcome)) => outcome.replace('_', " "),
-        ("running", _) if job.cancelled_by.is_some() => "stopping".to_owned(),
-        (state, _) => state.to_owned(),
+    match (job.state, job.outcome) {
+        (JobState::Waiting, _) if job.schedule.is_some() => "scheduled".to_owned(),
+        (JobState::Ended, Some(outcome)) => outcome.as_str().replace('_', " "),
+        (JobState::Running, _) if job.cancelled_by.is_some() => "stopping".to_owned(),
+        (state, _) => state.to_string(),
     }
 }
 

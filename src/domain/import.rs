@@ -1,8 +1,117 @@
-//! Import jobs, and whom they can be about (rules.md, section 9).
+//! Imports: what is asked of them, the jobs, and whom they can be about (rules.md, section 9).
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::word::words;
+
+/// What is asked of an import.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = Import)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub struct ImportRequest {
+    /// Where to.
+    #[serde(skip)]
+    pub environment: String,
+    /// The default company of every row that is made.
+    #[schema(required, min_length = 1, max_length = 256)]
+    pub company: String,
+    /// Selected users, by object id or user principal name. Not together with `all`.
+    pub users: Vec<String>,
+    /// Everybody in the directory who has no row and whom the rules let in.
+    pub all: bool,
+    /// Answer at once instead of waiting for the end.
+    pub background: bool,
+    /// The queue: jobs of one group run one after another.
+    pub batch_group: Option<String>,
+    /// Only its owner and operators see, cancel or requeue it.
+    pub private: bool,
+    /// It is never purged, and its failure is an alert.
+    pub critical: bool,
+    /// The label of its metrics.
+    pub monitoring_category: Option<String>,
+    /// What its owner says of it.
+    pub description: Option<String>,
+    /// Cron, in UTC: a run at each due time.
+    pub schedule: Option<String>,
+    /// How often it is tried again in a row when the directory is unavailable.
+    #[schema(minimum = 0, maximum = 5)]
+    pub max_retries: Option<u8>,
+}
+
+impl ImportRequest {
+    /// An import at once with every other option left out; still without users.
+    #[must_use]
+    pub fn new(environment: &str, company: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            company: company.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+words! {
+    /// States of jobs.
+    #[derive(Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum JobState: "no state of a job" {
+        /// In the queue.
+        Waiting "waiting"
+        /// A worker has it.
+        Running "running"
+        /// Over, with a result for every user.
+        Ended "ended"
+        /// Over, without.
+        Failed "failed"
+        /// Stopped.
+        Cancelled "cancelled"
+    }
+}
+
+words! {
+    /// How a job ended.
+    pub enum JobOutcome {
+        /// Every user has a row.
+        Complete "complete"
+        /// Some were refused.
+        EndedWithRefusals "ended_with_refusals"
+        /// It could not be carried out.
+        Failed "failed"
+        /// Somebody stopped it.
+        Cancelled "cancelled"
+    }
+}
+
+impl JobOutcome {
+    /// The state of a job that ended so.
+    #[must_use]
+    pub const fn state(self) -> JobState {
+        match self {
+            Self::Complete | Self::EndedWithRefusals => JobState::Ended,
+            Self::Failed => JobState::Failed,
+            Self::Cancelled => JobState::Cancelled,
+        }
+    }
+}
+
+words! {
+    /// Results by user.
+    #[derive(Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ItemState: "no result of an import" {
+        /// Not judged yet.
+        Waiting "waiting"
+        /// Has a row now.
+        Created "created"
+        /// Had one.
+        AlreadyPresent "already_present"
+        /// The rules refuse it.
+        Refused "refused"
+    }
+}
 
 /// One import job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -39,9 +148,11 @@ pub struct Job {
     /// Since when it is there.
     pub submitted_at: DateTime<Utc>,
     /// `waiting`, `running`, `ended`, `failed`, `cancelled`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: JobState,
     /// `complete`, `ended_with_refusals`, `failed`, `cancelled`; none before its end.
-    pub outcome: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub outcome: Option<JobOutcome>,
     /// How often in a row the directory was unavailable.
     pub attempts: i16,
     /// When it is tried again.
@@ -82,7 +193,7 @@ impl Job {
     /// Whether nothing will happen to it any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        !matches!(self.state.as_str(), "waiting" | "running")
+        !matches!(self.state, JobState::Waiting | JobState::Running)
     }
 }
 
@@ -97,7 +208,8 @@ pub struct Item {
     /// Who that is, once known.
     pub object_id: Option<Uuid>,
     /// `waiting`, `created`, `already_present`, `refused`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: ItemState,
     /// The reason code of a refusal.
     pub code: Option<String>,
     /// More about it, where there is more to say than the code does.

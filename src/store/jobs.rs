@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::lease::Server;
 use super::{Connection, StoreResult};
-use crate::domain::import::Job;
+use crate::domain::import::{ImportRequest, Job, JobOutcome, JobState};
 
 /// Reads jobs; the text after the column list is the rest of the query.
 macro_rules! select_jobs {
@@ -17,7 +17,7 @@ macro_rules! select_jobs {
             Job,
             "select id, environment, company, is_all as \"all\", background, batch_group, is_private as \"private\",
                     is_critical as \"critical\", monitoring_category, description, schedule, scheduled_by, max_retries,
-                    submitted_by, submitted_at, state, outcome, attempts, next_attempt_at, next_run_at, started_at,
+                    submitted_by, submitted_at, state as \"state: JobState\", outcome as \"outcome: JobOutcome\", attempts, next_attempt_at, next_run_at, started_at,
                     ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked
              from import_job j "
                 + $rest
@@ -27,62 +27,34 @@ macro_rules! select_jobs {
 }
 pub(super) use select_jobs;
 
-/// A job to submit.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
-pub struct NewJob {
-    /// Where users are imported to.
-    pub environment: String,
-    /// The default company.
-    pub company: String,
-    /// Everybody without a row.
-    pub all: bool,
-    /// Nobody waits for it.
-    pub background: bool,
-    /// The queue.
-    pub batch_group: Option<String>,
-    /// Only its owner and operators see it.
-    pub private: bool,
-    /// It is never purged.
-    pub critical: bool,
-    /// The label of its metrics.
-    pub monitoring_category: String,
-    /// What its owner says of it.
-    pub description: Option<String>,
-    /// Cron.
-    pub schedule: Option<String>,
-    /// Its first run.
-    pub next_run_at: Option<DateTime<Utc>>,
-    /// Tries when the directory is unavailable.
-    pub max_retries: i16,
-    /// Its owner.
-    pub submitted_by: String,
-    /// When.
-    pub submitted_at: DateTime<Utc>,
-}
-
 /// Adds a job with its selected users; answers its number.
-pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> StoreResult<i64> {
-    let total = i32::try_from(users.len()).unwrap_or(i32::MAX);
+pub async fn insert(
+    db: &mut Connection,
+    request: &ImportRequest,
+    next_run_at: Option<DateTime<Utc>>,
+    submitted_by: &str,
+    at: DateTime<Utc>,
+) -> StoreResult<i64> {
+    let total = i32::try_from(request.users.len()).unwrap_or(i32::MAX);
     let id = sqlx::query_scalar!(
         "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
              description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id",
-        job.environment,
-        job.company,
-        job.all,
-        job.background,
-        job.batch_group,
-        job.private,
-        job.critical,
-        job.monitoring_category,
-        job.description,
-        job.schedule,
-        job.next_run_at,
-        job.max_retries,
-        job.submitted_by,
-        job.submitted_at,
+        request.environment,
+        request.company,
+        request.all,
+        request.background,
+        request.batch_group.as_deref(),
+        request.private,
+        request.critical,
+        request.monitoring_category.as_deref(),
+        request.description.as_deref(),
+        request.schedule.as_deref(),
+        next_run_at,
+        request.max_retries.map(i16::from),
+        submitted_by,
+        at,
         total
     )
     .fetch_one(&mut *db)
@@ -91,7 +63,7 @@ pub async fn insert(db: &mut Connection, job: &NewJob, users: &[String]) -> Stor
         "insert into import_item (job, position, given)
          select $1, number, given from unnest($2::text[]) with ordinality as u (given, number)",
         id,
-        users
+        &request.users
     )
     .execute(db)
     .await?;
@@ -103,30 +75,28 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Job>> {
     Ok(select_jobs!("where id = $1", id).fetch_optional(db).await?)
 }
 
-/// What a list may ask for.
+/// What a list of jobs may be narrowed to.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// One environment only.
     pub environment: Option<String>,
     /// One state only.
-    pub state: Option<String>,
-    /// Private jobs of this owner only, and everybody's that are not private; none shows every job.
-    pub seen_by: Option<String>,
-    /// Older jobs than this.
+    pub state: Option<JobState>,
+    /// Jobs older than this one; the list goes from new to old.
     pub before: Option<i64>,
     /// At most so many.
     pub limit: i64,
 }
 
-/// Lists jobs, newest first.
-pub async fn list(db: &mut Connection, filter: &Filter) -> StoreResult<Vec<Job>> {
+/// Lists jobs, newest first: of private ones those of one owner, or everybody's.
+pub async fn list(db: &mut Connection, filter: &Filter, seen_by: Option<&str>) -> StoreResult<Vec<Job>> {
     Ok(select_jobs!(
         "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
            and ($3::text is null or not is_private or submitted_by = $3) and id < $4
          order by id desc limit $5",
         filter.environment,
-        filter.state,
-        filter.seen_by,
+        filter.state.map(JobState::as_str),
+        seen_by,
         filter.before.unwrap_or(i64::MAX),
         filter.limit
     )

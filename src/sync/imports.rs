@@ -16,64 +16,13 @@ pub use work::{LANES, work};
 use super::desk::{Desk, Refusal, bad_input};
 use super::pull::Puller;
 use super::{Base, Failure, ImportError};
-use crate::domain::import::{Candidate, Item, Job};
+pub use crate::domain::import::ImportRequest;
+use crate::domain::import::{Candidate, Item, ItemState, Job, JobOutcome};
 use crate::domain::reason::Code;
 use crate::store::candidates;
-use crate::store::jobs::items;
-use crate::store::jobs::{self, Filter, NewJob};
-
+pub use crate::store::jobs::Filter as JobFilter;
+use crate::store::jobs::{self, items};
 use crate::telemetry::metrics::Metrics;
-
-/// What is asked of an import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
-pub struct ImportRequest {
-    /// Where to.
-    pub environment: String,
-    /// The default company of every row that is made; required.
-    pub company: String,
-    /// Selected users, by object id or user principal name. Not together with `all`.
-    pub users: Vec<String>,
-    /// Everybody in the directory who has no row and whom the rules let in.
-    pub all: bool,
-    /// Nobody waits for it.
-    pub background: bool,
-    /// The queue: jobs of one group run one after another.
-    pub batch_group: Option<String>,
-    /// Only its owner and operators see, cancel or requeue it.
-    pub private: bool,
-    /// It is never purged, and its failure is an alert.
-    pub critical: bool,
-    /// The label of its metrics; none is `undefined`.
-    pub monitoring_category: Option<String>,
-    /// What its owner says of it.
-    pub description: Option<String>,
-    /// Cron, in UTC.
-    pub schedule: Option<String>,
-    /// How often in a row it is tried again when the directory is unavailable; none is [`DEFAULT_RETRIES`].
-    pub max_retries: Option<u8>,
-}
-
-impl ImportRequest {
-    /// An import at once with every other option left out; still without users.
-    #[must_use]
-    pub fn new(environment: &str, company: &str) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            company: company.to_owned(),
-            users: Vec::new(),
-            all: false,
-            background: false,
-            batch_group: None,
-            private: false,
-            critical: false,
-            monitoring_category: None,
-            description: None,
-            schedule: None,
-            max_retries: None,
-        }
-    }
-}
 
 /// Who looks at jobs.
 #[derive(Clone, Copy, Debug)]
@@ -107,19 +56,6 @@ pub struct RefusedCount {
     pub count: i64,
 }
 
-/// What a list of jobs may be narrowed to.
-#[derive(Clone, Debug, Default)]
-pub struct JobFilter {
-    /// One environment only.
-    pub environment: Option<String>,
-    /// One state only: `waiting`, `running`, `ended`, `failed`, `cancelled`.
-    pub state: Option<String>,
-    /// Jobs older than this one; the list goes from new to old.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: i64,
-}
-
 /// Keeps import jobs and works at them.
 #[derive(Clone)]
 pub struct Imports {
@@ -143,12 +79,12 @@ impl Imports {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
         let now = self.base.clock.now();
-        let (job, users) = checks::checked(request, submitted_by, now)?;
+        let (request, next_run_at) = checks::checked(request, now)?;
         let id = self.base.retry(async || {
             let mut tx = self.base.begin(None).await?;
             let known = jobs::categories(&mut tx).await?;
-            let id = if checks::may_use_category(&known, &job.monitoring_category) {
-                Some(jobs::insert(&mut tx, &job, &users).await?)
+            let id = if checks::may_use_category(&known, request.monitoring_category.as_deref()) {
+                Some(jobs::insert(&mut tx, &request, next_run_at, submitted_by, now).await?)
             } else {
                 None
             };
@@ -161,9 +97,9 @@ impl Imports {
         };
         tracing::info!(
             job = id,
-            environment = job.environment,
-            all = job.all,
-            users = users.len(),
+            environment = request.environment,
+            all = request.all,
+            users = request.users.len(),
             "an import is submitted"
         );
         self.find_job(id).await
@@ -174,15 +110,9 @@ impl Imports {
     /// # Errors
     /// When the database fails.
     pub async fn import_jobs(&self, viewer: Viewer<'_>, filter: &JobFilter) -> Result<Vec<Job>, ImportError> {
-        let filter = Filter {
-            environment: filter.environment.clone(),
-            state: filter.state.clone(),
-            seen_by: (!viewer.is_operator).then(|| viewer.name.to_owned()),
-            before: filter.before,
-            limit: filter.limit,
-        };
         let mut db = self.base.store.read().await?;
-        Ok(jobs::list(&mut db, &filter).await?)
+        let seen_by = (!viewer.is_operator).then_some(viewer.name);
+        Ok(jobs::list(&mut db, filter, seen_by).await?)
     }
 
     /// One job with its report.
@@ -216,7 +146,7 @@ impl Imports {
         &self,
         viewer: Viewer<'_>,
         id: i64,
-        state: Option<&str>,
+        state: Option<ItemState>,
         after: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Item>, ImportError> {
@@ -247,7 +177,7 @@ impl Imports {
         match stopped.await? {
             None => return Err(bad_input("job", format!("job {id} is over already")).into()),
             Some(true) if job.schedule.is_none() => {
-                Metrics.import_job("cancelled", &job.monitoring_category, job.critical);
+                Metrics.import_job(JobOutcome::Cancelled.as_str(), &job.monitoring_category, job.critical);
             }
             Some(_) => {}
         }
@@ -263,7 +193,7 @@ impl Imports {
         if !job.is_over() {
             return Err(bad_input("job", format!("job {id} is not over yet")).into());
         }
-        if job.outcome.as_deref() == Some("complete") {
+        if job.outcome == Some(JobOutcome::Complete) {
             return Err(bad_input("job", format!("job {id} is complete: nothing is left to do")).into());
         }
         let next_run = match &job.schedule {

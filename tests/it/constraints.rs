@@ -362,7 +362,7 @@ async fn on_demand(world: &World, kind: &Kind, bob: Uuid) {
         .unwrap();
     let words: Vec<&str> = items
         .iter()
-        .map(|item| item.code.as_deref().unwrap_or(&item.state))
+        .map(|item| item.code.as_deref().unwrap_or(item.state.as_str()))
         .collect();
     assert_eq!(words, ["row_not_written", "created"], "{}", kind.name);
     assert!(items[0].detail.as_ref().unwrap().ends_with(kind.told));

@@ -11,7 +11,7 @@ mod waits;
 use std::collections::BTreeMap;
 
 use rollcall::domain::environment::{Environment, Kind};
-use rollcall::domain::import::{Item, Job};
+use rollcall::domain::import::{Item, Job, JobOutcome};
 use rollcall::simulator::tenant::{Profile, Tenant, User};
 use rollcall::sync::imports::{ImportRequest, JobReport, Viewer};
 use rollcall::sync::{DeskError, ImportError};
@@ -80,13 +80,15 @@ async fn items(world: &World, job: i64) -> Vec<Item> {
 /// The result of every user: the state, or the code of a refusal.
 async fn results(world: &World, job: i64) -> Vec<String> {
     let items = items(world, job).await.into_iter();
-    items.map(|item| item.code.unwrap_or(item.state)).collect()
+    items
+        .map(|item| item.code.unwrap_or_else(|| item.state.to_string()))
+        .collect()
 }
 
 /// Outcome, created, already present, refused.
 fn summary(report: &JobReport) -> (&str, i32, i32, i32) {
     let job = &report.job;
-    let outcome = job.outcome.as_deref().unwrap_or(&job.state);
+    let outcome = job.outcome.map_or(job.state.as_str(), JobOutcome::as_str);
     (outcome, job.created, job.already_present, job.refused)
 }
 

@@ -7,51 +7,20 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::{Api, Page, number, page, page_size};
-use crate::domain::import::{Item, Job};
+use crate::domain::import::{ImportRequest, Item, ItemState, Job, JobState};
 use crate::domain::text::Text;
 use crate::http::auth::{ApiRole, Caller};
 use crate::http::input::{self, Operator, Params, Path, Reader};
 use crate::http::problem::Problem;
-use crate::sync::imports::{ImportRequest, JobFilter, JobReport, Viewer};
+use crate::sync::imports::{JobFilter, JobReport, Viewer};
 use crate::sync::{DeskError, ImportError};
 
 /// Whoever submits a job that is not for the background waits so long for its end, and is told how far it is then.
 const AT_ONCE_ENDS_WITHIN: u32 = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// An import.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
-pub struct Import {
-    /// The default company of every row that is made.
-    #[schema(required, min_length = 1, max_length = 256)]
-    company: Text,
-    /// Selected users, by object id or user principal name. Not together with `all`.
-    users: Vec<Text>,
-    /// Everybody in the directory who has no row and whom the rules let in.
-    all: bool,
-    /// Answer at once instead of waiting for the end.
-    background: bool,
-    /// The queue: jobs of one group run one after another.
-    batch_group: Option<Text>,
-    /// Only its owner and operators see, cancel or requeue it.
-    private: bool,
-    /// It is never purged, and its failure is an alert.
-    critical: bool,
-    /// The label of its metrics.
-    monitoring_category: Option<Text>,
-    /// What its owner says of it.
-    description: Option<Text>,
-    /// Cron, in UTC: a run at each due time.
-    schedule: Option<Text>,
-    /// How often it is tried again in a row when the directory is unavailable.
-    #[schema(minimum = 0, maximum = 5)]
-    max_retries: Option<u8>,
-}
 
 fn viewer(caller: &Caller) -> Viewer<'_> {
     Viewer {
@@ -61,7 +30,7 @@ fn viewer(caller: &Caller) -> Viewer<'_> {
 }
 
 /// Submits an import. One that is not for the background is answered when it is over, or after twenty seconds.
-#[utoipa::path(post, operation_id = "submit_import", path = "/environments/{env}/imports", tag = "imports", request_body = Import,
+#[utoipa::path(post, operation_id = "submit_import", path = "/environments/{env}/imports", tag = "imports", request_body = ImportRequest,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 201, body = JobReport),
 ))]
@@ -69,26 +38,13 @@ pub async fn submit(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path(env): Path<Text>,
-    input::Json(import): input::Json<Import>,
+    input::Json(mut import): input::Json<ImportRequest>,
 ) -> Result<Response, Problem> {
     let engine = api.engine();
     engine.desk().environment(&env)?;
+    import.environment = env.into();
     let is_awaited = !import.background && import.schedule.is_none();
-    let request = ImportRequest {
-        environment: env.into(),
-        company: import.company.into(),
-        users: import.users.into_iter().map(String::from).collect(),
-        all: import.all,
-        background: import.background,
-        batch_group: import.batch_group.map(String::from),
-        private: import.private,
-        critical: import.critical,
-        monitoring_category: import.monitoring_category.map(String::from),
-        description: import.description.map(String::from),
-        schedule: import.schedule.map(String::from),
-        max_retries: import.max_retries,
-    };
-    let id = engine.imports().submit_import(&request, &caller.name).await?.id;
+    let id = engine.imports().submit_import(&import, &caller.name).await?.id;
     let mut report = engine.imports().import_job(viewer(&caller), id).await?;
     for _ in 0..AT_ONCE_ENDS_WITHIN {
         if !is_awaited || report.job.is_over() {
@@ -116,22 +72,6 @@ pub struct Listing {
     limit: Option<i64>,
 }
 
-/// States of jobs.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// In the queue.
-    Waiting,
-    /// A worker has it.
-    Running,
-    /// Over, with a result for every user.
-    Ended,
-    /// Over, without.
-    Failed,
-    /// Stopped.
-    Cancelled,
-}
-
 /// Lists the import jobs of an environment, newest first.
 #[utoipa::path(get, operation_id = "list_imports", path = "/environments/{env}/imports", tag = "imports",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Listing), responses(
@@ -146,16 +86,9 @@ pub async fn list(
     let engine = api.engine();
     engine.desk().environment(&env)?;
     let limit = page_size(listing.limit)?;
-    let state = listing.state.map(|state| match state {
-        JobState::Waiting => "waiting",
-        JobState::Running => "running",
-        JobState::Ended => "ended",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
-    });
     let filter = JobFilter {
         environment: Some(env.into()),
-        state: state.map(str::to_owned),
+        state: listing.state,
         before: listing.cursor,
         limit: limit + 1,
     };
@@ -195,20 +128,6 @@ pub struct ItemListing {
     limit: Option<i64>,
 }
 
-/// Results by user.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ItemState {
-    /// Not judged yet.
-    Waiting,
-    /// Has a row now.
-    Created,
-    /// Had one.
-    AlreadyPresent,
-    /// The rules refuse it.
-    Refused,
-}
-
 /// Lists what became of each user of a job.
 #[utoipa::path(get, operation_id = "list_import_items", path = "/imports/{job}/items", tag = "imports",
     params(("job" = i64, Path), ItemListing), responses(
@@ -221,17 +140,11 @@ pub async fn items(
     Params(listing): Params<ItemListing>,
 ) -> Result<Json<Page<Item>>, Problem> {
     let limit = page_size(listing.limit)?;
-    let state = listing.state.map(|state| match state {
-        ItemState::Waiting => "waiting",
-        ItemState::Created => "created",
-        ItemState::AlreadyPresent => "already_present",
-        ItemState::Refused => "refused",
-    });
     let engine = api.engine();
     let job = number("job", &job)?;
     let items = engine
         .imports()
-        .import_items(viewer(&caller), job, state, listing.cursor, limit + 1)
+        .import_items(viewer(&caller), job, listing.state, listing.cursor, limit + 1)
         .await?;
     Ok(Json(page(items, limit, |item| item.position)))
 }

@@ -2,23 +2,23 @@
 
 use uuid::Uuid;
 
-use crate::domain::import::Item;
+use crate::domain::import::{Item, ItemState};
 use crate::store::{Connection, StoreResult};
 
 /// Items of a job in their order.
 pub async fn list(
     db: &mut Connection,
     job: i64,
-    state: Option<&str>,
+    state: Option<ItemState>,
     after: Option<i64>,
     limit: i64,
 ) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
-        "select position, given, object_id, state, code, detail, systemuserid from import_item
-         where job = $1 and ($2::text is null or state = $2) and position > $3 order by position limit $4",
+        r#"select position, given, object_id, state as "state: ItemState", code, detail, systemuserid from import_item
+         where job = $1 and ($2::text is null or state = $2) and position > $3 order by position limit $4"#,
         job,
-        state,
+        state.map(ItemState::as_str),
         after.unwrap_or(0),
         limit
     )
@@ -30,8 +30,8 @@ pub async fn list(
 pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
-        "select position, given, object_id, state, code, detail, systemuserid from import_item
-         where job = $1 and state = 'waiting' order by position limit $2",
+        r#"select position, given, object_id, state as "state: ItemState", code, detail, systemuserid from import_item
+         where job = $1 and state = 'waiting' order by position limit $2"#,
         job,
         limit
     )
@@ -65,7 +65,7 @@ pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult
         &column!(position),
         &column!(given),
         &column!(object_id) as &[Option<Uuid>],
-        &column!(state),
+        &items.iter().map(|item| item.state.to_string()).collect::<Vec<_>>(),
         &column!(code) as &[Option<String>],
         &column!(detail) as &[Option<String>],
         &column!(systemuserid) as &[Option<Uuid>],

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::items;
 use super::select_jobs;
-use crate::domain::import::{Item, Job};
+use crate::domain::import::{Item, ItemState, Job, JobOutcome, JobState};
 use crate::store::lease::Server;
 use crate::store::{Connection, StoreError, StoreResult};
 
@@ -113,7 +113,7 @@ pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
 /// # Errors
 /// [`StoreError::LeaseLost`] when another worker has the job by now: then nothing of the batch may be committed.
 pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
-    let count = |state: &str| {
+    let count = |state: ItemState| {
         let of_state = results.iter().filter(|item| item.state == state);
         i32::try_from(of_state.count()).unwrap_or(i32::MAX)
     };
@@ -127,9 +127,9 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
          where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
-        count("created"),
-        count("already_present"),
-        count("refused"),
+        count(ItemState::Created),
+        count(ItemState::AlreadyPresent),
+        count(ItemState::Refused),
         walked_to,
         now + CLAIM_TIME
     )
@@ -177,10 +177,8 @@ pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
 /// How a job ends.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
-    /// `ended`, `failed`, `cancelled`.
-    pub state: &'a str,
     /// The outcome.
-    pub outcome: &'a str,
+    pub outcome: JobOutcome,
     /// Why it failed.
     pub error: Option<&'a str>,
     /// When.
@@ -199,8 +197,8 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
          where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
-        end.state,
-        end.outcome,
+        end.outcome.state().as_str(),
+        end.outcome.as_str(),
         end.error,
         end.at
     )

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Effect;
 use super::evaluated::Evaluated;
-use crate::domain::import::Item;
+use crate::domain::import::{Item, ItemState};
 use crate::domain::reason::Code;
 use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
@@ -41,21 +41,23 @@ impl Ledger<'_> {
     fn result(&self, at: usize, evaluated: &Evaluated) -> Item {
         let item = self.items[at].clone();
         let object_id = object_id(&self.fresh[at]).or(item.object_id);
-        let of_state = |state: &str, systemuserid| Item {
-            state: state.to_owned(),
+        let of_state = |state, systemuserid| Item {
             object_id,
+            state,
             systemuserid,
             ..item.clone()
         };
         let refused = |code: Code, detail: Option<String>| Item {
             code: Some(code.as_str().to_owned()),
             detail,
-            ..of_state("refused", None)
+            ..of_state(ItemState::Refused, None)
         };
         match evaluated {
-            Evaluated::Present(row) => of_state("already_present", Some(*row)),
+            Evaluated::Present(row) => of_state(ItemState::AlreadyPresent, Some(*row)),
             Evaluated::Refused(refusal) => refused(refusal.code, Some(refusal.detail.clone())),
-            Evaluated::Decided { effect, row, .. } if *effect == Some(Effect::Created) => of_state("created", *row),
+            Evaluated::Decided { effect, row, .. } if *effect == Some(Effect::Created) => {
+                of_state(ItemState::Created, *row)
+            }
             Evaluated::Decided { verdict, .. } => {
                 let code = verdict.asker_code().unwrap_or(Code::DirectoryUnavailable);
                 let detail = match &self.fresh[at] {

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds};
 
-use super::{ImportRequest, NewJob};
 use crate::domain::directory_user::upn_key;
+use crate::domain::import::ImportRequest;
 use crate::domain::text::{object_id, trimmed};
 use crate::sync::DeskError;
 use crate::sync::desk::bad_input;
@@ -33,12 +33,11 @@ const GROUP_CHARACTERS: usize = 128;
 const CATEGORY_CHARACTERS: usize = 32;
 const DESCRIPTION_CHARACTERS: usize = 1024;
 
-/// The job and its users, if all of it can be taken.
+/// What is asked for with its defaults and as it is kept, if all of it can be taken, and when it is first due.
 pub(in crate::sync) fn checked(
     request: &ImportRequest,
-    submitted_by: &str,
     now: DateTime<Utc>,
-) -> Result<(NewJob, Vec<String>), DeskError> {
+) -> Result<(ImportRequest, Option<DateTime<Utc>>), DeskError> {
     let users = selection(request)?;
     let schedule = optional("schedule", request.schedule.as_deref(), DESCRIPTION_CHARACTERS)?;
     let next_run_at = match &schedule {
@@ -49,23 +48,21 @@ pub(in crate::sync) fn checked(
     if max_retries > MOST_RETRIES {
         return Err(bad_input("max_retries", format!("expected 0 to {MOST_RETRIES}")));
     }
-    let job = NewJob {
+    let checked = ImportRequest {
         environment: request.environment.clone(),
         company: company_of(&request.company)?,
+        users,
         all: request.all,
         background: request.background || schedule.is_some(),
         batch_group: optional("batch_group", request.batch_group.as_deref(), GROUP_CHARACTERS)?,
         private: request.private,
         critical: request.critical,
-        monitoring_category: category(request.monitoring_category.as_deref())?,
+        monitoring_category: Some(category(request.monitoring_category.as_deref())?),
         description: optional("description", request.description.as_deref(), DESCRIPTION_CHARACTERS)?,
         schedule,
-        next_run_at,
-        max_retries: i16::from(max_retries),
-        submitted_by: submitted_by.to_owned(),
-        submitted_at: now,
+        max_retries: Some(max_retries),
     };
-    Ok((job, users))
+    Ok((checked, next_run_at))
 }
 
 /// A company as rows keep it.
@@ -121,8 +118,11 @@ fn category(given: Option<&str>) -> Result<String, DeskError> {
 }
 
 /// Whether a category is in use, or there is room for another.
-pub(in crate::sync) fn may_use_category(known: &[String], category: &str) -> bool {
-    category == UNDEFINED || known.iter().any(|known| known == category) || known.len() < MOST_CATEGORIES
+pub(in crate::sync) fn may_use_category(known: &[String], category: Option<&str>) -> bool {
+    let Some(category) = category.filter(|category| *category != UNDEFINED) else {
+        return true;
+    };
+    known.iter().any(|known| known == category) || known.len() < MOST_CATEGORIES
 }
 
 fn optional(field: &str, text: Option<&str>, characters: usize) -> Result<Option<String>, DeskError> {

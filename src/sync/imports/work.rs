@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Imports, checks};
 use crate::domain::environment::GroupNesting;
-use crate::domain::import::{Item, Job};
+use crate::domain::import::{Item, ItemState, Job, JobOutcome};
 use crate::domain::source::Source;
 use crate::error::chain;
 use crate::plan::{EnvironmentView, Unasked};
@@ -215,7 +215,7 @@ impl Imports {
             Some(Failure::Store(away)) if away.is_unavailable() => Err(error),
             _ => {
                 let job = self.find_job(claim.job).await?;
-                self.end_import(claim, &job, "failed", "failed", Some(&chain(&error)))
+                self.end_import(claim, &job, JobOutcome::Failed, Some(&chain(&error)))
                     .await
             }
         }
@@ -226,18 +226,18 @@ impl Imports {
         loop {
             let job = self.find_job(claim.job).await?;
             if job.cancelled_by.is_some() {
-                return self.end_import(claim, &job, "cancelled", "cancelled", None).await;
+                return self.end_import(claim, &job, JobOutcome::Cancelled, None).await;
             }
             self.base.check_cancelled()?;
             match self.take_batch(claim, &job).await? {
                 Step::Went => {}
                 Step::Done => {
                     let outcome = if job.refused > 0 {
-                        "ended_with_refusals"
+                        JobOutcome::EndedWithRefusals
                     } else {
-                        "complete"
+                        JobOutcome::Complete
                     };
-                    return self.end_import(claim, &job, "ended", outcome, None).await;
+                    return self.end_import(claim, &job, outcome, None).await;
                 }
                 Step::Unavailable(problem) => return self.put_off(claim, &job, &problem).await,
             }
@@ -323,7 +323,7 @@ impl Imports {
             position,
             given: id.to_string(),
             object_id: Some(id),
-            state: "waiting".to_owned(),
+            state: ItemState::Waiting,
             code: None,
             detail: None,
             systemuserid: None,
@@ -358,7 +358,7 @@ impl Imports {
     async fn put_off(&self, claim: Claim, job: &Job, problem: &str) -> Result<(), ImportError> {
         let attempts = job.attempts + 1;
         if attempts > job.max_retries {
-            return self.end_import(claim, job, "failed", "failed", Some(problem)).await;
+            return self.end_import(claim, job, JobOutcome::Failed, Some(problem)).await;
         }
         let until = self.base.clock.now() + FIRST_PAUSE * (1 << (attempts - 1));
         warn!(attempts, %until, problem, "the directory is unavailable; the import goes on later");
@@ -370,25 +370,25 @@ impl Imports {
         &self,
         claim: Claim,
         job: &Job,
-        state: &str,
-        outcome: &'static str,
+        outcome: JobOutcome,
         error: Option<&str>,
     ) -> Result<(), ImportError> {
         let at = self.base.clock.now();
         let mut db = self.base.store.read().await?;
-        let end = End {
-            state,
-            outcome,
-            error,
-            at,
-        };
+        let end = End { outcome, error, at };
         queue::end(&mut db, claim, end).await?;
-        Metrics.import_job(outcome, &job.monitoring_category, job.critical);
+        Metrics.import_job(outcome.as_str(), &job.monitoring_category, job.critical);
         if let Some(error) = error {
             warn!(job = job.id, critical = job.critical, error, "an import has failed");
         } else {
             let (created, refused) = (job.created, job.refused);
-            info!(job = job.id, outcome, created, refused, "an import is over");
+            info!(
+                job = job.id,
+                outcome = outcome.as_str(),
+                created,
+                refused,
+                "an import is over"
+            );
         }
         Ok(())
     }

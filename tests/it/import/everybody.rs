@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall::domain::import::{ItemState, JobOutcome};
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::Profile;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ async fn everybody_without_a_row_is_judged_once_and_the_directory_is_left_alone(
     assert_eq!(summary(&report).0, "ended_with_refusals");
     let refused: i64 = report.refused_by_code.iter().map(|one| one.count).sum();
     assert_eq!(refused, i64::from(job.refused));
-    for item in items.iter().filter(|item| item.state == "created") {
+    for item in items.iter().filter(|item| item.state == ItemState::Created) {
         let row = &rows[&item.object_id.unwrap()];
         assert_eq!(Some(row.systemuserid), item.systemuserid);
         assert_eq!(row.company.as_deref(), Some("USMF"));
@@ -153,7 +154,7 @@ async fn an_import_beside_a_running_cycle_makes_every_row_once() {
     let job = report(&world, selected.id).await.job;
     assert_eq!((job.created + job.already_present, job.refused), (300, 0));
     let job = report(&world, everybody.id).await.job;
-    assert_eq!(job.outcome.as_deref(), Some("complete"));
+    assert_eq!(job.outcome, Some(JobOutcome::Complete));
     world.sync_completely().await;
     world.assert_settled().await;
     world.end().await;

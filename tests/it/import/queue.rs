@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall::domain::import::JobOutcome;
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
 use rollcall::sync::Engine;
@@ -181,9 +182,9 @@ async fn jobs_of_one_group_run_one_after_another_and_groups_beside_each_other() 
         more.push(submit(&world, &in_group(group)).await.id);
     }
     let done = world.engine.imports().finish_import(more[2], "terminal").await.unwrap();
-    assert_eq!(done.outcome.as_deref(), Some("complete"));
+    assert_eq!(done.outcome, Some(JobOutcome::Complete));
     assert!(report(&world, more[1]).await.job.is_over());
-    assert_eq!(report(&world, more[0]).await.job.state, "waiting");
+    assert_eq!(report(&world, more[0]).await.job.state.as_str(), "waiting");
     world.end().await;
 }
 
@@ -228,7 +229,7 @@ async fn two_workers_share_the_queue_and_do_nothing_twice() {
     let mut created = 0;
     for job in jobs {
         let job = report(&world, job).await.job;
-        assert_eq!((job.outcome.as_deref(), job.done()), (Some("complete"), 50));
+        assert_eq!((job.outcome, job.done()), (Some(JobOutcome::Complete), 50));
         created += job.created;
     }
     assert_eq!(created, 120);

@@ -114,7 +114,7 @@ async fn jobs(world: &World) -> Vec<(i64, String, Option<i64>)> {
         ..JobFilter::default()
     };
     let jobs = world.engine.imports().import_jobs(OPERATOR, &filter).await.unwrap();
-    let line = |job: rollcall::domain::import::Job| (job.id, job.state, job.scheduled_by);
+    let line = |job: rollcall::domain::import::Job| (job.id, job.state.to_string(), job.scheduled_by);
     jobs.into_iter().rev().map(line).collect()
 }
 
@@ -182,7 +182,7 @@ async fn a_run_of_a_schedule_has_the_users_selected_and_waits_for_the_one_before
     break_after(&world, 0);
     world.advance(Duration::from_hours(1));
     let run = step(&world).await.unwrap();
-    assert_eq!(report(&world, run).await.job.state, "waiting");
+    assert_eq!(report(&world, run).await.job.state.as_str(), "waiting");
     // The next hour comes while the run still waits for the directory: no second run piles up behind it.
     world
         .execute(
