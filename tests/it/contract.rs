@@ -20,7 +20,7 @@ mod nesting;
 mod renames;
 mod resync;
 mod retries;
-mod spoilt;
+pub mod spoilt;
 mod tokens;
 mod unreadable;
 

@@ -19,7 +19,7 @@ use crate::world::{World, guarded_environment, licensed, open_environment};
 const USER: &str = "/users/{id}";
 
 /// No value of any property: half a surrogate pair, other types, more than a number can hold.
-const UNDECODABLE: [&str; 6] = [
+pub const UNDECODABLE: [&str; 6] = [
     r#""Ada \ud83d""#,
     "42",
     r#"{"a":[{}]}"#,

@@ -19,18 +19,9 @@ use sqlx::AssertSqlSafe;
 use uuid::{Uuid, uuid};
 
 use super::{NO_LIMITS, seeds};
+use crate::contract::spoilt::UNDECODABLE;
 use crate::guard::{decide, open_sets};
 use crate::world::{World, guarded_environment, open_environment};
-
-/// No value of any property: half a surrogate pair, other types, more than a number can hold.
-const UNDECODABLE: [&str; 6] = [
-    r#""Ada \ud83d""#,
-    "42",
-    r#"{"a":[{}]}"#,
-    "1e999",
-    r#"["\udc00"]"#,
-    "[[[[7]]]]",
-];
 
 /// `DYN365_ENTERPRISE_SALES`, a full plan.
 const SALES: Uuid = uuid!("2da8e897-7791-486b-b08f-cc63c8129df7");
