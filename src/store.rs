@@ -37,6 +37,8 @@ pub mod subjects;
 mod words;
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use connection::{Connection, Transaction};
@@ -45,6 +47,7 @@ pub use fault::{Fault, Own};
 pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
+use tokio::sync::Mutex;
 
 use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 use crate::domain::feed::Moment;
@@ -77,6 +80,14 @@ pub struct Store {
     pool: PgPool,
     breakdown: Breakdown,
     schema: Schema,
+    draws: Arc<Draws>,
+}
+
+/// The draws of moments: how many were begun, and the last that has ended, by its number.
+#[derive(Debug, Default)]
+struct Draws {
+    begun: AtomicU64,
+    last: Mutex<(u64, Moment)>,
 }
 
 impl Store {
@@ -115,6 +126,7 @@ impl Store {
             pool,
             breakdown,
             schema: schema.clone(),
+            draws: Arc::default(),
         };
         store.check_session().await?;
         Ok(store)
@@ -154,9 +166,23 @@ impl Store {
 
     /// A number for a question to the directory, higher than every earlier one, whoever drew it.
     pub async fn next_moment(&self) -> StoreResult<Moment> {
+        let begun = self.draws.begun.load(Ordering::SeqCst);
+        let mut last = self.draws.last.lock().await;
+        // One that was begun after we asked does as well: who waits together asks for one number.
+        if last.0 > begun {
+            return Ok(last.1);
+        }
+        let number = self.draws.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let mut db = self.read().await?;
         let drawn = sqlx::query_scalar!(r#"select nextval('round') as "moment!""#);
-        Ok(Moment(drawn.fetch_one(&mut db).await?))
+        *last = (number, Moment(drawn.fetch_one(&mut db).await?));
+        Ok(last.1)
+    }
+
+    /// How many of the pool's connections one kind of work may take at once.
+    #[must_use]
+    pub fn half_of_pool(&self) -> usize {
+        (self.pool.options().get_max_connections() as usize / 2).max(1)
     }
 
     /// The same database through one connection of its own, for what must not wait behind others.
@@ -168,6 +194,7 @@ impl Store {
             pool: options.connect_lazy_with(PgConnectOptions::clone(&at)),
             breakdown: self.breakdown.clone(),
             schema: self.schema.clone(),
+            draws: Arc::default(),
         }
     }
 

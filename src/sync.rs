@@ -14,6 +14,7 @@ mod judge;
 pub mod pull;
 pub mod records;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use base::Base;
 pub use cycle::{Counts, Outcome, Report, ReportedChange};
 pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::cycle::Cycle;
 use self::desk::Desk;
@@ -29,7 +31,7 @@ use self::imports::Imports;
 use self::pull::Puller;
 use self::records::Records;
 use crate::clock::Clock;
-use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::environment::Environment;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 use crate::graph::Graph;
 use crate::plan::guard::Limits;
@@ -73,9 +75,19 @@ impl Settings {
     pub fn nesting(&self) -> Vec<String> {
         self.environments
             .iter()
-            .filter(|(environment, _)| environment.group_nesting != GroupNesting::Ignore)
+            .filter(|(environment, _)| environment.counts_nested())
             .map(|(environment, _)| environment.name.clone())
             .collect()
+    }
+
+    /// The security groups of some environments, each once.
+    #[must_use]
+    pub fn security_groups(&self, wanted: impl Fn(&Environment) -> bool) -> Vec<Uuid> {
+        let wanted = self.environments.iter().filter(|(environment, _)| wanted(environment));
+        let groups: BTreeSet<Uuid> = wanted
+            .filter_map(|(environment, _)| environment.security_group)
+            .collect();
+        groups.into_iter().collect()
     }
 }
 

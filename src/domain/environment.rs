@@ -91,6 +91,12 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Whether members of groups within the security group count for anything.
+    #[must_use]
+    pub fn counts_nested(&self) -> bool {
+        self.group_nesting != GroupNesting::Ignore
+    }
+
     /// An environment with every default.
     #[must_use]
     pub fn new(name: &str, kind: Kind) -> Self {

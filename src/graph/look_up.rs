@@ -31,6 +31,9 @@ pub struct LookUps {
     pub owners: Option<Result<Asked<Listed<Principal>>, GraphError>>,
 }
 
+/// What was found at several places, each on its own.
+pub(super) type Listings = Vec<Result<Asked<Listed<Principal>>, GraphError>>;
+
 /// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
 /// what exhausts the quota.
 const BATCHES_AT_ONCE: usize = 4;
@@ -86,27 +89,38 @@ impl Graph {
             endpoint: endpoint::GROUP_MEMBER_OF,
             rest: groups_at(&format!("groups/{group}")),
         };
-        let parts: Vec<Part> = groups.iter().map(part).collect();
+        let found = self.read_listings(groups.iter().map(part).collect()).await?;
+        let of_groups = |read: Result<_, _>| {
+            let read = read.and_then(|read| whole(endpoint::GROUP_MEMBER_OF, read));
+            read.map(|read| read.map(self::groups))
+        };
+        Ok(found.into_iter().map(of_groups).collect())
+    }
+
+    /// Asks who owns groups, within a call that has begun.
+    pub(super) async fn look_up_owners(&self, groups: &[Uuid]) -> Result<Listings, GraphError> {
+        let part = |group: &Uuid| Part {
+            endpoint: endpoint::GROUP_OWNERS,
+            rest: owners_of(*group),
+        };
+        self.read_listings(groups.iter().map(part).collect()).await
+    }
+
+    async fn read_listings(&self, parts: Vec<Part>) -> Result<Listings, GraphError> {
         let refused = AtomicBool::new(false);
         let batches: Vec<_> = parts
             .chunks(MOST_PARTS)
-            .map(|parts| self.find_containers(parts, &refused))
+            .map(|parts| self.read_together(parts, &refused))
             .collect();
-        let found: Vec<Vec<_>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
+        let found: Vec<Listings> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn find_containers(
-        &self,
-        parts: &[Part],
-        refused: &AtomicBool,
-    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+    async fn read_together(&self, parts: &[Part], refused: &AtomicBool) -> Result<Listings, GraphError> {
         let answers = self.ask_together(parts, refused).await?;
         let mut found = Vec::with_capacity(answers.len());
         for (part, answer) in parts.iter().zip(answers) {
-            let read = self.read_on::<RawPrincipal>(part, answer).await?;
-            let read = read.and_then(|read| whole(part.endpoint, read));
-            found.push(read.map(|read| read.map(self::groups)));
+            found.push(self.read_on::<RawPrincipal>(part, answer).await?);
         }
         Ok(found)
     }

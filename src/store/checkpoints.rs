@@ -1,10 +1,12 @@
 //! How far each source of the directory has been read, as [`Checkpoint`] says it. A checkpoint commits with the rows it
 //! follows. Nothing is computed here: a state is read, and one that was stepped is written.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Connection, StoreResult};
+use super::{Connection, StoreError, StoreResult};
 use crate::domain::doubt::Doubt;
 use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, State};
 use crate::domain::feed::{Link, Moment};
@@ -65,16 +67,31 @@ impl CheckpointRow {
 
 /// Reads a checkpoint; a source that was never read has a fresh one.
 pub async fn read(db: &mut Connection, source: Source) -> StoreResult<Checkpoint> {
-    let row = sqlx::query_as!(
+    let mut checkpoints = read_all(db, &[source]).await?;
+    checkpoints.pop().ok_or(StoreError::Inconsistent("a checkpoint"))
+}
+
+/// Reads the checkpoints of some sources, in their order.
+pub async fn read_all(db: &mut Connection, sources: &[Source]) -> StoreResult<Vec<Checkpoint>> {
+    let names: Vec<String> = sources.iter().map(Source::to_string).collect();
+    let rows = sqlx::query_as!(
         CheckpointRow,
         "select source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, suspicion, value,
                 reached_at
-         from checkpoint where source = $1",
-        source.to_string()
+         from checkpoint where source = any($1)",
+        &names
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map_or_else(|| Checkpoint::new(source), |row| row.read(source)))
+    let mut known: HashMap<String, CheckpointRow> = rows.into_iter().map(|row| (row.source.clone(), row)).collect();
+    let checkpoints = sources
+        .iter()
+        .zip(names)
+        .map(|(source, name)| match known.remove(&name) {
+            Some(row) => row.read(*source),
+            None => Checkpoint::new(*source),
+        });
+    Ok(checkpoints.collect())
 }
 
 /// Reads the checkpoints of every source, or of those in doubt only, and keeps others from writing them until the
@@ -93,8 +110,30 @@ async fn lock_all(db: &mut Connection, in_doubt: bool) -> StoreResult<Vec<Checkp
     Ok(known.map(|(source, row)| row.read(source)).collect())
 }
 
-/// Writes a checkpoint.
-pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<()> {
+/// Writes checkpoints.
+pub async fn write(db: &mut Connection, checkpoints: &[Checkpoint]) -> StoreResult<()> {
+    let rows: Vec<Value> = checkpoints.iter().map(row).collect();
+    sqlx::query!(
+        "insert into checkpoint (
+             source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
+             suspicion)
+         select source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
+                suspicion
+         from jsonb_populate_recordset(null::checkpoint, $1) order by source
+         on conflict (source) do update set
+             phase = excluded.phase, round = excluded.round, next_link = excluded.next_link,
+             delta_link = excluded.delta_link, delta_since = excluded.delta_since,
+             fingerprint = excluded.fingerprint, readable = excluded.readable, doubt = excluded.doubt,
+             value = excluded.value, reached_at = excluded.reached_at, suspicion = excluded.suspicion",
+        Value::Array(rows)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A checkpoint as its row, by column.
+fn row(checkpoint: &Checkpoint) -> Value {
     let (phase, next, link) = match &checkpoint.state {
         State::Begin => ("full", None, None),
         State::Walk { next } => ("full", Some(next), None),
@@ -109,32 +148,20 @@ pub async fn write(db: &mut Connection, checkpoint: &Checkpoint) -> StoreResult<
     } else {
         checkpoint.value.clone()
     };
-    sqlx::query!(
-        "insert into checkpoint (
-             source, phase, round, next_link, delta_link, delta_since, fingerprint, readable, doubt, value, reached_at,
-             suspicion)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         on conflict (source) do update set
-             phase = excluded.phase, round = excluded.round, next_link = excluded.next_link,
-             delta_link = excluded.delta_link, delta_since = excluded.delta_since,
-             fingerprint = excluded.fingerprint, readable = excluded.readable, doubt = excluded.doubt,
-             value = excluded.value, reached_at = excluded.reached_at, suspicion = excluded.suspicion",
-        checkpoint.source.to_string(),
-        phase,
-        checkpoint.round.0,
-        next.map(Link::expose),
-        link.map(Link::expose),
-        checkpoint.delta_since,
-        checkpoint.selection,
-        checkpoint.readable,
-        checkpoint.doubt.as_ref().map(Doubt::to_string),
-        value,
-        checkpoint.reached_at,
-        checkpoint.suspicion.as_ref().map(Doubt::to_string)
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    json!({
+        "source": checkpoint.source.to_string(),
+        "phase": phase,
+        "round": checkpoint.round.0,
+        "next_link": next.map(Link::expose),
+        "delta_link": link.map(Link::expose),
+        "delta_since": checkpoint.delta_since,
+        "fingerprint": checkpoint.selection,
+        "readable": checkpoint.readable,
+        "doubt": checkpoint.doubt.as_ref().map(Doubt::to_string),
+        "value": value,
+        "reached_at": checkpoint.reached_at,
+        "suspicion": checkpoint.suspicion.as_ref().map(Doubt::to_string),
+    })
 }
 
 /// The present or last round of a source; keeps others from writing the checkpoint until the transaction ends.
@@ -149,7 +176,7 @@ pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Mome
 /// Steps a checkpoint and writes it.
 pub async fn step(db: &mut Connection, checkpoint: Checkpoint, input: Input) -> StoreResult<()> {
     let (checkpoint, _) = checkpoint.step(input);
-    write(db, &checkpoint).await
+    write(db, &[checkpoint]).await
 }
 
 /// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now.

@@ -119,9 +119,14 @@ pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<Da
 
 /// Asks for everyone to be judged anew, in all environments or some.
 pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResult<()> {
-    sqlx::query!("update environment set epoch = epoch + 1 where name = any($1)", names)
-        .execute(db)
-        .await?;
+    sqlx::query!(
+        "update environment e set epoch = epoch + 1
+         from (select name from environment where name = any($1) order by name for update) as locked
+         where e.name = locked.name",
+        names
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! The mirror of group members and group owners. A membership is as old as the answer that told it, be it about the group
 //! or about its member; `directory_membership` is what the latest of them say.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -320,39 +322,61 @@ pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) 
     Ok(noted.rows_affected() == 1)
 }
 
-/// Replaces the owners, unless a later reading has; returns the ids for which something changed. Nobody is missing from a
-/// reading with entries that could not be read.
-pub async fn set_owners(db: &mut Connection, group: Uuid, owners: &Asked<Listed<Principal>>) -> StoreResult<Vec<Uuid>> {
-    if !is_newest(&mut *db, &format!("owners:{group}"), owners.at).await? {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<_> = owners
-        .value
-        .items
-        .iter()
-        .filter(|owner| owner.kind.may_be_user())
-        .map(|owner| owner.id)
-        .collect();
-    let lost = sqlx::query_scalar!(
-        "update directory_group_member set is_owner = false
-         where group_id = $1 and is_owner and object_id <> all($2) and $3 returning object_id",
-        group,
-        &ids,
-        owners.value.unreadable == 0
+/// Replaces the owners of some groups, unless a later reading has; returns the groups and objects for which something
+/// changed. Nobody is missing from a reading with entries that could not be read.
+pub async fn set_owners(
+    db: &mut Connection,
+    readings: &[(Uuid, Asked<Listed<Principal>>)],
+) -> StoreResult<Vec<(Uuid, Uuid)>> {
+    let groups: Vec<Uuid> = readings.iter().map(|(group, _)| *group).collect();
+    let moments: Vec<i64> = readings.iter().map(|(_, owners)| owners.at.0).collect();
+    let newest = sqlx::query_scalar!(
+        "insert into directory_reading as r
+         select 'owners:' || id, asked from unnest($1::uuid[], $2::bigint[]) as u (id, asked) order by 1
+         on conflict (source) do update set asked = excluded.asked where r.asked <= excluded.asked
+         returning source",
+        &groups,
+        &moments
     )
     .fetch_all(&mut *db)
     .await?;
-    let won = sqlx::query_scalar!(
-        "insert into directory_group_member as m (group_id, object_id, is_owner)
-         select distinct $1::uuid, id, true from unnest($2::uuid[]) as u (id)
-         on conflict (group_id, object_id) do update set is_owner = true where not m.is_owner
-         returning object_id",
-        group,
-        &ids
+    let newest: HashSet<String> = newest.into_iter().collect();
+    let readings = readings
+        .iter()
+        .filter(|(group, _)| newest.contains(&format!("owners:{group}")));
+    let (mut groups, mut are_whole) = (Vec::new(), Vec::new());
+    let (mut owned, mut owners) = (Vec::new(), Vec::new());
+    for (group, reading) in readings {
+        groups.push(*group);
+        are_whole.push(reading.value.unreadable == 0);
+        for owner in reading.value.items.iter().filter(|owner| owner.kind.may_be_user()) {
+            owned.push(*group);
+            owners.push(owner.id);
+        }
+    }
+    let changed = sqlx::query!(
+        r#"with reading as (select * from unnest($1::uuid[], $2::boolean[]) as r (group_id, is_whole)),
+               owner as (select distinct group_id, object_id from unnest($3::uuid[], $4::uuid[]) as o (group_id, object_id)),
+               lost as (
+                   update directory_group_member m set is_owner = false
+                   from reading r
+                   where m.group_id = r.group_id and r.is_whole and m.is_owner and not exists (
+                       select from owner o where o.group_id = m.group_id and o.object_id = m.object_id)
+                   returning m.group_id, m.object_id),
+               won as (
+                   insert into directory_group_member as m (group_id, object_id, is_owner)
+                   select group_id, object_id, true from owner order by group_id, object_id
+                   on conflict (group_id, object_id) do update set is_owner = true where not m.is_owner
+                   returning m.group_id, m.object_id)
+           select group_id as "group_id!", object_id as "object_id!" from lost union all select * from won"#,
+        &groups,
+        &are_whole,
+        &owned,
+        &owners
     )
     .fetch_all(db)
     .await?;
-    Ok(lost.into_iter().chain(won).collect())
+    Ok(changed.into_iter().map(|row| (row.group_id, row.object_id)).collect())
 }
 
 /// Whether any of some objects that are or were members of a group is a group itself.
@@ -402,19 +426,27 @@ pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResu
     .await?)
 }
 
-/// The groups within a group, at any depth, without the group itself.
-pub async fn nested_groups(db: &mut Connection, group: Uuid) -> StoreResult<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        r#"with recursive nested (id) as (
-               select object_id from directory_membership
-               where group_id = $1 and is_group and is_member
+/// The groups within each of some groups, at any depth, without the group itself, in the order of their ids.
+pub async fn nested_groups(db: &mut Connection, roots: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Uuid>>> {
+    let mut nested: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    if roots.is_empty() {
+        return Ok(nested);
+    }
+    let found = sqlx::query!(
+        r#"with recursive nested (root, id) as (
+               select group_id, object_id from directory_membership
+               where group_id = any($1) and is_group and is_member
                union
-               select m.object_id from nested n
+               select n.root, m.object_id from nested n
                join directory_membership m on m.group_id = n.id and m.is_group and m.is_member
            )
-           select id as "id!" from nested where id <> $1"#,
-        group
+           select root as "root!", id as "id!" from nested where id <> root order by root, id"#,
+        roots
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    for row in found {
+        nested.entry(row.root).or_default().push(row.id);
+    }
+    Ok(nested)
 }

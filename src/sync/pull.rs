@@ -21,17 +21,20 @@ pub(super) use roles::RoleGroups;
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use uuid::Uuid;
 
 use super::{Base, Failure, Settings};
-use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::environment::Environment;
 use crate::domain::source::Source;
 use crate::graph::{Graph, GraphError, describe};
 use crate::plan::EnvironmentView;
 use crate::store::checkpoints;
 use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
+
+/// How many groups are read at once.
+const GROUPS_AT_ONCE: usize = 8;
 
 /// Reads the directory into the mirror.
 #[derive(Clone)]
@@ -180,74 +183,86 @@ impl Puller {
         Ok(pulled)
     }
 
-    /// The security groups, and the groups within them where an environment counts those.
+    /// The security groups, and the groups within them where an environment counts those. A few at a time, and none takes
+    /// the last connections to the database.
     async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
+        let at_once = GROUPS_AT_ONCE.min(self.base.store.half_of_pool());
         loop {
-            let closures = self.closures().await?;
-            let wanted: BTreeSet<Uuid> = closures
-                .iter()
-                .flat_map(|(root, nested)| nested.iter().chain([root]))
-                .copied()
-                .collect();
+            let within = self.groups_within().await?;
+            let wanted = within.iter().flat_map(|(root, nested)| nested.iter().chain([root]));
+            let wanted: BTreeSet<Uuid> = wanted.copied().collect();
             let fresh: Vec<Uuid> = wanted.difference(&done).copied().collect();
             if fresh.is_empty() {
-                pulled.nested = closures;
+                let read = done.difference(&pulled.unreadable_groups).copied();
+                let roots: Vec<Uuid> = read.filter(|group| within.contains_key(group)).collect();
+                pulled.problems.extend(self.pull_owners(lease, &roots, &within).await?);
+                pulled.nested = within;
                 return Ok(pulled);
             }
-            let results = join_all(fresh.iter().map(|&group| {
-                let environments = self.environments_of(group, &closures);
-                let is_root = closures.contains_key(&group);
-                async move { (group, self.pull_group(lease, group, is_root, environments).await) }
-            }))
-            .await;
-            for (group, result) in results {
+            let checkpoints = {
+                let mut db = self.base.store.read().await?;
+                let sources: Vec<Source> = fresh.iter().copied().map(Source::Group).collect();
+                checkpoints::read_all(&mut db, &sources).await?
+            };
+            let pulls = fresh.iter().zip(checkpoints).map(|(&group, checkpoint)| {
+                let environments = self.environments_of(group, &within);
+                let is_root = within.contains_key(&group);
+                self.pull_group(lease, group, checkpoint, is_root, environments)
+            });
+            // All of them come to an end before one that failed the run does.
+            let results: Vec<_> = stream::iter(pulls.collect::<Vec<_>>())
+                .buffered(at_once)
+                .collect()
+                .await;
+            let mut reached = Vec::new();
+            for (group, result) in fresh.iter().zip(results) {
                 let result = result?;
                 if !result.is_readable {
-                    pulled.unreadable_groups.insert(group);
+                    pulled.unreadable_groups.insert(*group);
                 }
                 pulled.problems.extend(result.problem);
-                pulled.note(Source::Group(group), Ok(result.skipped));
+                pulled.note(Source::Group(*group), Ok(result.skipped));
+                reached.extend(result.reached);
             }
+            self.write_checkpoints(lease, &reached).await?;
             done.extend(fresh);
         }
     }
 
     /// Every configured security group with the groups nested in it that count for some environment.
-    async fn closures(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
-        let mut closures = HashMap::new();
+    async fn groups_within(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
+        let settings = &self.base.settings;
         let mut db = self.base.store.read().await?;
-        for (environment, _) in &self.base.settings.environments {
-            let Some(group) = environment.security_group else {
-                continue;
-            };
-            let nested = closures.entry(group).or_insert_with(Vec::new);
-            if environment.group_nesting != GroupNesting::Ignore && nested.is_empty() {
-                *nested = nested_groups(&mut db, group).await?;
-                nested.sort_unstable();
-            }
-        }
-        Ok(closures)
+        let counting = settings.security_groups(Environment::counts_nested);
+        let mut nested = nested_groups(&mut db, &counting).await?;
+        let roots = settings.security_groups(|_| true).into_iter();
+        Ok(roots
+            .map(|root| (root, nested.remove(&root).unwrap_or_default()))
+            .collect())
     }
 
     /// The environments for which a group's membership means something.
-    fn environments_of(&self, group: Uuid, closures: &HashMap<Uuid, Vec<Uuid>>) -> Vec<String> {
-        let concerns = |root: Uuid, nesting| {
-            root == group
-                || (nesting != GroupNesting::Ignore
-                    && closures.get(&root).is_some_and(|nested| nested.contains(&group)))
+    fn environments_of(&self, group: Uuid, within: &HashMap<Uuid, Vec<Uuid>>) -> Vec<String> {
+        let concerns = |environment: &&Environment| {
+            environment.security_group.is_some_and(|root| {
+                root == group
+                    || (environment.counts_nested()
+                        && within
+                            .get(&root)
+                            .is_some_and(|nested| nested.binary_search(&group).is_ok()))
+            })
         };
-        self.base
+        let environments = self
+            .base
             .settings
             .environments
             .iter()
-            .filter(|(environment, _)| {
-                environment
-                    .security_group
-                    .is_some_and(|root| concerns(root, environment.group_nesting))
-            })
-            .map(|(environment, _)| environment.name.clone())
+            .map(|(environment, _)| environment);
+        environments
+            .filter(concerns)
+            .map(|environment| environment.name.clone())
             .collect()
     }
 }

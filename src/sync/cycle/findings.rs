@@ -8,7 +8,7 @@ use super::part::RunInfo;
 use super::removals::Doubts;
 use super::{Cycle, Refused};
 use crate::domain::doubt::Doubt;
-use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::store::findings::{self, Seen};
@@ -136,7 +136,7 @@ fn source_finding(source: impl Display, detail: &str) -> Seen {
 /// The groups that an environment reads, as sources: those nested in its own only where it counts them.
 fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
     let root = environment.security_group;
-    let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+    let counts_nested = environment.counts_nested();
     let nested = root.filter(|_| counts_nested).and_then(|root| pulled.nested.get(&root));
     let groups = root.into_iter().chain(nested.into_iter().flatten().copied());
     groups.map(Source::Group).collect()

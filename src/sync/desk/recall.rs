@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::memory::{Admitted, Named};
 use super::{Answer, Ask, Desk, Effect, find_row};
-use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::environment::Environment;
 use crate::plan::Unasked;
 use crate::rules::Trigger;
 use crate::store::rows;
@@ -120,7 +120,7 @@ impl Desk {
         };
         if *unasked != Unasked::default()
             || self.base.settings.access_freshness.is_zero()
-            || (group.is_some() && environment.group_nesting != GroupNesting::Ignore)
+            || (group.is_some() && environment.counts_nested())
         {
             return Ok(None);
         }

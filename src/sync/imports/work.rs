@@ -14,7 +14,6 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{Imports, checks};
-use crate::domain::environment::GroupNesting;
 use crate::domain::import::{Item, ItemState, Job, JobOutcome};
 use crate::domain::source::Source;
 use crate::error::chain;
@@ -341,7 +340,7 @@ impl Imports {
         let roles = checkpoints::read(&mut db, Source::Roles).await?.reached_at;
         let mut reached = vec![Some(users), roles];
         if let Some(group) = environment.security_group {
-            let counts_nested = environment.group_nesting != GroupNesting::Ignore;
+            let counts_nested = environment.counts_nested();
             let within = groups::within(&mut db, group, counts_nested).await?;
             reached.extend(within.iter().map(|it| it.reached_at.filter(|_| it.is_readable)));
         }

@@ -107,7 +107,7 @@ pub(in crate::sync) async fn load(
 async fn groups_within(tx: &mut Transaction, view: &EnvironmentView<'_>) -> StoreResult<Vec<Within>> {
     let environment = view.environment;
     match environment.security_group {
-        Some(group) => groups::within(tx, group, environment.group_nesting != GroupNesting::Ignore).await,
+        Some(group) => groups::within(tx, group, environment.counts_nested()).await,
         None => Ok(Vec::new()),
     }
 }

@@ -22,6 +22,9 @@ pub(super) trait Followed {
     /// The selection that its rounds begin with, where there is one.
     const SELECTION: Option<&'static str>;
 
+    /// A checkpoint that nothing else goes with may be written later, with those of other sources.
+    const WRITES_TOGETHER: bool;
+
     /// The source.
     fn source(&self) -> Source;
 
@@ -49,20 +52,23 @@ pub(super) struct Follower<'a, S> {
     pub checkpoint: Checkpoint,
     /// Entries that could not be read and were left out.
     pub skipped: usize,
+    /// The checkpoint has come further and is not written.
+    pub is_unwritten: bool,
     /// No page has been stored in this run.
     is_first: bool,
 }
 
 impl<'a, S: Followed> Follower<'a, S> {
-    pub(super) async fn new(puller: &'a Puller, lease: &'a Lease, source: &'a S) -> Result<Self, Failure> {
-        Ok(Self {
+    pub(super) fn new(puller: &'a Puller, lease: &'a Lease, source: &'a S, checkpoint: Checkpoint) -> Self {
+        Self {
             puller,
             lease,
             source,
-            checkpoint: puller.read_checkpoint(source.source()).await?,
+            checkpoint,
             skipped: 0,
+            is_unwritten: false,
             is_first: true,
-        })
+        }
     }
 
     /// Follows the feed until it has nothing more to say. Answers what is left to do: [`Todo::Sweep`] or [`Todo::Rest`].
@@ -82,7 +88,7 @@ impl<'a, S: Followed> Follower<'a, S> {
                         tracing::info!(%source, cause, "a link has expired: beginning a full round");
                         Metrics.resync(source.kind(), cause);
                     }
-                    self.puller.write_checkpoint(self.lease, &self.checkpoint).await?;
+                    self.write().await?;
                     todo
                 }
                 Err(error) => {
@@ -91,13 +97,18 @@ impl<'a, S: Followed> Follower<'a, S> {
                         let is_first = self.is_first;
                         self.step(Input::BadAnswer { is_first });
                         if self.checkpoint.state != before {
-                            self.puller.write_checkpoint(self.lease, &self.checkpoint).await?;
+                            self.write().await?;
                         }
                     }
                     return Err(error);
                 }
             };
         }
+    }
+
+    async fn write(&self) -> Result<(), Failure> {
+        let checkpoint = std::slice::from_ref(&self.checkpoint);
+        self.puller.write_checkpoints(self.lease, checkpoint).await
     }
 
     fn step(&mut self, input: Input) -> Todo {
@@ -124,7 +135,13 @@ impl<'a, S: Followed> Follower<'a, S> {
             for problem in &pages.unreadable {
                 tracing::warn!(%source, problem, "skipping an entry of a feed");
             }
-            let (checkpoint, todo) = self.puller.base.retry(|| self.store(&pages)).await?;
+            let (checkpoint, todo) = match self.nothing_new(&pages) {
+                Some(checkpoint) => {
+                    self.is_unwritten = true;
+                    (checkpoint, Todo::Rest)
+                }
+                None => self.puller.base.retry(|| self.store(&pages)).await?,
+            };
             self.checkpoint = checkpoint;
             if todo != Todo::GoOn {
                 return Ok(todo);
@@ -132,22 +149,37 @@ impl<'a, S: Followed> Follower<'a, S> {
         }
     }
 
-    /// Pages: their rows, who has to be judged for them, and the checkpoint that follows.
-    async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
-        let mut tx = self.puller.base.begin(self.lease).await?;
-        let ending = Ending {
+    fn ending(&self, pages: &Pages<S::Item>) -> Ending {
+        Ending {
             asked: pages.asked,
             next: pages.next.clone(),
             selection: S::SELECTION,
             now: self.puller.base.clock.now(),
-        };
+        }
+    }
+
+    /// The checkpoint that follows, where the last page of changes names none and nothing else is left to do.
+    fn nothing_new(&self, pages: &Pages<S::Item>) -> Option<Checkpoint> {
+        let is_quiet = S::WRITES_TOGETHER && pages.items.is_empty() && pages.unreadable.is_empty();
+        if !is_quiet || !matches!(self.checkpoint.state, State::Following { next: None, .. }) {
+            return None;
+        }
+        let input = Input::Pages(Seen::default(), self.ending(pages));
+        let (checkpoint, todo) = self.checkpoint.clone().step(input);
+        (todo == Todo::Rest).then_some(checkpoint)
+    }
+
+    /// Pages: their rows, who has to be judged for them, and the checkpoint that follows.
+    async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
+        let mut tx = self.puller.base.begin(self.lease).await?;
+        let ending = self.ending(pages);
         let unreadable = pages.unreadable.len() as u64;
         let step = |seen| {
             let seen = Seen { unreadable, ..seen };
             self.checkpoint.clone().step(Input::Pages(seen, ending.clone()))
         };
         let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;
-        checkpoints::write(&mut tx, &checkpoint).await?;
+        checkpoints::write(&mut tx, std::slice::from_ref(&checkpoint)).await?;
         tx.commit().await?;
         Ok((checkpoint, todo))
     }

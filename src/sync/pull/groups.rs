@@ -3,6 +3,7 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose what changes in between. A group that is gone or may not be read is not an empty group.
 
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 use uuid::Uuid;
@@ -11,7 +12,6 @@ use super::Puller;
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError};
-use crate::domain::environment::GroupNesting;
 use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, Todo};
 use crate::domain::feed::{Asked, Entry, GroupChange, Link, Moment, Principal};
 use crate::domain::source::Source;
@@ -28,12 +28,13 @@ pub(super) struct GroupPull {
     pub problem: Option<Problem>,
     /// Entries that could not be read and were left out.
     pub skipped: usize,
+    /// The checkpoint, where nothing but it has changed: it is written with those of other groups.
+    pub reached: Option<Checkpoint>,
 }
 
 /// A group that is read, for the environments it matters to.
 struct Reader<'a> {
     puller: &'a Puller,
-    lease: &'a Lease,
     group: Uuid,
     environments: Vec<String>,
 }
@@ -59,44 +60,28 @@ impl Puller {
         &self,
         lease: &Lease,
         group: Uuid,
+        checkpoint: Checkpoint,
         is_root: bool,
         environments: Vec<String>,
     ) -> Result<GroupPull, Failure> {
         let reader = Reader {
             puller: self,
-            lease,
             group,
             environments,
         };
-        let mut follower = Follower::new(self, lease, &reader).await?;
-        let read = match follower.follow().await {
-            Ok(_) => reader.read_owners().await,
-            Err(error) => Err(error),
-        };
-        let (is_readable, problem) = match read {
-            Ok(problem) => (true, problem),
+        let mut follower = Follower::new(self, lease, &reader, checkpoint);
+        let (is_readable, problem) = match follower.follow().await {
+            Ok(_) => (true, None),
             Err(PullError::Run(error)) => return Err(error),
             Err(PullError::Graph(GraphError::NotFound { .. })) => {
-                let gone = Input::Gone {
-                    is_nested: !is_root,
-                    now: self.base.clock.now(),
-                };
-                reader.note(gone).await?;
-                let remedy = if is_root {
-                    "correct security_group"
-                } else {
-                    "take it out of its group"
-                };
-                let detail = format!(
-                    "the group {group} does not exist: {remedy}, or restore the group; nobody is disabled for it"
-                );
+                let problem = self.note_gone(lease, group, is_root).await?;
                 // Nobody can have come into a nested group that is gone: what was known of it does for everybody.
-                (!is_root, Some(Problem::new(Source::Group(group), detail)))
+                (!is_root, Some(problem))
             }
             Err(PullError::Graph(error)) => {
                 if matches!(error, GraphError::Forbidden { .. }) {
                     // Whoever decides between two runs shall know.
-                    reader.note(Input::Forbidden).await?;
+                    self.note(lease, group, Input::Forbidden).await?;
                 }
                 (false, Some(Problem::from_graph(Source::Group(group), &error)))
             }
@@ -105,13 +90,93 @@ impl Puller {
             is_readable,
             problem,
             skipped: follower.skipped,
+            reached: follower.is_unwritten.then_some(follower.checkpoint),
         })
+    }
+
+    /// The owners of the security groups, whole: there are few, and they matter for access on demand only. Some kinds of
+    /// group have none to read; what was known of them then stands.
+    pub(super) async fn pull_owners(
+        &self,
+        lease: &Lease,
+        roots: &[Uuid],
+        within: &HashMap<Uuid, Vec<Uuid>>,
+    ) -> Result<Vec<Problem>, Failure> {
+        let (mut problems, mut readings) = (Vec::new(), Vec::new());
+        let answers = match self.directory().owners_of_groups(roots).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let error = Failure::unless_directory(error)?;
+                let problem = |group: &Uuid| Problem::from_graph(Source::Group(*group), &error);
+                return Ok(roots.iter().map(problem).collect());
+            }
+        };
+        for (&group, answer) in roots.iter().zip(answers) {
+            match answer {
+                Ok(owners) => readings.push((group, owners)),
+                Err(GraphError::BadRequest { .. }) => {}
+                Err(GraphError::NotFound { .. }) => {
+                    // Either the group is gone, which the members say too, or this kind of group has no owners.
+                    if let Err(error) = self.graph.group_members(group, None).await {
+                        let error = Failure::unless_directory(error)?;
+                        problems.push(match error {
+                            GraphError::NotFound { .. } => self.note_gone(lease, group, true).await?,
+                            error => Problem::from_graph(Source::Group(group), &error),
+                        });
+                    }
+                }
+                Err(error) => {
+                    let error = Failure::unless_directory(error)?;
+                    problems.push(Problem::from_graph(Source::Group(group), &error));
+                }
+            }
+        }
+        if !readings.is_empty() {
+            let write = async || {
+                let mut tx = self.base.begin(lease).await?;
+                let mut changed: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+                for (group, owner) in groups::set_owners(&mut tx, &readings).await? {
+                    changed.entry(group).or_default().push(owner);
+                }
+                for (group, owners) in changed {
+                    pending::mark(&mut tx, &self.environments_of(group, within), &owners).await?;
+                }
+                tx.commit().await
+            };
+            self.base.retry(write).await?;
+        }
+        Ok(problems)
+    }
+
+    /// Notes that a group does not exist. Its members stay as they were known.
+    async fn note_gone(&self, lease: &Lease, group: Uuid, is_root: bool) -> Result<Problem, Failure> {
+        let now = self.base.clock.now();
+        let is_nested = !is_root;
+        self.note(lease, group, Input::Gone { is_nested, now }).await?;
+        let remedy = if is_root {
+            "correct security_group"
+        } else {
+            "take it out of its group"
+        };
+        let detail =
+            format!("the group {group} does not exist: {remedy}, or restore the group; nobody is disabled for it");
+        Ok(Problem::new(Source::Group(group), detail))
+    }
+
+    /// Notes what became of a group itself.
+    async fn note(&self, lease: &Lease, group: Uuid, input: Input) -> Result<(), Failure> {
+        let checkpoint = self.read_checkpoint(Source::Group(group)).await?;
+        let mut tx = self.base.begin(lease).await?;
+        checkpoints::step(&mut tx, checkpoint, input).await?;
+        tx.commit().await?;
+        Ok(())
     }
 }
 
 impl Followed for Reader<'_> {
     type Item = Item;
     const SELECTION: Option<&'static str> = None;
+    const WRITES_TOGETHER: bool = true;
 
     fn source(&self) -> Source {
         Source::Group(self.group)
@@ -206,50 +271,10 @@ impl Reader<'_> {
     async fn note_moved(&self, tx: &mut Transaction, members: &[Uuid]) -> StoreResult<()> {
         pending::mark(&mut *tx, &self.environments, members).await?;
         if groups::any_group_among(&mut *tx, self.group, members).await? {
-            let nesting: Vec<String> = self
-                .puller
-                .base
-                .settings
-                .environments
-                .iter()
-                .filter(|(environment, _)| environment.group_nesting != GroupNesting::Ignore)
-                .map(|(environment, _)| environment.name.clone())
-                .filter(|name| self.environments.contains(name))
-                .collect();
+            let mut nesting = self.puller.base.settings.nesting();
+            nesting.retain(|name| self.environments.contains(name));
             environments::judge_everyone(&mut *tx, &nesting).await?;
         }
-        Ok(())
-    }
-
-    /// The owners, whole: there are few, and they matter for access on demand only. Some kinds of group have none
-    /// to read; what was known of them then stands.
-    async fn read_owners(&self) -> Result<Option<Problem>, PullError> {
-        let owners = match self.puller.directory().group_owners(self.group).await {
-            Ok(owners) => owners,
-            Err(GraphError::NotFound { .. }) => {
-                // Either the group is gone, which the members say too, or this kind of group has no owners.
-                self.puller.graph.group_members(self.group, None).await?;
-                return Ok(None);
-            }
-            Err(GraphError::BadRequest { .. }) => return Ok(None),
-            Err(error) => {
-                let error = Failure::unless_directory(error)?;
-                return Ok(Some(Problem::from_graph(self.source(), &error)));
-            }
-        };
-        let mut tx = self.puller.base.begin(self.lease).await?;
-        let changed = groups::set_owners(&mut tx, self.group, &owners).await?;
-        pending::mark(&mut tx, &self.environments, &changed).await?;
-        tx.commit().await?;
-        Ok(None)
-    }
-
-    /// Notes what became of the group itself. Its members stay as they were known.
-    async fn note(&self, input: Input) -> Result<(), Failure> {
-        let checkpoint = self.puller.read_checkpoint(self.source()).await?;
-        let mut tx = self.puller.base.begin(self.lease).await?;
-        checkpoints::step(&mut tx, checkpoint, input).await?;
-        tx.commit().await?;
         Ok(())
     }
 }

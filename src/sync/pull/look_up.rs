@@ -224,7 +224,8 @@ impl Puller {
         }
         let known = {
             let mut db = self.base.store.read().await?;
-            groups::nested_groups(&mut db, root).await?.into_iter().collect()
+            let mut nested = groups::nested_groups(&mut db, &[root]).await?;
+            nested.remove(&root).into_iter().flatten().collect()
         };
         search.ladder.climb(graph, root, &below, &known).await
     }

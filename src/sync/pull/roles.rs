@@ -168,7 +168,7 @@ impl Puller {
         }
         pending::mark(&mut tx, &self.base.settings.names(), &changed).await?;
         checkpoint.reached_at = Some(self.base.clock.now());
-        checkpoints::write(&mut tx, &checkpoint).await?;
+        checkpoints::write(&mut tx, &[checkpoint]).await?;
         tx.commit().await?;
         Ok(reading.unreadable + reading.unreadable_members)
     }

@@ -58,7 +58,7 @@ impl Puller {
         }
         checkpoint.value = Some(marketing.into());
         checkpoint.reached_at = Some(self.base.clock.now());
-        checkpoints::write(&mut tx, &checkpoint).await?;
+        checkpoints::write(&mut tx, &[checkpoint]).await?;
         tx.commit().await?;
         Ok((marketing, unreadable))
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Puller;
 use super::climb::Ladder;
 use super::facts;
-use crate::domain::environment::GroupNesting;
+use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
 use crate::domain::source::Source;
 use crate::rules::AdminRoles;
@@ -93,16 +93,15 @@ impl Puller {
     /// members count, by what is known or was found just now.
     async fn held_groups(&self, tx: &mut Transaction, ladder: &Ladder) -> StoreResult<BTreeSet<Uuid>> {
         let mut held: BTreeSet<Uuid> = groups::followed(&mut *tx).await?.into_iter().collect();
-        for (environment, _) in &self.base.settings.environments {
-            let Some(root) = environment.security_group else {
-                continue;
-            };
-            held.insert(root);
-            if environment.group_nesting != GroupNesting::Ignore {
-                held.extend(groups::nested_groups(&mut *tx, root).await?);
-                held.extend(ladder.groups_within(root));
-            }
-        }
+        held.extend(self.base.settings.security_groups(|_| true));
+        let counting = self.base.settings.security_groups(Environment::counts_nested);
+        held.extend(
+            groups::nested_groups(&mut *tx, &counting)
+                .await?
+                .into_values()
+                .flatten(),
+        );
+        held.extend(counting.iter().flat_map(|root| ladder.groups_within(*root)));
         Ok(held)
     }
 
@@ -128,7 +127,8 @@ impl Puller {
             }
             // Last: everybody who asks about the group writes here.
             if let (Some(group), Some(owners)) = (group, &owners) {
-                let changed = groups::set_owners(&mut tx, group, owners).await?;
+                let changed = groups::set_owners(&mut tx, &[(group, owners.clone())]).await?;
+                let changed: Vec<Uuid> = changed.into_iter().map(|(_, owner)| owner).collect();
                 pending::mark_everywhere(&mut tx, &changed).await?;
             }
             tx.commit().await

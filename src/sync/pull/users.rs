@@ -22,6 +22,7 @@ struct Users<'a>(&'a Puller);
 impl Followed for Users<'_> {
     type Item = UserChange;
     const SELECTION: Option<&'static str> = Some(SELECTION_FINGERPRINT);
+    const WRITES_TOGETHER: bool = false;
 
     fn source(&self) -> Source {
         Source::Users
@@ -81,7 +82,7 @@ impl Puller {
     /// that judging need not wait for.
     pub(super) async fn pull_users(&self, lease: &Lease) -> Result<(Option<Problem>, Result<usize, Problem>), Failure> {
         let users = Users(self);
-        let mut follower = Follower::new(self, lease, &users).await?;
+        let mut follower = Follower::new(self, lease, &users, self.read_checkpoint(Source::Users).await?);
         let result = follower.follow().await;
         let todo = match survive(Source::Users, result)? {
             Ok(todo) => todo,
@@ -118,9 +119,12 @@ impl Puller {
         Ok(checkpoints::read(&mut db, source).await?)
     }
 
-    pub(super) async fn write_checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    pub(super) async fn write_checkpoints(&self, lease: &Lease, checkpoints: &[Checkpoint]) -> Result<(), Failure> {
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.base.begin(lease).await?;
-        checkpoints::write(&mut tx, checkpoint).await?;
+        checkpoints::write(&mut tx, checkpoints).await?;
         tx.commit().await?;
         Ok(())
     }

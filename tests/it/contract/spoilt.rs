@@ -502,6 +502,7 @@ async fn a_nested_group_that_is_gone_costs_its_members_nothing_and_holds_nobody_
     // Its parent has not heard of it.
     let gone = Effect::error(404, "Request_ResourceNotFound");
     forever(&world, When::path(inner.to_string()), gone);
+    world.tenant().expire_tokens(TokenDeath::Gone);
     world.tenant().remove_member(GATE, users[0]);
     sync_incompletely(&world).await;
     let reason = Some("not_in_security_group".to_owned());

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::environment::{Environment, GroupNesting};
+use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, Listed, Moment, Principal};
 use crate::graph::Graph;
 use crate::plan::Unasked;
@@ -114,9 +114,7 @@ impl<'a> Search<'a> {
     /// The security group, where its members through other groups count.
     pub(super) fn nesting_group(&self) -> Option<Uuid> {
         let environment = self.environment?;
-        environment
-            .security_group
-            .filter(|_| environment.group_nesting != GroupNesting::Ignore)
+        environment.security_group.filter(|_| environment.counts_nested())
     }
 
     /// What the directory did not say of somebody of whom it said this.
