@@ -460,8 +460,12 @@ async fn explore(orders: &[String]) -> BTreeMap<&'static str, usize> {
             .filter(|order| asked.is_none_or(|(_, one)| one.is_empty() || one == order))
             .collect();
         let mut wrong = Vec::new();
-        for order in &wanted {
-            wrong.extend(play(kind, &world, ada, order).await.err());
+        for (at, order) in wanted.iter().enumerate() {
+            if at > 0 && at % 500 == 0 {
+                println!("{at} of {} orders of {} played", wanted.len(), kind.name);
+            }
+            let result = play(kind, &world, ada, order).await;
+            wrong.extend(result.err().inspect(|wrong| println!("{wrong}")));
         }
         Arc::into_inner(world).unwrap().end().await;
         (kind.name, wanted.len(), wrong)
