@@ -17,5 +17,5 @@ mod verdict;
 
 pub use evaluate::evaluate;
 pub use gate::{Gate, RULES, Rule};
-pub use subject::{AdminRoles, Answer, Client, GroupRelation, Subject, Trigger};
+pub use subject::{AdminRoles, Client, DirectoryAnswer, GroupRelation, Subject, Trigger};
 pub use verdict::{Check, Entitlement, Outcome, Status, Verdict};

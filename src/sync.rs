@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use base::Base;
-pub use cycle::{Counts, Outcome, Report, ReportedChange};
+pub use cycle::{Counts, Report, ReportedChange, RunOutcome};
 pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::CliResult;
 use super::output::{or_dash, print_json, progress, say, table};
 use super::{CliError, Context, Output, wire};
-use crate::domain::environment::Known;
+use crate::domain::environment::KnownEnvironment;
 use crate::domain::text::Text;
 use crate::sync::records::Records;
 use crate::sync::{Engine, GuardError};
@@ -56,8 +56,8 @@ async fn list(context: &Context, records: &Records) -> CliResult<()> {
         print_json(&json!({ "items": shown.collect::<Vec<_>>(), "next": null }));
         return Ok(());
     }
-    let is_left = |known: &Known| !records.is_configured(&known.name);
-    let cells = |known: &Known| {
+    let is_left = |known: &KnownEnvironment| !records.is_configured(&known.name);
+    let cells = |known: &KnownEnvironment| {
         let judged = known.judged_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
         vec![
             known.name.clone(),
@@ -132,8 +132,8 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
 }
 
 /// What would happen; nothing does.
-fn preview(context: &Context, known: &Known, keep: bool) -> CliResult<()> {
-    let Known {
+fn preview(context: &Context, known: &KnownEnvironment, keep: bool) -> CliResult<()> {
+    let KnownEnvironment {
         name,
         enabled,
         disabled,

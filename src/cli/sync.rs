@@ -10,7 +10,7 @@ use crate::domain::text::Text;
 use crate::sync::cycle::Request;
 use crate::sync::daemon::asked::{self, Followed};
 use crate::sync::daemon::{self, Led};
-use crate::sync::{Counts, Engine, Failure, Outcome, Report};
+use crate::sync::{Counts, Engine, Failure, Report, RunOutcome};
 
 /// How often is looked whether the lease is free.
 const POLL: Duration = Duration::from_millis(500);
@@ -64,10 +64,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
 /// The exit code of a run.
 pub fn exit_code(report: &Report) -> ExitCode {
     match report.outcome {
-        Outcome::Complete => ExitCode::SUCCESS,
-        Outcome::Held => ExitCode::from(exit::HELD),
-        Outcome::Incomplete => ExitCode::from(exit::DIRECTORY),
-        Outcome::Failed => ExitCode::from(1),
+        RunOutcome::Complete => ExitCode::SUCCESS,
+        RunOutcome::Held => ExitCode::from(exit::HELD),
+        RunOutcome::Incomplete => ExitCode::from(exit::DIRECTORY),
+        RunOutcome::Failed => ExitCode::from(1),
     }
 }
 
@@ -162,20 +162,20 @@ pub fn print_report(report: &Report) {
     let kind = if report.dry_run { "Dry run" } else { "Run" };
     let held: u64 = report.environments.iter().map(|counts| counts.held).sum();
     match report.outcome {
-        Outcome::Complete => say!("{kind} {run} is complete."),
-        Outcome::Held if report.dry_run => {
+        RunOutcome::Complete => say!("{kind} {run} is complete."),
+        RunOutcome::Held if report.dry_run => {
             say!("{kind} {run} is complete: a real one would hold {held} removals until somebody approves them.");
         }
-        Outcome::Held => say!(
+        RunOutcome::Held => say!(
             "{kind} {run} holds removals: see `rollcall runs show {run}`, then `rollcall runs approve {run}` or `reject`."
         ),
-        Outcome::Incomplete => {
+        RunOutcome::Incomplete => {
             say!("{kind} {run} is incomplete; nobody was disabled on doubt, and the next run goes on from here.");
             if report.holds && !report.dry_run {
                 say!("It also holds removals: see `rollcall runs show {run}`.");
             }
         }
-        Outcome::Failed => say!("{kind} {run} broke off; the next run goes on where it stopped."),
+        RunOutcome::Failed => say!("{kind} {run} broke off; the next run goes on where it stopped."),
     }
 }
 

@@ -135,7 +135,7 @@ impl Environment {
 
 /// An environment with what is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownEnvironment {
     /// Its name.
     pub name: String,
     /// Its kind as configured last; none where that was before anybody wrote it down.

@@ -10,15 +10,15 @@ use uuid::Uuid;
 
 use super::endpoint::Endpoint;
 use super::error::{BelowHttp, GraphError};
-use super::fault::{Carries, Codes, refusal, worth_repeating};
-use super::http::{Answer, Broken, Connection};
-use super::retry::{Again, Patience, read_retry_after};
+use super::fault::{Codes, LinkKind, refusal, worth_repeating};
+use super::http::{Broken, Connection, HttpResponse};
+use super::retry::{Retry, RetryPolicy, read_retry_after};
 use super::wire::Undecodable;
 
 /// What became of one attempt.
 pub(super) enum Failure {
     Final(GraphError),
-    Again { again: Again, connection: Connection },
+    Again { again: Retry, connection: Connection },
     TokenRefused,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub fn broken(&self, broken: Broken, patience: &Patience) -> Failure {
+    pub fn broken(&self, broken: Broken, patience: &RetryPolicy) -> Failure {
         patience
             .metrics
             .graph_request(self.endpoint.template, "error", self.started.elapsed());
@@ -45,7 +45,7 @@ impl Attempt {
         }
     }
 
-    pub fn refused(&self, carries: Carries, answer: &Answer, patience: &Patience) -> Failure {
+    pub fn refused(&self, carries: LinkKind, answer: &HttpResponse, patience: &RetryPolicy) -> Failure {
         let status = answer.status;
         let codes = Codes::decode(&answer.body);
         self.warn(Some(status), codes.shown(), answer.header("request-id"));
@@ -70,7 +70,7 @@ impl Attempt {
         failure
     }
 
-    pub fn undecodable(&self, undecodable: Undecodable, answer: &Answer) -> Failure {
+    pub fn undecodable(&self, undecodable: Undecodable, answer: &HttpResponse) -> Failure {
         match undecodable {
             Undecodable::Broken => {
                 self.warn(Some(answer.status), "not JSON", answer.header("request-id"));
@@ -96,7 +96,7 @@ impl Attempt {
             retry_after: wanted,
             source,
         };
-        let again = Again {
+        let again = Retry {
             reason: label,
             wanted,
             at_least: Duration::ZERO,

@@ -19,7 +19,7 @@ use super::endpoint;
 use super::error::{GraphError, TokenFault};
 use super::http::Http;
 use super::link::Root;
-use super::retry::{Patience, Repetitions};
+use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
 use request::TokenRequests;
 
@@ -63,13 +63,13 @@ impl Token {
 pub(super) struct Tokens {
     requests: TokenRequests,
     fault_memory: TimeDelta,
-    kept: Mutex<Kept>,
+    kept: Mutex<TokenState>,
     /// How often a replacement failed: whoever waited meanwhile shares the failure instead of repeating it.
     failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct TokenState {
     token: Option<Arc<Token>>,
     /// A fault of the configuration, and when it was told.
     fault: Option<(TokenFault, DateTime<Utc>)>,
@@ -90,7 +90,7 @@ impl Tokens {
     }
 
     /// A token that is good for a while.
-    pub async fn get(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
+    pub async fn get(&self, patience: &RetryPolicy) -> Result<Arc<Token>, GraphError> {
         let failures_before = self.failures.load(Ordering::Acquire);
         let mut kept = self.lock(patience).await?;
         let now = patience.clock.now();
@@ -132,13 +132,13 @@ impl Tokens {
     }
 
     /// Asks the token service now, whatever is kept, and keeps the answer.
-    pub async fn renew(&self, patience: &Patience) -> Result<Arc<Token>, GraphError> {
+    pub async fn renew(&self, patience: &RetryPolicy) -> Result<Arc<Token>, GraphError> {
         let mut kept = self.lock(patience).await?;
         self.obtain(patience, &mut kept).await
     }
 
     /// Forgets a token that Graph refused, unless it was replaced already.
-    pub async fn discard(&self, refused: &Arc<Token>, patience: &Patience) -> Result<(), GraphError> {
+    pub async fn discard(&self, refused: &Arc<Token>, patience: &RetryPolicy) -> Result<(), GraphError> {
         let mut kept = self.lock(patience).await?;
         if kept.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
             kept.token = None;
@@ -147,18 +147,18 @@ impl Tokens {
     }
 
     /// Waits for its turn: another call may be asking the token service, and patiently.
-    async fn lock(&self, patience: &Patience) -> Result<MutexGuard<'_, Kept>, GraphError> {
+    async fn lock(&self, patience: &RetryPolicy) -> Result<MutexGuard<'_, TokenState>, GraphError> {
         let locked = patience.in_time(self.kept.lock()).await?;
         locked.ok_or_else(|| unavailable("another call is still waiting for a token".to_owned()))
     }
 
-    async fn obtain(&self, patience: &Patience, kept: &mut Kept) -> Result<Arc<Token>, GraphError> {
+    async fn obtain(&self, patience: &RetryPolicy, kept: &mut TokenState) -> Result<Arc<Token>, GraphError> {
         match self.obtain_patiently(patience).await {
             Ok(token) => {
                 let token = Arc::new(token);
-                *kept = Kept {
+                *kept = TokenState {
                     token: Some(Arc::clone(&token)),
-                    ..Kept::default()
+                    ..TokenState::default()
                 };
                 Ok(token)
             }
@@ -181,7 +181,7 @@ impl Tokens {
         }
     }
 
-    async fn obtain_patiently(&self, patience: &Patience) -> Result<Token, GraphError> {
+    async fn obtain_patiently(&self, patience: &RetryPolicy) -> Result<Token, GraphError> {
         let mut repetitions = Repetitions::default();
         loop {
             match self.requests.send(patience).await {

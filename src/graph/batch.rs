@@ -10,12 +10,12 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::client::{Call, Effort, Graph};
+use super::client::{Call, CallProgress, Graph};
 use super::endpoint::{BATCH, Endpoint};
 use super::error::GraphError;
-use super::fault::{Carries, Codes, THROTTLED, refusal, worth_repeating};
+use super::fault::{Codes, LinkKind, THROTTLED, refusal, worth_repeating};
 use super::http::Connection;
-use super::retry::{Again, read_retry_after};
+use super::retry::{Retry, read_retry_after};
 use super::wire::batch::{self, Body, RawBatch, RawRequest, RawResponse};
 use crate::domain::feed::Asked;
 
@@ -30,12 +30,12 @@ pub(super) struct Part {
 }
 
 /// The body of one part, or why there is none; and when it was asked for.
-pub(super) type Answer = Asked<Result<Body, GraphError>>;
+pub(super) type PartAnswer = Asked<Result<Body, GraphError>>;
 
 /// What the answer to one part means.
-enum Judged {
+enum PartOutcome {
     Done(Result<Body, GraphError>),
-    Again(Again),
+    Again(Retry),
     TokenRefused,
 }
 
@@ -46,7 +46,11 @@ impl Graph {
     /// # Errors
     ///
     /// What concerns every part; see [`concerns_all`].
-    pub(super) async fn ask_together(&self, parts: &[Part], refused: &AtomicBool) -> Result<Vec<Answer>, GraphError> {
+    pub(super) async fn ask_together(
+        &self,
+        parts: &[Part],
+        refused: &AtomicBool,
+    ) -> Result<Vec<PartAnswer>, GraphError> {
         if !refused.load(Ordering::Relaxed) {
             match self.ask_in_batch(parts).await {
                 Err(
@@ -67,9 +71,9 @@ impl Graph {
         self.ask_one_by_one(parts).await
     }
 
-    async fn ask_in_batch(&self, parts: &[Part]) -> Result<Vec<Answer>, GraphError> {
-        let mut effort = Effort::default();
-        let mut answers: Vec<Option<Answer>> = parts.iter().map(|_| None).collect();
+    async fn ask_in_batch(&self, parts: &[Part]) -> Result<Vec<PartAnswer>, GraphError> {
+        let mut effort = CallProgress::default();
+        let mut answers: Vec<Option<PartAnswer>> = parts.iter().map(|_| None).collect();
         loop {
             let open: Vec<usize> = (0..parts.len()).filter(|at| answers[*at].is_none()).collect();
             if open.is_empty() {
@@ -87,13 +91,13 @@ impl Graph {
             for at in open {
                 let response = fetched.value.remove(&at.to_string());
                 match self.judge(&parts[at], response, fetched.client_request_id) {
-                    Judged::Done(body) => answers[at] = answer(body),
-                    Judged::Again(failure) => again.push((at, failure)),
-                    Judged::TokenRefused if effort.token_replaced => {
+                    PartOutcome::Done(body) => answers[at] = answer(body),
+                    PartOutcome::Again(failure) => again.push((at, failure)),
+                    PartOutcome::TokenRefused if effort.token_replaced => {
                         let endpoint = parts[at].endpoint.template;
                         answers[at] = answer(Err(GraphError::Unauthorized { endpoint }));
                     }
-                    Judged::TokenRefused => token_refused = true,
+                    PartOutcome::TokenRefused => token_refused = true,
                 }
             }
             if token_refused {
@@ -108,7 +112,7 @@ impl Graph {
     }
 
     /// Waits before parts are repeated, as long as the most patient of them was told; false if they are not to be.
-    async fn wait_for(&self, again: &[(usize, Again)], effort: &mut Effort) -> Result<bool, GraphError> {
+    async fn wait_for(&self, again: &[(usize, Retry)], effort: &mut CallProgress) -> Result<bool, GraphError> {
         let Some((_, first)) = again.first() else {
             return Ok(true);
         };
@@ -136,12 +140,12 @@ impl Graph {
             serde_json::to_string(&batch).map_err(|_| GraphError::protocol(BATCH, "a batch that cannot be written"))?;
         Ok(Call {
             body: Some(body),
-            ..self.call(BATCH, || BATCH.template.to_owned(), None, Carries::Nothing)?
+            ..self.call(BATCH, || BATCH.template.to_owned(), None, LinkKind::Nothing)?
         })
     }
 
     /// What the answer to one part means, by the rules of a read of its own.
-    fn judge(&self, part: &Part, response: Option<RawResponse>, client_request_id: Uuid) -> Judged {
+    fn judge(&self, part: &Part, response: Option<RawResponse>, client_request_id: Uuid) -> PartOutcome {
         let endpoint = part.endpoint;
         let answered = response.and_then(|response| {
             let status = StatusCode::from_u16(response.status()?).ok()?;
@@ -149,7 +153,7 @@ impl Graph {
         });
         let Some((status, response)) = answered else {
             warn(endpoint, None, "no answer", None, client_request_id);
-            return Judged::Again(Again {
+            return PartOutcome::Again(Retry {
                 reason: "broken_body",
                 wanted: None,
                 at_least: Duration::ZERO,
@@ -157,7 +161,7 @@ impl Graph {
             });
         };
         if status == StatusCode::OK {
-            return Judged::Done(Ok(response.into_body()));
+            return PartOutcome::Done(Ok(response.into_body()));
         }
         let codes = Codes::decode(response.bytes());
         let request_id = response.header("request-id");
@@ -169,12 +173,12 @@ impl Graph {
             client_request_id,
         );
         if status == StatusCode::UNAUTHORIZED {
-            return Judged::TokenRefused;
+            return PartOutcome::TokenRefused;
         }
         // A part fails with 424 where another did on which it depends; none of ours depends on any.
         let dependent = (status == StatusCode::FAILED_DEPENDENCY).then_some("unavailable");
         let Some(reason) = worth_repeating(status).or(dependent) else {
-            return Judged::Done(Err(refusal(endpoint, Carries::Nothing, status, &codes)));
+            return PartOutcome::Done(Err(refusal(endpoint, LinkKind::Nothing, status, &codes)));
         };
         if reason == THROTTLED {
             self.patience.metrics.graph_throttled();
@@ -182,7 +186,7 @@ impl Graph {
         let wanted = response
             .header("retry-after")
             .and_then(|wait| read_retry_after(&wait, self.patience.clock.now()));
-        Judged::Again(Again {
+        PartOutcome::Again(Retry {
             reason,
             wanted,
             at_least: Duration::ZERO,
@@ -196,11 +200,11 @@ impl Graph {
     }
 
     /// The same answers without a batch. All parts share the bounds of one effort, as in a batch.
-    async fn ask_one_by_one(&self, parts: &[Part]) -> Result<Vec<Answer>, GraphError> {
-        let mut effort = Effort::default();
+    async fn ask_one_by_one(&self, parts: &[Part]) -> Result<Vec<PartAnswer>, GraphError> {
+        let mut effort = CallProgress::default();
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
-            let call = self.call(part.endpoint, || part.rest.clone(), None, Carries::Nothing)?;
+            let call = self.call(part.endpoint, || part.rest.clone(), None, LinkKind::Nothing)?;
             // For an answer without a body: as old as the first attempt.
             let at = self.moment().await?;
             answers.push(match self.fetch_with(&call, &mut effort, batch::decode_alone).await {

@@ -17,11 +17,11 @@ use super::attempt::{Attempt, Failure};
 use super::auth::{Token, Tokens};
 use super::endpoint::{self, Endpoint};
 use super::error::{BelowHttp, GraphError};
-use super::fault::Carries;
+use super::fault::LinkKind;
 use super::http::{Connection, Http};
 use super::keys::Publisher;
 use super::link::{Root, Target};
-use super::retry::{Patience, Repetitions};
+use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ use crate::domain::feed::{Asked, Extent, Link, Moment, Next, Page};
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(super) shared: Arc<Shared>,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     priority: Priority,
     moments: Moments,
 }
@@ -72,19 +72,19 @@ pub(super) struct Shared {
 pub(super) struct Call {
     pub endpoint: Endpoint,
     pub target: Target,
-    pub carries: Carries,
+    pub carries: LinkKind,
     /// What is posted; nothing where something is only got.
     pub body: Option<String>,
 }
 
 /// What one logical read has spent so far.
-pub(super) struct Effort {
+pub(super) struct CallProgress {
     pub repetitions: Repetitions,
     pub token_replaced: bool,
     pub connection: Connection,
 }
 
-impl Default for Effort {
+impl Default for CallProgress {
     fn default() -> Self {
         Self {
             repetitions: Repetitions::default(),
@@ -117,7 +117,7 @@ impl Graph {
                 publisher,
                 listing: settings.listing,
             }),
-            patience: Patience::new(settings, clock, cancel),
+            patience: RetryPolicy::new(settings, clock, cancel),
             priority: Priority::Low,
             moments: Moments::default(),
         })
@@ -185,7 +185,7 @@ impl Graph {
         first: impl Fn() -> String,
         at: Option<&Link>,
     ) -> Result<Page<R::Item>, GraphError> {
-        let call = self.call(endpoint, first, at, Carries::DeltaLink)?;
+        let call = self.call(endpoint, first, at, LinkKind::DeltaLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
         complain(endpoint, &listing.value);
         let page = listing
@@ -202,7 +202,7 @@ impl Graph {
         first: impl Fn() -> String,
         at: Option<&Link>,
     ) -> Result<Page<R::Item>, GraphError> {
-        let call = self.call(endpoint, first, at, Carries::PageLink)?;
+        let call = self.call(endpoint, first, at, LinkKind::PageLink)?;
         let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
         self.plain_page(&call, listing)
     }
@@ -227,7 +227,7 @@ impl Graph {
 
     /// One object; `rest` follows `/v1.0/`.
     pub(super) async fn fetch_one<R: Raw>(&self, endpoint: Endpoint, rest: &str) -> Result<R::Item, GraphError> {
-        let call = self.call(endpoint, || rest.to_owned(), None, Carries::Nothing)?;
+        let call = self.call(endpoint, || rest.to_owned(), None, LinkKind::Nothing)?;
         Ok(self.fetch(&call, wire::decode_one::<R>).await?.value)
     }
 
@@ -238,7 +238,7 @@ impl Graph {
         endpoint: Endpoint,
         first: impl Fn() -> String,
         at: Option<&Link>,
-        link: Carries,
+        link: LinkKind,
     ) -> Result<Call, GraphError> {
         let root = &self.shared.root;
         Ok(match at {
@@ -256,7 +256,7 @@ impl Graph {
             None => Call {
                 endpoint,
                 target: root.target(endpoint, &first())?,
-                carries: Carries::Nothing,
+                carries: LinkKind::Nothing,
                 body: None,
             },
         })
@@ -264,7 +264,10 @@ impl Graph {
 
     /// Sends until there is an answer that decodes, or no more sense in sending.
     async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<Asked<T>, GraphError> {
-        let fetched = self.begun().fetch_with(call, &mut Effort::default(), decode).await?;
+        let fetched = self
+            .begun()
+            .fetch_with(call, &mut CallProgress::default(), decode)
+            .await?;
         Ok(Asked {
             at: fetched.asked,
             value: fetched.value,
@@ -275,7 +278,7 @@ impl Graph {
     pub(super) async fn fetch_with<T>(
         &self,
         call: &Call,
-        effort: &mut Effort,
+        effort: &mut CallProgress,
         decode: fn(&[u8]) -> Result<T, Undecodable>,
     ) -> Result<Fetched<T>, GraphError> {
         let (tokens, patience) = (&self.shared.tokens, &self.patience);
@@ -311,7 +314,11 @@ impl Graph {
     }
 
     /// Forgets a token that was refused; an effort may do so once.
-    pub(super) async fn replace_token(&self, refused: &Arc<Token>, effort: &mut Effort) -> Result<(), GraphError> {
+    pub(super) async fn replace_token(
+        &self,
+        refused: &Arc<Token>,
+        effort: &mut CallProgress,
+    ) -> Result<(), GraphError> {
         effort.token_replaced = true;
         self.shared.tokens.discard(refused, &self.patience).await?;
         self.patience.metrics.graph_retry("unauthorized");

@@ -11,7 +11,7 @@ use super::error::GraphError;
 
 /// What a request brought along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carries {
+pub(super) enum LinkKind {
     /// Nothing: a first request.
     Nothing,
     /// A next link of a plain listing.
@@ -56,8 +56,8 @@ const DEATHS: [(&str, &str); 4] = [
 ];
 
 /// Why a link is dead, if this refusal says so (graph.md, section 2.6).
-fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<&'static str> {
-    if carries == Carries::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
+fn dead_link(carries: LinkKind, status: StatusCode, codes: &Codes) -> Option<&'static str> {
+    if carries == LinkKind::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
         return None;
     }
     let known = DEATHS
@@ -67,12 +67,12 @@ fn dead_link(carries: Carries, status: StatusCode, codes: &Codes) -> Option<&'st
         (Some((_, cause)), _) => Some(cause),
         (None, 410) => Some("gone"),
         (None, 403 | 404) => None,
-        (None, _) => (carries == Carries::DeltaLink).then_some("refused"),
+        (None, _) => (carries == LinkKind::DeltaLink).then_some("refused"),
     }
 }
 
 /// The error behind a refusal that is not worth repeating.
-pub(super) fn refusal(endpoint: Endpoint, carries: Carries, status: StatusCode, codes: &Codes) -> GraphError {
+pub(super) fn refusal(endpoint: Endpoint, carries: LinkKind, status: StatusCode, codes: &Codes) -> GraphError {
     let Endpoint {
         template: endpoint,
         permission,

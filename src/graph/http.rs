@@ -30,13 +30,13 @@ pub(super) enum Connection {
 
 /// An answer with its whole body.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -111,7 +111,7 @@ impl Http {
     }
 
     /// Sends one request and reads the whole answer.
-    pub async fn exchange(&self, request: Request, connection: Connection) -> Result<Answer, Broken> {
+    pub async fn exchange(&self, request: Request, connection: Connection) -> Result<HttpResponse, Broken> {
         let client = match connection {
             Connection::Pooled => &self.pooled,
             Connection::Fresh => &self.fresh,
@@ -129,7 +129,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
+        Ok(HttpResponse {
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body,

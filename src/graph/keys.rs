@@ -19,9 +19,9 @@ use uuid::Uuid;
 use super::attempt::{Attempt, Failure};
 use super::endpoint::{self, Endpoint};
 use super::error::GraphError;
-use super::fault::Carries;
+use super::fault::LinkKind;
 use super::http::{Connection, Http};
-use super::retry::{Patience, Repetitions};
+use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
 use super::wire;
 use crate::domain::signing_keys::{SigningKey, SigningKeys};
@@ -89,7 +89,7 @@ impl Publisher {
     }
 
     /// What the tokens of the tenant are checked by.
-    pub async fn signing_keys(&self, patience: &Patience) -> Result<SigningKeys, GraphError> {
+    pub async fn signing_keys(&self, patience: &RetryPolicy) -> Result<SigningKeys, GraphError> {
         let place = self.at("v2.0/.well-known/openid-configuration");
         let place = self.own(endpoint::METADATA, &place)?;
         let metadata = match self.fetch(endpoint::METADATA, &place, patience).await {
@@ -117,7 +117,7 @@ impl Publisher {
         &self,
         endpoint: Endpoint,
         url: &Url,
-        patience: &Patience,
+        patience: &RetryPolicy,
     ) -> Result<T, GraphError> {
         let mut repetitions = Repetitions::default();
         let mut connection = Connection::Pooled;
@@ -147,7 +147,7 @@ impl Publisher {
         endpoint: Endpoint,
         url: &Url,
         connection: Connection,
-        patience: &Patience,
+        patience: &RetryPolicy,
     ) -> Result<T, Failure> {
         let attempt = Attempt {
             endpoint,
@@ -172,7 +172,7 @@ impl Publisher {
             .metrics
             .graph_request(endpoint.template, &status, attempt.started.elapsed());
         if answer.status != StatusCode::OK {
-            return Err(attempt.refused(Carries::Nothing, &answer, patience));
+            return Err(attempt.refused(LinkKind::Nothing, &answer, patience));
         }
         wire::decode_with_path(&answer.body).map_err(|undecodable| attempt.undecodable(undecodable, &answer))
     }

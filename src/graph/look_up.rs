@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
-use super::batch::{Answer, MOST_PARTS, Part, concerns_all};
+use super::batch::{MOST_PARTS, Part, PartAnswer, concerns_all};
 use super::client::Graph;
 use super::error::GraphError;
 use super::pages::whole;
@@ -48,7 +48,7 @@ enum Question {
 }
 
 /// What was found out about one user so far.
-struct Known {
+struct PartialLookUp {
     user: Result<Asked<Option<UserPatch>>, GraphError>,
     groups: Result<Asked<Listed<Uuid>>, GraphError>,
 }
@@ -140,7 +140,7 @@ impl Graph {
     }
 
     /// What an answer says. Errors concern all.
-    async fn understand(&self, question: Question, part: &Part, answer: Answer) -> Result<Fact, GraphError> {
+    async fn understand(&self, question: Question, part: &Part, answer: PartAnswer) -> Result<Fact, GraphError> {
         Ok(match question {
             Question::User(at) => Fact::User(at, Box::new(user(answer))),
             Question::Groups(at) => {
@@ -165,7 +165,7 @@ impl Graph {
     async fn read_on<R: Raw<Item: Entry>>(
         &self,
         part: &Part,
-        answer: Answer,
+        answer: PartAnswer,
     ) -> Result<Result<Asked<Listed<R::Item>>, GraphError>, GraphError> {
         let read = match answer.value {
             Ok(page) => {
@@ -211,11 +211,11 @@ fn questions(users: &[String], with_roles: bool, group: Option<Uuid>) -> (Vec<Qu
 }
 
 fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
-    let nobody = || Known {
+    let nobody = || PartialLookUp {
         user: Ok(Asked::default()),
         groups: Ok(Asked::default()),
     };
-    let mut known: Vec<Known> = (0..users).map(|_| nobody()).collect();
+    let mut known: Vec<PartialLookUp> = (0..users).map(|_| nobody()).collect();
     let mut roles: Option<Result<Asked<Vec<_>>, _>> = None;
     let mut owners = None;
     for fact in facts {
@@ -237,13 +237,13 @@ fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
         }
     }
     LookUps {
-        users: known.into_iter().map(Known::settle).collect(),
+        users: known.into_iter().map(PartialLookUp::settle).collect(),
         roles,
         owners,
     }
 }
 
-impl Known {
+impl PartialLookUp {
     /// Groups matter only of a user who is there: else they are not found either.
     fn settle(self) -> Result<LookedUp, GraphError> {
         let user = self.user?;
@@ -255,7 +255,7 @@ impl Known {
     }
 }
 
-fn user(answer: Answer) -> Result<Asked<Option<UserPatch>>, GraphError> {
+fn user(answer: PartAnswer) -> Result<Asked<Option<UserPatch>>, GraphError> {
     let read = |body: Body| {
         let user = wire::decode_one::<RawUser>(body.get().as_bytes());
         Ok(present(user.map_err(|why| GraphError::unusable(endpoint::USER, why))?))

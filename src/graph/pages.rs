@@ -3,7 +3,7 @@
 use super::client::Graph;
 use super::endpoint::Endpoint;
 use super::error::GraphError;
-use super::fault::Carries;
+use super::fault::LinkKind;
 use super::wire::{self, Raw};
 use crate::domain::feed::{Asked, Entry, Link, Listed, Next, Page, Trail};
 
@@ -28,7 +28,7 @@ impl Graph {
         first: impl Fn() -> String,
         first_page: Asked<&[u8]>,
     ) -> Result<Asked<Listed<R::Item>>, GraphError> {
-        let call = self.call(endpoint, &first, None, Carries::Nothing)?;
+        let call = self.call(endpoint, &first, None, LinkKind::Nothing)?;
         let listing = wire::decode_listing::<R>(first_page.value).map_err(|why| GraphError::unusable(endpoint, why))?;
         let listing = Asked {
             at: first_page.at,

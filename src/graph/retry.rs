@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use super::error::GraphError;
-use super::http::Answer;
+use super::http::HttpResponse;
 use super::settings::{GraphSettings, RetryBounds};
 use super::skew::Skew;
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// What every wait needs: the bounds, the clock, the stop, the dice. Cheap to clone; clones share the dice.
 #[derive(Clone, Debug)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     pub bounds: RetryBounds,
     pub clock: Clock,
     pub cancel: CancellationToken,
@@ -36,7 +36,7 @@ pub(super) struct Patience {
 
 /// A failure that is worth repeating.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(super) struct Retry {
     /// The metric label.
     pub reason: &'static str,
     /// What `Retry-After` asked for.
@@ -54,7 +54,7 @@ pub(super) struct Repetitions {
     waited: Duration,
 }
 
-impl Patience {
+impl RetryPolicy {
     pub fn new(settings: &GraphSettings, clock: Clock, cancel: CancellationToken) -> Self {
         let dice = settings.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
         Self {
@@ -103,7 +103,7 @@ impl Patience {
     }
 
     /// Takes in what time it is for whoever answered.
-    pub fn note_date(&self, answer: &Answer) {
+    pub fn note_date(&self, answer: &HttpResponse) {
         if let Some(date) = answer.header("date") {
             self.skew.note(date, self.clock.now());
         }
@@ -128,7 +128,7 @@ impl Patience {
     }
 
     /// Waits before the next attempt, or says why there is none.
-    pub async fn pause(&self, so_far: &mut Repetitions, again: Again) -> Result<(), GraphError> {
+    pub async fn pause(&self, so_far: &mut Repetitions, again: Retry) -> Result<(), GraphError> {
         match self.allow(so_far, again.wanted, again.at_least) {
             Some(wait) => self.wait(again.reason, wait).await,
             None => Err(again.error),

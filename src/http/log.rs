@@ -10,7 +10,7 @@ use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
 use super::auth::Caller;
-use super::problem::{Problem, Told};
+use super::problem::{Problem, ReportedCode};
 
 /// The header that carries a request's id, both ways.
 const REQUEST_ID: &str = "x-request-id";
@@ -45,7 +45,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
     let extensions = response.extensions();
-    let code = extensions.get::<Told>().map_or("", |told| told.0);
+    let code = extensions.get::<ReportedCode>().map_or("", |told| told.0);
     let actor = extensions.get::<AskedBy>().map_or("", |asked| asked.0.as_str());
     let _entered = span.enter();
     if matches!(method, Method::GET | Method::HEAD) {

@@ -63,7 +63,7 @@ impl Serialize for AboutBlank {
 
 /// The code that a caller was told, for the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told(pub &'static str);
+pub(super) struct ReportedCode(pub &'static str);
 
 impl Problem {
     /// A problem that is no refusal by the rules.
@@ -261,7 +261,7 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let challenge = self.challenge.take();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let code = Told(self.code);
+        let code = ReportedCode(self.code);
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();

@@ -12,7 +12,7 @@ use crate::domain::licence::{Catalogue, ViralCountsAs};
 use crate::domain::reason::Code;
 use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
-use crate::rules::{AdminRoles, Answer, GroupRelation, Subject, Trigger, Verdict, evaluate};
+use crate::rules::{AdminRoles, DirectoryAnswer, GroupRelation, Subject, Trigger, Verdict, evaluate};
 
 /// What is known of an environment and its sources while its users are evaluated.
 #[derive(Clone, Debug)]
@@ -217,7 +217,10 @@ impl Candidate {
         }
         let plans = self.user.as_ref().map_or(&[][..], |user| user.usable_plans.as_slice());
         Subject {
-            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            answer: self
+                .user
+                .as_ref()
+                .map_or(DirectoryAnswer::Unknown, DirectoryAnswer::Known),
             licences: view.catalogue.judge(plans, view.viral_counts_as),
             roles: self.roles,
             relation,

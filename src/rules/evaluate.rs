@@ -3,7 +3,7 @@
 use super::access_mode::access_mode;
 use super::entitlement::{Lapse, app_pass_lapse, counts_on_demand, entitlement};
 use super::gate::Gate;
-use super::subject::{Answer, Client, GroupRelation, Subject, Trigger};
+use super::subject::{Client, DirectoryAnswer, GroupRelation, Subject, Trigger};
 use super::verdict::{Check, Entitlement, Outcome, Status, Verdict, for_asker};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property, upn_key};
 use crate::domain::environment::{Environment, GroupNesting, Kind};
@@ -98,8 +98,8 @@ impl<'a> Judge<'a> {
         );
 
         let readable = match self.subject.answer {
-            Answer::Known(user) if !is_incomplete(user) => Some(user),
-            Answer::Known(_) | Answer::Unknown => None,
+            DirectoryAnswer::Known(user) if !is_incomplete(user) => Some(user),
+            DirectoryAnswer::Known(_) | DirectoryAnswer::Unknown => None,
         };
         self.follow = self.stop.is_none() && readable.is_some();
         let is_unknown = readable.is_none_or(is_account_unknown);
@@ -157,8 +157,8 @@ impl<'a> Judge<'a> {
                     .is_some_and(|name| is_reserved(&upn_key(name)))
         });
         let by_name = match self.subject.answer {
-            Answer::Known(user) => user.upn_key().is_some_and(|key| is_reserved(&key)),
-            Answer::Unknown => false,
+            DirectoryAnswer::Known(user) => user.upn_key().is_some_and(|key| is_reserved(&key)),
+            DirectoryAnswer::Unknown => false,
         };
         by_row || by_name
     }
@@ -228,7 +228,7 @@ impl<'a> Judge<'a> {
             .is_some_and(|row| row.applicationid.is_some() || row.isstub)
         {
             self.note(Gate::Licence, Status::NotApplicable, None);
-        } else if matches!(self.subject.answer, Answer::Unknown) {
+        } else if matches!(self.subject.answer, DirectoryAnswer::Unknown) {
             self.note(Gate::Licence, Status::Unknown, None);
         } else {
             if code.is_some() && self.are_plans_unknown() {
@@ -246,7 +246,7 @@ impl<'a> Judge<'a> {
 
     /// Nothing can be said against the user's licence: no plans were ever decoded.
     fn are_plans_unknown(&self) -> bool {
-        matches!(self.subject.answer, Answer::Known(user) if user.undecodable.no_plans_ever())
+        matches!(self.subject.answer, DirectoryAnswer::Known(user) if user.undecodable.no_plans_ever())
     }
 
     /// Whether a source that could not be read might forbid to disable for this reason: an administrator needs neither
@@ -424,7 +424,7 @@ impl<'a> Judge<'a> {
         if !self.trigger.is_background() {
             return (Outcome::Create, None);
         }
-        let agent = matches!(self.subject.answer, Answer::Known(user) if user.is_agent);
+        let agent = matches!(self.subject.answer, DirectoryAnswer::Known(user) if user.is_agent);
         let narrow = matches!(self.environment.kind, Kind::Trial | Kind::Teams)
             || agent
             || self.entitlement() == Entitlement::OnDemandOnly;

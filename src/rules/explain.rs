@@ -1,7 +1,7 @@
 //! Words for a verdict: what each check looked at and what to do where it failed. Never decides anything.
 
 use super::gate::Gate;
-use super::subject::{Answer, GroupRelation, Subject};
+use super::subject::{DirectoryAnswer, GroupRelation, Subject};
 use super::verdict::{Check, Entitlement, Status, Verdict};
 use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::{Environment, Kind};
@@ -95,7 +95,7 @@ fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, c
 }
 
 fn directory_state(subject: &Subject<'_>, check: Check) -> String {
-    let Answer::Known(user) = subject.answer else {
+    let DirectoryAnswer::Known(user) = subject.answer else {
         return "not known".to_owned();
     };
     match (check.gate, user.state, check.status) {

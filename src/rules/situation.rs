@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subject::{AdminRoles, Answer, GroupRelation, Subject};
+use super::subject::{AdminRoles, DirectoryAnswer, GroupRelation, Subject};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::licence::Licences;
@@ -88,7 +88,10 @@ impl Situation {
     /// What the judge looks at.
     pub(crate) fn subject(&self) -> Subject<'_> {
         Subject {
-            answer: self.user.as_ref().map_or(Answer::Unknown, Answer::Known),
+            answer: self
+                .user
+                .as_ref()
+                .map_or(DirectoryAnswer::Unknown, DirectoryAnswer::Known),
             licences: self.licences,
             roles: self.roles,
             relation: self.relation,

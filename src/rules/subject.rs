@@ -104,7 +104,7 @@ impl FromStr for Trigger {
 
 /// What the directory says of the user.
 #[derive(Clone, Copy, Debug)]
-pub enum Answer<'a> {
+pub enum DirectoryAnswer<'a> {
     /// The mirror's record, or a fresh one.
     Known(&'a DirectoryUser),
     /// Nothing is known: the look-up failed.
@@ -172,7 +172,7 @@ impl AdminRoles {
 #[expect(clippy::struct_excessive_bools, reason = "each is one input of rules.md, section 1")]
 pub struct Subject<'a> {
     /// The directory's answer.
-    pub answer: Answer<'a>,
+    pub answer: DirectoryAnswer<'a>,
     /// What the user's plans are worth.
     pub licences: Licences,
     /// Administrator roles.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Connection, StoreError, StoreResult};
 use crate::domain::doubt::Doubt;
-use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, State};
+use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State};
 use crate::domain::feed::{Link, Moment};
 use crate::domain::source::Source;
 
@@ -47,7 +47,7 @@ impl CheckpointRow {
             let seen = self.value.and_then(|value| serde_json::from_value(value).ok());
             (seen.unwrap_or_default(), None)
         } else {
-            (Seen::default(), self.value)
+            (PageStats::default(), self.value)
         };
         Checkpoint {
             source,

@@ -86,12 +86,12 @@ impl Connection {
     }
 
     /// Begins a statement: the connection that carries it, and who has to be told how it ended.
-    fn begin(&mut self) -> Result<(&mut PgConnection, Ending<'_>), sqlx::Error> {
+    fn begin(&mut self) -> Result<(&mut PgConnection, Completion<'_>), sqlx::Error> {
         let Some(inner) = self.inner.as_deref_mut().filter(|_| self.state == State::Idle) else {
             return Err(silence("the connection has broken before"));
         };
         self.state = State::Busy;
-        let ending = Ending {
+        let ending = Completion {
             state: &mut self.state,
             has_failed: &mut self.has_failed,
             breakdown: &self.breakdown,
@@ -117,13 +117,13 @@ impl Connection {
 }
 
 /// Told how a statement ends; a statement that is dropped tells nobody, and leaves its connection busy.
-struct Ending<'c> {
+struct Completion<'c> {
     state: &'c mut State,
     has_failed: &'c mut bool,
     breakdown: &'c Breakdown,
 }
 
-impl Ending<'_> {
+impl Completion<'_> {
     fn tell<T>(&mut self, answer: &Result<T, sqlx::Error>) {
         *self.state = match answer {
             Err(error) if is_away(error) => {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
-use crate::domain::environment::Known;
+use crate::domain::environment::KnownEnvironment;
 use crate::domain::run::LeftOver;
 
 /// How far "judge everyone" has come.
@@ -222,9 +222,9 @@ pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> Store
 }
 
 /// Every environment of these names, with its rows counted one by one.
-pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Known>> {
+pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<KnownEnvironment>> {
     Ok(sqlx::query_as!(
-        Known,
+        KnownEnvironment,
         r#"select e.name as "name!", e.kind, e.judged_at, e.closed_at, rows.enabled as "enabled!",
                   rows.disabled as "disabled!", rows.any as "has_rows!",
                   (select count(*) from removal r

@@ -12,9 +12,9 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// What the driver said, once: of an error of the server, its message and its code.
 #[derive(Debug)]
-pub struct Said(sqlx::Error);
+pub struct DatabaseMessage(sqlx::Error);
 
-impl fmt::Display for Said {
+impl fmt::Display for DatabaseMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             sqlx::Error::Database(database) => {
@@ -29,9 +29,9 @@ impl fmt::Display for Said {
     }
 }
 
-impl std::error::Error for Said {}
+impl std::error::Error for DatabaseMessage {}
 
-impl Said {
+impl DatabaseMessage {
     pub(super) fn is_code(&self, code: &str) -> bool {
         let said = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
         said.is_some_and(|said| said == code)
@@ -43,7 +43,7 @@ impl Said {
 pub enum StoreError {
     /// The database cannot be reached or has gone away.
     #[error("reach the database")]
-    Unavailable(#[source] Said),
+    Unavailable(#[source] DatabaseMessage),
     /// Somebody else wrote the same rows at the same time; the transaction can simply be repeated.
     #[error("write rows that somebody else has changed meanwhile")]
     Conflict,
@@ -82,7 +82,7 @@ pub enum StoreError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// Anything else the database said.
     #[error("use the database")]
-    Database(#[source] Said),
+    Database(#[source] DatabaseMessage),
 }
 
 impl StoreError {
@@ -103,7 +103,7 @@ impl StoreError {
         match self {
             Self::Refused(fault) => Some(fault.clone()),
             Self::Conflict => Some(Fault::unknown("40001")),
-            Self::Database(Said(sqlx::Error::Database(error))) => {
+            Self::Database(DatabaseMessage(sqlx::Error::Database(error))) => {
                 let code = error.code().unwrap_or_default();
                 // data exception, integrity constraint, raised by a function
                 let is_about_row = ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
@@ -211,12 +211,12 @@ impl From<sqlx::Error> for StoreError {
             // serialization failure, deadlock, unique violation: somebody else was there first; a plan for a table that
             // has changed meanwhile: made anew on another connection
             "40001" | "40P01" | "23505" | "0A000" => Self::Conflict,
-            _ if is_away(&error) => Self::Unavailable(Said(error)),
+            _ if is_away(&error) => Self::Unavailable(DatabaseMessage(error)),
             // a statement or a lock that took too long; too many connections, out of memory or disk; a failing disk
             code if code == "57014" || code == "55P03" || code.starts_with("53") || code.starts_with("58") => {
-                Self::Unavailable(Said(error))
+                Self::Unavailable(DatabaseMessage(error))
             }
-            _ => Self::Database(Said(error)),
+            _ => Self::Database(DatabaseMessage(error)),
         }
     }
 }

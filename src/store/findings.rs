@@ -23,7 +23,7 @@ pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 
 /// A cause as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct ObservedFinding {
     /// The directory user, if it is about one.
     pub object_id: Option<Uuid>,
     /// The code.
@@ -39,7 +39,7 @@ pub async fn reconcile_users(
     db: &mut Connection,
     environment: &str,
     judged: &[Uuid],
-    seen: &[Seen],
+    seen: &[ObservedFinding],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
@@ -71,7 +71,7 @@ pub async fn reconcile_users(
 pub async fn reconcile_sources(
     db: &mut Connection,
     environment: Option<&str>,
-    seen: &[Seen],
+    seen: &[ObservedFinding],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
@@ -158,7 +158,7 @@ pub async fn close_subject(
 async fn open(
     db: &mut Connection,
     environment: Option<&str>,
-    seen: &[Seen],
+    seen: &[ObservedFinding],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {

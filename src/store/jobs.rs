@@ -77,7 +77,7 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Job>> {
 
 /// What a list of jobs may be narrowed to.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct JobFilter {
     /// One environment only.
     pub environment: Option<String>,
     /// One state only.
@@ -89,7 +89,7 @@ pub struct Filter {
 }
 
 /// Lists jobs, newest first: of private ones those of one owner, or everybody's.
-pub async fn list(db: &mut Connection, filter: &Filter, seen_by: Option<&str>) -> StoreResult<Vec<Job>> {
+pub async fn list(db: &mut Connection, filter: &JobFilter, seen_by: Option<&str>) -> StoreResult<Vec<Job>> {
     Ok(select_jobs!(
         "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
            and ($3::text is null or not is_private or submitted_by = $3) and id < $4

@@ -36,7 +36,7 @@ impl Lease {
 
 /// What became of an attempt to lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum LeadAttempt {
     /// This process leads.
     Leading(Lease),
     /// Another process leads.
@@ -71,7 +71,7 @@ impl Server {
 }
 
 /// Tries to take the lease. Its holder can take it anew at any time, and loses what it had.
-pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<Attempt> {
+pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<LeadAttempt> {
     loop {
         let server = Server::ask(db).await?;
         let held = sqlx::query!(
@@ -82,7 +82,7 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
         .fetch_optional(&mut *db)
         .await?;
         if let Some(held) = held {
-            return Ok(Attempt::Held {
+            return Ok(LeadAttempt::Held {
                 by_daemon: held.is_daemon,
                 runs_out_in: (held.expires_at - server.now).to_std().unwrap_or_default(),
             });
@@ -103,7 +103,7 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
         .await?;
         // None if somebody else was faster.
         if let Some(fence) = taken {
-            return Ok(Attempt::Leading(Lease {
+            return Ok(LeadAttempt::Leading(Lease {
                 holder: holder.to_owned(),
                 fence,
                 server: server.started,

@@ -6,7 +6,7 @@ use super::{Connection, StoreResult};
 
 /// A row with its name and the keys that are stored for it.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct NamedRow {
     /// The row.
     pub systemuserid: Uuid,
     /// Its name.
@@ -31,9 +31,9 @@ pub struct Keys {
 }
 
 /// The next rows of an environment, in key order.
-pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<Named>> {
+pub async fn next(db: &mut Connection, environment: &str, after: Uuid, limit: i64) -> StoreResult<Vec<NamedRow>> {
     Ok(sqlx::query_as!(
-        Named,
+        NamedRow,
         r#"select systemuserid, domainname, azurestate = 0 and deletedstate = 0 as "is_live!", upn_key, unheld_upn_key
            from system_user where environment = $1 and systemuserid > $2 order by systemuserid limit $3"#,
         environment,

@@ -10,14 +10,14 @@ use crate::rules::{AdminRoles, GroupRelation};
 
 /// Roles and relation of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct SubjectFacts {
     /// Administrator roles.
     pub roles: AdminRoles,
     /// Relation to the security group.
     pub relation: GroupRelation,
 }
 
-impl Default for Standing {
+impl Default for SubjectFacts {
     fn default() -> Self {
         Self {
             roles: AdminRoles::default(),
@@ -35,8 +35,8 @@ pub async fn read(
     group: Option<Uuid>,
     within: &[Within],
     nested_first: bool,
-) -> StoreResult<HashMap<Uuid, Standing>> {
-    let mut standings: HashMap<Uuid, Standing> = HashMap::new();
+) -> StoreResult<HashMap<Uuid, SubjectFacts>> {
+    let mut standings: HashMap<Uuid, SubjectFacts> = HashMap::new();
     let holders = sqlx::query!(
         "select object_id, global, power_platform, dynamics_365 from directory_role_member
          where object_id = any($1)",

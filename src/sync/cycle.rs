@@ -20,7 +20,7 @@ use tracing::{Instrument, info, info_span, warn};
 use self::findings::{doubts_of, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
 use self::removals::Doubts;
-pub use self::report::{Counts, Outcome, Report, ReportedChange};
+pub use self::report::{Counts, Report, ReportedChange, RunOutcome};
 use super::pull::{Puller, view};
 use super::{Base, CycleError, Failure, UnknownEnvironment};
 use crate::domain::doubt::Doubt;
@@ -121,11 +121,11 @@ impl Cycle {
         if matches!(result, Err(CycleError::Failed(Failure::Cancelled))) {
             info!(run = run_id, "stopping; the next run goes on where this one left off");
             let stopped = ["stopped before its end".to_owned()];
-            let _ = self.end(run, Outcome::Incomplete, &[], &stopped).await;
+            let _ = self.end(run, RunOutcome::Incomplete, &[], &stopped).await;
         } else if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off");
             // Best effort: a run that is left open is closed by the next one.
-            let _ = self.end(run, Outcome::Failed, &[], &[chain(error)]).await;
+            let _ = self.end(run, RunOutcome::Failed, &[], &[chain(error)]).await;
         }
         result
     }
@@ -199,9 +199,9 @@ impl Cycle {
         let holds = held > 0 || !holds.is_empty();
 
         let outcome = match (problems.is_empty(), holds) {
-            (false, _) => Outcome::Incomplete,
-            (true, true) => Outcome::Held,
-            (true, false) => Outcome::Complete,
+            (false, _) => RunOutcome::Incomplete,
+            (true, true) => RunOutcome::Held,
+            (true, false) => RunOutcome::Complete,
         };
         if run.dry_run {
             // For whoever asked a daemon for it.
@@ -263,7 +263,7 @@ impl Cycle {
     async fn end(
         &self,
         run: RunInfo<'_>,
-        outcome: Outcome,
+        outcome: RunOutcome,
         environments: &[Counts],
         problems: &[String],
     ) -> Result<(), CycleError> {

@@ -20,7 +20,7 @@ pub use crate::domain::import::ImportRequest;
 use crate::domain::import::{Candidate, Item, ItemState, Job, JobOutcome};
 use crate::domain::reason::Code;
 use crate::store::candidates;
-pub use crate::store::jobs::Filter as JobFilter;
+pub use crate::store::jobs::JobFilter;
 use crate::store::jobs::{self, items};
 use crate::telemetry::metrics::Metrics;
 

@@ -11,8 +11,8 @@ mod write;
 
 pub(super) use apply::{Applied, apply, sentence};
 pub(super) use load::{Loaded, load};
-pub(super) use parts::{Effort, Parts};
-pub(super) use write::{Care, write_by_hand};
+pub(super) use parts::{Parts, WriteAttempt};
+pub(super) use write::{WriteMode, write_by_hand};
 
 use std::collections::BTreeSet;
 

@@ -16,7 +16,7 @@ mod skus;
 mod take_in;
 mod users;
 
-pub(super) use fresh::{Answers, Fresh};
+pub(super) use fresh::{LookUpResult, LookUpResults};
 pub(super) use roles::RoleGroups;
 
 use std::collections::{BTreeSet, HashMap};

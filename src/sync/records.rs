@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::desk::no_row;
 use super::{Base, DeskError, Failure};
-use crate::domain::environment::{Environment, GroupNesting, Known};
+use crate::domain::environment::{Environment, GroupNesting, KnownEnvironment};
 use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
 use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine};
 use crate::domain::system_user::{Filter, SystemUser};
@@ -209,7 +209,7 @@ impl Records {
 
     /// The environments that are configured and those that are left over, in this order, with their rows counted one by
     /// one.
-    pub async fn known(&self) -> Result<Vec<Known>, Failure> {
+    pub async fn known(&self) -> Result<Vec<KnownEnvironment>, Failure> {
         let mut db = self.db().await?;
         let mut names = self.base.settings.names();
         names.extend(left_over(&mut db, &names).await?);
@@ -217,11 +217,11 @@ impl Records {
         let mut all = Vec::new();
         for name in names {
             let at = known.iter().position(|known| known.name == name);
-            let mut one = at.map_or_else(Known::default, |at| known.swap_remove(at));
+            let mut one = at.map_or_else(KnownEnvironment::default, |at| known.swap_remove(at));
             if let Ok(environment) = self.base.environment(&name) {
                 one.kind = Some(environment.kind.as_str().to_owned());
             }
-            all.push(Known { name, ..one });
+            all.push(KnownEnvironment { name, ..one });
         }
         Ok(all)
     }

@@ -4,7 +4,7 @@ use rollcall::simulator::tenant::{Profile, User};
 use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{GuardError, Outcome};
+use rollcall::sync::{GuardError, RunOutcome};
 use uuid::Uuid;
 
 use crate::guard::{
@@ -76,7 +76,7 @@ async fn approval_can_name_one_environment() {
     world.sync_completely().await;
     block(&world, &users[..2]);
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Held);
+    assert_eq!(report.outcome, RunOutcome::Held);
     let decisions = world
         .engine
         .guard()
@@ -114,7 +114,7 @@ async fn a_rejected_row_stays_enabled_until_its_cause_changes() {
         .unwrap();
     assert_eq!(
         (full.outcome, full.environments[0].disabled),
-        (Outcome::Complete, 0),
+        (RunOutcome::Complete, 0),
         "not even when everyone is judged"
     );
     // Another cause is another matter.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
-use rollcall::store::lease::{Attempt, Lease};
+use rollcall::store::lease::{LeadAttempt, Lease};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::guard::approval::Decision;
 use rollcall::sync::{CycleError, DeskError, Engine, Failure, GuardError, ImportError};
@@ -151,7 +151,7 @@ async fn leading(before: &Before, proxy: &Proxy) -> (Engine, Lease) {
         memory: Arc::default(),
         ..before.engine.clone()
     };
-    let Attempt::Leading(lease) = crate::world::try_lead(&engine, "test", false).await else {
+    let LeadAttempt::Leading(lease) = crate::world::try_lead(&engine, "test", false).await else {
         panic!("nobody else leads");
     };
     (engine, lease)

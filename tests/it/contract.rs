@@ -31,7 +31,7 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::Profile;
 use rollcall::simulator::{Carrying, Effect, Fault, Seen, Settings as SimulatorSettings, When};
 use rollcall::store::Store;
-use rollcall::sync::{Outcome, Report};
+use rollcall::sync::{Report, RunOutcome};
 use uuid::{Uuid, uuid};
 
 use crate::world::{NO_LIMITS, World, graph, guarded_environment, licensed, open_environment};
@@ -154,7 +154,7 @@ async fn restart(world: &mut World) {
 /// One cycle that could not read everything.
 async fn sync_incompletely(world: &World) -> Report {
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Incomplete, "{report:?}");
+    assert_eq!(report.outcome, RunOutcome::Incomplete, "{report:?}");
     assert!(!report.problems.is_empty());
     report
 }

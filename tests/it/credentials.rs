@@ -72,7 +72,7 @@ fn tenant() -> Simulator {
 }
 
 /// A credential of the configuration, the variables that it wants, and how Entra refuses it.
-type Attempt<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
+type LeadAttempt<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<&'a str>);
 
 /// A sync with a credential, and with these variables of the platform.
 async fn sync(installation: &Installation, variables: &[(&str, &str)]) -> Said {
@@ -102,7 +102,7 @@ async fn each_kind_of_credential_reads_the_directory_and_a_wrong_one_does_not() 
     let app_service =
         |header: &'static str| vec![("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", header)];
     let managed = format!("kind = \"managed_identity\", client_id = \"{}\"", simulator.client_id());
-    let kinds: [Attempt; 9] = [
+    let kinds: [LeadAttempt; 9] = [
         ("kind = \"secret\", file = \"secret\"", vec![], None),
         (
             "kind = \"secret\", env = \"GRAPH\"",

@@ -3,7 +3,7 @@
 use rollcall::domain::licence::{Catalogue, Category};
 use rollcall::simulator::tenant::{Profile, TokenDeath, User};
 use rollcall::simulator::{Effect, Fault, Settings as SimulatorSettings, When};
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use rollcall::sync::guard::approval::Decision;
 use uuid::Uuid;
 
@@ -30,7 +30,10 @@ async fn forgotten_plan(users: usize) -> World {
 async fn a_catalogue_that_suddenly_matches_nobody_disables_nobody_from_20_on() {
     let world = forgotten_plan(20).await;
     let report = world.sync().await;
-    assert_eq!((report.outcome, report.environments[0].held), (Outcome::Incomplete, 20));
+    assert_eq!(
+        (report.outcome, report.environments[0].held),
+        (RunOutcome::Incomplete, 20)
+    );
     assert!(disabled(&world).await.is_empty());
     assert!(
         held_set(&world, report.run)
@@ -74,7 +77,7 @@ async fn an_empty_listing_of_a_group_that_had_members_is_held() {
     let report = world.sync().await;
     assert_eq!(
         (report.outcome, report.environments[0].held),
-        (Outcome::Incomplete, 2),
+        (RunOutcome::Incomplete, 2),
         "{report:?}"
     );
     assert_eq!(disabled(&world).await.len(), 1);
@@ -95,7 +98,7 @@ async fn a_group_that_is_gone_is_not_an_empty_one() {
     tenant.delete_group(group);
     block(&world, &[grace]);
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert_eq!(report.outcome, RunOutcome::Incomplete);
     assert!(!world.row(ENV, ada).await.unwrap().isdisabled);
     let blocked = world.row(ENV, grace).await.unwrap();
     assert_eq!(
@@ -117,7 +120,7 @@ async fn roles_that_cannot_be_read_disable_nobody_until_they_can() {
         Effect::error(403, "Authorization_RequestDenied"),
     ));
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert_eq!(report.outcome, RunOutcome::Incomplete);
     assert_eq!(
         disabled(&world).await,
         [users[1]].into(),

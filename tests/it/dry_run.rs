@@ -9,7 +9,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, User};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{Counts, Outcome, Report, ReportedChange};
+use rollcall::sync::{Counts, Report, ReportedChange, RunOutcome};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -212,7 +212,7 @@ async fn a_dry_run_says_held_where_a_real_one_would_hold() {
         .tenant()
         .update_user(users[3], |user| user.city = Some("London".to_owned()));
     let said = dry(&world).await;
-    assert_eq!((said.outcome, said.environments[0].held), (Outcome::Held, 3));
+    assert_eq!((said.outcome, said.environments[0].held), (RunOutcome::Held, 3));
     let held = said.changes.unwrap();
     let held: BTreeSet<_> = held
         .iter()
@@ -226,7 +226,7 @@ async fn a_dry_run_says_held_where_a_real_one_would_hold() {
     dry_then_real(&world).await;
     assert_eq!(world.findings().await, ["removals_held production"]);
     // What is held already is not said again.
-    assert_eq!(dry(&world).await.outcome, Outcome::Complete);
+    assert_eq!(dry(&world).await.outcome, RunOutcome::Complete);
     world.end().await;
 }
 
@@ -287,7 +287,7 @@ async fn a_real_run_does_what_the_dry_run_said_whatever_happened() {
             world.advance(Duration::from_hours(7));
             let report = dry_then_real(&world).await;
             held += report.environments.iter().map(|counts| counts.held).sum::<u64>();
-            if report.outcome == Outcome::Held && round % 2 == 0 {
+            if report.outcome == RunOutcome::Held && round % 2 == 0 {
                 world
                     .engine
                     .guard()

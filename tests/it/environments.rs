@@ -16,7 +16,7 @@ use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, Tenant, TokenDe
 use rollcall::store::Store;
 use rollcall::sync::cycle::Request;
 use rollcall::sync::desk::Ask;
-use rollcall::sync::{Engine, Outcome};
+use rollcall::sync::{Engine, RunOutcome};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -388,18 +388,21 @@ async fn a_doubt_reaches_an_environment_that_was_away_or_not_chosen_when_it_came
         stage.tenant().expire_tokens(TokenDeath::Gone);
         let report = stage.world.run(others.clone()).await.unwrap();
         // All but the administrator.
-        assert_eq!((report.outcome, report.environments[0].held), (Outcome::Incomplete, 10));
+        assert_eq!(
+            (report.outcome, report.environments[0].held),
+            (RunOutcome::Incomplete, 10)
+        );
         let report = stage.world.run(others).await.unwrap();
         assert_eq!(
             report.outcome,
-            Outcome::Complete,
+            RunOutcome::Complete,
             "it has been judged by: {:?}",
             report.problems
         );
 
         reload(&mut stage.world, both());
         let report = stage.world.sync().await;
-        assert_eq!(report.outcome, Outcome::Incomplete, "{:?}", report.problems);
+        assert_eq!(report.outcome, RunOutcome::Incomplete, "{:?}", report.problems);
         let counts = &report.environments[1];
         assert_eq!((counts.held, counts.disabled), (11, 0), "chosen: {chosen}");
         stage.world.sync_completely().await;

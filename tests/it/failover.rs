@@ -13,11 +13,11 @@ use rollcall::clock::Clock;
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::domain::schema::Schema;
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
-use rollcall::store::lease::{self, Attempt, Lease};
+use rollcall::store::lease::{self, LeadAttempt, Lease};
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::imports::ImportRequest;
-use rollcall::sync::{CycleError, Engine, Failure, Outcome};
+use rollcall::sync::{CycleError, Engine, Failure, RunOutcome};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -60,8 +60,8 @@ async fn stage(pair: &Pair) -> (Simulator, Engine) {
 
 async fn lead(engine: &Engine, holder: &str) -> Option<Lease> {
     match crate::world::try_lead(engine, holder, true).await {
-        Attempt::Leading(lease) => Some(lease),
-        Attempt::Held { .. } => None,
+        LeadAttempt::Leading(lease) => Some(lease),
+        LeadAttempt::Held { .. } => None,
     }
 }
 
@@ -104,7 +104,7 @@ async fn a_run_does_not_go_on_behind_commits_that_the_new_primary_has_never_seen
     // Whoever led goes on at once.
     let again = lead(&engine, "first").await.unwrap();
     let report = engine.cycle().run(&again, &request, async |_| {}).await.unwrap();
-    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(report.outcome, RunOutcome::Complete);
     let users = "select count(*) from rollcall.directory_user where state = 0";
     assert_eq!(ask(&pair.replica_url(), users).await, 100);
     engine.store.close().await;

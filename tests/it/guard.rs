@@ -9,7 +9,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{Profile, Tenant};
 use rollcall::store::removals;
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{GuardError, Outcome, Report};
+use rollcall::sync::{GuardError, Report, RunOutcome};
 use uuid::Uuid;
 
 use crate::world::{World, licensed, open_environment};
@@ -111,7 +111,7 @@ pub async fn decide(world: &World, run: i64, decision: Decision) -> Result<u64, 
 /// A run whose removals are held, with the number of them.
 pub async fn sync_held(world: &World, held: u64) -> Report {
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Held, "{report:?}");
+    assert_eq!(report.outcome, RunOutcome::Held, "{report:?}");
     assert_eq!(
         (report.environments[0].held, report.environments[0].disabled),
         (held, 0)

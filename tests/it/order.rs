@@ -19,7 +19,7 @@ use rollcall::domain::environment::{Environment, GroupNesting};
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile, Tenant};
 use rollcall::simulator::{Carrying, Effect, Fault, Gate, When};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{CycleError, Outcome, Report};
+use rollcall::sync::{CycleError, Report, RunOutcome};
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -251,7 +251,7 @@ type Run = JoinHandle<Result<Report, CycleError>>;
 /// Waits until the run has ended, which must be complete.
 async fn end_of(run: &mut Option<Run>, order: &str) {
     let report = run.take().unwrap().await.unwrap().unwrap();
-    assert_eq!(report.outcome, Outcome::Complete, "{order}: {:?}", report.problems);
+    assert_eq!(report.outcome, RunOutcome::Complete, "{order}: {:?}", report.problems);
 }
 
 /// What changes when the page is stored, and everything that the run reads after it.
@@ -310,7 +310,7 @@ async fn play(kind: &Kind, world: &Arc<World>, ada: Uuid, order: &str) -> Result
                     // The look-up has left nothing to ask.
                     report = &mut running => {
                         assert_eq!(kind.name, "returned");
-                        assert_eq!(report.unwrap().unwrap().outcome, Outcome::Complete);
+                        assert_eq!(report.unwrap().unwrap().outcome, RunOutcome::Complete);
                         faults.clear();
                         cycle.answer = Some(on);
                     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rollcall::domain::environment::Environment;
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use rollcall::sync::cycle::Request;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -247,7 +247,7 @@ async fn the_guard_counts_rows_and_believes_no_counter() {
         };
         assert_eq!(
             world.run(request).await.unwrap().outcome,
-            Outcome::Held,
+            RunOutcome::Held,
             "5 of 40 are more than 10 %"
         );
     }
@@ -256,7 +256,7 @@ async fn the_guard_counts_rows_and_believes_no_counter() {
         licensed(world.tenant(), "Late", &number.to_string());
     }
     block(&world, &users[5..10]);
-    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Held);
     program.end().await;
     world.end().await;
 }

@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use rollcall::domain::environment::Environment;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::sync::daemon::gauges;
-use rollcall::sync::{Outcome, Report};
+use rollcall::sync::{Report, RunOutcome};
 use uuid::Uuid;
 
 use crate::guard::without_marketing;
@@ -86,7 +86,7 @@ impl Absence {
             self.world.advance(INTERVAL);
             drop(self.world.simulator.take_requests());
             let report = self.world.sync().await;
-            assert_eq!(report.outcome, Outcome::Incomplete, "{report:?}");
+            assert_eq!(report.outcome, RunOutcome::Incomplete, "{report:?}");
             let problems = report.problems.join("\n");
             assert!(problems.contains(why), "{why} in {problems}");
             let told = self

@@ -22,7 +22,7 @@ use rollcall::simulator::tenant::{
     DYNAMICS_365_ADMINISTRATOR, GLOBAL_ADMINISTRATOR, LARGE_GROUP, Profile, SMALL_GROUP, TokenDeath, User,
 };
 use rollcall::simulator::{Carrying, Effect, Fault, Settings as SimulatorSettings, When};
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use rollcall::sync::cycle::Request;
 use rollcall::sync::guard::approval::Decision;
 use serde_json::json;
@@ -147,14 +147,24 @@ impl Play {
             decide(&self.world, set.run_id, Decision::Approve).await.unwrap();
         }
         let report = self.world.sync().await;
-        assert_eq!(report.outcome, Outcome::Complete, "{report:?} after {:#?}", self.story);
+        assert_eq!(
+            report.outcome,
+            RunOutcome::Complete,
+            "{report:?} after {:#?}",
+            self.story
+        );
         // Whoever waited for a name gets it in the cycle after the one in which it became free.
         self.world.sync_completely().await;
         self.world.assert_settled().await;
 
         let fresh = self.world.beside().await;
         let report = fresh.sync().await;
-        assert_eq!(report.outcome, Outcome::Complete, "{report:?} after {:#?}", self.story);
+        assert_eq!(
+            report.outcome,
+            RunOutcome::Complete,
+            "{report:?} after {:#?}",
+            self.story
+        );
         self.compare(&fresh).await;
         fresh.end().await;
         self.world.end().await;

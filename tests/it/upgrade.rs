@@ -14,7 +14,7 @@ use rollcall::simulator::cluster::{TestDatabase, test_database};
 use rollcall::simulator::tenant::{Profile, User};
 use rollcall::simulator::{Settings as SimulatorSettings, Simulator};
 use rollcall::store::Store;
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
 use uuid::Uuid;
@@ -188,7 +188,7 @@ async fn assert_settles(database: TestDatabase) {
     let settings = settings(vec![open_environment("production")], NO_LIMITS);
     let world = World::over(database, Arc::new(simulator), clock, settings).await;
     // One of the sources was in doubt when the old version stopped.
-    assert_eq!(world.sync().await.outcome, Outcome::Incomplete);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Incomplete);
     world.sync_completely().await;
     let ada = world.row("production", ADA).await.unwrap();
     assert_eq!(ada.systemuserid, Uuid::from_u128(0x1_0000_0000_00ad), "{ada:?}");

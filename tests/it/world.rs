@@ -18,11 +18,11 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::cluster::{TestDatabase, test_database_from};
 use rollcall::simulator::tenant::{Profile, Tenant, User};
 use rollcall::simulator::{Settings as SimulatorSettings, Simulator};
-use rollcall::store::lease::{self, Attempt, Lease};
+use rollcall::store::lease::{self, LeadAttempt, Lease};
 use rollcall::store::rows;
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{CycleError, Engine, Outcome, Report, Settings};
+use rollcall::sync::{CycleError, Engine, Report, RunOutcome, Settings};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -49,7 +49,7 @@ pub const NO_LIMITS: Limits = Limits {
 };
 
 /// Tries to lead.
-pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> Attempt {
+pub async fn try_lead(engine: &Engine, holder: &str, is_daemon: bool) -> LeadAttempt {
     let mut db = engine.store.read().await.unwrap();
     lease::acquire(&mut db, holder, is_daemon).await.unwrap()
 }
@@ -107,7 +107,7 @@ impl World {
             cancel: CancellationToken::new(),
             memory: Arc::default(),
         };
-        let Attempt::Leading(lease) = try_lead(&engine, "test", false).await else {
+        let LeadAttempt::Leading(lease) = try_lead(&engine, "test", false).await else {
             panic!("nobody else leads");
         };
         Self {
@@ -155,7 +155,7 @@ impl World {
     /// One cycle that must be complete.
     pub async fn sync_completely(&self) -> Report {
         let report = self.sync().await;
-        assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.problems);
+        assert_eq!(report.outcome, RunOutcome::Complete, "{:?}", report.problems);
         report
     }
 

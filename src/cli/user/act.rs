@@ -258,7 +258,7 @@ async fn add_many(
     environment: &str,
     users: &[String],
 ) -> CliResult<()> {
-    let mut told = Told::default();
+    let mut told = ResultList::default();
     for users in users.chunks(MOST_AT_ONCE) {
         let results = engine
             .desk()
@@ -273,13 +273,13 @@ async fn add_many(
 
 /// What became of many users, for people and programs.
 #[derive(Default)]
-struct Told {
+struct ResultList {
     rows: Vec<Vec<String>>,
     items: Vec<Value>,
     refused: Option<Box<Refusal>>,
 }
 
-impl Told {
+impl ResultList {
     fn add(&mut self, user: &str, result: Result<Answer, Box<Refusal>>) {
         match result {
             Ok(answer) => {
@@ -321,7 +321,7 @@ async fn stubs(
     users: Vec<String>,
     company: Option<&str>,
 ) -> CliResult<()> {
-    let mut told = Told::default();
+    let mut told = ResultList::default();
     for user in &users {
         let ask = Ask {
             environment,

@@ -55,7 +55,7 @@ pub enum Input {
     /// The link of the changes was taken, at a time.
     Latest(Link, DateTime<Utc>),
     /// Pages are being stored.
-    Pages(Seen, Ending),
+    Pages(PageStats, PageEnd),
     /// After a round, whoever it did not list was looked for.
     Swept {
         /// How many it listed.
@@ -92,7 +92,7 @@ pub enum Input {
 
 /// How pages that are being stored end.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct PageEnd {
     /// When the first of them was asked for.
     pub asked: Moment,
     /// Where the feed goes on.
@@ -123,7 +123,7 @@ pub enum Todo {
 /// What a round, or the changes after it, have shown so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Seen {
+pub struct PageStats {
     /// Entries that exist.
     #[serde(alias = "members")]
     pub present: u64,
@@ -139,7 +139,7 @@ pub struct Seen {
     pub missed: bool,
 }
 
-impl Seen {
+impl PageStats {
     /// Adds an entry of the users' feed.
     pub fn add(&mut self, change: &UserChange, is_round: bool) {
         if let UserChange::Present(patch) = change {
@@ -185,7 +185,7 @@ pub struct Checkpoint {
     /// Where it stands, if it is a feed.
     pub state: State,
     /// What the present round, or the changes after the last one, have shown.
-    pub seen: Seen,
+    pub seen: PageStats,
     /// The present or last round: the moment at which its first page was asked for.
     pub round: Moment,
     /// When the link of the changes was received.
@@ -211,7 +211,7 @@ impl Checkpoint {
         Self {
             source,
             state: State::Begin,
-            seen: Seen::default(),
+            seen: PageStats::default(),
             round: Moment::default(),
             delta_since: None,
             selection: String::new(),
@@ -304,26 +304,26 @@ impl Checkpoint {
     }
 
     /// Takes in what pages have shown, and how they ended.
-    fn take(&mut self, seen: Seen, ending: Ending) -> Todo {
+    fn take(&mut self, seen: PageStats, ending: PageEnd) -> Todo {
         let is_round = self.is_round();
         match &self.state {
             State::Begin | State::Listing { next: None, .. } => {
                 self.round = ending.asked;
                 ending.selection.unwrap_or_default().clone_into(&mut self.selection);
-                self.seen = Seen {
+                self.seen = PageStats {
                     // A round that was broken off has overwritten some of what it is compared with.
                     had_plans: self.seen.had_plans,
-                    ..Seen::default()
+                    ..PageStats::default()
                 };
             }
             State::Following {
                 next: None, unswept, ..
             } => {
-                self.seen = Seen {
+                self.seen = PageStats {
                     missed: self.seen.missed,
                     // What the round could not read counts until it is swept.
                     unreadable: if *unswept { self.seen.unreadable } else { 0 },
-                    ..Seen::default()
+                    ..PageStats::default()
                 };
             }
             _ => {}

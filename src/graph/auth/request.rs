@@ -24,9 +24,9 @@ use crate::clock::Clock;
 use crate::domain::credential::{Credential, ManagedHost};
 use crate::graph::endpoint::TOKEN;
 use crate::graph::error::GraphError;
-use crate::graph::http::{Answer, Broken, Connection, Http};
+use crate::graph::http::{Broken, Connection, Http, HttpResponse};
 use crate::graph::link::Root;
-use crate::graph::retry::{Again, Patience, read_retry_after};
+use crate::graph::retry::{Retry, RetryPolicy, read_retry_after};
 use crate::graph::settings::GraphSettings;
 
 /// What a client assertion is (graph.md, section 1.1).
@@ -54,14 +54,14 @@ type OAuthClient = oauth2::Client<
 pub(super) struct TokenRequests {
     http: Http,
     scope: String,
-    way: Way,
+    way: TokenSource,
 }
 
 #[derive(Debug)]
-enum Way {
+enum TokenSource {
     OAuth {
         client: Box<OAuthClient>,
-        proof: Proof,
+        proof: ClientProof,
     },
     Managed {
         client_id: Option<String>,
@@ -71,7 +71,7 @@ enum Way {
 }
 
 #[derive(Debug)]
-enum Proof {
+enum ClientProof {
     /// The client holds it.
     Secret,
     Signed(Box<Signer>),
@@ -81,7 +81,7 @@ enum Proof {
 /// Why there is no token.
 pub(super) enum Failure {
     Final(GraphError),
-    Again(Box<Again>),
+    Again(Box<Retry>),
 }
 
 impl From<GraphError> for Failure {
@@ -104,9 +104,9 @@ impl TokenRequests {
         let way = match &settings.credential {
             Credential::Secret(secret) => {
                 let client = oauth()?.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
-                Way::OAuth {
+                TokenSource::OAuth {
                     client: Box::new(client),
-                    proof: Proof::Secret,
+                    proof: ClientProof::Secret,
                 }
             }
             Credential::Certificate {
@@ -119,16 +119,16 @@ impl TokenRequests {
                     token_url.clone(),
                     settings.client_id.clone(),
                 )?;
-                Way::OAuth {
+                TokenSource::OAuth {
                     client: Box::new(oauth()?),
-                    proof: Proof::Signed(Box::new(signer)),
+                    proof: ClientProof::Signed(Box::new(signer)),
                 }
             }
-            Credential::WorkloadIdentity { token_file } => Way::OAuth {
+            Credential::WorkloadIdentity { token_file } => TokenSource::OAuth {
                 client: Box::new(oauth()?),
-                proof: Proof::Federated(token_file.clone()),
+                proof: ClientProof::Federated(token_file.clone()),
             },
-            Credential::ManagedIdentity { client_id, host } => Way::Managed {
+            Credential::ManagedIdentity { client_id, host } => TokenSource::Managed {
                 client_id: client_id.clone(),
                 host: host.clone(),
                 resource: format!("{}/", root.origin()),
@@ -144,17 +144,17 @@ impl TokenRequests {
     /// Sends one request. Boxed: the compiler cannot see through the `oauth2` crate's future that it may cross threads.
     pub fn send<'a>(
         &'a self,
-        patience: &'a Patience,
+        patience: &'a RetryPolicy,
     ) -> Pin<Box<dyn Future<Output = Result<Token, Failure>> + Send + 'a>> {
         Box::pin(self.send_once(patience))
     }
 
-    async fn send_once(&self, patience: &Patience) -> Result<Token, Failure> {
+    async fn send_once(&self, patience: &RetryPolicy) -> Result<Token, Failure> {
         let now = patience.clock.now();
         let started = Instant::now();
         let exchanged = match &self.way {
-            Way::OAuth { client, proof } => self.exchange(client, proof, patience, now).await?,
-            Way::Managed {
+            TokenSource::OAuth { client, proof } => self.exchange(client, proof, patience, now).await?,
+            TokenSource::Managed {
                 client_id,
                 host,
                 resource,
@@ -175,17 +175,17 @@ impl TokenRequests {
     async fn exchange(
         &self,
         client: &OAuthClient,
-        proof: &Proof,
-        patience: &Patience,
+        proof: &ClientProof,
+        patience: &RetryPolicy,
         now: DateTime<Utc>,
     ) -> Result<Exchanged, GraphError> {
         let mut request = client
             .exchange_client_credentials()
             .add_scope(Scope::new(self.scope.clone()));
         let assertion = match proof {
-            Proof::Secret => None,
-            Proof::Signed(signer) => Some(signer.sign(now)?),
-            Proof::Federated(path) => Some(read_federated_token(path).await?),
+            ClientProof::Secret => None,
+            ClientProof::Signed(signer) => Some(signer.sign(now)?),
+            ClientProof::Federated(path) => Some(read_federated_token(path).await?),
         };
         if let Some(assertion) = assertion {
             request = request
@@ -200,10 +200,10 @@ impl TokenRequests {
         let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
         let (status, retry_after) = *transport.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = outcome.map_err(|error| match error {
-            RequestTokenError::Request(broken) => Trouble::Broken(broken),
-            RequestTokenError::ServerResponse(fault) => Trouble::Fault(fault),
+            RequestTokenError::Request(broken) => TokenFailure::Broken(broken),
+            RequestTokenError::ServerResponse(fault) => TokenFailure::Fault(fault),
             // Their texts quote the body, which may hold a token.
-            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => Trouble::NotUnderstood,
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => TokenFailure::NotUnderstood,
         });
         Ok(Exchanged {
             status,
@@ -217,7 +217,7 @@ impl TokenRequests {
         client_id: Option<&str>,
         host: &ManagedHost,
         resource: &str,
-        patience: &Patience,
+        patience: &RetryPolicy,
     ) -> Result<Exchanged, GraphError> {
         let (mut url, version, header, value) = match host {
             ManagedHost::InstanceMetadata { root } => {
@@ -250,14 +250,14 @@ impl TokenRequests {
                 return Ok(Exchanged {
                     status: None,
                     retry_after: None,
-                    outcome: Err(Trouble::Broken(broken)),
+                    outcome: Err(TokenFailure::Broken(broken)),
                 });
             }
         };
         let outcome = if answer.status == StatusCode::OK {
-            serde_json::from_slice(&answer.body).map_err(|_| Trouble::NotUnderstood)
+            serde_json::from_slice(&answer.body).map_err(|_| TokenFailure::NotUnderstood)
         } else {
-            Err(serde_json::from_slice(&answer.body).map_or(Trouble::NotUnderstood, Trouble::Fault))
+            Err(serde_json::from_slice(&answer.body).map_or(TokenFailure::NotUnderstood, TokenFailure::Fault))
         };
         Ok(Exchanged {
             status: Some(answer.status),
@@ -268,23 +268,23 @@ impl TokenRequests {
 
     fn judge(
         &self,
-        trouble: Trouble,
+        trouble: TokenFailure,
         status: Option<StatusCode>,
         retry_after: Option<Duration>,
-        patience: &Patience,
+        patience: &RetryPolicy,
     ) -> Failure {
-        let managed = matches!(self.way, Way::Managed { .. });
+        let managed = matches!(self.way, TokenSource::Managed { .. });
         let endpoint = TOKEN.template;
         let (fault, reason, source) = match trouble {
-            Trouble::Broken(Broken::TooLarge(limit)) => {
+            TokenFailure::Broken(Broken::TooLarge(limit)) => {
                 let what = format!("more than {limit} bytes");
                 return Failure::Final(GraphError::Protocol { endpoint, what });
             }
-            Trouble::Broken(Broken::Body(source)) => (None, "broken_body", Some(source)),
-            Trouble::Broken(Broken::Network(source)) => (None, "network", Some(source)),
-            Trouble::NotUnderstood if status == Some(StatusCode::OK) => (None, "broken_body", None),
-            Trouble::NotUnderstood => (Some(RawFault::default()), "unavailable", None),
-            Trouble::Fault(fault) => (Some(fault), "unavailable", None),
+            TokenFailure::Broken(Broken::Body(source)) => (None, "broken_body", Some(source)),
+            TokenFailure::Broken(Broken::Network(source)) => (None, "network", Some(source)),
+            TokenFailure::NotUnderstood if status == Some(StatusCode::OK) => (None, "broken_body", None),
+            TokenFailure::NotUnderstood => (Some(RawFault::default()), "unavailable", None),
+            TokenFailure::Fault(fault) => (Some(fault), "unavailable", None),
         };
         let fault = fault.map(|fault| fault.into_fault(status, managed));
         tracing::warn!(
@@ -319,7 +319,7 @@ impl TokenRequests {
                 }
             }
         };
-        Failure::Again(Box::new(Again {
+        Failure::Again(Box::new(Retry {
             reason: if throttled { "throttled" } else { reason },
             wanted: retry_after,
             at_least: if managed && server_failed {
@@ -335,7 +335,7 @@ impl TokenRequests {
 /// Our HTTP client in the shape the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
 struct Transport<'a> {
     http: &'a Http,
-    patience: &'a Patience,
+    patience: &'a RetryPolicy,
     seen: Mutex<(Option<StatusCode>, Option<Duration>)>,
 }
 
@@ -359,10 +359,10 @@ impl<'c> AsyncHttpClient<'c> for Transport<'_> {
 struct Exchanged {
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
-    outcome: Result<RawToken, Trouble>,
+    outcome: Result<RawToken, TokenFailure>,
 }
 
-enum Trouble {
+enum TokenFailure {
     Broken(Broken),
     Fault(RawFault),
     NotUnderstood,
@@ -378,11 +378,11 @@ async fn read_federated_token(path: &std::path::Path) -> Result<String, GraphErr
     Ok(token.trim().to_owned())
 }
 
-fn wanted_wait(answer: &Answer, clock: &Clock) -> Option<Duration> {
+fn wanted_wait(answer: &HttpResponse, clock: &Clock) -> Option<Duration> {
     read_retry_after(answer.header("retry-after")?, clock.now())
 }
 
-fn into_http(answer: Answer) -> oauth2::HttpResponse {
+fn into_http(answer: HttpResponse) -> oauth2::HttpResponse {
     let mut response = oauth2::http::Response::new(answer.body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::error::{AuthError, Fault};
-use super::keys::{Keys, Known};
+use super::keys::{KeySet, Keys};
 use super::{ApiRole, Caller, CallerKind, Entra, rs256};
 use crate::clock::Clock;
 
@@ -78,7 +78,7 @@ impl AccessTokens {
         Ok(caller(claims)?)
     }
 
-    fn signed(&self, token: &str, kid: &str, known: &Known) -> Result<Claims, Fault> {
+    fn signed(&self, token: &str, kid: &str, known: &KeySet) -> Result<Claims, Fault> {
         let key = known.key(kid).ok_or(Fault::UnknownKey)?;
         match decode::<Claims>(token, key, &self.signature_only) {
             Ok(token) => Ok(token.claims),
@@ -91,7 +91,7 @@ impl AccessTokens {
         }
     }
 
-    fn valid(&self, claims: &Claims, known: &Known, now: DateTime<Utc>) -> Result<(), Fault> {
+    fn valid(&self, claims: &Claims, known: &KeySet, now: DateTime<Utc>) -> Result<(), Fault> {
         let issuer = claims.iss.as_ref().ok_or(Fault::Lacks("iss"))?;
         if !known.issuers.contains(issuer) {
             return Err(Fault::Issuer);

@@ -55,13 +55,13 @@ impl KeySource {
 }
 
 /// The keys that were fetched together.
-pub(super) struct Known {
+pub(super) struct KeySet {
     pub issuers: Vec<String>,
     keys: HashMap<String, DecodingKey>,
     fetched_at: DateTime<Utc>,
 }
 
-impl Known {
+impl KeySet {
     fn new(published: SigningKeys, fetched_at: DateTime<Utc>) -> Self {
         let key = |key: &crate::domain::signing_keys::SigningKey| {
             DecodingKey::from_rsa_raw_components(&key.modulus, &key.exponent)
@@ -81,9 +81,9 @@ impl Known {
 
 /// Keeps the keys. Clones share them.
 #[derive(Clone)]
-pub(super) struct Keys(Arc<Kept>);
+pub(super) struct Keys(Arc<SharedKeys>);
 
-struct Kept {
+struct SharedKeys {
     source: KeySource,
     clock: Clock,
     state: Mutex<State>,
@@ -91,7 +91,7 @@ struct Kept {
 
 #[derive(Default)]
 struct State {
-    known: Option<Arc<Known>>,
+    known: Option<Arc<KeySet>>,
     /// When the last fetch began, and whether it failed.
     begun_at: Option<DateTime<Utc>>,
     failed: bool,
@@ -101,7 +101,7 @@ struct State {
 
 impl Keys {
     pub fn new(source: KeySource, clock: Clock) -> Self {
-        Self(Arc::new(Kept {
+        Self(Arc::new(SharedKeys {
             source,
             clock,
             state: Mutex::default(),
@@ -109,7 +109,7 @@ impl Keys {
     }
 
     /// The keys among which there is one of this id; waits for a fetch where there is none yet.
-    pub async fn with(&self, kid: &str) -> Result<Arc<Known>, AuthError> {
+    pub async fn with(&self, kid: &str) -> Result<Arc<KeySet>, AuthError> {
         let ended = {
             let mut state = self.lock();
             if let Some(known) = state.with(kid) {
@@ -156,7 +156,7 @@ impl Keys {
         match fetched {
             Ok(published) => {
                 tracing::debug!(keys = published.keys.len(), "the tenant's signing keys are fetched");
-                state.known = Some(Arc::new(Known::new(published, now)));
+                state.known = Some(Arc::new(KeySet::new(published, now)));
             }
             Err(error) => tracing::warn!(
                 error = %chain(error.as_ref()),
@@ -172,7 +172,7 @@ impl Keys {
 }
 
 impl State {
-    fn with(&self, kid: &str) -> Option<Arc<Known>> {
+    fn with(&self, kid: &str) -> Option<Arc<KeySet>> {
         self.known.clone().filter(|known| known.keys.contains_key(kid))
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::environment::Kind;
 use crate::domain::licence::Licences;
-use crate::rules::{AdminRoles, Answer, GroupRelation, Subject, Trigger, evaluate};
+use crate::rules::{AdminRoles, DirectoryAnswer, GroupRelation, Subject, Trigger, evaluate};
 
 const USER: Uuid = Uuid::from_u128(0x0a);
 const ROW: Uuid = Uuid::from_u128(0xab);
@@ -94,7 +94,7 @@ impl Stage {
 
     fn plan(&self) -> RowPlan {
         let subject = Subject {
-            answer: Answer::Known(&self.user),
+            answer: DirectoryAnswer::Known(&self.user),
             licences: Licences {
                 full: self.licensed.then_some(PLAN),
                 free_m365: None,

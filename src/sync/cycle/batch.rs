@@ -12,13 +12,13 @@ use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::batch::{Decision, Draft, Policy};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
-use crate::store::findings::Seen;
+use crate::store::findings::ObservedFinding;
 use crate::store::pending::Pending;
 use crate::store::refusals::Refused;
 use crate::store::removals::Removal;
 use crate::store::{StoreResult, Transaction, findings, pending, refusals, removals};
 use crate::sync::Failure;
-use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
+use crate::sync::judge::{Applied, Parts, WriteAttempt, apply, decide_loaded, load};
 
 impl EnvironmentRun<'_> {
     /// Decides a batch and writes what follows, in one part unless the database does not take all of it.
@@ -35,7 +35,7 @@ impl EnvironmentRun<'_> {
         Ok(batch)
     }
 
-    async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &Effort) -> StoreResult<(Draft, Applied)> {
+    async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &WriteAttempt) -> StoreResult<(Draft, Applied)> {
         let (view, run) = (&self.view, self.run);
         let mut tx = self.base.begin(run.lease).await?;
         let name = &view.environment.name;
@@ -62,7 +62,7 @@ impl EnvironmentRun<'_> {
         let applied = apply(&mut tx, name, &mut draft, &known, author, run.actor, effort).await?;
 
         note_refusals(&mut tx, name, run, &known, &applied).await?;
-        let seen: Vec<Seen> = draft
+        let seen: Vec<ObservedFinding> = draft
             .decisions
             .iter()
             .flat_map(|decision| seen(decision, &applied))
@@ -121,9 +121,9 @@ async fn note_refusals(
 }
 
 /// The findings about one user.
-fn seen(decision: &Decision, applied: &Applied) -> Vec<Seen> {
+fn seen(decision: &Decision, applied: &Applied) -> Vec<ObservedFinding> {
     let candidate = &decision.candidate;
-    let about = |code: &str, subject: String, detail: String| Seen {
+    let about = |code: &str, subject: String, detail: String| ObservedFinding {
         object_id: Some(candidate.id),
         code: code.to_owned(),
         subject,
@@ -136,7 +136,7 @@ fn seen(decision: &Decision, applied: &Applied) -> Vec<Seen> {
         };
         about(finding.code.as_str(), subject, finding.detail.clone())
     });
-    let mut seen: Vec<Seen> = of_plan.collect();
+    let mut seen: Vec<ObservedFinding> = of_plan.collect();
     seen.extend(candidate.user.iter().flat_map(undecodable));
     if decision.roles.keeps_last_administrator {
         let detail = "A licence no longer gives System Administrator, but no other enabled row has it.";
@@ -151,10 +151,10 @@ fn seen(decision: &Decision, applied: &Applied) -> Vec<Seen> {
 }
 
 /// What cannot be decoded of a user who is there: a finding for each property until it can be.
-fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = Seen> {
+fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = ObservedFinding> {
     let properties = user.undecodable.properties();
     let is_present = user.state == DirectoryState::Present;
-    properties.filter(move |_| is_present).map(|property| Seen {
+    properties.filter(move |_| is_present).map(|property| ObservedFinding {
         object_id: Some(user.id),
         code: findings::VALUE_UNDECODABLE.to_owned(),
         subject: property.as_str().to_owned(),

@@ -11,7 +11,7 @@ use crate::domain::doubt::Doubt;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
-use crate::store::findings::{self, Seen};
+use crate::store::findings::{self, ObservedFinding};
 use crate::store::{checkpoints, names, refusals, removals};
 use crate::sync::Failure;
 use crate::sync::pull::{Problem, Pulled};
@@ -26,7 +26,7 @@ impl Cycle {
         holds: &[Doubt],
         is_set_up: bool,
     ) -> Result<(), Failure> {
-        let mut seen: Vec<Seen> = Vec::new();
+        let mut seen: Vec<ObservedFinding> = Vec::new();
         let sources = group_sources(environment, pulled);
         for problem in pulled
             .problems
@@ -37,7 +37,7 @@ impl Cycle {
         }
         // A dry run leaves no set that somebody could approve.
         for why in holds.iter().filter(|_| !run.dry_run) {
-            seen.push(Seen {
+            seen.push(ObservedFinding {
                 object_id: None,
                 code: findings::REMOVALS_HELD.to_owned(),
                 subject: findings::held_subject(run.run_id),
@@ -47,7 +47,7 @@ impl Cycle {
         let mut tx = self.base.begin(run.lease).await?;
         if !is_set_up {
             let refused = refusals::among(&mut tx, &environment.name, &[refusals::PLACEHOLDERS]).await?;
-            seen.extend(refused.into_values().map(|refused| Seen {
+            seen.extend(refused.into_values().map(|refused| ObservedFinding {
                 object_id: None,
                 code: Code::RowNotWritten.as_str().to_owned(),
                 subject: "placeholders".to_owned(),
@@ -60,7 +60,7 @@ impl Cycle {
         // A set that is still held keeps its finding.
         for set in removals::sets(&mut tx, None, &[]).await? {
             if set.environment == environment.name && set.run_id != run.run_id {
-                seen.push(Seen {
+                seen.push(ObservedFinding {
                     object_id: None,
                     code: findings::REMOVALS_HELD.to_owned(),
                     subject: findings::held_subject(set.run_id),
@@ -89,15 +89,15 @@ impl Cycle {
             .problems
             .iter()
             .filter(|problem| !matches!(problem.source, Source::Group(_)));
-        let seen: Vec<Seen> = unread
+        let seen: Vec<ObservedFinding> = unread
             .chain(&pulled.skipped)
             .map(|problem| source_finding(problem.source, &problem.detail))
             .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
-            .chain(refused.0.iter().map(|(name, why)| Seen {
+            .chain(refused.0.iter().map(|(name, why)| ObservedFinding {
                 code: findings::ENVIRONMENT_REFUSED.to_owned(),
                 ..source_finding(format_args!("environment:{name}"), why)
             }))
-            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| Seen {
+            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| ObservedFinding {
                 code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
                 ..source_finding(format_args!("role:{id}"), detail)
             }))
@@ -124,8 +124,8 @@ pub(super) fn problem_lines(problems: &[Problem]) -> Vec<String> {
         .collect()
 }
 
-fn source_finding(source: impl Display, detail: &str) -> Seen {
-    Seen {
+fn source_finding(source: impl Display, detail: &str) -> ObservedFinding {
+    ObservedFinding {
         object_id: None,
         code: Code::DirectoryUnavailable.as_str().to_owned(),
         subject: source.to_string(),

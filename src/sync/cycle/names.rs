@@ -11,8 +11,8 @@ use crate::domain::directory_user::{FOLDING, name_key};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::store::environments::{self, Progress};
-use crate::store::findings::Seen;
-use crate::store::names::{self, Clash, Keys, Named};
+use crate::store::findings::ObservedFinding;
+use crate::store::names::{self, Clash, Keys, NamedRow};
 use crate::store::{StoreResult, pending, rows};
 use crate::sync::Failure;
 
@@ -115,7 +115,7 @@ fn keys_of(row: &SystemUser, taken: &mut HashSet<String>) -> Keys {
 }
 
 /// Whether a row's keys are not those of its name. One that waits for its name is right as it is.
-fn is_misfolded(row: &Named) -> bool {
+fn is_misfolded(row: &NamedRow) -> bool {
     let key = row.domainname.as_deref().and_then(name_key);
     let (held, unheld) = (row.upn_key.as_ref(), row.unheld_upn_key.as_ref());
     match key.as_ref() {
@@ -126,9 +126,9 @@ fn is_misfolded(row: &Named) -> bool {
 }
 
 /// The finding about a row that waits for its name.
-pub(in crate::sync) fn clash(clash: Clash) -> Seen {
+pub(in crate::sync) fn clash(clash: Clash) -> ObservedFinding {
     let sentence = Code::UpnConflict.sentence();
-    Seen {
+    ObservedFinding {
         object_id: clash.object_id,
         code: Code::UpnConflict.as_str().to_owned(),
         subject: clash.key,

@@ -12,7 +12,7 @@ use crate::plan::{Change, RoleChange};
 
 words! {
     /// How a run ended.
-    pub enum Outcome {
+    pub enum RunOutcome {
         /// Everything was read, judged and applied.
         Complete "complete"
         /// A source could not be read to its end, or is in doubt.
@@ -113,7 +113,7 @@ pub struct Report {
     /// The run's number.
     pub run: i64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Whether it only showed.
     pub dry_run: bool,
     /// By environment.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::run::{LeftOver, Run};
 use crate::store::runs;
 use crate::sync::cycle::Request;
-use crate::sync::{Counts, CycleError, Engine, Failure, Outcome, Report, ReportedChange};
+use crate::sync::{Counts, CycleError, Engine, Failure, Report, ReportedChange, RunOutcome};
 
 /// How often is looked whether the run has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -85,10 +85,10 @@ fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> R
     Report {
         run: run.id,
         outcome: match outcome {
-            "complete" => Outcome::Complete,
-            "held" => Outcome::Held,
-            "incomplete" => Outcome::Incomplete,
-            _ => Outcome::Failed,
+            "complete" => RunOutcome::Complete,
+            "held" => RunOutcome::Held,
+            "incomplete" => RunOutcome::Incomplete,
+            _ => RunOutcome::Failed,
         },
         dry_run: run.dry_run,
         holds: environments.iter().any(|counts| counts.held > 0),

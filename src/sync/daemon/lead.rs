@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use super::Configured;
 use crate::error::chain;
-use crate::store::lease::{self, Attempt, Lease};
+use crate::store::lease::{self, LeadAttempt, Lease};
 use crate::store::{Store, StoreError, serving};
 use crate::sync::cycle::{Report, Request};
 use crate::sync::{Base, CycleError, Engine};
@@ -50,8 +50,8 @@ where
         lease::acquire(&mut db, holder, is_daemon).await?
     };
     let lease = match attempt {
-        Attempt::Leading(lease) => lease,
-        Attempt::Held { by_daemon, runs_out_in } => return Ok(Led::Elsewhere { by_daemon, runs_out_in }),
+        LeadAttempt::Leading(lease) => lease,
+        LeadAttempt::Held { by_daemon, runs_out_in } => return Ok(Led::Elsewhere { by_daemon, runs_out_in }),
     };
     let renewal = keep_renewing(base, &lease);
     let done = work(lease.clone()).await;

@@ -1,11 +1,11 @@
 //! Many users added at once, each with a result of their own.
 
-use super::evaluate::{Beside, Question};
+use super::evaluate::{ExtraWork, Question};
 use super::{Answer, Desk, Refusal, bad_input};
 use crate::rules::Trigger;
 use crate::sync::DeskError;
 use crate::sync::imports::company_of;
-use crate::sync::pull::{Answers, Fresh};
+use crate::sync::pull::{LookUpResult, LookUpResults};
 
 /// The most users one call takes (interfaces.md, section 4).
 pub const MOST_AT_ONCE: usize = 1000;
@@ -38,8 +38,8 @@ impl Desk {
             let graph = self.puller.directory().for_someone_waiting();
             self.puller.look_up_many(&graph, &environment.name, users).await?
         } else {
-            Answers {
-                fresh: vec![Fresh::Nobody; users.len()],
+            LookUpResults {
+                fresh: vec![LookUpResult::Nobody; users.len()],
                 outage: None,
             }
         };
@@ -55,7 +55,7 @@ impl Desk {
             .chunks(DECIDED_TOGETHER)
             .zip(answers.fresh.chunks(DECIDED_TOGETHER))
         {
-            let evaluation = self.evaluate(&view, question, fresh, Beside::Nothing).await?;
+            let evaluation = self.evaluate(&view, question, fresh, ExtraWork::Nothing).await?;
             results.extend(self.answers(&view, trigger, named, fresh, evaluation, false).await?);
         }
         Ok(results)

@@ -9,7 +9,7 @@ use crate::rules::explain::words;
 use crate::rules::{Outcome, Trigger};
 use crate::sync::DeskError;
 use crate::sync::desk::explain::ShownVerdict;
-use crate::sync::pull::Fresh;
+use crate::sync::pull::LookUpResult;
 
 impl Desk {
     /// The answers for some users, `named` as the asker did. What was done to a row before (a hold that ended, a stub
@@ -19,7 +19,7 @@ impl Desk {
         view: &EnvironmentView<'_>,
         trigger: Trigger,
         named: &[String],
-        users: &[Fresh],
+        users: &[LookUpResult],
         evaluation: Evaluation,
         is_done: bool,
     ) -> Result<Vec<Ruled<Answer>>, DeskError> {
@@ -80,7 +80,7 @@ impl Desk {
                 }),
                 Some(code) => Err(Refusal {
                     detail: match (fresh, code, &cap) {
-                        (Fresh::Unanswered(_, problem), Code::DirectoryUnavailable, _) => problem.clone(),
+                        (LookUpResult::Unanswered(_, problem), Code::DirectoryUnavailable, _) => problem.clone(),
                         (_, Code::NonInteractiveCap, Some(cap)) => cap.detail.clone(),
                         _ => code.sentence().to_owned(),
                     },

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::evaluate::Beside;
+use super::evaluate::ExtraWork;
 use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, find_row, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -15,7 +15,7 @@ use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
 use crate::sync::DeskError;
-use crate::sync::judge::{self, Care};
+use crate::sync::judge::{self, WriteMode};
 
 /// The longest reason of a hold, in Unicode code points.
 const REASON_CHARACTERS: usize = 1000;
@@ -59,7 +59,7 @@ impl Desk {
                 .await;
         }
         let id = row.systemuserid.to_string();
-        self.look_up_and_evaluate(Ask { user: &id, ..ask }, Trigger::AdminAdd, Beside::Nothing)
+        self.look_up_and_evaluate(Ask { user: &id, ..ask }, Trigger::AdminAdd, ExtraWork::Nothing)
             .await
     }
 
@@ -106,7 +106,7 @@ impl Desk {
         }
         let id = row.systemuserid.to_string();
         let ask = Ask { user: &id, ..ask };
-        self.look_up_and_evaluate(ask, Trigger::AdminAdd, Beside::Release(ask, row.systemuserid))
+        self.look_up_and_evaluate(ask, Trigger::AdminAdd, ExtraWork::Release(ask, row.systemuserid))
             .await
     }
 
@@ -312,7 +312,14 @@ impl Desk {
             removals::drop_rows(&mut *tx, name, &[row]).await?;
         }
         let owned = (change.after.customer_owned != before.customer_owned).then(|| change.after.customer_owned.clone());
-        judge::write_by_hand(&mut *tx, name, vec![(Some(&before), change)], author, Care::Together).await?;
+        judge::write_by_hand(
+            &mut *tx,
+            name,
+            vec![(Some(&before), change)],
+            author,
+            WriteMode::Together,
+        )
+        .await?;
         if let Some(owned) = owned {
             columns::set_customer_owned(&mut *tx, name, row, &owned).await?;
         }

@@ -18,8 +18,8 @@ use crate::rules::{Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::{StoreError, Transaction, candidates, pending, rows};
 use crate::sync::DeskError;
-use crate::sync::judge::{Applied, Effort, Parts, apply, decide_loaded, load};
-use crate::sync::pull::Fresh;
+use crate::sync::judge::{Applied, Parts, WriteAttempt, apply, decide_loaded, load};
+use crate::sync::pull::LookUpResult;
 
 /// What is asked about some users.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub(in crate::sync) struct Question<'a> {
 
 /// What else is done in the transaction.
 #[derive(Clone, Copy)]
-pub(in crate::sync) enum Beside<'a> {
+pub(in crate::sync) enum ExtraWork<'a> {
     Nothing,
     /// The hold of a row ends first.
     Release(Ask<'a>, Uuid),
@@ -51,8 +51,8 @@ impl Desk {
         &self,
         view: &EnvironmentView<'_>,
         question: Question<'_>,
-        users: &[Fresh],
-        beside: Beside<'_>,
+        users: &[LookUpResult],
+        beside: ExtraWork<'_>,
     ) -> Result<Evaluation, DeskError> {
         let mut all = Evaluation::default();
         let mut parts = Parts::of(users.len());
@@ -74,10 +74,10 @@ impl Desk {
         &self,
         view: &EnvironmentView<'_>,
         question: Question<'_>,
-        users: &[Fresh],
+        users: &[LookUpResult],
         range: Range<usize>,
-        beside: Beside<'_>,
-        effort: &Effort,
+        beside: ExtraWork<'_>,
+        effort: &WriteAttempt,
     ) -> Result<Evaluation, DeskError> {
         let users = &users[range.clone()];
         let name = &view.environment.name;
@@ -85,12 +85,12 @@ impl Desk {
         let is_prepared = self.prepare_row(&mut tx, beside, users).await?;
         let evaluated = self.evaluate_in(&mut tx, view, question, users, effort).await?;
         match (beside, &evaluated[..]) {
-            (Beside::Ledger(ledger), _) => ledger.record(&mut tx, range, &evaluated).await?,
+            (ExtraWork::Ledger(ledger), _) => ledger.record(&mut tx, range, &evaluated).await?,
             // What was to be done first is not done without the rest.
-            (Beside::Release(..) | Beside::Bind(..), [Evaluated::Refused(refusal)]) => {
+            (ExtraWork::Release(..) | ExtraWork::Bind(..), [Evaluated::Refused(refusal)]) => {
                 return Err(refusal.clone().into());
             }
-            (Beside::Bind(..), [Evaluated::Decided { verdict, .. }]) => {
+            (ExtraWork::Bind(..), [Evaluated::Decided { verdict, .. }]) => {
                 if let Some(code) = keeps_from_binding(verdict) {
                     return Err(Refusal::new(code).into());
                 }
@@ -101,7 +101,7 @@ impl Desk {
             users: evaluated,
             ..Evaluation::default()
         };
-        if !matches!(beside, Beside::Ledger(_)) {
+        if !matches!(beside, ExtraWork::Ledger(_)) {
             let ids: Vec<Uuid> = evaluation.users.iter().filter_map(Evaluated::row).collect();
             let found = rows::find_by_ids(&mut tx, name, &ids).await?;
             evaluation.rows = found.into_iter().map(|row| (row.systemuserid, row)).collect();
@@ -118,19 +118,24 @@ impl Desk {
     }
 
     /// Does what is done to the row first. Answers whether it was changed.
-    async fn prepare_row(&self, tx: &mut Transaction, beside: Beside<'_>, users: &[Fresh]) -> Result<bool, DeskError> {
+    async fn prepare_row(
+        &self,
+        tx: &mut Transaction,
+        beside: ExtraWork<'_>,
+        users: &[LookUpResult],
+    ) -> Result<bool, DeskError> {
         let code = match (beside, users) {
-            (Beside::Nothing | Beside::Ledger(_), _) => return Ok(false),
-            (_, [Fresh::Unanswered(_, problem)]) => {
+            (ExtraWork::Nothing | ExtraWork::Ledger(_), _) => return Ok(false),
+            (_, [LookUpResult::Unanswered(_, problem)]) => {
                 return Err(Refusal::saying(Code::DirectoryUnavailable, problem).into());
             }
-            (Beside::Release(ask, row), _) => return self.end_hold(tx, ask, row).await,
-            (Beside::Bind(ask, stub), [Fresh::User(id, _)]) => {
+            (ExtraWork::Release(ask, row), _) => return self.end_hold(tx, ask, row).await,
+            (ExtraWork::Bind(ask, stub), [LookUpResult::User(id, _)]) => {
                 self.bind_stub(tx, ask, stub, *id).await?;
                 return Ok(true);
             }
-            (Beside::Bind(..), [Fresh::Reserved]) => Code::ReservedUser,
-            (Beside::Bind(..), _) => Code::UserNotFound,
+            (ExtraWork::Bind(..), [LookUpResult::Reserved]) => Code::ReservedUser,
+            (ExtraWork::Bind(..), _) => Code::UserNotFound,
         };
         Err(Refusal::new(code).into())
     }
@@ -141,8 +146,8 @@ impl Desk {
         tx: &mut Transaction,
         view: &EnvironmentView<'_>,
         question: Question<'_>,
-        users: &[Fresh],
-        effort: &Effort,
+        users: &[LookUpResult],
+        effort: &WriteAttempt,
     ) -> Result<Vec<Evaluated>, DeskError> {
         let name = &view.environment.name;
         let policy = Policy {
@@ -157,8 +162,8 @@ impl Desk {
         let mut answered: BTreeMap<Uuid, Option<Unasked>> = BTreeMap::new();
         for fresh in users {
             match fresh {
-                Fresh::User(id, unasked) => answered.entry(*id).or_insert(Some(*unasked)),
-                Fresh::Unanswered(Some(id), _) => answered.entry(*id).or_insert(None),
+                LookUpResult::User(id, unasked) => answered.entry(*id).or_insert(Some(*unasked)),
+                LookUpResult::Unanswered(Some(id), _) => answered.entry(*id).or_insert(None),
                 _ => continue,
             };
         }
@@ -169,7 +174,7 @@ impl Desk {
         };
         answered.retain(|id, _| !present.contains_key(id));
         let lone = users.iter().filter_map(|fresh| match fresh {
-            Fresh::Row(row) => Some(*row),
+            LookUpResult::Row(row) => Some(*row),
             _ => None,
         });
         let lone: Vec<Uuid> = lone.collect();
@@ -217,17 +222,17 @@ impl Desk {
             }
         };
         let results = users.iter().map(|fresh| match fresh {
-            Fresh::Nobody => Ok(alone(Some(unknown(Uuid::nil())))),
-            Fresh::Reserved => Ok(alone(Some(reserved()))),
-            Fresh::Unanswered(None, _) => Ok(alone(None)),
-            Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) | Fresh::Row(id) => {
+            LookUpResult::Nobody => Ok(alone(Some(unknown(Uuid::nil())))),
+            LookUpResult::Reserved => Ok(alone(Some(reserved()))),
+            LookUpResult::Unanswered(None, _) => Ok(alone(None)),
+            LookUpResult::User(id, _) | LookUpResult::Unanswered(Some(id), _) | LookUpResult::Row(id) => {
                 if let Some(row) = present.get(id) {
                     return Ok(Evaluated::Present(*row));
                 }
                 let Some(result) = decided.get_mut(id) else {
                     // Its row was there when it was looked for.
                     return match fresh {
-                        Fresh::Row(_) => Ok(alone(None)),
+                        LookUpResult::Row(_) => Ok(alone(None)),
                         _ => Err(StoreError::Inconsistent("a user who was decided").into()),
                     };
                 };

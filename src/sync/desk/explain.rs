@@ -21,8 +21,8 @@ use crate::plan::{Candidate, EnvironmentView, Unasked};
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
 use crate::rules::{Trigger, Verdict};
 use crate::store::{StoreResult, Transaction, changes, checkpoints, environments, quota, removals, rows, runs};
-use crate::sync::pull::Fresh;
-use crate::sync::pull::climb::{Ladder, Place};
+use crate::sync::pull::LookUpResult;
+use crate::sync::pull::climb::{NestedMembership, ParentGroups};
 use crate::sync::{DeskError, Failure, judge};
 
 /// Everything `explain` shows.
@@ -237,10 +237,10 @@ impl Desk {
         }
         let fresh = self.puller.look_up(name, user).await?;
         let (id, directory) = match &fresh {
-            Fresh::User(id, unasked) => (Some(*id), self.freshness(environment, *unasked).await?),
-            Fresh::Row(row) => return self.explain_row(environment, user, *row, trigger).await,
-            Fresh::Nobody | Fresh::Reserved => (None, String::new()),
-            Fresh::Unanswered(id, problem) => {
+            LookUpResult::User(id, unasked) => (Some(*id), self.freshness(environment, *unasked).await?),
+            LookUpResult::Row(row) => return self.explain_row(environment, user, *row, trigger).await,
+            LookUpResult::Nobody | LookUpResult::Reserved => (None, String::new()),
+            LookUpResult::Unanswered(id, problem) => {
                 let mut db = self.base.store.read().await?;
                 let users = checkpoints::read(&mut db, Source::Users).await?;
                 (*id, format!("{}: {problem}", since(users.reached_at)))
@@ -252,7 +252,7 @@ impl Desk {
         let view = self.base.present_view(environment).await?;
         let mut tx = self.base.begin(None).await?;
         let asked = match fresh {
-            Fresh::User(_, unasked) => Some(unasked),
+            LookUpResult::User(_, unasked) => Some(unasked),
             _ => None,
         };
         let look = judge::look_at(&mut tx, &view, id, asked, self.base.clock.now()).await?;
@@ -398,13 +398,13 @@ impl Desk {
             return Vec::new();
         };
         let direct: Vec<Uuid> = of_user.value.items.into_iter().map(|group| group.id).collect();
-        let mut ladder = Ladder::default();
+        let mut ladder = ParentGroups::default();
         if direct.contains(&root) || ladder.climb(&graph, root, &[&direct], &BTreeSet::new()).await.is_err() {
             return Vec::new();
         }
         match ladder.place(root, &direct) {
-            Place::Inside(path) => path,
-            Place::Outside | Place::Unknown => Vec::new(),
+            NestedMembership::Inside(path) => path,
+            NestedMembership::Outside | NestedMembership::Unknown => Vec::new(),
         }
     }
 }

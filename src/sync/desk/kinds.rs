@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::edit::company_of;
-use super::evaluate::Beside;
+use super::evaluate::ExtraWork;
 use super::{Answer, Ask, Desk, Effect, Refusal, bad_input, no_row};
 use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
@@ -20,7 +20,7 @@ use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, roles, rows};
-use crate::sync::judge::{self, Care};
+use crate::sync::judge::{self, WriteMode};
 use crate::sync::{DeskError, Failure};
 
 impl Desk {
@@ -95,7 +95,7 @@ impl Desk {
         let environment = self.base.environment(ask.environment)?;
         let stub = self.stub_to_map(environment, ask).await?;
         let ask = Ask { user, ..ask };
-        self.look_up_and_evaluate(ask, Trigger::AdminAdd, Beside::Bind(ask, stub.systemuserid))
+        self.look_up_and_evaluate(ask, Trigger::AdminAdd, ExtraWork::Bind(ask, stub.systemuserid))
             .await
     }
 
@@ -250,7 +250,7 @@ impl Desk {
         let name = row.environment.clone();
         let at = row.createdon;
         if let Some(change) = Change::between(None, row.clone(), Operation::Create, None, (ask.actor, at)) {
-            judge::write_by_hand(&mut *tx, &name, vec![(None, change)], author, Care::Together).await?;
+            judge::write_by_hand(&mut *tx, &name, vec![(None, change)], author, WriteMode::Together).await?;
         }
         roles::apply(tx, &name, &granted.iter().collect::<Vec<_>>(), author).await?;
         Ok(row)

@@ -10,7 +10,7 @@ use crate::domain::import::{Item, ItemState};
 use crate::domain::reason::Code;
 use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
-use crate::sync::pull::Fresh;
+use crate::sync::pull::LookUpResult;
 
 /// The batch in hand.
 pub(in crate::sync) struct Ledger<'a> {
@@ -18,7 +18,7 @@ pub(in crate::sync) struct Ledger<'a> {
     /// Its users, by their place in the batch.
     pub items: &'a [Item],
     /// What the directory said of them.
-    pub fresh: &'a [Fresh],
+    pub fresh: &'a [LookUpResult],
     /// The users are the next ones of a walk over everybody, by key: how far it came is noted.
     pub walks: bool,
 }
@@ -61,7 +61,7 @@ impl Ledger<'_> {
             Evaluated::Decided { verdict, .. } => {
                 let code = verdict.asker_code().unwrap_or(Code::DirectoryUnavailable);
                 let detail = match &self.fresh[at] {
-                    Fresh::Unanswered(_, problem) if code == Code::DirectoryUnavailable => Some(problem.clone()),
+                    LookUpResult::Unanswered(_, problem) if code == Code::DirectoryUnavailable => Some(problem.clone()),
                     _ => None,
                 };
                 refused(code, detail)
@@ -70,9 +70,9 @@ impl Ledger<'_> {
     }
 }
 
-fn object_id(fresh: &Fresh) -> Option<Uuid> {
+fn object_id(fresh: &LookUpResult) -> Option<Uuid> {
     match fresh {
-        Fresh::User(id, _) | Fresh::Unanswered(Some(id), _) => Some(*id),
+        LookUpResult::User(id, _) | LookUpResult::Unanswered(Some(id), _) => Some(*id),
         _ => None,
     }
 }

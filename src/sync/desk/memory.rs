@@ -26,19 +26,19 @@ const TIDY_FROM: usize = 10_000;
 
 /// Whom a text names, as far as the text alone says: an id in any spelling, else a name, folded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sync) enum Named {
+pub(in crate::sync) enum UserKey {
     Id(Uuid),
     Name(String),
 }
 
-impl Named {
+impl UserKey {
     pub(in crate::sync) fn new(user: &str) -> Self {
         Uuid::parse_str(user).map_or_else(|_| Self::Name(upn_key(user)), Self::Id)
     }
 }
 
 /// A directory user in an environment.
-type Whom = (String, Uuid);
+type UserIn = (String, Uuid);
 
 /// Who was let in, and what that was based on.
 #[derive(Clone, Debug)]
@@ -53,18 +53,18 @@ pub(in crate::sync) struct Admitted {
 /// What is remembered, with the time as of which it was so.
 type Remembered<K, V> = Mutex<HashMap<K, (DateTime<Utc>, V)>>;
 
-type Flight = Arc<OnceCell<Result<Answer, Refusal>>>;
+type SharedAnswer = Arc<OnceCell<Result<Answer, Refusal>>>;
 
 /// What is asked, of whom, for what, and by whom: only such requests share an answer.
-type FlightKey = (String, Named, Trigger, String);
+type FlightKey = (String, UserKey, Trigger, String);
 
 /// One for every engine; clones of an engine share it.
 #[derive(Debug, Default)]
 pub struct Memory {
-    looks: Remembered<Whom, Unasked>,
+    looks: Remembered<UserIn, Unasked>,
     unknown: Remembered<(String, String), ()>,
-    admitted: Remembered<(Whom, Trigger), Admitted>,
-    flights: Mutex<HashMap<FlightKey, Flight>>,
+    admitted: Remembered<(UserIn, Trigger), Admitted>,
+    flights: Mutex<HashMap<FlightKey, SharedAnswer>>,
 }
 
 impl Memory {
@@ -141,7 +141,7 @@ impl Memory {
     {
         let passenger = self.board((
             ask.environment.to_owned(),
-            Named::new(ask.user),
+            UserKey::new(ask.user),
             trigger,
             ask.actor.to_owned(),
         ));
@@ -189,7 +189,7 @@ impl Memory {
 struct Passenger<'a> {
     memory: &'a Memory,
     key: FlightKey,
-    flight: Flight,
+    flight: SharedAnswer,
 }
 
 impl Drop for Passenger<'_> {
@@ -197,7 +197,7 @@ impl Drop for Passenger<'_> {
         let mut flights = lock(&self.memory.flights);
         // Nobody boards while the map is locked: beside the map's own, whoever is left waits.
         let is_over = self.flight.initialized() || Arc::strong_count(&self.flight) == 2;
-        let is_listed = |known: &Flight| Arc::ptr_eq(known, &self.flight);
+        let is_listed = |known: &SharedAnswer| Arc::ptr_eq(known, &self.flight);
         if is_over && flights.get(&self.key).is_some_and(is_listed) {
             flights.remove(&self.key);
         }

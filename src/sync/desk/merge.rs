@@ -10,7 +10,7 @@ use crate::plan::{Operation, RoleChange};
 use crate::store::changes::Author;
 use crate::store::{StoreResult, Transaction, changes, pending, roles, rows};
 use crate::sync::DeskError;
-use crate::sync::pull::Fresh;
+use crate::sync::pull::LookUpResult;
 
 impl Desk {
     /// Merges a stub into the row of a directory user: its roles move there, and it is deleted and says into which row
@@ -25,14 +25,14 @@ impl Desk {
         let stub = self.stub_to_map(environment, ask).await?;
         let fresh = Box::pin(self.puller.look_up(&environment.name, user)).await?;
         let into = match fresh {
-            Fresh::User(id, _) => {
+            LookUpResult::User(id, _) => {
                 let mut db = self.base.store.read().await?;
                 rows::find_by_object_id(&mut db, &environment.name, id).await?
             }
-            Fresh::Unanswered(_, problem) => {
+            LookUpResult::Unanswered(_, problem) => {
                 return Err(Refusal::saying(Code::DirectoryUnavailable, problem).into());
             }
-            Fresh::Row(_) | Fresh::Reserved | Fresh::Nobody => None,
+            LookUpResult::Row(_) | LookUpResult::Reserved | LookUpResult::Nobody => None,
         };
         match into {
             Some(into) => self.base.retry(|| self.try_merge(environment, ask, &stub, &into)).await,

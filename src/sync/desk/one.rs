@@ -1,14 +1,14 @@
 //! One user asked for: somebody signs in, is added, or is refreshed.
 
-use super::evaluate::{Beside, Question};
-use super::memory::Named;
-use super::recall::Recalled;
+use super::evaluate::{ExtraWork, Question};
+use super::memory::UserKey;
+use super::recall::Recall;
 use super::{Answer, Ask, Desk, Refusal};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::rules::{Client, Trigger};
 use crate::sync::DeskError;
-use crate::sync::pull::Fresh;
+use crate::sync::pull::LookUpResult;
 
 impl Desk {
     /// Someone signs in: the row is made or enabled if the rules allow it.
@@ -18,14 +18,14 @@ impl Desk {
     pub async fn access(&self, ask: Ask<'_>, client: Client) -> Result<Answer, DeskError> {
         let trigger = Trigger::Access(client);
         let fresh = match self.recall(ask, trigger).await? {
-            Recalled::Answer(answer) => return Ok(*answer),
-            Recalled::Fresh(fresh) => Some(fresh),
-            Recalled::Nothing => None,
+            Recall::Answer(answer) => return Ok(*answer),
+            Recall::Fresh(fresh) => Some(fresh),
+            Recall::Nothing => None,
         };
         let evaluate = async {
             match fresh {
-                Some(fresh) => self.evaluate_one(ask, trigger, fresh, Beside::Nothing).await,
-                None => self.look_up_and_evaluate(ask, trigger, Beside::Nothing).await,
+                Some(fresh) => self.evaluate_one(ask, trigger, fresh, ExtraWork::Nothing).await,
+                None => self.look_up_and_evaluate(ask, trigger, ExtraWork::Nothing).await,
             }
         };
         self.memory.share(ask, trigger, Box::pin(evaluate)).await
@@ -40,7 +40,7 @@ impl Desk {
             .share(
                 ask,
                 trigger,
-                Box::pin(self.look_up_and_evaluate(ask, trigger, Beside::Nothing)),
+                Box::pin(self.look_up_and_evaluate(ask, trigger, ExtraWork::Nothing)),
             )
             .await
     }
@@ -55,7 +55,8 @@ impl Desk {
         {
             return self.refresh_application(ask, &row, application).await;
         }
-        self.look_up_and_evaluate(ask, Trigger::Refresh, Beside::Nothing).await
+        self.look_up_and_evaluate(ask, Trigger::Refresh, ExtraWork::Nothing)
+            .await
     }
 
     /// Looks somebody up, evaluates and writes.
@@ -63,7 +64,7 @@ impl Desk {
         &self,
         ask: Ask<'_>,
         trigger: Trigger,
-        beside: Beside<'_>,
+        beside: ExtraWork<'_>,
     ) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         // Boxed: both are large, and everybody who awaits an answer would carry them.
@@ -76,8 +77,8 @@ impl Desk {
         &self,
         ask: Ask<'_>,
         trigger: Trigger,
-        fresh: Fresh,
-        beside: Beside<'_>,
+        fresh: LookUpResult,
+        beside: ExtraWork<'_>,
     ) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let facts = self.facts_to_remember(environment, trigger, &fresh).await?;
@@ -90,7 +91,7 @@ impl Desk {
         };
         let users = [fresh];
         let evaluation = Box::pin(self.evaluate(&view, question, &users, beside)).await?;
-        let is_done = !matches!(beside, Beside::Nothing);
+        let is_done = !matches!(beside, ExtraWork::Nothing);
         let named = [ask.user.to_owned()];
         let mut answers = self
             .answers(&view, trigger, &named, &users, evaluation, is_done)
@@ -103,17 +104,17 @@ impl Desk {
     }
 
     /// Asks the directory, and remembers for accesses that it was asked.
-    async fn look_for(&self, environment: &Environment, user: &str) -> Result<Fresh, DeskError> {
+    async fn look_for(&self, environment: &Environment, user: &str) -> Result<LookUpResult, DeskError> {
         if !environment.has_database {
-            return Ok(Fresh::Nobody);
+            return Ok(LookUpResult::Nobody);
         }
         let environment = &environment.name;
         let now = self.base.clock.now();
         let fresh = self.puller.look_up(environment, user).await?;
         self.puller.look_up_holders(environment, &fresh).await?;
-        match (&fresh, Named::new(user)) {
-            (Fresh::User(id, unasked), _) => self.memory.remember_look(environment, *id, now, *unasked),
-            (Fresh::Nobody, Named::Name(name)) => self.memory.remember_unknown(environment, &name, now),
+        match (&fresh, UserKey::new(user)) {
+            (LookUpResult::User(id, unasked), _) => self.memory.remember_look(environment, *id, now, *unasked),
+            (LookUpResult::Nobody, UserKey::Name(name)) => self.memory.remember_unknown(environment, &name, now),
             // Whatever is not the whole answer is asked for again.
             _ => {}
         }

@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::memory::{Admitted, Named};
+use super::memory::{Admitted, UserKey};
 use super::{Answer, Ask, Desk, Effect, find_row};
 use crate::domain::environment::Environment;
 use crate::plan::Unasked;
 use crate::rules::Trigger;
 use crate::store::rows;
 use crate::sync::DeskError;
-use crate::sync::pull::Fresh;
+use crate::sync::pull::LookUpResult;
 
 /// What is still known.
-pub(in crate::sync) enum Recalled {
+pub(in crate::sync) enum Recall {
     /// The whole answer.
     Answer(Box<Answer>),
     /// What the directory said, to be judged anew.
-    Fresh(Fresh),
+    Fresh(LookUpResult),
     /// The directory has to be asked.
     Nothing,
 }
 
 /// Whom a text names, by mirror and table.
-enum Whom {
+enum KnownIdentity {
     User(Uuid),
     /// Neither knows the name.
     Unknown(String),
@@ -37,23 +37,23 @@ enum Whom {
 
 impl Desk {
     /// What an access need not ask for again.
-    pub(in crate::sync) async fn recall(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Recalled, DeskError> {
+    pub(in crate::sync) async fn recall(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Recall, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let freshness = self.base.settings.access_freshness;
         if freshness.is_zero() || !environment.has_database {
-            return Ok(Recalled::Nothing);
+            return Ok(Recall::Nothing);
         }
         let (name, now) = (&environment.name, self.base.clock.now());
         let whom = self.whom(environment, ask.user).await?;
         let (id, unasked) = match whom {
-            Whom::User(id) => match self.memory.look(name, id, now, freshness) {
+            KnownIdentity::User(id) => match self.memory.look(name, id, now, freshness) {
                 Some(unasked) => (id, unasked),
-                None => return Ok(Recalled::Nothing),
+                None => return Ok(Recall::Nothing),
             },
-            Whom::Unknown(user) if self.memory.is_unknown(name, &user, now, freshness) => {
-                return Ok(Recalled::Fresh(Fresh::Nobody));
+            KnownIdentity::Unknown(user) if self.memory.is_unknown(name, &user, now, freshness) => {
+                return Ok(Recall::Fresh(LookUpResult::Nobody));
             }
-            _ => return Ok(Recalled::Nothing),
+            _ => return Ok(Recall::Nothing),
         };
         if let Some(admitted) = self.memory.admitted(name, id, trigger, now, freshness) {
             let mut db = self.base.store.read().await?;
@@ -65,31 +65,31 @@ impl Desk {
             if let Some(row) = row.filter(is_same) {
                 let mut verdict = (*admitted.verdict).clone();
                 ask.user.clone_into(&mut verdict.user);
-                return Ok(Recalled::Answer(Box::new(Answer {
+                return Ok(Recall::Answer(Box::new(Answer {
                     outcome: Effect::Unchanged,
                     user: Some(row),
                     verdict: Some(verdict),
                 })));
             }
         }
-        Ok(Recalled::Fresh(Fresh::User(id, unasked)))
+        Ok(Recall::Fresh(LookUpResult::User(id, unasked)))
     }
 
-    async fn whom(&self, environment: &Environment, user: &str) -> Result<Whom, DeskError> {
+    async fn whom(&self, environment: &Environment, user: &str) -> Result<KnownIdentity, DeskError> {
         let (now, freshness) = (self.base.clock.now(), self.base.settings.access_freshness);
         let name = &environment.name;
-        match Named::new(user) {
+        match UserKey::new(user) {
             // An object id before any other: as for whoever looks for a row.
-            Named::Id(id) if self.memory.look(name, id, now, freshness).is_some() => Ok(Whom::User(id)),
-            Named::Id(_) => {
+            UserKey::Id(id) if self.memory.look(name, id, now, freshness).is_some() => Ok(KnownIdentity::User(id)),
+            UserKey::Id(_) => {
                 let mut db = self.base.store.read().await?;
                 let row = find_row(&mut db, name, user).await?;
                 let user = row.filter(|row| row.applicationid.is_none());
                 let id = user.and_then(|row| row.azureactivedirectoryobjectid);
-                Ok(id.map_or(Whom::Unclear, Whom::User))
+                Ok(id.map_or(KnownIdentity::Unclear, KnownIdentity::User))
             }
-            Named::Name(key) if key.contains('\0') => Ok(Whom::Unclear),
-            Named::Name(key) => {
+            UserKey::Name(key) if key.contains('\0') => Ok(KnownIdentity::Unclear),
+            UserKey::Name(key) => {
                 let mut db = self.base.store.read().await?;
                 let claims = rows::claims(&mut db, name, &key).await?;
                 let in_directory: Vec<Uuid> = claims
@@ -98,9 +98,11 @@ impl Desk {
                     .filter_map(|claim| claim.object_id)
                     .collect();
                 match in_directory[..] {
-                    [id] if claims.iter().all(|claim| claim.object_id == Some(id)) => Ok(Whom::User(id)),
-                    [] if claims.is_empty() && find_row(&mut db, name, user).await?.is_none() => Ok(Whom::Unknown(key)),
-                    _ => Ok(Whom::Unclear),
+                    [id] if claims.iter().all(|claim| claim.object_id == Some(id)) => Ok(KnownIdentity::User(id)),
+                    [] if claims.is_empty() && find_row(&mut db, name, user).await?.is_none() => {
+                        Ok(KnownIdentity::Unknown(key))
+                    }
+                    _ => Ok(KnownIdentity::Unclear),
                 }
             }
         }
@@ -112,10 +114,10 @@ impl Desk {
         &self,
         environment: &Environment,
         trigger: Trigger,
-        fresh: &Fresh,
+        fresh: &LookUpResult,
     ) -> Result<Option<String>, DeskError> {
         let group = environment.security_group;
-        let (Trigger::Access(_), Fresh::User(id, unasked)) = (trigger, fresh) else {
+        let (Trigger::Access(_), LookUpResult::User(id, unasked)) = (trigger, fresh) else {
             return Ok(None);
         };
         if *unasked != Unasked::default()

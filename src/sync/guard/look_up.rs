@@ -10,7 +10,7 @@ use crate::plan::Unasked;
 use crate::store::checkpoints;
 use crate::sync::GuardError;
 use crate::sync::desk::as_of::since;
-use crate::sync::pull::{Answers, Fresh};
+use crate::sync::pull::{LookUpResult, LookUpResults};
 
 /// The most rows that are looked up for one decision.
 pub(super) const MOST_ROWS: usize = 1_000;
@@ -22,7 +22,7 @@ const PARTS_AT_ONCE: usize = 4;
 
 /// What a decision rests on.
 #[derive(Debug)]
-pub(super) struct Looked {
+pub(super) struct SetLookUp {
     /// `fresh` where the directory was asked just now, else why the mirror counted.
     pub directory: String,
     /// What it did not say.
@@ -37,11 +37,11 @@ impl Guard {
         environment: &Environment,
         ids: &[Uuid],
         rows: usize,
-    ) -> Result<Looked, GuardError> {
+    ) -> Result<SetLookUp, GuardError> {
         let mirror_counts = async |why: &str| {
             let mut db = self.base.store.read().await?;
             let read = checkpoints::read(&mut db, Source::Users).await?.reached_at;
-            Ok::<_, GuardError>(Looked {
+            Ok::<_, GuardError>(SetLookUp {
                 directory: format!("{}: {why}", since(read)),
                 unasked: Unasked::default(),
             })
@@ -56,7 +56,7 @@ impl Guard {
             .chunks(ASKED_TOGETHER)
             .map(|users| self.puller.look_up_many(&graph, &environment.name, users))
             .collect();
-        let answers: Vec<Answers> = stream::iter(asking).buffered(PARTS_AT_ONCE).try_collect().await?;
+        let answers: Vec<LookUpResults> = stream::iter(asking).buffered(PARTS_AT_ONCE).try_collect().await?;
         if let Some(problem) = answers.iter().find_map(|answers| answers.outage.as_ref()) {
             return mirror_counts(&format!(
                 "the mirror counts, since the directory did not answer: {problem}"
@@ -67,8 +67,8 @@ impl Guard {
         let mut unanswered: Option<(usize, String)> = None;
         for fresh in answers.into_iter().flat_map(|answers| answers.fresh) {
             match fresh {
-                Fresh::User(_, one) => unasked = unasked.or(one),
-                Fresh::Unanswered(_, problem) => unanswered.get_or_insert((0, problem)).0 += 1,
+                LookUpResult::User(_, one) => unasked = unasked.or(one),
+                LookUpResult::Unanswered(_, problem) => unanswered.get_or_insert((0, problem)).0 += 1,
                 _ => {}
             }
         }
@@ -76,7 +76,7 @@ impl Guard {
             let why = format!("the mirror counts for {number} of {rows} rows, which could not be looked up: {problem}");
             return mirror_counts(&why).await;
         }
-        Ok(Looked {
+        Ok(SetLookUp {
             directory: self.desk.freshness(environment, unasked).await?,
             unasked,
         })

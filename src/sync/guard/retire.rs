@@ -5,13 +5,13 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Guard;
-use crate::domain::environment::Known;
+use crate::domain::environment::KnownEnvironment;
 use crate::domain::reason::Code;
 use crate::plan::{Change, Operation};
 use crate::store::changes::Author;
 use crate::store::environments;
 use crate::store::{Transaction, removals, rows, serving};
-use crate::sync::judge::{self, Effort, Parts};
+use crate::sync::judge::{self, Parts, WriteAttempt};
 use crate::sync::{GuardError, UnknownEnvironment};
 
 /// How many rows are disabled at once.
@@ -32,7 +32,7 @@ impl Guard {
     /// # Errors
     /// [`GuardError::UnknownEnvironment`]; [`GuardError::EnvironmentInUse`] while it is configured here or served by
     /// somebody.
-    pub async fn leaving(&self, name: &str) -> Result<Known, GuardError> {
+    pub async fn leaving(&self, name: &str) -> Result<KnownEnvironment, GuardError> {
         if self.base.environment(name).is_ok() {
             return Err(GuardError::EnvironmentInUse {
                 environment: name.to_owned(),
@@ -100,7 +100,13 @@ impl Guard {
         }
     }
 
-    async fn try_retire(&self, name: &str, actor: &str, ids: &[Uuid], effort: &Effort) -> Result<Retired, GuardError> {
+    async fn try_retire(
+        &self,
+        name: &str,
+        actor: &str,
+        ids: &[Uuid],
+        effort: &WriteAttempt,
+    ) -> Result<Retired, GuardError> {
         let now = self.base.clock.now();
         let mut tx = self.base.begin(None).await?;
         lock(&mut tx, name).await?;
@@ -122,8 +128,8 @@ impl Guard {
         };
         let planned = changes.len() as u64;
         let refused = match effort {
-            Effort::Write(care) => judge::write_by_hand(&mut tx, name, changes, author, *care).await?,
-            Effort::GiveUp(fault) => changes
+            WriteAttempt::Write(care) => judge::write_by_hand(&mut tx, name, changes, author, *care).await?,
+            WriteAttempt::GiveUp(fault) => changes
                 .iter()
                 .map(|(_, change)| (change.after.systemuserid, fault.clone()))
                 .collect(),

@@ -24,9 +24,9 @@ use crate::store::jobs::items;
 use crate::store::jobs::queue::{self, Claim, End};
 use crate::store::{StoreError, candidates, checkpoints, groups};
 use crate::sync::daemon::Configured;
-use crate::sync::desk::evaluate::{Beside, Question};
+use crate::sync::desk::evaluate::{ExtraWork, Question};
 use crate::sync::desk::ledger::Ledger;
-use crate::sync::pull::{Answers, Fresh};
+use crate::sync::pull::{LookUpResult, LookUpResults};
 use crate::sync::{Failure, ImportError};
 use crate::telemetry::metrics::Metrics;
 
@@ -259,7 +259,7 @@ impl Imports {
         let from_mirror = believes && walks;
         let given: Vec<String> = items.iter().map(|item| item.given.clone()).collect();
         let answers = if from_mirror {
-            Answers {
+            LookUpResults {
                 fresh: items.iter().map(mirrored).collect(),
                 outage: None,
             }
@@ -285,7 +285,7 @@ impl Imports {
             walks,
         };
         self.desk
-            .evaluate(&view, question, &answers.fresh, Beside::Ledger(&ledger))
+            .evaluate(&view, question, &answers.fresh, ExtraWork::Ledger(&ledger))
             .await?;
         Ok(Step::Went)
     }
@@ -404,7 +404,7 @@ enum Mirror {
     Unread,
 }
 
-fn mirrored(item: &Item) -> Fresh {
+fn mirrored(item: &Item) -> LookUpResult {
     item.object_id
-        .map_or(Fresh::Nobody, |id| Fresh::User(id, Unasked::default()))
+        .map_or(LookUpResult::Nobody, |id| LookUpResult::User(id, Unasked::default()))
 }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::parts::Effort;
-use super::write::{Care, Write, chains, hash, signature, write};
+use super::parts::WriteAttempt;
+use super::write::{Write, WriteMode, chains, hash, signature, write};
 use crate::plan::RoleChange;
 use crate::plan::batch::{Decision, Draft};
 use crate::store::changes::Author;
@@ -39,20 +39,20 @@ pub(in crate::sync) async fn apply(
     known: &HashMap<Uuid, Refused>,
     author: Author<'_>,
     roles_by: &str,
-    effort: &Effort,
+    effort: &WriteAttempt,
 ) -> StoreResult<Applied> {
-    let is_careful = !matches!(effort, Effort::Write(Care::Together));
+    let is_careful = !matches!(effort, WriteAttempt::Write(WriteMode::Together));
     let mut applied = Applied::default();
     let mut attempts = attempts(&mut draft.decisions, known, is_careful, &mut applied);
     let refused = match effort {
-        Effort::Write(care) => {
+        WriteAttempt::Write(care) => {
             let given: Vec<&RoleChange> = attempts.iter().flat_map(|attempt| attempt.roles).collect();
             let mut writes: Vec<Write<'_>> = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
             let written = write(tx, name, &mut writes, &given, author, roles_by, *care).await?;
             applied.woken = written.woken;
             written.refused
         }
-        Effort::GiveUp(fault) => attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
+        WriteAttempt::GiveUp(fault) => attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
     };
     for attempt in attempts {
         if let Some(fault) = refused.get(&attempt.row) {

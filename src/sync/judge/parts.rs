@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::write::Care;
+use super::write::WriteMode;
 use crate::store::Fault;
 use crate::sync::base::MayConflict;
 
@@ -12,24 +12,24 @@ const PARTS: usize = 8;
 
 /// How a part is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sync) enum Effort {
-    Write(Care),
+pub(in crate::sync) enum WriteAttempt {
+    Write(WriteMode),
     /// The one user in it cannot be written, for this reason.
     GiveUp(Fault),
 }
 
 /// What is still to be tried of a batch.
 #[derive(Debug)]
-pub(in crate::sync) struct Parts(Vec<(Range<usize>, Effort)>);
+pub(in crate::sync) struct Parts(Vec<(Range<usize>, WriteAttempt)>);
 
 impl Parts {
     /// A batch of so many.
     pub fn of(size: usize) -> Self {
-        Self(vec![(0..size, Effort::Write(Care::Together))])
+        Self(vec![(0..size, WriteAttempt::Write(WriteMode::Together))])
     }
 
     /// What to try next, in order.
-    pub fn next(&mut self) -> Option<(Range<usize>, Effort)> {
+    pub fn next(&mut self) -> Option<(Range<usize>, WriteAttempt)> {
         self.0.pop()
     }
 
@@ -39,7 +39,7 @@ impl Parts {
     /// What is no single row's fault.
     pub fn settle<T, E: MayConflict>(
         &mut self,
-        tried: (Range<usize>, Effort),
+        tried: (Range<usize>, WriteAttempt),
         result: Result<T, E>,
     ) -> Result<Option<T>, E> {
         let (range, effort) = tried;
@@ -52,16 +52,21 @@ impl Parts {
         };
         let is_told = error.refused().is_some_and(|fault| !fault.is_slow());
         match effort {
-            Effort::GiveUp(_) => return Err(error),
-            Effort::Write(_) if range.len() == 1 => self.0.push((range, Effort::GiveUp(fault))),
-            Effort::Write(Care::Together) if is_told => self.0.push((range, Effort::Write(Care::Each))),
-            Effort::Write(Care::Each) if is_told => self.0.push((range, Effort::Write(Care::Resigned))),
+            WriteAttempt::GiveUp(_) => return Err(error),
+            WriteAttempt::Write(_) if range.len() == 1 => self.0.push((range, WriteAttempt::GiveUp(fault))),
+            WriteAttempt::Write(WriteMode::Together) if is_told => {
+                self.0.push((range, WriteAttempt::Write(WriteMode::Each)));
+            }
+            WriteAttempt::Write(WriteMode::Each) if is_told => {
+                self.0.push((range, WriteAttempt::Write(WriteMode::Resigned)));
+            }
             // What takes too long takes longer row by row: fewer at once are what helps.
-            Effort::Write(_) => {
+            WriteAttempt::Write(_) => {
                 let size = range.len().div_ceil(PARTS);
                 let parts = range.clone().step_by(size).rev();
                 let parts = parts.map(|start| start..range.end.min(start + size));
-                self.0.extend(parts.map(|part| (part, Effort::Write(Care::Together))));
+                self.0
+                    .extend(parts.map(|part| (part, WriteAttempt::Write(WriteMode::Together))));
             }
         }
         Ok(None)
@@ -80,11 +85,11 @@ mod tests {
         while let Some((range, effort)) = parts.next() {
             let has_bad = bad.iter().any(|at| range.contains(at));
             let result = match &effort {
-                Effort::Write(_) if has_bad => Err(StoreError::Conflict),
+                WriteAttempt::Write(_) if has_bad => Err(StoreError::Conflict),
                 _ => Ok(()),
             };
             let part = range.clone();
-            let is_given_up = matches!(effort, Effort::GiveUp(_));
+            let is_given_up = matches!(effort, WriteAttempt::GiveUp(_));
             if parts.settle((range, effort), result).unwrap().is_some() {
                 done.extend(part.clone());
                 given_up.extend(part.filter(|_| is_given_up));

@@ -14,7 +14,7 @@ use crate::store::{Fault, StoreError, StoreResult, Transaction, changes, finding
 
 /// How a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sync) enum Care {
+pub(in crate::sync) enum WriteMode {
     /// All rows at once: fast, and in vain if the database refuses one.
     Together,
     /// Row by row. Where somebody else came in the way, the whole is repeated.
@@ -48,12 +48,12 @@ pub(super) async fn write(
     given: &[&RoleChange],
     author: Author<'_>,
     roles_by: &str,
-    care: Care,
+    care: WriteMode,
 ) -> StoreResult<Written> {
     for write in writes.iter_mut() {
         write.stamp(author);
     }
-    let refused = if care == Care::Together {
+    let refused = if care == WriteMode::Together {
         write_together(tx, name, writes, author).await?;
         let by = Author {
             actor: roles_by,
@@ -78,7 +78,7 @@ pub(in crate::sync) async fn write_by_hand(
     name: &str,
     mut changes: Vec<(Option<&SystemUser>, Change)>,
     author: Author<'_>,
-    care: Care,
+    care: WriteMode,
 ) -> StoreResult<HashMap<Uuid, Fault>> {
     let writes = changes.iter_mut();
     let mut writes: Vec<Write<'_>> = writes
@@ -149,12 +149,12 @@ async fn write_each(
     given: &[&RoleChange],
     author: Author<'_>,
     roles_by: &str,
-    care: Care,
+    care: WriteMode,
 ) -> StoreResult<HashMap<Uuid, Fault>> {
     let units = units(writes, given);
     let mut refused = HashMap::new();
     for (at, fault) in rows::write_each(tx, name, &units, author, roles_by).await? {
-        if care == Care::Each && fault.may_pass() {
+        if care == WriteMode::Each && fault.may_pass() {
             return Err(StoreError::Refused(fault));
         }
         let Some(unit) = units.get(at) else { continue };

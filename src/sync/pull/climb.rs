@@ -18,7 +18,7 @@ const MOST_GROUPS: usize = 40;
 
 /// How somebody stands to a group by way of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sync) enum Place {
+pub(in crate::sync) enum NestedMembership {
     /// Inside, through these groups, the inmost first.
     Inside(Vec<Uuid>),
     Outside,
@@ -28,7 +28,7 @@ pub(in crate::sync) enum Place {
 
 /// The groups that groups were found to be direct members of.
 #[derive(Debug, Default)]
-pub(in crate::sync) struct Ladder {
+pub(in crate::sync) struct ParentGroups {
     parents: BTreeMap<Uuid, Asked<Vec<Uuid>>>,
     /// Those of them that the mirror has.
     stored: BTreeSet<Uuid>,
@@ -36,12 +36,12 @@ pub(in crate::sync) struct Ladder {
     pub has_failed: bool,
 }
 
-impl Ladder {
+impl ParentGroups {
     /// The groups that were asked about and are inside `root`.
     pub fn groups_within(&self, root: Uuid) -> impl Iterator<Item = Uuid> {
         self.parents
             .keys()
-            .filter(move |group| matches!(self.place(root, &[**group]), Place::Inside(_)))
+            .filter(move |group| matches!(self.place(root, &[**group]), NestedMembership::Inside(_)))
             .copied()
     }
 
@@ -57,11 +57,11 @@ impl Ladder {
     }
 
     /// How somebody with these direct groups stands to `root`.
-    pub fn place(&self, root: Uuid, direct: &[Uuid]) -> Place {
+    pub fn place(&self, root: Uuid, direct: &[Uuid]) -> NestedMembership {
         match self.search(root, direct) {
-            Ok(path) => Place::Inside(path),
-            Err(open) if open.is_empty() => Place::Outside,
-            Err(_) => Place::Unknown,
+            Ok(path) => NestedMembership::Inside(path),
+            Err(open) if open.is_empty() => NestedMembership::Outside,
+            Err(_) => NestedMembership::Unknown,
         }
     }
 
@@ -148,15 +148,15 @@ mod tests {
         Uuid::from_u128(number)
     }
 
-    fn ladder(rungs: &[(u128, &[u128])]) -> Ladder {
+    fn ladder(rungs: &[(u128, &[u128])]) -> ParentGroups {
         let rung = |(group, parents): &(u128, &[u128])| {
             let parents = parents.iter().map(|parent| id(*parent)).collect();
             let at = Moment(1);
             (id(*group), Asked { at, value: parents })
         };
-        Ladder {
+        ParentGroups {
             parents: rungs.iter().map(rung).collect(),
-            ..Ladder::default()
+            ..ParentGroups::default()
         }
     }
 
@@ -164,15 +164,22 @@ mod tests {
     fn somebody_is_placed_by_the_shortest_way_and_never_by_what_was_not_asked() {
         let root = id(9);
         let all = ladder(&[(1, &[2, 3]), (2, &[4]), (3, &[9]), (4, &[9]), (5, &[5, 6]), (6, &[5])]);
-        assert_eq!(all.place(root, &[id(1)]), Place::Inside(vec![id(1), id(3)]));
-        assert_eq!(all.place(root, &[id(5), id(2)]), Place::Inside(vec![id(2), id(4)]));
-        assert_eq!(all.place(root, &[id(5)]), Place::Outside, "a ring leads nowhere");
-        assert_eq!(all.place(root, &[]), Place::Outside);
-        assert_eq!(all.place(root, &[id(5), id(7)]), Place::Unknown);
+        assert_eq!(all.place(root, &[id(1)]), NestedMembership::Inside(vec![id(1), id(3)]));
+        assert_eq!(
+            all.place(root, &[id(5), id(2)]),
+            NestedMembership::Inside(vec![id(2), id(4)])
+        );
+        assert_eq!(
+            all.place(root, &[id(5)]),
+            NestedMembership::Outside,
+            "a ring leads nowhere"
+        );
+        assert_eq!(all.place(root, &[]), NestedMembership::Outside);
+        assert_eq!(all.place(root, &[id(5), id(7)]), NestedMembership::Unknown);
         assert_eq!(all.groups_within(root).collect::<Vec<_>>(), [1, 2, 3, 4].map(id));
         assert_eq!(
             all.place(root, &[id(7), id(3)]),
-            Place::Inside(vec![id(3)]),
+            NestedMembership::Inside(vec![id(3)]),
             "one way is enough"
         );
     }

@@ -14,7 +14,7 @@ use crate::store::{StoreResult, Transaction, groups, recheck};
 
 /// What became of facts.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct StoredChanges {
     /// Users of whom the mirror knows something else now.
     pub changed: Vec<Uuid>,
     /// Facts that were dropped, since the mirror knows something newer.
@@ -26,12 +26,12 @@ pub(super) async fn take_in(
     tx: &mut Transaction,
     facts: &[Asked<UserChange>],
     absent_is_null: bool,
-) -> StoreResult<Taken> {
+) -> StoreResult<StoredChanges> {
     let mut ids: Vec<Uuid> = facts.iter().map(|fact| fact.value.id()).collect();
     ids.sort_unstable();
     ids.dedup();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
-    let mut taken = Taken::default();
+    let mut taken = StoredChanges::default();
     // In the order in which everybody locks them.
     let mut latest: BTreeMap<Uuid, Mirrored> = BTreeMap::new();
     for fact in facts {

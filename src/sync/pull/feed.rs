@@ -12,7 +12,7 @@ use crate::graph::GraphError;
 /// How many pages may wait to be stored. With the largest pages that is a few megabytes.
 const AHEAD: usize = 4;
 
-type Answer<T> = Result<Page<T>, GraphError>;
+type PageResult<T> = Result<Page<T>, GraphError>;
 
 /// Pages that are stored together.
 #[derive(Clone, Debug)]
@@ -50,9 +50,9 @@ impl<T> Pages<T> {
 
 /// A feed that is being followed. Dropping it ends the fetching.
 pub(super) struct Feed<T> {
-    pages: mpsc::Receiver<Answer<T>>,
+    pages: mpsc::Receiver<PageResult<T>>,
     /// What came after the pages handed out last.
-    waiting: VecDeque<Answer<T>>,
+    waiting: VecDeque<PageResult<T>>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -61,7 +61,7 @@ impl<T: Entry + Send + 'static> Feed<T> {
     pub(super) fn begin<F, R>(endpoint: &'static str, at: Option<Link>, fetch: F) -> Self
     where
         F: Fn(Option<Link>) -> R + Send + 'static,
-        R: Future<Output = Answer<T>> + Send,
+        R: Future<Output = PageResult<T>> + Send,
     {
         let (sender, pages) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {

@@ -3,7 +3,7 @@
 use super::PullError;
 use super::Puller;
 use super::feed::{Feed, Pages};
-use crate::domain::feed::checkpoint::{Checkpoint, Ending, Input, Seen, State, Todo};
+use crate::domain::feed::checkpoint::{Checkpoint, Input, PageEnd, PageStats, State, Todo};
 use crate::domain::feed::{Entry, Link};
 use crate::domain::source::Source;
 use crate::graph::GraphError;
@@ -40,7 +40,7 @@ pub(super) trait Followed {
         tx: &mut Transaction,
         before: &Checkpoint,
         pages: &Pages<Self::Item>,
-        step: impl Fn(Seen) -> (Checkpoint, Todo),
+        step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)>;
 }
 
@@ -149,8 +149,8 @@ impl<'a, S: Followed> Follower<'a, S> {
         }
     }
 
-    fn ending(&self, pages: &Pages<S::Item>) -> Ending {
-        Ending {
+    fn ending(&self, pages: &Pages<S::Item>) -> PageEnd {
+        PageEnd {
             asked: pages.asked,
             next: pages.next.clone(),
             selection: S::SELECTION,
@@ -164,7 +164,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         if !is_quiet || !matches!(self.checkpoint.state, State::Following { next: None, .. }) {
             return None;
         }
-        let input = Input::Pages(Seen::default(), self.ending(pages));
+        let input = Input::Pages(PageStats::default(), self.ending(pages));
         let (checkpoint, todo) = self.checkpoint.clone().step(input);
         (todo == Todo::Rest).then_some(checkpoint)
     }
@@ -175,7 +175,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         let ending = self.ending(pages);
         let unreadable = pages.unreadable.len() as u64;
         let step = |seen| {
-            let seen = Seen { unreadable, ..seen };
+            let seen = PageStats { unreadable, ..seen };
             self.checkpoint.clone().step(Input::Pages(seen, ending.clone()))
         };
         let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;

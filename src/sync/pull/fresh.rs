@@ -6,7 +6,7 @@ use crate::plan::Unasked;
 
 /// What the directory says of somebody right now.
 #[derive(Clone, Debug)]
-pub(in crate::sync) enum Fresh {
+pub(in crate::sync) enum LookUpResult {
     /// The mirror knows this user as the directory does, but for what was not asked.
     User(Uuid, Unasked),
     /// A row that no directory user belongs to.
@@ -19,7 +19,7 @@ pub(in crate::sync) enum Fresh {
     Unanswered(Option<Uuid>, String),
 }
 
-impl Fresh {
+impl LookUpResult {
     /// What the directory did not say of a user whom it knows.
     pub fn unasked(&self) -> Unasked {
         match self {
@@ -31,9 +31,9 @@ impl Fresh {
 
 /// What the directory says of some users.
 #[derive(Debug)]
-pub(in crate::sync) struct Answers {
+pub(in crate::sync) struct LookUpResults {
     /// One for each, in the order asked.
-    pub fresh: Vec<Fresh>,
+    pub fresh: Vec<LookUpResult>,
     /// Why the directory could not be asked any more, about anybody.
     pub outage: Option<String>,
 }

@@ -12,7 +12,7 @@ use super::Puller;
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError};
-use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, Todo};
+use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, Todo};
 use crate::domain::feed::{Asked, Entry, GroupChange, Link, Moment, Principal};
 use crate::domain::source::Source;
 use crate::graph::GraphError;
@@ -213,7 +213,7 @@ impl Followed for Reader<'_> {
         tx: &mut Transaction,
         before: &Checkpoint,
         pages: &Pages<Item>,
-        step: impl Fn(Seen) -> (Checkpoint, Todo),
+        step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)> {
         // What is listed for the first time is judged whole, in the end.
         let is_first = before.is_round() && before.reached_at.is_none();
@@ -237,9 +237,9 @@ impl Followed for Reader<'_> {
         if !is_first {
             self.note_moved(tx, &joined).await?;
         }
-        let (mut checkpoint, mut todo) = step(Seen {
+        let (mut checkpoint, mut todo) = step(PageStats {
             present: listed.len() as u64,
-            ..Seen::default()
+            ..PageStats::default()
         });
         if todo == Todo::Sweep {
             let is_whole = checkpoint.seen.unreadable == 0;

@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
-use self::search::{Search, Sought};
+use self::search::{Search, SearchState};
 use super::Puller;
 use super::RoleGroups;
-use super::fresh::{Answers, Fresh};
-use super::take_in::{Held, Said};
+use super::fresh::{LookUpResult, LookUpResults};
+use super::take_in::{RoleHolders, UserFacts};
 use crate::domain::directory_user::{DirectoryState, upn_key};
 use crate::domain::feed::{Asked, Assignments, Listed, LookedUp, Moment, Principal};
 use crate::domain::source::Source;
@@ -37,10 +37,10 @@ const MOST_QUESTIONS: u32 = 3;
 
 impl Puller {
     /// Asks the directory for a user named by object id, user principal name or row id.
-    pub(in crate::sync) async fn look_up(&self, environment: &str, user: &str) -> Result<Fresh, Failure> {
+    pub(in crate::sync) async fn look_up(&self, environment: &str, user: &str) -> Result<LookUpResult, Failure> {
         let graph = self.directory().for_someone_waiting();
         let answers = self.look_up_many(&graph, environment, &[user.to_owned()]).await?;
-        Ok(answers.fresh.into_iter().next().unwrap_or(Fresh::Nobody))
+        Ok(answers.fresh.into_iter().next().unwrap_or(LookUpResult::Nobody))
     }
 
     /// Asks the directory for some users, each named by object id, user principal name or row id. When the directory
@@ -50,7 +50,7 @@ impl Puller {
         graph: &Graph,
         environment: &str,
         users: &[String],
-    ) -> Result<Answers, Failure> {
+    ) -> Result<LookUpResults, Failure> {
         let sought = self.resolve(environment, users).await?;
         let mut search = Search::new(graph, self.base.environment(environment).ok(), sought);
         self.ask(&mut search).await?;
@@ -59,14 +59,14 @@ impl Puller {
     }
 
     /// The same for users who are named by object id alone, whatever rows there are.
-    pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<Answers, Failure> {
-        let sought = ids.iter().map(|id| Sought::Id(*id)).collect();
+    pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<LookUpResults, Failure> {
+        let sought = ids.iter().map(|id| SearchState::Id(*id)).collect();
         self.settle(Search::new(graph, None, sought)).await
     }
 
     /// Asks until everybody is settled; again for whomever a cycle has heard of meanwhile: what was asked first is older
     /// than that.
-    async fn settle(&self, mut search: Search<'_>) -> Result<Answers, Failure> {
+    async fn settle(&self, mut search: Search<'_>) -> Result<LookUpResults, Failure> {
         for _ in 0..MOST_QUESTIONS {
             self.ask(&mut search).await?;
             self.ask_for_deleted(&mut search).await?;
@@ -75,19 +75,19 @@ impl Puller {
             }
         }
         let settled = |sought| match sought {
-            Sought::Settled(fresh) => fresh,
+            SearchState::Settled(fresh) => fresh,
             // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
-            Sought::Id(id) => Fresh::User(id, Unasked::default()),
-            _ => Fresh::Nobody,
+            SearchState::Id(id) => LookUpResult::User(id, Unasked::default()),
+            _ => LookUpResult::Nobody,
         };
-        Ok(Answers {
+        Ok(LookUpResults {
             fresh: search.sought.into_iter().map(settled).collect(),
             outage: search.outage,
         })
     }
 
     /// What the texts name, as far as the table knows.
-    async fn resolve(&self, environment: &str, users: &[String]) -> Result<Vec<Sought>, Failure> {
+    async fn resolve(&self, environment: &str, users: &[String]) -> Result<Vec<SearchState>, Failure> {
         let ids: Vec<Uuid> = users.iter().filter_map(|user| Uuid::parse_str(user).ok()).collect();
         let mut by_id = BTreeMap::new();
         if !ids.is_empty() {
@@ -114,19 +114,19 @@ impl Puller {
                 // A row by its own id, or an application user by any of its ids: the directory's users know nothing
                 // of it.
                 Ok(id) => match by_id.get(&id) {
-                    None => Sought::Id(id),
+                    None => SearchState::Id(id),
                     Some(row) => match row.azureactivedirectoryobjectid.filter(|_| row.applicationid.is_none()) {
-                        Some(id) => Sought::Id(id),
-                        None => Sought::Settled(Fresh::Row(row.systemuserid)),
+                        Some(id) => SearchState::Id(id),
+                        None => SearchState::Settled(LookUpResult::Row(row.systemuserid)),
                     },
                 },
                 // No name, and no text that PostgreSQL takes.
-                Err(_) if user.contains('\0') => Sought::Settled(Fresh::Nobody),
+                Err(_) if user.contains('\0') => SearchState::Settled(LookUpResult::Nobody),
                 Err(_) if is_reserved(&upn_key(user)) => {
                     let row = self.base.find_row(environment, user).await?;
-                    Sought::Settled(row.map_or(Fresh::Reserved, |row| Fresh::Row(row.systemuserid)))
+                    SearchState::Settled(row.map_or(LookUpResult::Reserved, |row| LookUpResult::Row(row.systemuserid)))
                 }
-                Err(_) => Sought::Name(user.clone()),
+                Err(_) => SearchState::Name(user.clone()),
             });
         }
         Ok(sought)
@@ -177,8 +177,8 @@ impl Puller {
                             at: user.at,
                             value: patch,
                         };
-                        found.insert(id, Said { user, groups });
-                        Sought::Settled(Fresh::User(id, Unasked::default()))
+                        found.insert(id, UserFacts { user, groups });
+                        SearchState::Settled(LookUpResult::User(id, Unasked::default()))
                     }
                     None => search.sought[*at].not_found(user.at),
                 },
@@ -196,13 +196,13 @@ impl Puller {
         };
         let moved = self.take_in(&found, held.as_ref(), &search.ladder).await?;
         for (at, _) in open {
-            if let Sought::Settled(Fresh::User(id, _)) = search.sought[*at]
+            if let SearchState::Settled(LookUpResult::User(id, _)) = search.sought[*at]
                 && let Some(said) = found.get(&id)
             {
                 search.sought[*at] = if moved.contains(&id) {
-                    Sought::Id(id)
+                    SearchState::Id(id)
                 } else {
-                    Sought::Settled(Fresh::User(id, search.unasked(said)))
+                    SearchState::Settled(LookUpResult::User(id, search.unasked(said)))
                 };
             }
         }
@@ -213,7 +213,12 @@ impl Puller {
     }
 
     /// Asks which groups the groups of some users are in, where that counts and they are no direct members.
-    async fn climb(&self, search: &mut Search<'_>, graph: &Graph, found: &BTreeMap<Uuid, Said>) -> Result<(), Failure> {
+    async fn climb(
+        &self,
+        search: &mut Search<'_>,
+        graph: &Graph,
+        found: &BTreeMap<Uuid, UserFacts>,
+    ) -> Result<(), Failure> {
         let Some(root) = search.nesting_group() else {
             return Ok(());
         };
@@ -235,17 +240,18 @@ impl Puller {
     async fn administrators_of(
         &self,
         graph: &Graph,
-        found: &BTreeMap<Uuid, Said>,
+        found: &BTreeMap<Uuid, UserFacts>,
         assignments: &Assignments,
-    ) -> Result<Held, Failure> {
+    ) -> Result<RoleHolders, Failure> {
         let known = RoleGroups::of(&self.read_checkpoint(Source::Roles).await?);
         let tenant_wide = assignments.value.iter().filter(|(_, one)| one.tenant_wide);
         let assigned: BTreeSet<Uuid> = tenant_wide.map(|(_, one)| one.principal.id).collect();
         let mut through_missing = BTreeSet::new();
         for group in assigned {
-            let has_left =
-                |said: &&Said| !said.groups.value.items.contains(&group) && known.has_member(group, said.user.value.id);
-            let (left, unsure): (Vec<&Said>, Vec<&Said>) =
+            let has_left = |said: &&UserFacts| {
+                !said.groups.value.items.contains(&group) && known.has_member(group, said.user.value.id)
+            };
+            let (left, unsure): (Vec<&UserFacts>, Vec<&UserFacts>) =
                 found.values().filter(has_left).partition(|said| said.is_whole());
             through_missing.extend(unsure.into_iter().map(|said| (group, said.user.value.id)));
             if left.is_empty() {
@@ -255,7 +261,7 @@ impl Puller {
                 through_missing.extend(left.into_iter().map(|said| (group, said.user.value.id)));
             }
         }
-        Ok(Held {
+        Ok(RoleHolders {
             assignments: assignments.clone(),
             through_missing,
         })
@@ -264,16 +270,16 @@ impl Puller {
     /// A name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.
     async fn follow_names(&self, environment: &str, search: &mut Search<'_>) -> Result<(), Failure> {
         for sought in &mut search.sought {
-            let Sought::NoSuchName(name, problem) = sought else {
+            let SearchState::NoSuchName(name, problem) = sought else {
                 continue;
             };
             let known = self.base.find_user(environment, name).await?;
             *sought = match (known, problem.take()) {
-                (known, Some(problem)) => Sought::Settled(Fresh::Unanswered(known, problem)),
-                (Some(id), None) => Sought::Id(id),
+                (known, Some(problem)) => SearchState::Settled(LookUpResult::Unanswered(known, problem)),
+                (Some(id), None) => SearchState::Id(id),
                 (None, None) => {
                     let row = self.base.find_row(environment, name).await?;
-                    Sought::Settled(row.map_or(Fresh::Nobody, |row| Fresh::Row(row.systemuserid)))
+                    SearchState::Settled(row.map_or(LookUpResult::Nobody, |row| LookUpResult::Row(row.systemuserid)))
                 }
             };
         }
@@ -304,15 +310,15 @@ impl Puller {
             search.sought[at] = match answer {
                 Ok(None) if is_known(id.value) => {
                     is_in_neither = true;
-                    Sought::Id(id.value)
+                    SearchState::Id(id.value)
                 }
                 Ok(deleted) => {
                     gone.push(id.map(|id| (id, deleted)));
-                    Sought::Settled(Fresh::User(id.value, Unasked::default()))
+                    SearchState::Settled(LookUpResult::User(id.value, Unasked::default()))
                 }
                 Err(error) => {
                     let error = Failure::unless_directory(error)?;
-                    Sought::Settled(Fresh::Unanswered(Some(id.value), describe(&error)))
+                    SearchState::Settled(LookUpResult::Unanswered(Some(id.value), describe(&error)))
                 }
             };
         }
@@ -320,15 +326,15 @@ impl Puller {
             self.ask(search).await?;
             for (at, id) in search.missing() {
                 gone.push(id.map(|id| (id, None)));
-                search.sought[at] = Sought::Settled(Fresh::User(id.value, Unasked::default()));
+                search.sought[at] = SearchState::Settled(LookUpResult::User(id.value, Unasked::default()));
             }
         }
         let moved = self.take_out(&gone).await?;
         for sought in &mut search.sought {
-            if let Sought::Settled(Fresh::User(id, _)) = sought
+            if let SearchState::Settled(LookUpResult::User(id, _)) = sought
                 && moved.contains(id)
             {
-                *sought = Sought::Id(*id);
+                *sought = SearchState::Id(*id);
             }
         }
         Ok(())
@@ -336,8 +342,12 @@ impl Puller {
 
     /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
     /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
-    pub(in crate::sync) async fn look_up_holders(&self, environment: &str, fresh: &Fresh) -> Result<(), Failure> {
-        let Fresh::User(mut id, _) = *fresh else {
+    pub(in crate::sync) async fn look_up_holders(
+        &self,
+        environment: &str,
+        fresh: &LookUpResult,
+    ) -> Result<(), Failure> {
+        let LookUpResult::User(mut id, _) = *fresh else {
             return Ok(());
         };
         let mut asked = BTreeSet::from([id]);

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::Fresh;
+use super::LookUpResult;
 use super::Problem;
 use super::Puller;
 use crate::domain::feed::Asked;
@@ -45,9 +45,9 @@ impl Puller {
             self.base.check_cancelled()?;
             let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
             let answers = self.look_up_ids(&self.directory(), &ids).await?;
-            let is_answered = |fresh: &Fresh| match fresh {
-                Fresh::User(_, unasked) => !unasked.roles,
-                fresh => matches!(fresh, Fresh::Nobody),
+            let is_answered = |fresh: &LookUpResult| match fresh {
+                LookUpResult::User(_, unasked) => !unasked.roles,
+                fresh => matches!(fresh, LookUpResult::Nobody),
             };
             let answered = users.iter().zip(&answers.fresh);
             let answered: Vec<Asked<Uuid>> = answered

@@ -106,7 +106,7 @@ impl RoleGroups {
 
 /// What the directory says of who holds a role.
 #[derive(Debug, Default)]
-struct Reading {
+struct RoleReading {
     asked: Option<Moment>,
     holders: BTreeMap<Uuid, AdminRoles>,
     groups: RoleGroups,
@@ -174,9 +174,9 @@ impl Puller {
     }
 
     /// Every assignment, and the members of the groups among the principals.
-    async fn read_assignments(&self, before: &RoleGroups) -> Result<Reading, PullError> {
+    async fn read_assignments(&self, before: &RoleGroups) -> Result<RoleReading, PullError> {
         let (graph, now) = (self.directory(), self.base.clock.now());
-        let mut reading = Reading::default();
+        let mut reading = RoleReading::default();
         let mut groups: BTreeMap<Uuid, Option<Listed<Principal>>> = BTreeMap::new();
         for role in AdminRole::ALL {
             let assignments = graph.role_assignments(role).await?;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::Puller;
-use super::climb::Ladder;
+use super::climb::ParentGroups;
 use super::facts;
 use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
@@ -18,7 +18,7 @@ use crate::sync::Failure;
 
 /// Who holds the administrator roles.
 #[derive(Clone, Debug)]
-pub(in crate::sync) struct Held {
+pub(in crate::sync) struct RoleHolders {
     pub assignments: Assignments,
     /// Groups that are assigned a role and cannot be found, each with a user who was in it when it was read last: until a
     /// cycle says otherwise, that user holds the role (rules.md, section 2).
@@ -27,13 +27,13 @@ pub(in crate::sync) struct Held {
 
 /// What the directory said of a user who is there.
 #[derive(Clone, Debug)]
-pub(in crate::sync) struct Said {
+pub(in crate::sync) struct UserFacts {
     pub user: Asked<UserPatch>,
     /// Direct memberships.
     pub groups: Asked<Listed<Uuid>>,
 }
 
-impl Said {
+impl UserFacts {
     /// Whether every membership could be read: only then one that is missing is over.
     pub fn is_whole(&self) -> bool {
         self.groups.value.unreadable == 0
@@ -45,9 +45,9 @@ impl Puller {
     /// has heard something newer: what was said of them is dropped.
     pub(in crate::sync) async fn take_in(
         &self,
-        said: &BTreeMap<Uuid, Said>,
-        roles: Option<&Held>,
-        ladder: &Ladder,
+        said: &BTreeMap<Uuid, UserFacts>,
+        roles: Option<&RoleHolders>,
+        ladder: &ParentGroups,
     ) -> Result<BTreeSet<Uuid>, Failure> {
         if said.is_empty() {
             return Ok(BTreeSet::new());
@@ -57,9 +57,9 @@ impl Puller {
 
     async fn try_take_in(
         &self,
-        said: &BTreeMap<Uuid, Said>,
-        roles: Option<&Held>,
-        ladder: &Ladder,
+        said: &BTreeMap<Uuid, UserFacts>,
+        roles: Option<&RoleHolders>,
+        ladder: &ParentGroups,
     ) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.base.begin(None).await?;
         let unlisted = unlisted(&mut tx, said).await?;
@@ -91,7 +91,7 @@ impl Puller {
 
     /// The groups whose members the mirror holds: those that are followed, or lead to a security group where nested
     /// members count, by what is known or was found just now.
-    async fn held_groups(&self, tx: &mut Transaction, ladder: &Ladder) -> StoreResult<BTreeSet<Uuid>> {
+    async fn held_groups(&self, tx: &mut Transaction, ladder: &ParentGroups) -> StoreResult<BTreeSet<Uuid>> {
         let mut held: BTreeSet<Uuid> = groups::followed(&mut *tx).await?.into_iter().collect();
         held.extend(self.base.settings.security_groups(|_| true));
         let counting = self.base.settings.security_groups(Environment::counts_nested);
@@ -111,7 +111,7 @@ impl Puller {
         &self,
         group: Option<Uuid>,
         owners: Option<Asked<Listed<Principal>>>,
-        ladder: &Ladder,
+        ladder: &ParentGroups,
     ) -> Result<(), Failure> {
         if owners.is_none() && ladder.to_store().next().is_none() {
             return Ok(());
@@ -167,10 +167,10 @@ impl Puller {
 
 /// Users whom the mirror does not have, although a round began after they were asked about: it did not list them, or has
 /// not yet. That answer is the newer one. No round ends before the transaction does.
-async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreResult<BTreeSet<Uuid>> {
+async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, UserFacts>) -> StoreResult<BTreeSet<Uuid>> {
     let ids: Vec<Uuid> = said.keys().copied().collect();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
-    let unknown: Vec<&Said> = said
+    let unknown: Vec<&UserFacts> = said
         .iter()
         .filter_map(|(id, said)| (!known.contains_key(id)).then_some(said))
         .collect();
@@ -183,7 +183,7 @@ async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, Said>) -> StoreRes
 }
 
 /// The groups that were asked about, with those that the mirror holds of the groups they are in.
-fn rungs(ladder: &Ladder, held: &BTreeSet<Uuid>) -> MembershipsOf {
+fn rungs(ladder: &ParentGroups, held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for (group, parents) in ladder.to_store() {
         let at = parents.at;
@@ -198,7 +198,7 @@ fn rungs(ladder: &Ladder, held: &BTreeSet<Uuid>) -> MembershipsOf {
 }
 
 /// Of the groups that the mirror holds.
-fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
+fn memberships(said: &[&UserFacts], held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for said in said {
         let (id, at) = (said.user.value.id, said.groups.at);
@@ -216,7 +216,7 @@ fn memberships(said: &[&Said], held: &BTreeSet<Uuid>) -> MembershipsOf {
 
 /// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of the
 /// two answers.
-fn admin_roles(said: &Said, held: &Held) -> Asked<(Uuid, AdminRoles)> {
+fn admin_roles(said: &UserFacts, held: &RoleHolders) -> Asked<(Uuid, AdminRoles)> {
     let assignments = &held.assignments;
     let id = said.user.value.id;
     let mut holds = AdminRoles::default();

@@ -8,7 +8,7 @@ use super::facts;
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError, survive};
-use crate::domain::feed::checkpoint::{Checkpoint, Input, Seen, State, Todo};
+use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State, Todo};
 use crate::domain::feed::{Link, UserChange};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
@@ -54,11 +54,11 @@ impl Followed for Users<'_> {
         tx: &mut Transaction,
         before: &Checkpoint,
         pages: &Pages<UserChange>,
-        step: impl Fn(Seen) -> (Checkpoint, Todo),
+        step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)> {
         let names = self.0.base.settings.names();
         let is_round = before.is_round();
-        let mut seen = Seen::default();
+        let mut seen = PageStats::default();
         for item in &pages.items {
             seen.add(&item.value, is_round);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rollcall::clock::Clock;
 use rollcall::domain::schema::Schema;
 use rollcall::store::Store;
-use rollcall::store::lease::{self, Attempt};
+use rollcall::store::lease::{self, LeadAttempt};
 use rollcall::sync::Engine;
 use sqlx::{Connection, PgConnection};
 
@@ -76,10 +76,10 @@ async fn no_transaction_of_a_leader_that_pauses_outlasts_its_lease() {
     let database = migrated_database().await;
     let store = Store::connect(&database.url, &Schema::default(), 2).await.unwrap();
     let mut db = store.read().await.unwrap();
-    let Attempt::Leading(lease) = lease::acquire(&mut db, "first", true).await.unwrap() else {
+    let LeadAttempt::Leading(lease) = lease::acquire(&mut db, "first", true).await.unwrap() else {
         panic!("nobody else is there")
     };
-    let Attempt::Held { runs_out_in, .. } = lease::acquire(&mut db, "second", true).await.unwrap() else {
+    let LeadAttempt::Held { runs_out_in, .. } = lease::acquire(&mut db, "second", true).await.unwrap() else {
         panic!("it is taken")
     };
     assert!(runs_out_in < Duration::from_secs(5), "{runs_out_in:?}");

@@ -10,7 +10,7 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{Profile, TokenDeath};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{Outcome, Report};
+use rollcall::sync::{Report, RunOutcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ fn entries(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Effect {
 
 /// Nobody is disabled, and a finding tells why.
 async fn assert_held_back(world: &World, report: &Report, why: &str) {
-    assert_eq!(report.outcome, Outcome::Incomplete, "{report:?}");
+    assert_eq!(report.outcome, RunOutcome::Incomplete, "{report:?}");
     assert_nobody_disabled(world).await;
     assert!(
         report.problems.iter().any(|problem| problem.contains(why)),
@@ -264,7 +264,7 @@ async fn plans_left_out_for_most_are_held_by_the_guard_and_come_back() {
     world.tenant().expire_tokens(TokenDeath::Gone);
     once(&world, When::path(USERS).after(1), withdrawn);
     let report = world.sync().await;
-    assert_eq!((report.outcome, report.environments[0].held), (Outcome::Held, 28));
+    assert_eq!((report.outcome, report.environments[0].held), (RunOutcome::Held, 28));
     assert_nobody_disabled(&world).await;
     assert!(details(&world).await[0].contains("max_disable_percent = 10"));
     world.tenant().expire_tokens(TokenDeath::Gone);

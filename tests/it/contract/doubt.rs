@@ -4,7 +4,7 @@
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, TokenDeath, User};
 use rollcall::simulator::{Effect, Settings as SimulatorSettings, When};
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use rollcall::sync::guard::approval::Decision;
 
 use super::{
@@ -252,7 +252,7 @@ async fn a_removal_approved_while_its_group_cannot_be_read_waits_until_it_can() 
     world.sync_completely().await;
     world.tenant().remove_member(GATE, users[0]);
     let held = world.sync().await;
-    assert_eq!(held.outcome, Outcome::Held);
+    assert_eq!(held.outcome, RunOutcome::Held);
     world.simulator.configure(|settings| {
         settings.permissions.remove("GroupMember.Read.All");
     });
@@ -270,7 +270,7 @@ async fn a_removal_approved_while_its_group_cannot_be_read_waits_until_it_can() 
         settings.permissions.insert("GroupMember.Read.All".to_owned());
     });
     let again = world.sync().await;
-    assert_eq!((again.outcome, again.environments[0].held), (Outcome::Held, 1));
+    assert_eq!((again.outcome, again.environments[0].held), (RunOutcome::Held, 1));
     world.assert_settled().await;
     world.end().await;
 }

@@ -2,7 +2,7 @@
 
 use rollcall::domain::environment::Environment;
 use rollcall::simulator::{Effect, When};
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use uuid::Uuid;
 
 use super::{
@@ -349,7 +349,7 @@ async fn item_9_a_purged_member_leaves_the_group_quietly() {
     world.sync_completely().await;
     world.tenant().purge(users[0]);
     let report = world.sync_completely().await;
-    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(report.outcome, RunOutcome::Complete);
     assert_eq!(disabled(&world, users[0]).await.as_deref(), Some("directory_deleted"));
     assert_all_enabled(&world, &users[1..]).await;
     world.assert_settled().await;

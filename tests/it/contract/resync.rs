@@ -4,7 +4,7 @@ use rollcall::plan::guard::Limits;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Carrying, Effect, When};
-use rollcall::sync::Outcome;
+use rollcall::sync::RunOutcome;
 use rollcall::sync::guard::approval::Decision;
 
 use super::{
@@ -158,7 +158,7 @@ async fn item_4_the_guard_holds_a_mass_disable_after_a_resync() {
         .tenant()
         .add_user(rollcall::simulator::tenant::User::named("New", "Comer").with_plans(&[super::SALES]));
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Held, "{report:?}");
+    assert_eq!(report.outcome, RunOutcome::Held, "{report:?}");
     let counts = &report.environments[0];
     assert_eq!((counts.created, counts.disabled, counts.held), (1, 0, 3));
     for user in &users[..3] {
@@ -201,7 +201,7 @@ async fn item_4_the_guard_holds_until_the_directory_has_changed_back() {
         world.tenant().soft_delete(*user);
     }
     world.tenant().expire_tokens(TokenDeath::Gone);
-    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    assert_eq!(world.sync().await.outcome, RunOutcome::Held);
     for user in &users[..3] {
         world.tenant().restore(*user);
     }

@@ -5,7 +5,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::Simulator;
 use rollcall::store::removals;
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{GuardError, Outcome};
+use rollcall::sync::{GuardError, RunOutcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ async fn held_in_both() -> (World, i64) {
     world.sync_completely().await;
     block(&world, &users[..2]);
     let report = world.sync().await;
-    assert_eq!(report.outcome, Outcome::Held);
+    assert_eq!(report.outcome, RunOutcome::Held);
     (world, report.run)
 }
 

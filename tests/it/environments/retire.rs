@@ -4,7 +4,7 @@ use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, Profile};
 use rollcall::store::serving;
 use rollcall::sync::guard::retire::Retired;
-use rollcall::sync::{Failure, GuardError, Outcome};
+use rollcall::sync::{Failure, GuardError, RunOutcome};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -98,7 +98,7 @@ async fn every_row_is_disabled_outside_the_guard_and_the_refusals_and_comes_back
     let report = world.sync().await;
     assert_eq!(
         (report.outcome, report.environments[1].enabled),
-        (Outcome::Complete, 6),
+        (RunOutcome::Complete, 6),
         "{report:?}"
     );
     assert_eq!(

@@ -10,7 +10,7 @@ use rollcall::rules::{Client, Trigger};
 use rollcall::store::Store;
 use rollcall::sync::cycle::Request;
 use rollcall::sync::desk::Ask;
-use rollcall::sync::{Engine, Outcome};
+use rollcall::sync::{Engine, RunOutcome};
 use serde_json::json;
 use sqlx::migrate::{Migration, Migrator};
 use uuid::Uuid;
@@ -121,7 +121,7 @@ async fn nothing_fails_while_the_next_version_migrates() {
         });
         licensed(world.tenant(), &format!("New{turn}"), "Lovelace");
         let report = world.run(Request::default()).await.unwrap();
-        assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.problems);
+        assert_eq!(report.outcome, RunOutcome::Complete, "{:?}", report.problems);
     });
     let first = work.keep(async |turn| serve(&world.engine, users[turn % 15], turn).await);
     let second = work.keep(async |turn| serve(&world.engine, users[15 + turn % 15], turn).await);

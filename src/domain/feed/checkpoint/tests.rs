@@ -11,11 +11,11 @@ fn link(name: &str) -> Link {
 }
 
 fn pages(next: Next) -> Input {
-    seen(Seen::default(), next)
+    seen(PageStats::default(), next)
 }
 
-fn seen(seen: Seen, next: Next) -> Input {
-    let ending = Ending {
+fn seen(seen: PageStats, next: Next) -> Input {
+    let ending = PageEnd {
         asked: Moment(5),
         next,
         selection: Some("id"),
@@ -94,9 +94,9 @@ fn a_group_is_listed_between_two_links_and_followed_from_the_first() {
         inputs.push(input);
         assert_eq!(todo(GROUP, inputs.clone()), expected, "{:?}", inputs.last());
     }
-    let unreadable = Seen {
+    let unreadable = PageStats {
         unreadable: 1,
-        ..Seen::default()
+        ..PageStats::default()
     };
     inputs.push(seen(unreadable, Next::Delta(link("n"))));
     assert_eq!(todo(GROUP, inputs.clone()), Todo::Rest);
@@ -164,9 +164,9 @@ fn a_doubt_is_told_once_and_suspected_until_the_source_is_beyond_doubt() {
 
 #[test]
 fn what_a_round_could_not_read_counts_until_it_is_swept() {
-    let unreadable = Seen {
+    let unreadable = PageStats {
         unreadable: 2,
-        ..Seen::default()
+        ..PageStats::default()
     };
     let round = [RUN, seen(unreadable, Next::Delta(link("a")))];
     let (checkpoint, todo) = after(Source::Users, round.into_iter().chain([RUN, delta("b")]));

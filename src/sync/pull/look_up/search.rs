@@ -6,22 +6,22 @@ use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, Listed, Moment, Principal};
 use crate::graph::Graph;
 use crate::plan::Unasked;
-use crate::sync::pull::climb::{Ladder, Place};
-use crate::sync::pull::fresh::Fresh;
-use crate::sync::pull::take_in::Said;
+use crate::sync::pull::climb::{NestedMembership, ParentGroups};
+use crate::sync::pull::fresh::LookUpResult;
+use crate::sync::pull::take_in::UserFacts;
 
 /// Somebody who is being looked up.
-pub(super) enum Sought {
+pub(super) enum SearchState {
     Id(Uuid),
     Name(String),
     /// The directory has nobody of that id, as of a moment.
     NoSuchId(Asked<Uuid>),
     /// The directory has nobody of that name, or did not answer.
     NoSuchName(String, Option<String>),
-    Settled(Fresh),
+    Settled(LookUpResult),
 }
 
-impl Sought {
+impl SearchState {
     /// How the directory is asked for somebody who is still to be found.
     pub(super) fn key(&self) -> Option<String> {
         match self {
@@ -36,16 +36,16 @@ impl Sought {
         match self {
             Self::Id(id) => Self::NoSuchId(Asked { at, value: *id }),
             Self::Name(name) => Self::NoSuchName(name.clone(), None),
-            _ => Self::Settled(Fresh::Nobody),
+            _ => Self::Settled(LookUpResult::Nobody),
         }
     }
 
     /// The directory gave no answer.
     pub(super) fn unanswered(&self, problem: String) -> Self {
         match self {
-            Self::Id(id) => Self::Settled(Fresh::Unanswered(Some(*id), problem)),
+            Self::Id(id) => Self::Settled(LookUpResult::Unanswered(Some(*id), problem)),
             Self::Name(name) => Self::NoSuchName(name.clone(), Some(problem)),
-            _ => Self::Settled(Fresh::Nobody),
+            _ => Self::Settled(LookUpResult::Nobody),
         }
     }
 }
@@ -55,7 +55,7 @@ pub(super) struct Search<'a> {
     pub(super) graph: &'a Graph,
     /// Whose security group matters, if any environment's.
     pub(super) environment: Option<&'a Environment>,
-    pub(super) sought: Vec<Sought>,
+    pub(super) sought: Vec<SearchState>,
     /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
     pub(super) roles_asked: bool,
     pub(super) roles: Option<Assignments>,
@@ -65,12 +65,12 @@ pub(super) struct Search<'a> {
     /// What could not be read of the security group.
     pub(super) of_group: Unasked,
     /// Groups in groups, where they count.
-    pub(super) ladder: Ladder,
+    pub(super) ladder: ParentGroups,
     pub(super) outage: Option<String>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(graph: &'a Graph, environment: Option<&'a Environment>, sought: Vec<Sought>) -> Self {
+    pub(super) fn new(graph: &'a Graph, environment: Option<&'a Environment>, sought: Vec<SearchState>) -> Self {
         Self {
             graph,
             environment,
@@ -80,7 +80,7 @@ impl<'a> Search<'a> {
             owners_asked: false,
             owners: None,
             of_group: Unasked::default(),
-            ladder: Ladder::default(),
+            ladder: ParentGroups::default(),
             outage: None,
         }
     }
@@ -101,7 +101,7 @@ impl<'a> Search<'a> {
     /// Whom the directory does not have, each with a place in what was asked.
     pub(super) fn missing(&self) -> Vec<(usize, Asked<Uuid>)> {
         let missing = self.sought.iter().enumerate().filter_map(|(at, sought)| match sought {
-            Sought::NoSuchId(id) => Some((at, *id)),
+            SearchState::NoSuchId(id) => Some((at, *id)),
             _ => None,
         });
         missing.collect()
@@ -118,12 +118,12 @@ impl<'a> Search<'a> {
     }
 
     /// What the directory did not say of somebody of whom it said this.
-    pub(super) fn unasked(&self, said: &Said) -> Unasked {
+    pub(super) fn unasked(&self, said: &UserFacts) -> Unasked {
         let (groups, in_part) = (&said.groups.value.items, !said.is_whole());
         let place = |root| self.ladder.place(root, groups);
         let nesting = self
             .nesting_group()
-            .is_some_and(|root| !groups.contains(&root) && place(root) == Place::Unknown);
+            .is_some_and(|root| !groups.contains(&root) && place(root) == NestedMembership::Unknown);
         Unasked {
             roles: self.roles.is_none() || in_part,
             nesting,
