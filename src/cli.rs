@@ -4,6 +4,7 @@
 
 mod candidates;
 mod check;
+mod chosen;
 mod config;
 #[cfg(feature = "simulator")]
 mod demo;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::or_dash;
@@ -14,9 +15,8 @@ use crate::domain::text::Text;
     after_help = "Examples:\n  rollcall candidates --environment production --text lovelace\n  rollcall candidates --environment production --output json\n\nWhether the rules let somebody in is shown by `rollcall explain USER --environment NAME --trigger import`."
 )]
 pub struct Arguments {
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
     /// Users whose display name or user principal name contains this text.
     #[arg(long)]
     text: Option<Text>,
@@ -26,6 +26,7 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode> {
     let engine = context.engine().await?;
+    let environment = arguments.environment.name(&engine)?;
     let text = arguments.text.as_deref();
     let layout = Layout::new(&["USER", "NAME", "SIGN-IN", "OBJECT ID"], |user: &Candidate| {
         let sign_in = match user.account_enabled {
@@ -43,10 +44,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode
     let cursor = |user: &Candidate| user.id;
     list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
         wire::go_on(&engine)?;
-        Ok(engine
-            .imports()
-            .candidates(&arguments.environment, text, after, limit)
-            .await?)
+        Ok(engine.imports().candidates(environment, text, after, limit).await?)
     })
     .await?;
     engine.store.close().await;

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::error::CliResult;
 use super::output::{or_dash, print_json, progress, say, table};
-use super::{CliError, Context, Output, wire};
+use super::{CliError, Context, Output, chosen, wire};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::text::Text;
+use crate::sync::Engine;
 use crate::sync::records::Records;
-use crate::sync::{Engine, GuardError};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -88,12 +88,8 @@ async fn list(context: &Context, records: &Records) -> CliResult<()> {
 
 async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult<()> {
     let name = &asked.environment;
-    let known = engine.guard().leaving(name).await.map_err(|error| match error {
-        GuardError::UnknownEnvironment(_) => CliError::Usage(format!(
-            "the database knows no environment `{name}`; `rollcall environment list` shows which there are"
-        )),
-        error => error.into(),
-    })?;
+    chosen::check(&engine.records().environment_names().await?, name)?;
+    let known = engine.guard().leaving(name).await?;
     if !asked.yes {
         return preview(context, &known, asked.keep);
     }

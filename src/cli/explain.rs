@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::chosen::Chosen;
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, say, table};
 use super::{CliError, Context, Output};
@@ -15,9 +16,8 @@ use crate::sync::desk::explain::Explanation;
 pub struct Arguments {
     /// Object id or user principal name.
     user: Text,
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
     /// What would cause the evaluation: background, access, api, `admin_add`, import, refresh or diagnostics.
     #[arg(long, default_value = "diagnostics", value_name = "TRIGGER")]
     trigger: Text,
@@ -26,10 +26,8 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
     let trigger: Trigger = arguments.trigger.parse().map_err(CliError::Usage)?;
     let engine = context.engine().await?;
-    let explanation = engine
-        .desk()
-        .explain(&arguments.environment, &arguments.user, trigger)
-        .await?;
+    let environment = arguments.environment.name(&engine)?;
+    let explanation = engine.desk().explain(environment, &arguments.user, trigger).await?;
     match context.output {
         Output::Json => print_json(&explanation.shown()),
         Output::Table => print(&explanation),

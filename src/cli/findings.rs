@@ -3,24 +3,23 @@
 use std::process::ExitCode;
 
 use super::Context;
+use super::chosen::OnlyOne;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::or_dash;
 use crate::domain::run::OpenFinding;
-use crate::domain::text::Text;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// One environment only.
-    #[arg(long, value_name = "NAME")]
-    environment: Option<Text>,
+    #[command(flatten)]
+    environment: OnlyOne,
     #[command(flatten)]
     extent: Extent,
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
     let records = context.records().await?;
-    let environment = arguments.environment.as_deref();
+    let environment = arguments.environment.name(&records).await?;
     let heading = ["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"];
     let layout = Layout {
         nothing: Some("Nothing to look at."),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::chosen::Chosen;
 use super::error::{CliResult, exit};
 use super::output::progress;
 use super::{CliError, Context, job, wire};
@@ -29,9 +30,8 @@ Users who have a row already are reported and not changed. Exit codes: 0 everybo
 background; 6 some users were refused; 1 the job failed or was cancelled.")]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct Arguments {
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
     /// The default company of every user who gets a row.
     #[arg(long)]
     company: Text,
@@ -76,8 +76,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     if let Some(file) = &arguments.file {
         users.extend(lines(file)?);
     }
+    let engine = context.engine().await?;
     let request = ImportRequest {
-        environment: arguments.environment.into(),
+        environment: arguments.environment.name(&engine)?.to_owned(),
         company: arguments.company.into(),
         users,
         all: arguments.all,
@@ -90,7 +91,6 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         schedule: arguments.schedule.map(String::from),
         max_retries: Some(arguments.max_retries),
     };
-    let engine = context.engine().await?;
     let actor = wire::operator();
     let submitted = engine.imports().submit_import(&request, &actor).await?;
     let viewer = Viewer {

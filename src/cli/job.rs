@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, json};
 
+use super::chosen::OnlyOne;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{Context, Output, wire};
 use crate::domain::import::{Item, ItemState, Job, JobState};
-use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::imports::{JobFilter, JobReport, Viewer};
 
@@ -20,9 +20,8 @@ pub enum Command {
     /// Lists jobs, newest first.
     #[command(after_help = "Example:\n  rollcall job list --environment production --state failed")]
     List {
-        /// One environment only.
-        #[arg(long, value_name = "NAME")]
-        environment: Option<Text>,
+        #[command(flatten)]
+        environment: OnlyOne,
         /// One state only.
         #[arg(long, value_parser = PossibleValuesParser::new(JobState::ALL.map(JobState::as_str)).try_map(|word| word.parse::<JobState>()))]
         state: Option<JobState>,
@@ -71,6 +70,8 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
             state,
             extent,
         } => {
+            let records = engine.records();
+            let environment = environment.name(&records).await?;
             let layout = Layout::new(&JOBS, job_cells);
             list::print(
                 context,
@@ -80,7 +81,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                 async |before, limit| {
                     wire::go_on(&engine)?;
                     let filter = JobFilter {
-                        environment: environment.clone().map(String::from),
+                        environment: environment.map(str::to_owned),
                         state,
                         before,
                         limit,

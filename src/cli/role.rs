@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
@@ -17,9 +18,8 @@ use crate::sync::desk::{Ask, Effect};
 pub enum Command {
     /// Lists who holds which role, and where it comes from.
     List {
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: Text,
+        #[command(flatten)]
+        environment: Chosen,
         /// One user only.
         #[arg(long)]
         user: Option<Text>,
@@ -44,9 +44,8 @@ pub struct Grant {
     user: Text,
     /// The role's name.
     role: Text,
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -63,6 +62,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                 nothing: Some("No role."),
                 ..Layout::new(&HEADING, cells)
             };
+            let environment = environment.name(&engine)?;
             let (user, role) = (user.as_deref(), role.as_deref());
             list::print(
                 context,
@@ -73,18 +73,18 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                     wire::go_on(&engine)?;
                     Ok(engine
                         .desk()
-                        .role_holders(&environment, user, role, after, limit)
+                        .role_holders(environment, user, role, after, limit)
                         .await?)
                 },
             )
             .await?;
         }
         Command::Grant(grant) => {
-            let answer = engine.desk().grant(ask(&grant, &actor), &grant.role).await?;
+            let answer = engine.desk().grant(ask(&engine, &grant, &actor)?, &grant.role).await?;
             tell(context, &engine, &grant, answer.outcome).await?;
         }
         Command::Revoke(grant) => {
-            let answer = engine.desk().revoke(ask(&grant, &actor), &grant.role).await?;
+            let answer = engine.desk().revoke(ask(&engine, &grant, &actor)?, &grant.role).await?;
             tell(context, &engine, &grant, answer.outcome).await?;
         }
     }
@@ -94,10 +94,10 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
 
 /// What came of it, and which roles the user holds now.
 async fn tell(context: &Context, engine: &Engine, grant: &Grant, outcome: Effect) -> CliResult<()> {
-    let Grant { environment, user, .. } = grant;
+    let environment = grant.environment.name(engine)?;
     let holders = engine
         .desk()
-        .role_holders(environment, Some(user), None, None, i64::MAX)
+        .role_holders(environment, Some(&grant.user), None, None, i64::MAX)
         .await?;
     match context.output {
         Output::Json => print_json(&json!({ "outcome": outcome, "roles": holders })),
@@ -107,12 +107,12 @@ async fn tell(context: &Context, engine: &Engine, grant: &Grant, outcome: Effect
     Ok(())
 }
 
-fn ask<'a>(grant: &'a Grant, actor: &'a str) -> Ask<'a> {
-    Ask {
-        environment: &grant.environment,
+fn ask<'a>(engine: &'a Engine, grant: &'a Grant, actor: &'a str) -> CliResult<Ask<'a>> {
+    Ok(Ask {
+        environment: grant.environment.name(engine)?,
         user: &grant.user,
         actor,
-    }
+    })
 }
 
 const HEADING: [&str; 6] = ["USER", "ROLE", "FROM", "BY", "SINCE (UTC)", "STATE"];

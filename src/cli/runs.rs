@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::chosen::OnlyOne;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{or_dash, print_json, say, table};
 use super::{CliError, Context, Output, sync, wire};
 use crate::domain::run::Run;
-use crate::domain::text::Text;
 use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
 use crate::sync::records::{Records, RunDetails};
@@ -34,9 +34,8 @@ pub enum Command {
 pub struct Held {
     /// The run's number.
     run: i64,
-    /// One environment only.
-    #[arg(long, value_name = "NAME")]
-    environment: Option<Text>,
+    #[command(flatten)]
+    environment: OnlyOne,
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
@@ -177,10 +176,9 @@ async fn show(context: &Context, records: &Records, id: i64) -> CliResult<()> {
 async fn decide(context: &Context, held: &Held, decision: Decision) -> CliResult<()> {
     let engine = context.engine().await?;
     let actor = wire::operator();
-    let decisions = engine
-        .guard()
-        .decide(held.run, held.environment.as_deref(), decision, &actor)
-        .await?;
+    let records = engine.records();
+    let environment = held.environment.name(&records).await?;
+    let decisions = engine.guard().decide(held.run, environment, decision, &actor).await?;
     if context.output == Output::Json {
         print_json(&json!({ "run": held.run, "decided_by": actor, "environments": decisions.environments }));
     } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{CliResult, exit};
 use super::output::{note, or_dash, print_json, say, table};
-use super::{CliError, Context, Output, wire};
+use super::{CliError, Context, Output, chosen, wire};
 use crate::domain::text::Text;
 use crate::sync::cycle::Request;
 use crate::sync::daemon::asked::{self, Followed};
@@ -43,14 +43,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         full: arguments.full,
         dry_run: arguments.dry_run,
     };
-    if let Some(unknown) = request
-        .environments
-        .iter()
-        .find(|name| !engine.settings.names().contains(name))
-    {
-        return Err(CliError::Usage(format!(
-            "there is no environment `{unknown}` in the configuration"
-        )));
+    for name in &request.environments {
+        chosen::check(&engine.settings.names(), name)?;
     }
     let report = lead_or_ask(&engine, &request).await?;
     engine.store.close().await;

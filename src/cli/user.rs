@@ -4,6 +4,7 @@ mod act;
 
 use std::process::ExitCode;
 
+use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
 use super::output::{mode_name, note, or_dash, print_json, say, table, value_text};
@@ -12,6 +13,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{Filter, SystemUser};
 use crate::domain::text::Text;
 use crate::sync::Engine;
+use crate::sync::desk::Ask;
 use serde_json::json;
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,16 +40,25 @@ pub enum Command {
 pub struct One {
     /// The row's id, the object id or the user principal name.
     user: Text,
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
+}
+
+impl One {
+    /// The request of somebody about this user.
+    fn ask<'a>(&'a self, engine: &'a Engine, actor: &'a str) -> CliResult<Ask<'a>> {
+        Ok(Ask {
+            environment: self.environment.name(engine)?,
+            user: &self.user,
+            actor,
+        })
+    }
 }
 
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// The environment.
-    #[arg(long, value_name = "NAME")]
-    environment: Text,
+    #[command(flatten)]
+    environment: Chosen,
     /// Enabled or disabled rows only.
     #[arg(long, value_parser = ["enabled", "disabled"])]
     state: Option<String>,
@@ -86,7 +97,7 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
             "`{reason}` is no reason code; `rollcall rules` lists them"
         )));
     }
-    let environment = &*arguments.environment;
+    let environment = arguments.environment.name(engine)?;
     let filter = Filter {
         disabled: arguments.state.map(|state| state == "disabled"),
         accessmode: arguments.mode,
@@ -121,7 +132,8 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
 }
 
 async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliResult<()> {
-    let One { user, environment } = one;
+    let user = &one.user;
+    let environment = one.environment.name(engine)?;
     let records = engine.records();
     let row = records.user(environment, user).await?;
     let limit = if limit == 0 {

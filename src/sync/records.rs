@@ -189,17 +189,22 @@ impl Records {
         after: Option<i64>,
         limit: i64,
     ) -> Result<Vec<OpenFinding>, DeskError> {
-        let mut db = self.db().await?;
         if let Some(name) = environment
             && let Err(unknown) = self.base.environment(name)
-            && !environments::others(&mut db, &self.base.settings.names())
-                .await?
-                .iter()
-                .any(|other| other == name)
+            && !self.environment_names().await?.iter().any(|known| known == name)
         {
             return Err(unknown.into());
         }
+        let mut db = self.db().await?;
         Ok(findings::list_open(&mut db, environment, after, limit).await?)
+    }
+
+    /// The environments that are configured, and those that only the database knows.
+    pub async fn environment_names(&self) -> Result<Vec<String>, Failure> {
+        let mut names = self.base.settings.names();
+        let others = environments::others(&mut self.db().await?, &names).await?;
+        names.extend(others);
+        Ok(names)
     }
 
     /// What the database has beside the configured environments.

@@ -2,6 +2,7 @@
 
 mod acts;
 mod daemon;
+mod environments;
 mod failures;
 mod guard;
 mod leadership;
@@ -181,7 +182,10 @@ async fn sync_reports_what_it_did_and_a_dry_run_what_it_would_do() {
     );
     assert!(table.ends_with("Run 3 is complete.\n"), "{table}");
     let line = stage.bad("sync --environment attic --output json", 2).await;
-    assert_eq!(line, "rollcall: there is no environment `attic` in the configuration");
+    assert_eq!(
+        line,
+        "rollcall: there is no environment `attic`; known: production, sandbox"
+    );
     stage.end().await;
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::One;
+use crate::cli::chosen::Chosen;
 use crate::cli::error::CliResult;
 use crate::cli::import::lines;
 use crate::cli::output::{mode_name, or_dash, print_json, say, table};
@@ -29,9 +30,8 @@ pub enum Command {
         /// A file with one user a line.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: Text,
+        #[command(flatten)]
+        environment: Chosen,
     },
     /// Does what a sign-in does: makes or enables the row if the rules allow it.
     Access {
@@ -78,9 +78,8 @@ pub enum Command {
         /// A file with one user principal name a line.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: Text,
+        #[command(flatten)]
+        environment: Chosen,
         /// Their company.
         #[arg(long)]
         company: Option<Text>,
@@ -94,9 +93,8 @@ pub enum Command {
         stub: Text,
         /// The directory user: object id or user principal name.
         user: Text,
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: Text,
+        #[command(flatten)]
+        environment: Chosen,
         /// Where the user has a row already, move the stub's roles there and delete the stub.
         #[arg(long)]
         merge: bool,
@@ -106,9 +104,8 @@ pub enum Command {
         /// The application (client) id.
         #[arg(value_parser = object_id)]
         application: Uuid,
-        /// The environment.
-        #[arg(long, value_name = "NAME")]
-        environment: Text,
+        #[command(flatten)]
+        environment: Chosen,
     },
     /// Shows who owns a row's columns, or hands some over.
     #[command(
@@ -141,8 +138,13 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             file,
             environment,
         } => match names(users, file)?.as_slice() {
-            [user] => engine.desk().add(ask(&environment, user), Trigger::AdminAdd).await?,
-            users => return add_many(context, engine, &actor, &environment, users).await,
+            [user] => {
+                engine
+                    .desk()
+                    .add(ask(environment.name(engine)?, user), Trigger::AdminAdd)
+                    .await?
+            }
+            users => return add_many(context, engine, &actor, environment.name(engine)?, users).await,
         },
         Command::Access { one, client } => {
             let client = if client == "api" {
@@ -150,19 +152,14 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             } else {
                 Client::Interactive
             };
-            engine.desk().access(ask(&one.environment, &one.user), client).await?
+            engine.desk().access(one.ask(engine, &actor)?, client).await?
         }
-        Command::Refresh(one) => engine.desk().refresh(ask(&one.environment, &one.user)).await?,
-        Command::Edit { one, set } => {
-            engine
-                .desk()
-                .edit(ask(&one.environment, &one.user), &values(&set)?)
-                .await?
-        }
-        Command::Disable(one) => engine.desk().disable(ask(&one.environment, &one.user)).await?,
-        Command::Enable(one) => engine.desk().enable(ask(&one.environment, &one.user)).await?,
-        Command::Hold { one, reason } => engine.desk().hold(ask(&one.environment, &one.user), &reason).await?,
-        Command::Release(one) => engine.desk().release(ask(&one.environment, &one.user)).await?,
+        Command::Refresh(one) => engine.desk().refresh(one.ask(engine, &actor)?).await?,
+        Command::Edit { one, set } => engine.desk().edit(one.ask(engine, &actor)?, &values(&set)?).await?,
+        Command::Disable(one) => engine.desk().disable(one.ask(engine, &actor)?).await?,
+        Command::Enable(one) => engine.desk().enable(one.ask(engine, &actor)?).await?,
+        Command::Hold { one, reason } => engine.desk().hold(one.ask(engine, &actor)?, &reason).await?,
+        Command::Release(one) => engine.desk().release(one.ask(engine, &actor)?).await?,
         Command::Stub {
             users,
             file,
@@ -173,7 +170,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
                 context,
                 engine,
                 &actor,
-                &environment,
+                environment.name(engine)?,
                 names(users, file)?,
                 company.as_deref().filter(|company| !company.is_empty()),
             )
@@ -184,22 +181,30 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             user,
             environment,
             merge: false,
-        } => engine.desk().map(ask(&environment, &stub), &user).await?,
+        } => engine.desk().map(ask(environment.name(engine)?, &stub), &user).await?,
         Command::Map {
             stub,
             user,
             environment,
             merge: true,
-        } => engine.desk().merge(ask(&environment, &stub), &user).await?,
+        } => {
+            engine
+                .desk()
+                .merge(ask(environment.name(engine)?, &stub), &user)
+                .await?
+        }
         Command::Application {
             application,
             environment,
         } => {
             let user = application.to_string();
-            engine.desk().application(ask(&environment, &user), application).await?
+            engine
+                .desk()
+                .application(ask(environment.name(engine)?, &user), application)
+                .await?
         }
         Command::Own { one, fields, by } => {
-            let ask = ask(&one.environment, &one.user);
+            let ask = one.ask(engine, &actor)?;
             if let Some(owner) = by {
                 let fields: Vec<String> = fields.into_iter().map(String::from).collect();
                 engine.desk().own(ask, &fields, owner == "customer").await?;
@@ -207,7 +212,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             print_ownership(context, &engine.desk().ownership(ask).await?);
             return Ok(());
         }
-        Command::Delete(one) => engine.desk().delete(ask(&one.environment, &one.user)).await?,
+        Command::Delete(one) => engine.desk().delete(one.ask(engine, &actor)?).await?,
     };
     print(context, &answer);
     Ok(())
