@@ -21,6 +21,15 @@ pub const VALUE_UNDECODABLE: &str = "value_undecodable";
 /// The code of a finding about an environment that the configuration lacks.
 pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 
+/// The codes of findings that are no reason codes.
+pub const OTHER_CODES: [&str; 5] = [
+    REMOVALS_HELD,
+    ENVIRONMENT_REFUSED,
+    ORPHANED_ROLE_ASSIGNMENT,
+    VALUE_UNDECODABLE,
+    ENVIRONMENT_LEFT_OVER,
+];
+
 /// A cause as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedFinding {

@@ -173,3 +173,48 @@ async fn the_metrics_grow_stale_while_the_directory_is_away_and_fresh_with_the_f
     assert!(gauge(&metrics, "rollcall_cycle_last_success_timestamp_seconds") > success + 3.0 * 3600.0);
     absence.world.end().await;
 }
+
+#[tokio::test]
+async fn the_gauge_of_findings_has_each_code_of_the_table_and_starts_at_zero() {
+    let absence = Absence::new().await;
+    let (recorder, metrics) = recorder();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let shown = |(environment, code): (&str, &str)| {
+        let name = format!("rollcall_findings{{environment=\"{environment}\",code=\"{code}\"}}");
+        gauge(&metrics, &name)
+    };
+    let codes = [
+        (OPEN, "value_undecodable"),
+        (GUARDED, "value_truncated"),
+        ("", "orphaned_role_assignment"),
+        ("", "environment_refused"),
+        ("", "directory_unavailable"),
+    ];
+    let is_shown = |expected: [u32; 5]| {
+        for (place, count) in codes.into_iter().zip(expected) {
+            assert!(
+                (shown(place) - f64::from(count)).abs() < 0.5,
+                "{place:?}: {}",
+                shown(place)
+            );
+        }
+    };
+    gauges::refresh(&absence.world.engine).await.unwrap();
+    is_shown([0; 5]);
+    let mut db = absence.world.sql().await;
+    for (count, (environment, code)) in (1..).zip(codes) {
+        let open = "insert into rollcall.finding (environment, code, subject, detail, opened_at)
+                    select nullif($1, ''), $2, 's' || n, 'd', now() from generate_series(1, $3) n";
+        let opened = sqlx::query(open).bind(environment).bind(code).bind(count);
+        opened.execute(&mut db).await.unwrap();
+    }
+    gauges::refresh(&absence.world.engine).await.unwrap();
+    is_shown([1, 2, 3, 4, 5]);
+    absence
+        .world
+        .execute("update rollcall.finding set closed_at = now()")
+        .await;
+    gauges::refresh(&absence.world.engine).await.unwrap();
+    is_shown([0; 5]);
+    absence.world.end().await;
+}

@@ -1,10 +1,15 @@
 //! The gauges that are read from the database: all of them after a run, and those that cannot wait for the next.
 
+use std::collections::BTreeMap;
+
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::store::{Connection, checkpoints, environments, findings, removals, rows, runs};
 use crate::sync::{Engine, Failure};
 use crate::telemetry::metrics::Metrics;
+
+/// Where findings about the tenant as a whole are counted.
+const TENANT: &str = "";
 
 /// What the guard holds, which people change between two runs, and which has to be known before the first.
 ///
@@ -30,6 +35,24 @@ async fn refresh_left_over(engine: &Engine, db: &mut Connection, names: &[String
     Ok(())
 }
 
+/// The open findings, by environment and code; what is about the tenant has no environment. Each code that a finding
+/// can have is there from the start, at 0.
+async fn refresh_findings(db: &mut Connection, names: &[String]) -> Result<(), Failure> {
+    let mut open = BTreeMap::new();
+    for (environment, code, count) in findings::count_open(db).await? {
+        open.insert((environment.unwrap_or_default(), code), count);
+    }
+    let places = names.iter().map(String::as_str).chain([TENANT]);
+    for environment in places {
+        let reasons = Code::ALL.iter().map(|code| code.as_str());
+        for code in reasons.chain(findings::OTHER_CODES) {
+            let count = open.remove(&(environment.to_owned(), code.to_owned()));
+            Metrics.findings(environment, code, count.unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
 /// Reads and sets them.
 ///
 /// # Errors
@@ -45,25 +68,7 @@ pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
         Metrics.users(name, enabled, disabled);
         Metrics.non_interactive(name, rows::count_non_interactive(&mut db, name).await?);
     }
-    let open = findings::count_open(&mut db).await?;
-    for environment in &names {
-        for code in Code::ALL
-            .iter()
-            .map(|code| code.as_str())
-            .chain([findings::REMOVALS_HELD, findings::ENVIRONMENT_LEFT_OVER])
-        {
-            let count = open
-                .iter()
-                .find(|(at, what, _)| at.as_ref() == Some(environment) && what == code);
-            Metrics.findings(environment, code, count.map_or(0, |(_, _, count)| *count));
-        }
-    }
-    let tenant: i64 = open
-        .iter()
-        .filter(|(at, ..)| at.is_none())
-        .map(|(.., count)| count)
-        .sum();
-    Metrics.findings("", Code::DirectoryUnavailable.as_str(), tenant);
+    refresh_findings(&mut db, &names).await?;
     Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
     refresh_left_over(engine, &mut db, &names).await?;
     if let Some(at) = runs::last_success(&mut db).await? {
