@@ -1,6 +1,6 @@
 //! One request on its way: what a failure of it means, and the one line of the log about it.
 //!
-//! A failed attempt is logged here once, with the endpoint's template, status, code and correlation ids; never with a
+//! A failed attempt is logged here once (a part of a batch in `batch`), with the endpoint's template, status, code and correlation ids; never with a
 //! link, a token or anything that names a person.
 
 use std::time::{Duration, Instant};
@@ -109,6 +109,10 @@ impl Attempt {
     }
 
     fn warn(&self, status: Option<StatusCode>, code: &str, request_id: Option<&str>) {
+        if self.endpoint.finds_nobody(status) {
+            tracing::debug!(endpoint = self.endpoint.template, "the directory has no such user");
+            return;
+        }
         tracing::warn!(
             endpoint = self.endpoint.template,
             status = status.map(|status| status.as_u16()),

@@ -4,7 +4,9 @@
 //! failed are repeated, and where the service refuses the batch itself, every part is asked alone. What an answer
 //! contains is none of its business, and it follows no link.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -32,6 +34,71 @@ pub(super) struct Part {
 /// The body of one part, or why there is none; and when it was asked for.
 pub(super) type PartAnswer = Asked<Result<Body, GraphError>>;
 
+/// What the batches of one look-up share.
+#[derive(Default)]
+pub(super) struct BatchesInHand {
+    /// The service wants no batches.
+    refused: AtomicBool,
+    failed: Mutex<FailedParts>,
+}
+
+/// Failed parts, folded into one line of the log for each endpoint, status and code.
+#[derive(Default)]
+struct FailedParts(BTreeMap<(&'static str, Option<u16>, String), FailedAlike>);
+
+/// Parts that failed alike.
+struct FailedAlike {
+    count: usize,
+    // The ids of the first.
+    request_id: Option<String>,
+    client_request_id: Uuid,
+}
+
+impl BatchesInHand {
+    fn note(&self, endpoint: Endpoint, status: Option<StatusCode>, code: &str, ids: (Option<String>, Uuid)) {
+        if endpoint.finds_nobody(status) {
+            tracing::debug!(endpoint = endpoint.template, "the directory has no such user");
+            return;
+        }
+        let key = (endpoint.template, status.map(|status| status.as_u16()), code.to_owned());
+        let (request_id, client_request_id) = ids;
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = failed.0.entry(key).or_insert(FailedAlike {
+            count: 0,
+            request_id,
+            client_request_id,
+        });
+        alike.count += 1;
+    }
+
+    /// Logs what has failed so far, so that a long wait has its reason before it in the log.
+    fn log(&self) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).log();
+    }
+}
+
+impl FailedParts {
+    fn log(&mut self) {
+        for ((endpoint, status, code), alike) in std::mem::take(&mut self.0) {
+            tracing::warn!(
+                endpoint,
+                status,
+                code,
+                count = alike.count,
+                request_id = alike.request_id,
+                client_request_id = %alike.client_request_id,
+                "parts of a batch failed"
+            );
+        }
+    }
+}
+
+impl Drop for FailedParts {
+    fn drop(&mut self) {
+        self.log();
+    }
+}
+
 /// What the answer to one part means.
 enum PartOutcome {
     Done(Result<Body, GraphError>),
@@ -40,8 +107,7 @@ enum PartOutcome {
 }
 
 impl Graph {
-    /// Asks up to [`MOST_PARTS`] parts and answers in their order. `refused` remembers that the service wants no
-    /// batches.
+    /// Asks up to [`MOST_PARTS`] parts and answers in their order.
     ///
     /// # Errors
     ///
@@ -49,17 +115,17 @@ impl Graph {
     pub(super) async fn ask_together(
         &self,
         parts: &[Part],
-        refused: &AtomicBool,
+        in_hand: &BatchesInHand,
     ) -> Result<Vec<PartAnswer>, GraphError> {
-        if !refused.load(Ordering::Relaxed) {
-            match self.ask_in_batch(parts).await {
+        if !in_hand.refused.load(Ordering::Relaxed) {
+            match self.ask_in_batch(parts, in_hand).await {
                 Err(
                     GraphError::Forbidden { .. }
                     | GraphError::NotFound { .. }
                     | GraphError::BadRequest { .. }
                     | GraphError::Protocol { .. },
                 ) => {
-                    refused.store(true, Ordering::Relaxed);
+                    in_hand.refused.store(true, Ordering::Relaxed);
                     tracing::info!(
                         endpoint = BATCH.template,
                         "batches are refused; their parts are asked one by one"
@@ -71,7 +137,7 @@ impl Graph {
         self.ask_one_by_one(parts).await
     }
 
-    async fn ask_in_batch(&self, parts: &[Part]) -> Result<Vec<PartAnswer>, GraphError> {
+    async fn ask_in_batch(&self, parts: &[Part], in_hand: &BatchesInHand) -> Result<Vec<PartAnswer>, GraphError> {
         let mut effort = CallProgress::default();
         let mut answers: Vec<Option<PartAnswer>> = parts.iter().map(|_| None).collect();
         loop {
@@ -90,7 +156,7 @@ impl Graph {
             };
             for at in open {
                 let response = fetched.value.remove(&at.to_string());
-                match self.judge(&parts[at], response, fetched.client_request_id) {
+                match self.judge(&parts[at], response, fetched.client_request_id, in_hand) {
                     PartOutcome::Done(body) => answers[at] = answer(body),
                     PartOutcome::Again(failure) => again.push((at, failure)),
                     PartOutcome::TokenRefused if effort.token_replaced => {
@@ -103,7 +169,7 @@ impl Graph {
             if token_refused {
                 self.replace_token(&fetched.token, &mut effort).await?;
             }
-            if !self.wait_for(&again, &mut effort).await? {
+            if !self.wait_for(&again, &mut effort, in_hand).await? {
                 for (at, failure) in again {
                     answers[at] = answer(Err(failure.error));
                 }
@@ -112,7 +178,12 @@ impl Graph {
     }
 
     /// Waits before parts are repeated, as long as the most patient of them was told; false if they are not to be.
-    async fn wait_for(&self, again: &[(usize, Retry)], effort: &mut CallProgress) -> Result<bool, GraphError> {
+    async fn wait_for(
+        &self,
+        again: &[(usize, Retry)],
+        effort: &mut CallProgress,
+        in_hand: &BatchesInHand,
+    ) -> Result<bool, GraphError> {
         let Some((_, first)) = again.first() else {
             return Ok(true);
         };
@@ -123,6 +194,7 @@ impl Graph {
         if again.iter().any(|(_, failure)| failure.reason != THROTTLED) {
             effort.connection = Connection::Fresh;
         }
+        in_hand.log();
         self.patience.wait(first.reason, wait).await?;
         Ok(true)
     }
@@ -145,14 +217,20 @@ impl Graph {
     }
 
     /// What the answer to one part means, by the rules of a read of its own.
-    fn judge(&self, part: &Part, response: Option<RawResponse>, client_request_id: Uuid) -> PartOutcome {
+    fn judge(
+        &self,
+        part: &Part,
+        response: Option<RawResponse>,
+        client_request_id: Uuid,
+        in_hand: &BatchesInHand,
+    ) -> PartOutcome {
         let endpoint = part.endpoint;
         let answered = response.and_then(|response| {
             let status = StatusCode::from_u16(response.status()?).ok()?;
             Some((status, response))
         });
         let Some((status, response)) = answered else {
-            warn(endpoint, None, "no answer", None, client_request_id);
+            in_hand.note(endpoint, None, "no answer", (None, client_request_id));
             return PartOutcome::Again(Retry {
                 reason: "broken_body",
                 wanted: None,
@@ -164,14 +242,8 @@ impl Graph {
             return PartOutcome::Done(Ok(response.into_body()));
         }
         let codes = Codes::decode(response.bytes());
-        let request_id = response.header("request-id");
-        warn(
-            endpoint,
-            Some(status),
-            codes.shown(),
-            request_id.as_deref(),
-            client_request_id,
-        );
+        let ids = (response.header("request-id"), client_request_id);
+        in_hand.note(endpoint, Some(status), codes.shown(), ids);
         if status == StatusCode::UNAUTHORIZED {
             return PartOutcome::TokenRefused;
         }
@@ -226,15 +298,4 @@ pub(super) fn concerns_all(error: &GraphError) -> bool {
         error,
         GraphError::Cancelled | GraphError::Moment(_) | GraphError::Token(_)
     ) || matches!(error, GraphError::Unavailable { endpoint, .. } if *endpoint == super::endpoint::TOKEN.template)
-}
-
-fn warn(endpoint: Endpoint, status: Option<StatusCode>, code: &str, request_id: Option<&str>, client_request_id: Uuid) {
-    tracing::warn!(
-        endpoint = endpoint.template,
-        status = status.map(|status| status.as_u16()),
-        code,
-        request_id,
-        %client_request_id,
-        "a part of a batch failed"
-    );
 }

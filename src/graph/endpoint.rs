@@ -1,5 +1,7 @@
 //! The endpoints the daemon reads, by name: the bounded label of logs and metrics, and the permission each needs.
 
+use reqwest::StatusCode;
+
 /// One endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Endpoint {
@@ -8,10 +10,30 @@ pub(super) struct Endpoint {
     /// The permission to grant when it is forbidden: out of the working minimum of graph.md, section 8, so that
     /// an operator meets the same four names everywhere; `Application.Read.All` alone is beyond it, and optional.
     pub permission: &'static str,
+    /// Whether it is asked about one user who need not exist: 404 is an answer then, and no failure.
+    pub may_find_nobody: bool,
+}
+
+impl Endpoint {
+    const fn about_one_user(self) -> Self {
+        Self {
+            may_find_nobody: true,
+            ..self
+        }
+    }
+
+    /// Whether this status only says that there is no such user.
+    pub fn finds_nobody(self, status: Option<StatusCode>) -> bool {
+        self.may_find_nobody && status == Some(StatusCode::NOT_FOUND)
+    }
 }
 
 const fn endpoint(template: &'static str, permission: &'static str) -> Endpoint {
-    Endpoint { template, permission }
+    Endpoint {
+        template,
+        permission,
+        may_find_nobody: false,
+    }
 }
 
 pub(super) const TOKEN: Endpoint = endpoint("token", "");
@@ -21,10 +43,10 @@ pub(super) const METADATA: Endpoint = endpoint("openid-configuration", "");
 pub(super) const SIGNING_KEYS: Endpoint = endpoint("discovery/keys", "");
 pub(super) const USERS_DELTA: Endpoint = endpoint("users/delta", "User.Read.All");
 pub(super) const USERS: Endpoint = endpoint("users", "User.Read.All");
-pub(super) const USER: Endpoint = endpoint("users/{id}", "User.Read.All");
-pub(super) const MEMBER_OF: Endpoint = endpoint("users/{id}/memberOf", "GroupMember.Read.All");
+pub(super) const USER: Endpoint = endpoint("users/{id}", "User.Read.All").about_one_user();
+pub(super) const MEMBER_OF: Endpoint = endpoint("users/{id}/memberOf", "GroupMember.Read.All").about_one_user();
 pub(super) const DELETED_USERS: Endpoint = endpoint("directory/deletedItems/microsoft.graph.user", "User.Read.All");
-pub(super) const DELETED_ITEM: Endpoint = endpoint("directory/deletedItems/{id}", "User.Read.All");
+pub(super) const DELETED_ITEM: Endpoint = endpoint("directory/deletedItems/{id}", "User.Read.All").about_one_user();
 pub(super) const GROUPS_DELTA: Endpoint = endpoint("groups/delta", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBERS: Endpoint = endpoint("groups/{id}/members", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBER_OF: Endpoint = endpoint("groups/{id}/memberOf", "GroupMember.Read.All");

@@ -76,6 +76,7 @@ pub(super) fn refusal(endpoint: Endpoint, carries: LinkKind, status: StatusCode,
     let Endpoint {
         template: endpoint,
         permission,
+        ..
     } = endpoint;
     if let Some(cause) = dead_link(carries, status, codes) {
         return GraphError::LinkExpired { endpoint, cause };

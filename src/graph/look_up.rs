@@ -2,12 +2,10 @@
 //!
 //! Decides nothing about anybody, and asks for direct membership by the plain listing alone.
 
-use std::sync::atomic::AtomicBool;
-
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
-use super::batch::{MOST_PARTS, Part, PartAnswer, concerns_all};
+use super::batch::{BatchesInHand, MOST_PARTS, Part, PartAnswer, concerns_all};
 use super::client::Graph;
 use super::error::GraphError;
 use super::pages::whole;
@@ -70,11 +68,11 @@ impl Graph {
         owners_of: Option<Uuid>,
     ) -> Result<LookUps, GraphError> {
         let (questions, parts) = questions(users, with_roles, owners_of);
-        let refused = AtomicBool::new(false);
+        let in_hand = BatchesInHand::default();
         let batches: Vec<_> = questions
             .chunks(MOST_PARTS)
             .zip(parts.chunks(MOST_PARTS))
-            .map(|(questions, parts)| self.find_out(questions, parts, &refused))
+            .map(|(questions, parts)| self.find_out(questions, parts, &in_hand))
             .collect();
         let facts: Vec<Vec<Fact>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(gather(users.len(), facts.into_iter().flatten()))
@@ -107,17 +105,17 @@ impl Graph {
     }
 
     async fn read_listings(&self, parts: Vec<Part>) -> Result<Listings, GraphError> {
-        let refused = AtomicBool::new(false);
+        let in_hand = BatchesInHand::default();
         let batches: Vec<_> = parts
             .chunks(MOST_PARTS)
-            .map(|parts| self.read_together(parts, &refused))
+            .map(|parts| self.read_together(parts, &in_hand))
             .collect();
         let found: Vec<Listings> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn read_together(&self, parts: &[Part], refused: &AtomicBool) -> Result<Listings, GraphError> {
-        let answers = self.ask_together(parts, refused).await?;
+    async fn read_together(&self, parts: &[Part], in_hand: &BatchesInHand) -> Result<Listings, GraphError> {
+        let answers = self.ask_together(parts, in_hand).await?;
         let mut found = Vec::with_capacity(answers.len());
         for (part, answer) in parts.iter().zip(answers) {
             found.push(self.read_on::<RawPrincipal>(part, answer).await?);
@@ -129,9 +127,9 @@ impl Graph {
         &self,
         questions: &[Question],
         parts: &[Part],
-        refused: &AtomicBool,
+        in_hand: &BatchesInHand,
     ) -> Result<Vec<Fact>, GraphError> {
-        let answers = self.ask_together(parts, refused).await?;
+        let answers = self.ask_together(parts, in_hand).await?;
         let mut facts = Vec::with_capacity(answers.len());
         for ((question, part), answer) in questions.iter().zip(parts).zip(answers) {
             facts.push(self.understand(*question, part, answer).await?);

@@ -442,3 +442,31 @@ async fn a_failed_part_is_logged_with_its_ids_and_nothing_about_a_person() {
         Patch::Absent
     );
 }
+
+#[tokio::test]
+async fn parts_that_fail_alike_are_one_line_and_users_who_do_not_exist_are_none() {
+    let log = Log::default();
+    let _listening = log.listen();
+    let nobody: Vec<String> = (0..200).map(|n| format!("nobody.{n}@contoso.com")).collect();
+    let server = Server::start([]).await;
+    server.answer_by(|seen| batch(seen, |id, _| Some(refused(id, 404, "Request_ResourceNotFound"))));
+    let found = graph(&server).0.look_up(&nobody, false, None).await.unwrap();
+    assert!(
+        found
+            .users
+            .iter()
+            .all(|user| user.as_ref().unwrap().user.value.is_none())
+    );
+    assert_eq!(log.text(), "");
+
+    server.answer_by(|seen| {
+        batch(seen, |id, url| {
+            is_user(url).then(|| refused(id, 403, "Authorization_RequestDenied"))
+        })
+    });
+    let found = graph(&server).0.look_up(&nobody, false, None).await.unwrap();
+    assert!(found.users.iter().all(Result::is_err));
+    let text = log.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("count=200") && text.contains("users/{id}"), "{text}");
+}

@@ -2,6 +2,7 @@
 
 use super::evaluate::{ExtraWork, Question};
 use super::{Answer, Desk, Refusal, bad_input};
+use crate::domain::reason::Code;
 use crate::rules::Trigger;
 use crate::sync::DeskError;
 use crate::sync::imports::company_of;
@@ -12,6 +13,10 @@ pub const MOST_AT_ONCE: usize = 1000;
 
 /// How many are decided in one transaction: few enough that nobody waits long for a locked row.
 const DECIDED_TOGETHER: usize = 200;
+
+fn is_unknown(result: &Result<Answer, Refusal>) -> bool {
+    matches!(result, Err(refusal) if refusal.code == Code::UserNotFound)
+}
 
 impl Desk {
     /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id; those who have a row
@@ -57,6 +62,15 @@ impl Desk {
         {
             let evaluation = self.evaluate(&view, question, fresh, ExtraWork::Nothing).await?;
             results.extend(self.answers(&view, trigger, named, fresh, evaluation, false).await?);
+        }
+        let unknown = results.iter().filter(|result| is_unknown(result)).count();
+        if unknown > 0 {
+            tracing::info!(
+                environment = environment.name,
+                asked = users.len(),
+                unknown,
+                "some users are neither in the directory nor in the table"
+            );
         }
         Ok(results)
     }
