@@ -1,4 +1,4 @@
-//! The mirror of administrator roles. All holders are read at once, or one user is looked up; the later of the two counts.
+//! The mirror of administrator roles. A run reads all holders at once, or looks up one user; the later reading wins.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,16 +9,16 @@ use super::{Connection, StoreResult, recheck};
 use crate::domain::feed::{Asked, Moment};
 use crate::rules::AdminRoles;
 
-/// The source of whole readings.
+/// The source name of full readings.
 const SOURCE: &str = "roles";
 
-/// Takes in the roles of some users who were looked up, those of whom nothing newer is known; the others are put on the
-/// recheck list. Returns those for whom this is news.
+/// Stores the roles of looked-up users, unless the mirror knows something newer: those users go on the recheck list.
+/// Returns the users whose roles changed.
 pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) -> StoreResult<Vec<Uuid>> {
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    // A whole reading waits until this transaction ends, or has been taken in.
+    // A full reading waits until this transaction ends, or is already stored.
     let read = sqlx::query_scalar!(
         "select asked from directory_reading where source = $1 for share",
         SOURCE
@@ -56,8 +56,8 @@ pub async fn settle(db: &mut Connection, users: &[Asked<(Uuid, AdminRoles)>]) ->
     write(db, &known, &held).await
 }
 
-/// Replaces the holders by a reading of all, unless a later one has; whoever was looked up since is left as it is and put on
-/// the recheck list. From a reading that is not whole nobody is missing. Returns the ids for which something changed.
+/// Replaces all holders by a full reading, unless a later one is stored. Users who were looked up since keep their
+/// roles and go on the recheck list. An incomplete reading removes nobody. Returns the ids that changed.
 pub async fn replace(
     db: &mut Connection,
     holders: &Asked<BTreeMap<Uuid, AdminRoles>>,
@@ -92,7 +92,7 @@ pub async fn replace(
     write(db, &known, &held).await
 }
 
-/// The holders among some users, or all.
+/// The holders among some users, or all holders.
 async fn known(db: &mut Connection, among: Option<&[Uuid]>) -> StoreResult<HashMap<Uuid, AdminRoles>> {
     let rows = sqlx::query!(
         "select object_id, global, power_platform, dynamics_365 from directory_role_member
@@ -112,7 +112,7 @@ async fn known(db: &mut Connection, among: Option<&[Uuid]>) -> StoreResult<HashM
     Ok(roles.collect())
 }
 
-/// Writes what differs: whoever is not among `held`, or has no role there, has none.
+/// Writes the differences: a user who is not in `held`, or has no role there, has none.
 async fn write(
     db: &mut Connection,
     known: &HashMap<Uuid, AdminRoles>,

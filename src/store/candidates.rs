@@ -1,4 +1,4 @@
-//! Directory users who have no row in an environment: whom an import can be about.
+//! Directory users who have no row in an environment: the candidates for an import.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Connection, StoreResult};
 use crate::domain::import::Candidate;
 
-/// Users who are present and have no row, after a key; with a text, those whose name or user principal name contains it.
+/// Present users without a row, after a key; with a text, those whose name or user principal name contains it.
 pub async fn list(
     db: &mut Connection,
     environment: &str,
@@ -31,8 +31,8 @@ pub async fn list(
     .await?)
 }
 
-/// The next users whom an import of everybody is about, after a key. AI agents are not: they get a row when somebody
-/// names them.
+/// The next users for an import of everybody, after a key. It skips AI agents: they get a row only when a request names
+/// them.
 pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, limit: i64) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from directory_user u
@@ -47,7 +47,7 @@ pub async fn next(db: &mut Connection, environment: &str, after: Option<Uuid>, l
     .await?)
 }
 
-/// How many users an import of everybody is about.
+/// The number of users in an import of everybody.
 pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from directory_user u
@@ -59,7 +59,7 @@ pub async fn count(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     .await?)
 }
 
-/// Which of some directory users have a row, and its id. None is locked.
+/// The users among `ids` that have a row, with the row's id. Locks nothing.
 pub async fn with_row(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Uuid>> {
     Ok(sqlx::query!(
         r#"select azureactivedirectoryobjectid as "id!", systemuserid from system_user

@@ -8,20 +8,20 @@ use super::{Connection, StoreError, StoreResult};
 use crate::domain::run::{ChangeLine, RunLine};
 use crate::plan::Change;
 
-/// Who writes and in which run.
+/// Who writes, and in which run.
 #[derive(Clone, Copy, Debug)]
 pub struct Author<'a> {
-    /// The actor; changes of rows name their own.
+    /// The actor; changes of rows carry their own.
     pub actor: &'a str,
-    /// The run, if it is one.
+    /// The run, if there is one.
     pub run_id: Option<i64>,
-    /// Whether the disables are by rule and count for the guard.
+    /// Whether a rule causes the disables, so that the guard counts them.
     pub by_rule: bool,
-    /// When; taken once the rows are locked, so that it is later than what others wrote to them.
+    /// The time, taken once the rows are locked, so that it is later than every earlier write to them.
     pub at: DateTime<Utc>,
 }
 
-/// Appends a line for every change, under the name and the time that the row now says it was modified by and at.
+/// Appends a line for every change, with the row's new `modified by` and `modified at`.
 pub async fn record(
     db: &mut Connection,
     environment: &str,
@@ -66,7 +66,7 @@ pub async fn record(
     Ok(())
 }
 
-/// Appends the line of an edit of columns that only customers know: column → [old, new].
+/// Appends the line of an edit of customer-added columns: column → [old, new].
 pub async fn record_edit(
     db: &mut Connection,
     environment: &str,
@@ -90,7 +90,7 @@ pub async fn record_edit(
     Ok(())
 }
 
-/// The columns of a change as the log and the reports show them: column → [old, new].
+/// The columns of a change, as in the log and the reports: column → [old, new].
 #[must_use]
 pub fn fields_json(change: &Change) -> Value {
     let fields = change.fields.iter().map(|field| {
@@ -102,7 +102,7 @@ pub fn fields_json(change: &Change) -> Value {
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
-/// Notes by how many the enabled rows with an object id grew or shrank.
+/// Records the change of the count of enabled rows with an object id.
 pub async fn note_enabled<'a>(
     db: &mut Connection,
     environment: &str,
@@ -126,7 +126,7 @@ pub async fn note_enabled<'a>(
     Ok(())
 }
 
-/// How many rows were disabled by rule since a time.
+/// The number of rows disabled by a rule since a time.
 pub async fn disables_since(db: &mut Connection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from system_user_change
@@ -152,7 +152,7 @@ pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i
     .await?)
 }
 
-/// What a run changed behind a line, in order.
+/// The changes of a run after a line, in order.
 pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i64) -> StoreResult<Vec<RunLine>> {
     Ok(sqlx::query_as!(
         RunLine,

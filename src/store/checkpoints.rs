@@ -1,5 +1,5 @@
-//! How far each source of the directory has been read, as [`Checkpoint`] says it. A checkpoint commits with the rows it
-//! follows. Nothing is computed here: a state is read, and one that was stepped is written.
+//! How far each source of the directory has been read, as a [`Checkpoint`]. A checkpoint commits with its rows. This
+//! module computes nothing: it reads a state and writes one that was stepped.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ impl CheckpointRow {
         let (next, link) = (self.next_link.map(Link::new), self.delta_link.map(Link::new));
         let state = match (self.phase.as_str(), next, link) {
             ("full", next, Some(changes)) if Checkpoint::lists(source) => State::Listing { next, changes },
-            // What a walk found of changes before it began is of no use.
+            // A walk does not use changes from before it began.
             ("full", Some(next), _) if !Checkpoint::lists(source) => State::Walk { next },
             ("full", ..) | (_, _, None) => State::Begin,
             (phase, next, Some(link)) => State::Following {
@@ -65,7 +65,7 @@ impl CheckpointRow {
     }
 }
 
-/// Reads a checkpoint; a source that was never read has a fresh one.
+/// Reads a checkpoint; a source that was never read has a new one.
 pub async fn read(db: &mut Connection, source: Source) -> StoreResult<Checkpoint> {
     let mut checkpoints = read_all(db, &[source]).await?;
     checkpoints.pop().ok_or(StoreError::Inconsistent("a checkpoint"))
@@ -94,8 +94,7 @@ pub async fn read_all(db: &mut Connection, sources: &[Source]) -> StoreResult<Ve
     Ok(checkpoints.collect())
 }
 
-/// Reads the checkpoints of every source, or of those in doubt only, and keeps others from writing them until the
-/// transaction ends.
+/// Reads the checkpoints of every source, or only of those in doubt, and locks them until the transaction ends.
 async fn lock_all(db: &mut Connection, in_doubt: bool) -> StoreResult<Vec<Checkpoint>> {
     let rows = sqlx::query_as!(
         CheckpointRow,
@@ -164,7 +163,7 @@ fn row(checkpoint: &Checkpoint) -> Value {
     })
 }
 
-/// The present or last round of a source; keeps others from writing the checkpoint until the transaction ends.
+/// The current or last round of a source; locks the checkpoint until the transaction ends.
 pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Moment> {
     let round = sqlx::query_scalar!(
         "select round from checkpoint where source = $1 for share",
@@ -179,7 +178,7 @@ pub async fn step(db: &mut Connection, checkpoint: Checkpoint, input: Input) -> 
     write(db, &[checkpoint]).await
 }
 
-/// Tells every environment of what has come up in doubt, and drops what is beyond doubt by now.
+/// Reports new doubts to every environment, and deletes those that are settled.
 pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "delete from environment_doubt d where not exists (
@@ -197,8 +196,8 @@ pub async fn tell_doubts(db: &mut Connection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Tells an environment anew of what is still suspected and was the reason of sets that have expired undecided: their
-/// rows are judged anew, and what nobody has confirmed is no better evidence for being old. The source is read from its
+/// Reports to an environment again each doubt that still stands and that caused held sets which expired undecided.
+/// Their rows are re-evaluated: an unconfirmed doubt is no better evidence for being old. The source is read from its
 /// beginning.
 pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Doubt]) -> StoreResult<()> {
     if expired.is_empty() {
@@ -213,7 +212,7 @@ pub async fn doubt_again(db: &mut Connection, environment: &str, expired: &[Doub
     Ok(())
 }
 
-/// Tells an environment of a doubt, or all of them.
+/// Reports a doubt to one environment, or to all.
 async fn tell(db: &mut Connection, environment: Option<&str>, source: Source, doubt: &Doubt) -> StoreResult<()> {
     sqlx::query!(
         "insert into environment_doubt (environment, source, why)
@@ -228,7 +227,7 @@ async fn tell(db: &mut Connection, environment: Option<&str>, source: Source, do
     Ok(())
 }
 
-/// The sources that some environments have not been judged by since they came into doubt: environment, source, why.
+/// The doubts that some environments have not been evaluated with yet: environment, source, reason.
 pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, Source, Doubt)>> {
     let rows = sqlx::query!(
         "select environment, source, why from environment_doubt
@@ -243,7 +242,7 @@ pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult
     Ok(doubts.collect())
 }
 
-/// An environment has been judged with everything in mind that was in doubt for it.
+/// Records that an environment has been evaluated with all of its doubts.
 pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!("delete from environment_doubt where environment = $1", environment)
         .execute(db)
@@ -251,7 +250,7 @@ pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResul
     Ok(())
 }
 
-/// Lets every feed begin a round.
+/// Makes every feed begin a round.
 pub async fn renew_all(db: &mut Connection) -> StoreResult<()> {
     for checkpoint in lock_all(&mut *db, false).await? {
         if checkpoint.source.is_feed() {

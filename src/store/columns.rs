@@ -1,4 +1,4 @@
-//! Columns of `rollcall.system_user` one by one: who owns them, and those that customers have added.
+//! Single columns of `rollcall.system_user`: who owns them, and those that customers have added.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::changes::Author;
 use super::{Connection, StoreError, StoreResult};
 use crate::domain::system_user::SystemUser;
 
-/// The columns that customers have added.
+/// The customer-added columns.
 pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         r#"select attname::text as "name!" from pg_attribute
@@ -19,7 +19,7 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     .await?)
 }
 
-/// The columns of a row that customers have added.
+/// The customer-added columns of a row.
 pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Map<String, Value>> {
     let custom = sqlx::query_scalar!(
         r#"select to_jsonb(s) - $3::text[] as "custom!" from system_user s
@@ -36,7 +36,7 @@ pub async fn read_custom(db: &mut Connection, environment: &str, row: Uuid) -> S
     })
 }
 
-/// The value of a column that a customer has added.
+/// The value of a customer-added column.
 pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &str) -> StoreResult<Value> {
     let value = sqlx::query_scalar!(
         "select to_jsonb(s) -> $3 from system_user s where environment = $1 and systemuserid = $2",
@@ -49,7 +49,7 @@ pub async fn read(db: &mut Connection, environment: &str, row: Uuid, column: &st
     Ok(value.flatten().unwrap_or(Value::Null))
 }
 
-/// Writes a column that a customer has added.
+/// Writes a customer-added column.
 pub async fn write(db: &mut Connection, environment: &str, row: Uuid, column: &str, value: &Value) -> StoreResult<()> {
     let written = sqlx::query!(
         "select set_custom_column($1, $2, $3, $4)",
@@ -63,16 +63,16 @@ pub async fn write(db: &mut Connection, environment: &str, row: Uuid, column: &s
     written.map(drop).map_err(refused)
 }
 
-/// Has constraints checked now that a customer wants checked at the end of a transaction only.
+/// Checks the customer's deferred constraints now instead of at commit.
 pub async fn check_deferred(db: &mut Connection) -> StoreResult<()> {
     let checked = sqlx::query!("set constraints all immediate").execute(db).await;
     checked.map(drop).map_err(refused)
 }
 
-/// Why the database does not take a value. The statement is always the same, so whatever the server refuses is about the
-/// column and its value: its type, a constraint, a right. What a function raises, and what concerns everybody, is not.
+/// Why the database refuses a value. The statement is always the same, so a refusal is about the column and its value:
+/// its type, a constraint, a right. Errors raised by a function, and errors that affect everybody, are not.
 fn refused(error: sqlx::Error) -> StoreError {
-    // No plan of these statements can be outdated, as this means elsewhere: the column's type takes no values.
+    // Elsewhere this code means an outdated plan. These statements have none: here the column's type takes no values.
     if let sqlx::Error::Database(said) = &error
         && said.code().as_deref() == Some("0A000")
     {
@@ -86,7 +86,7 @@ fn refused(error: sqlx::Error) -> StoreError {
     })
 }
 
-/// Notes who changed a row last.
+/// Records who changed a row last.
 pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Author<'_>) -> StoreResult<()> {
     sqlx::query!(
         "update system_user set modifiedon = greatest($3, modifiedon), modifiedby = $4 where environment = $1 and systemuserid = $2",
@@ -101,7 +101,7 @@ pub async fn touch(db: &mut Connection, environment: &str, row: Uuid, author: Au
     Ok(())
 }
 
-/// Writes which columns of a row are the customer's.
+/// Writes which columns of a row the customer owns.
 pub async fn set_customer_owned(
     db: &mut Connection,
     environment: &str,

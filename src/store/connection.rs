@@ -1,8 +1,8 @@
-//! A connection of which every wait has an end, and the transactions on it.
+//! A connection on which every wait is bounded, and its transactions.
 //!
-//! The server cannot be trusted to say that it is gone: it may be stopped, cut off or promoted away. So each
-//! statement has a bound of ours beside the server's, and a connection that broke, or whose statement was dropped
-//! half-way, is never used again. Nothing here repeats anything: see `Engine::retry`.
+//! A server that is stopped, cut off or promoted away may never say so. So each statement has our timeout beside the
+//! server's. A connection that broke, or whose statement was dropped half-way, is never used again. Nothing here
+//! retries: see `Engine::retry`.
 
 use std::fmt;
 use std::future::Future;
@@ -19,16 +19,16 @@ use sqlx::{Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use super::error::{StoreError, StoreResult, is_away};
 
-/// The server ends a statement after this long, so that it holds no locks for somebody who has gone.
+/// The server ends a statement after this long, so that it holds no locks for a client that is gone.
 pub(super) const STATEMENT_TIMEOUT: &str = "30s";
 
-/// We give up a little later: then it is the server itself that does not answer.
+/// Our own, slightly longer timeout: when it ends, the server itself does not answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
-/// How long each step may take by which a connection goes back to the pool.
+/// The timeout of each step that returns a connection to the pool.
 const TIDY_WITHIN: Duration = Duration::from_secs(5);
 
-/// When a connection broke last. Those that are older lead to the same server, and are not trusted any more.
+/// When a connection broke last. Older connections lead to the same server and are no longer trusted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Breakdown(Arc<Mutex<Option<Instant>>>);
 
@@ -37,31 +37,31 @@ impl Breakdown {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether a connection of the pool was made since.
+    /// Whether the pool opened the connection after that.
     pub fn is_older_than(&self, connection: &PoolConnectionMetadata) -> bool {
         let broke = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         broke.is_none_or(|broke| connection.age < broke.elapsed())
     }
 }
 
-/// What is under way on a connection.
+/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing.
     Idle,
-    /// A statement; if this stays, it was dropped half-way.
+    /// A statement is under way; if this stays, it was dropped half-way.
     Busy,
-    /// Nothing will be, ever.
+    /// The connection is unusable.
     Broken,
 }
 
 /// A connection from the pool, in a transaction or not.
 pub struct Connection {
-    /// There until the end.
+    /// `Some` until the connection is dropped.
     inner: Option<PoolConnection<Postgres>>,
     state: State,
     in_transaction: bool,
-    /// Whether the server has refused a statement of the transaction, so that it can only be rolled back.
+    /// Whether the server refused a statement of the transaction, so that it can only be rolled back.
     has_failed: bool,
     breakdown: Breakdown,
 }
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// Begins a statement: the connection that carries it, and who has to be told how it ended.
+    /// Begins a statement: the connection that runs it, and the guard that records how it ends.
     fn begin(&mut self) -> Result<(&mut PgConnection, Completion<'_>), sqlx::Error> {
         let Some(inner) = self.inner.as_deref_mut().filter(|_| self.state == State::Idle) else {
             return Err(silence("the connection has broken before"));
@@ -99,7 +99,7 @@ impl Connection {
         Ok((inner, ending))
     }
 
-    /// One statement with one answer.
+    /// Runs one statement with one answer.
     async fn answer<'s, T>(
         &'s mut self,
         statement: impl FnOnce(&'s mut PgConnection) -> BoxFuture<'s, Result<T, sqlx::Error>>,
@@ -116,7 +116,7 @@ impl Connection {
     }
 }
 
-/// Told how a statement ends; a statement that is dropped tells nobody, and leaves its connection busy.
+/// Records how a statement ends. Dropping a statement records nothing, and leaves its connection busy.
 struct Completion<'c> {
     state: &'c mut State,
     has_failed: &'c mut bool,
@@ -136,7 +136,7 @@ impl Completion<'_> {
     }
 }
 
-/// An answer, if it comes in time.
+/// An answer, if it comes within the timeout.
 async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
@@ -205,12 +205,12 @@ impl<'c> Executor<'c> for &'c mut Connection {
     }
 }
 
-/// Goes back to the pool without a transaction, or not at all.
+/// Returns to the pool without a transaction, or not at all.
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(mut inner) = self.inner.take() else { return };
         if self.state != State::Idle {
-            // Closed here and now: the server ends what is left, and nobody waits for it.
+            // Close it at once: the server ends what is left, and nobody waits for it.
             drop(inner.detach());
             return;
         }
@@ -228,38 +228,38 @@ impl Drop for Connection {
     }
 }
 
-/// A transaction of ours. Dropped without a commit, it is rolled back.
+/// A transaction. Dropped without a commit, it is rolled back.
 #[derive(Debug)]
 pub struct Transaction(Connection);
 
 impl Transaction {
-    /// Begins one whose writes are told from an edit by another program.
+    /// Begins a transaction. Its writes are distinguished from edits by other programs.
     pub(super) async fn begin(mut connection: Connection) -> StoreResult<Self> {
         connection.in_transaction = true;
         connection.simple("begin; select write_as_sync()").await?;
         Ok(Self(connection))
     }
 
-    /// Makes its writes last.
+    /// Commits.
     ///
     /// # Errors
-    /// When the database fails; if it does not answer, the writes may be there or not.
+    /// When the database fails. If it does not answer, the writes may or may not be committed.
     pub async fn commit(mut self) -> StoreResult<()> {
-        // The server would roll back, and call that a success.
+        // The server would roll back and report success.
         if self.0.has_failed {
             return Err(StoreError::Conflict);
         }
         let committed = Executor::execute(&mut self.0, sqlx::raw_sql("COMMIT")).await;
-        // A constraint may have waited for this moment.
+        // A deferred constraint may fail now.
         committed.map_err(StoreError::of_rows)?;
         self.0.in_transaction = false;
         Ok(())
     }
 
-    /// Takes its writes back.
+    /// Rolls back.
     ///
     /// # Errors
-    /// When the database does not answer; the writes are taken back all the same.
+    /// When the database does not answer; the writes are rolled back all the same.
     pub async fn rollback(mut self) -> StoreResult<()> {
         self.0.simple("ROLLBACK").await?;
         self.0.in_transaction = false;

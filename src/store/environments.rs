@@ -1,5 +1,5 @@
-//! What the store keeps of each environment: which configuration it was judged under, and how far. Environments that a
-//! process does not have in its configuration stay known here (rules.md, section 11).
+//! The stored state of each environment: its configuration, and how far its evaluation is. Environments outside a
+//! process's configuration stay known here (rules.md, section 11).
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,25 +8,25 @@ use super::{Connection, StoreResult};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::run::LeftOver;
 
-/// How far "judge everyone" has come.
+/// Progress of "judge everyone".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Everyone shall be judged at this epoch.
+    /// The epoch at which everyone must be evaluated.
     pub epoch: i64,
-    /// Everyone was judged at this epoch.
+    /// The last epoch at which everyone was evaluated.
     pub judged_epoch: i64,
-    /// The walk under way, where there is one at this epoch.
+    /// The position of the walk under way at this epoch, if there is one.
     pub walk_after: Option<Uuid>,
-    /// When everyone was last judged.
+    /// When everyone was last evaluated.
     pub judged_at: Option<DateTime<Utc>>,
-    /// Whether the placeholder rows have been written.
+    /// Whether the placeholder rows are written.
     pub is_set_up: bool,
-    /// The folding by which the names of its rows were last gone through.
+    /// The folding version that its rows' names were last checked with.
     pub folding: i16,
 }
 
-/// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
-/// of one that somebody had taken leave of. Adds up the changes of the row count.
+/// Registers an environment and its configuration, and adds up the changes of the row count. A changed configuration
+/// re-evaluates everyone, and so does the return of a retired environment.
 pub async fn register(
     db: &mut Connection,
     name: &str,
@@ -78,8 +78,8 @@ pub async fn register(
     })
 }
 
-/// The enabled rows with an object id, counted one by one up to a number: the guard believes no counter that somebody else
-/// may have written.
+/// Counts the enabled rows with an object id one by one, up to a number: the guard trusts no counter that others can
+/// write.
 pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from (
@@ -93,7 +93,7 @@ pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> Sto
     .await?)
 }
 
-/// An environment's rows with an object id, by the running count: enabled, disabled.
+/// The rows with an object id, from the running count: enabled, disabled.
 pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i64)> {
     let counts = sqlx::query!(
         r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
@@ -107,7 +107,7 @@ pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i6
     Ok((counts.enabled, counts.bound - counts.enabled))
 }
 
-/// When everyone in an environment was last judged.
+/// When everyone in an environment was last evaluated.
 pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(
         sqlx::query_scalar!("select judged_at from environment where name = $1", name)
@@ -117,7 +117,7 @@ pub async fn judged_at(db: &mut Connection, name: &str) -> StoreResult<Option<Da
     )
 }
 
-/// Asks for everyone to be judged anew, in all environments or some.
+/// Requests a re-evaluation of everyone, in all environments or some.
 pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResult<()> {
     sqlx::query!(
         "update environment e set epoch = epoch + 1
@@ -130,7 +130,7 @@ pub async fn judge_everyone(db: &mut Connection, names: &[String]) -> StoreResul
     Ok(())
 }
 
-/// Notes how far a walk at `epoch` has come; `None` means that it is finished.
+/// Records the position of a walk at `epoch`; `None` means that it is finished.
 pub async fn note_walk(
     db: &mut Connection,
     name: &str,
@@ -153,7 +153,7 @@ pub async fn note_walk(
     Ok(())
 }
 
-/// Notes by which folding the names of its rows have been gone through.
+/// Records the folding version that its rows' names were checked with.
 pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> StoreResult<()> {
     sqlx::query!("update environment set folding = $2 where name = $1", name, folding)
         .execute(db)
@@ -161,7 +161,7 @@ pub async fn note_folding(db: &mut Connection, name: &str, folding: i16) -> Stor
     Ok(())
 }
 
-/// Notes that the placeholder rows are there.
+/// Records that the placeholder rows exist.
 pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
     sqlx::query!("update environment set is_set_up = true where name = $1", name)
         .execute(db)
@@ -169,7 +169,7 @@ pub async fn note_set_up(db: &mut Connection, name: &str) -> StoreResult<()> {
     Ok(())
 }
 
-/// Those that are known beside the configured ones, taken leave of or not.
+/// The known environments that are not configured, retired or not.
 pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         "select name from environment where name <> all($1) order by name",
@@ -179,8 +179,8 @@ pub async fn others(db: &mut Connection, configured: &[String]) -> StoreResult<V
     .await?)
 }
 
-/// Nobody tells an environment what changes while it is away: it is judged whole when it is back, and need not remember
-/// who is pending.
+/// Sets environments aside. Changes are not reported to them meanwhile: they are fully re-evaluated on return, and drop
+/// their pending users.
 pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> {
     sqlx::query!(
         "update environment set epoch = epoch + 1
@@ -195,7 +195,7 @@ pub async fn set_aside(db: &mut Connection, away: &[String]) -> StoreResult<()> 
     Ok(())
 }
 
-/// Locks an environment against being registered until the transaction ends. False when it is not known.
+/// Locks an environment against registration until the transaction ends. Returns false when it is unknown.
 pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
     let found = sqlx::query!("select name from environment where name = $1 for update", name)
         .fetch_optional(db)
@@ -203,7 +203,7 @@ pub async fn lock(db: &mut Connection, name: &str) -> StoreResult<bool> {
     Ok(found.is_some())
 }
 
-/// Takes leave of an environment: it is no longer named as left over, and starts whole if it comes back.
+/// Retires an environment: it is no longer reported as left over, and is fully re-evaluated if it returns.
 pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!("update environment set closed_at = $2 where name = $1", name, now)
         .execute(&mut *db)
@@ -221,7 +221,7 @@ pub async fn close(db: &mut Connection, name: &str, now: DateTime<Utc>) -> Store
     Ok(())
 }
 
-/// Every environment of these names, with its rows counted one by one.
+/// The environments of these names, with their rows counted one by one.
 pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<KnownEnvironment>> {
     Ok(sqlx::query_as!(
         KnownEnvironment,
@@ -242,7 +242,7 @@ pub async fn known(db: &mut Connection, names: &[String]) -> StoreResult<Vec<Kno
     .await?)
 }
 
-/// What is left over beside the configured environments.
+/// The environments that are left over beside the configured ones.
 pub async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<LeftOver>> {
     let others = others(&mut *db, configured).await?;
     if others.is_empty() {

@@ -1,4 +1,4 @@
-//! What can go wrong with the database, and what to do about it.
+//! Database errors, and the remedy for each.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::domain::schema::Schema;
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// What the driver said, once: of an error of the server, its message and its code.
+/// A driver error without repetition: of a server error, its message and its code.
 #[derive(Debug)]
 pub struct DatabaseMessage(sqlx::Error);
 
@@ -41,52 +41,52 @@ impl DatabaseMessage {
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached or has gone away.
+    /// The database cannot be reached or the connection is lost.
     #[error("reach the database")]
     Unavailable(#[source] DatabaseMessage),
-    /// Somebody else wrote the same rows at the same time; the transaction can simply be repeated.
+    /// A concurrent transaction wrote the same rows; a retry of this one may succeed.
     #[error("write rows that somebody else has changed meanwhile")]
     Conflict,
-    /// What must be there is not: a fault of this program's, which no other try mends.
+    /// Something that must exist is missing: a bug in this program, which a retry does not fix.
     #[error("go on without {0}")]
     Inconsistent(&'static str),
-    /// The database does not take a row.
+    /// The database refuses a row.
     #[error("write a row")]
     Refused(#[source] Fault),
-    /// The database does not take a value that somebody has given for a column.
+    /// The database refuses a value that a person gave for a column.
     #[error("write a value: {0}")]
     Value(String),
     /// Another process leads now.
     #[error("write without holding the lease")]
     LeaseLost,
-    /// The database was restarted, or another server has taken its place: it may lack what was committed last.
+    /// The database was restarted or replaced by another server: it may lack the last commits.
     #[error("go on with what was begun on another server")]
     ServerReplaced,
-    /// The database keeps texts in another encoding than UTF8.
+    /// The database encoding is not UTF8.
     #[error("keep names in a database whose encoding is {0}")]
     Encoding(String),
-    /// The schema's name has a meaning in SQL.
+    /// The schema's name is an SQL keyword.
     #[error("write SQL with {0}, a word of its own, as the schema's name")]
     Reserved(Schema),
-    /// Somebody between us and the server keeps its settings from a session.
+    /// A proxy between us and the server drops a session's settings.
     #[error("work in a session whose search_path is {0:?} and not the one that was asked for")]
     SearchPath(String),
-    /// The schema belongs to another tenant than the one that is configured.
+    /// The schema belongs to another tenant than the configured one.
     #[error("use a schema that belongs to tenant {0} for another tenant.id")]
     OtherTenant(uuid::Uuid),
-    /// Migrations were applied from other files than this program has.
+    /// Migrations were applied from other files than this program's.
     #[error("trust a schema whose migrations {0:?} were applied from other files than this program has")]
     Altered(Vec<i64>),
     /// The migrations cannot be applied.
     #[error("apply the database migrations")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    /// Anything else the database said.
+    /// Any other database error.
     #[error("use the database")]
     Database(#[source] DatabaseMessage),
 }
 
 impl StoreError {
-    /// Whether repeating the transaction at once may succeed.
+    /// Whether an immediate retry of the transaction may succeed.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         match self {
@@ -96,8 +96,8 @@ impl StoreError {
         }
     }
 
-    /// What is the matter with a single row, where it may be the fault of one: its values, a constraint or trigger of the
-    /// customer's, or somebody who writes it again and again. Anything else would befall every row.
+    /// The fault of a single row, if one row may have caused the error: its values, a customer's constraint or trigger,
+    /// or a writer that keeps conflicting. Any other error would affect every row.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -113,7 +113,7 @@ impl StoreError {
         }
     }
 
-    /// The SQLSTATE of what the server said.
+    /// The SQLSTATE of the server's error.
     #[must_use]
     pub fn sqlstate(&self) -> Option<String> {
         match self {
@@ -125,13 +125,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the database is away, rather than unhappy.
+    /// Whether the database is unavailable, as opposed to refusing something.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ServerReplaced)
     }
 
-    /// Whether the database is not the one that this program and its configuration are for.
+    /// Whether this is not the database that this program and its configuration are for.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         matches!(
@@ -140,7 +140,7 @@ impl StoreError {
         )
     }
 
-    /// What an administrator can do.
+    /// What an administrator can do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -176,18 +176,18 @@ impl StoreError {
     }
 }
 
-/// Whether the connection on which this happened is of no use any more: nobody answers at its other end, or somebody
-/// who cannot help, as a server that is shutting down, or was the primary once.
+/// Whether the connection is of no more use: nobody answers at its other end, or a server that cannot help, such as one
+/// that is shutting down or is no longer the primary.
 pub(super) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             let said = database.try_downcast_ref::<PgDatabaseError>();
             let is_fatal = said.is_some_and(|said| matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic));
-            // A function can raise what it likes; the session goes on.
+            // A function can raise any code; the session goes on.
             let is_in_function = said.is_some_and(|said| said.r#where().is_some_and(|context| context.contains("PL/")));
-            // connection trouble, shutting down or starting, a session ended for idling, a server that only reads,
-            // wrong password or no such role, no such database, a plan made for other tables
+            // connection failure, shutdown or startup, a session ended for idling, a read-only server, wrong password
+            // or unknown role, unknown database, a plan made for other tables
             let is_session = ["08", "57P", "25P03", "25006", "28", "3D000", "0A000"]
                 .iter()
                 .any(|beginning| code.starts_with(beginning));
@@ -208,11 +208,11 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match code.as_deref().unwrap_or_default() {
-            // serialization failure, deadlock, unique violation: somebody else was there first; a plan for a table that
-            // has changed meanwhile: made anew on another connection
+            // serialization failure, deadlock, unique violation: a concurrent writer was first; an outdated plan for a
+            // table that has changed: re-planned on another connection
             "40001" | "40P01" | "23505" | "0A000" => Self::Conflict,
             _ if is_away(&error) => Self::Unavailable(DatabaseMessage(error)),
-            // a statement or a lock that took too long; too many connections, out of memory or disk; a failing disk
+            // statement or lock timeout; too many connections, out of memory or disk; a disk failure
             code if code == "57014" || code == "55P03" || code.starts_with("53") || code.starts_with("58") => {
                 Self::Unavailable(DatabaseMessage(error))
             }

@@ -1,9 +1,8 @@
-//! What keeps a row from being written: a constraint, an index or a trigger of the customer's, told apart from what
-//! ails the server.
+//! Why a row cannot be written: a customer's constraint, index or trigger, as opposed to a server failure.
 //!
-//! What is decided here is decided by where an error comes from, never by what it says: a trigger may raise any
-//! SQLSTATE with any text. And none of that text is kept. It may hold anybody's data, be of any length, and differ
-//! each time; what is shown is the SQLSTATE and names from the catalogue.
+//! The origin of an error decides, never its text: a trigger may raise any SQLSTATE with any text. The text is not
+//! kept: it may hold personal data, be of any length, and differ each time. Reports show the SQLSTATE and names from
+//! the catalogue.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::StoreError;
 
-/// Our own unique constraints: whoever meets one has come second, and finds on the next try who was first.
+/// Our own unique constraints: the loser of a race finds the winner's row on its next try.
 pub(super) const OWN_UNIQUE: [&str; 4] = [
     "system_user_pkey",
     "system_user_object_id",
@@ -19,10 +18,10 @@ pub(super) const OWN_UNIQUE: [&str; 4] = [
     "system_user_applicationid",
 ];
 
-/// Our own check that a slot is left, which a trigger makes.
+/// Our own check for a free slot, made by a trigger.
 const CAP: &str = "system_user_non_interactive_cap";
 
-/// Functions of ours that a row passes on its way.
+/// Our own functions that the write of a row runs.
 const OWN_FUNCTIONS: [&str; 4] = [
     "write_each",
     "keep_non_interactive_cap",
@@ -30,10 +29,10 @@ const OWN_FUNCTIONS: [&str; 4] = [
     "set_custom_column",
 ];
 
-/// The longest name that is shown: as long as PostgreSQL's may be, with a schema.
+/// The longest name shown: PostgreSQL's limit, with a schema.
 const NAME_CHARACTERS: usize = 127;
 
-/// Why the database does not take a row.
+/// Why the database refuses a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     code: String,
@@ -53,36 +52,36 @@ enum By {
         table: String,
     },
     Function(String),
-    /// A trigger that swallows the row and says nothing.
+    /// A trigger that drops the row without an error.
     Silence,
     Unnamed,
 }
 
-/// What the server says of an error, as far as it can be trusted.
+/// The trusted parts of a server error.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report<'a> {
     pub code: &'a str,
     pub constraint: &'a str,
     pub table: &'a str,
     pub column: &'a str,
-    /// Where it happened, innermost first. Its words are translated, the names in it are not.
+    /// Where it happened, innermost first. The words are translated, the names are not.
     pub context: &'a str,
 }
 
 impl Report<'_> {
-    /// Whether a function said RAISE: then everything else in the report is the function's invention.
+    /// Whether a function used RAISE: then the function made up everything else in the report.
     fn is_raised(&self) -> bool {
         let innermost = self.context.lines().next().unwrap_or_default();
         innermost.contains("PL/pgSQL") && innermost.contains(" RAISE")
     }
 
-    /// Where in a function that is not ours it happened.
+    /// The place in a function that is not ours.
     fn place(&self) -> Option<&str> {
         let is_ours = |line: &str| OWN_FUNCTIONS.iter().any(|own| line.contains(own));
         self.context.lines().find(|line| line.contains("PL/") && !is_ours(line))
     }
 
-    /// The name of that function, which stands before its arguments. Quotes are those of a statement, which may hold
+    /// The name of that function, which stands before its arguments. Quotes belong to a statement, which may hold
     /// anything.
     fn function(&self) -> Option<String> {
         let place = self.place().filter(|place| !place.contains('"'))?;
@@ -96,7 +95,7 @@ impl Report<'_> {
 }
 
 impl Fault {
-    /// Whether an error is about the row that was being written; none where it would befall every row.
+    /// The report, if the error is about the row being written; none if every row would meet it.
     fn of(error: &PgDatabaseError) -> Option<Self> {
         let report = Report {
             code: error.code(),
@@ -105,19 +104,19 @@ impl Fault {
             column: error.column().unwrap_or_default(),
             context: error.r#where().unwrap_or_default(),
         };
-        // What ends the session is the server's, whoever else uses its SQLSTATE.
+        // An error that ends the session is the server's, whatever else uses its SQLSTATE.
         let is_fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
-        // Data exception, integrity constraint, WITH CHECK OPTION, a limit such as that of an index entry; somebody
-        // else at the same time; a policy for rows.
+        // Data exception, integrity constraint, WITH CHECK OPTION, a limit such as that of an index entry; a concurrent
+        // write; a row security policy.
         let is_about_row = report.is_of_class(&["22", "23", "44", "54", "40001", "40P01"])
             || error.routine() == Some("ExecWithCheckOptions");
-        // Resources of the server, one that only reads, a plan made for other tables.
+        // Server resources, a read-only server, a plan made for other tables.
         let is_about_server = report.is_of_class(&["53", "58", "25006", "0A000"]);
         let is_fault = report.is_raised() || (!is_about_server && (is_about_row || report.place().is_some()));
         (is_fault && !is_fatal).then(|| Self::told(report))
     }
 
-    /// The fault behind a report that is about a row.
+    /// The fault behind a report about a row.
     pub(super) fn told(report: Report<'_>) -> Self {
         let innermost = report.context.lines().next().unwrap_or_default();
         let is_own_cap = report.constraint == CAP;
@@ -146,7 +145,7 @@ impl Fault {
         }
     }
 
-    /// The row was written, says the database, but it is not there.
+    /// The database reports the row as written, but it is not there.
     pub(super) fn left_out() -> Self {
         Self {
             code: "02000".to_owned(),
@@ -156,7 +155,7 @@ impl Fault {
         }
     }
 
-    /// Something about which nothing else is known.
+    /// A fault of which only the code is known.
     pub(super) fn unknown(code: &str) -> Self {
         Self {
             code: clean(code),
@@ -166,26 +165,26 @@ impl Fault {
         }
     }
 
-    /// Whether somebody else came in the way, so that another try may succeed.
+    /// Whether it is a conflict with a concurrent writer, so that a retry may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         self.may_pass
     }
 
-    /// Whether it is that the statement, or a lock in it, took too long.
+    /// Whether the statement or a lock in it timed out.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.is_slow
     }
 
-    /// Whether the value itself is of no use for its column, whoever writes it.
+    /// Whether the column cannot take the value, whoever writes it.
     #[must_use]
     pub fn is_about_value(&self) -> bool {
         !matches!(self.by, By::Function(_) | By::Silence)
             && (["22", "23", "54"].iter().any(|class| self.code.starts_with(class)))
     }
 
-    /// The constraint of ours, where it is one.
+    /// The violated constraint, if it is ours.
     #[must_use]
     pub fn own(&self) -> Option<Own> {
         match &self.by {
@@ -196,12 +195,12 @@ impl Fault {
     }
 }
 
-/// Constraints of ours that a request may meet although it looked before.
+/// Our constraints that a request may violate although it checked before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
-    /// Each user principal name is held by one live row.
+    /// Only one live row holds a user principal name.
     Name,
-    /// No more non-interactive users than slots.
+    /// There are no more non-interactive users than slots.
     Cap,
 }
 
@@ -223,7 +222,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl StoreError {
-    /// An error of a statement that writes rows, or of a commit: it may be about one of them.
+    /// An error of a statement that writes rows, or of a commit, which one of the rows may have caused.
     pub(super) fn of_rows(error: sqlx::Error) -> Self {
         let said = match &error {
             sqlx::Error::Database(said) => said.try_downcast_ref::<PgDatabaseError>(),
@@ -236,7 +235,7 @@ impl StoreError {
     }
 }
 
-/// A name without anything that is no part of ordinary names, and cut.
+/// A name with unusual characters removed, and truncated.
 fn clean(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_.$- ".contains(c);
     name.chars()

@@ -1,4 +1,4 @@
-//! Findings: what an operator should look at, one open line per cause, closed when the cause is gone.
+//! Findings: what an operator should look at. One open line per cause, closed when the cause is gone.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use crate::domain::run::{LeftOver, OpenFinding};
 /// The code of a finding about a set of removals that the guard holds.
 pub const REMOVALS_HELD: &str = "removals_held";
 
-/// The code of a finding about an environment whose rows the database does not take.
+/// The code of a finding about an environment whose rows the database refuses.
 pub const ENVIRONMENT_REFUSED: &str = "environment_refused";
 
-/// The code of a finding about a role that is assigned to somebody who does not exist.
+/// The code of a finding about a role that is assigned to a user who does not exist.
 pub const ORPHANED_ROLE_ASSIGNMENT: &str = "orphaned_role_assignment";
 
 /// The code of a finding about a property whose value in the directory cannot be decoded.
@@ -21,7 +21,7 @@ pub const VALUE_UNDECODABLE: &str = "value_undecodable";
 /// The code of a finding about an environment that the configuration lacks.
 pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 
-/// The codes of findings that are no reason codes.
+/// The codes of findings that are not reason codes.
 pub const OTHER_CODES: [&str; 5] = [
     REMOVALS_HELD,
     ENVIRONMENT_REFUSED,
@@ -30,20 +30,20 @@ pub const OTHER_CODES: [&str; 5] = [
     ENVIRONMENT_LEFT_OVER,
 ];
 
-/// A cause as it was seen.
+/// A cause as observed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedFinding {
-    /// The directory user, if it is about one.
+    /// The directory user, if it concerns one.
     pub object_id: Option<Uuid>,
     /// The code.
     pub code: String,
-    /// What it is about beside the user.
+    /// What it concerns beside the user.
     pub subject: String,
     /// One sentence without personal data.
     pub detail: String,
 }
 
-/// After some users were judged: opens what is new, closes what is no longer seen of them.
+/// After an evaluation of some users: opens new findings about them, closes those that no longer apply.
 pub async fn reconcile_users(
     db: &mut Connection,
     environment: &str,
@@ -75,8 +75,8 @@ pub async fn reconcile_users(
     open(db, Some(environment), seen, run_id, now).await
 }
 
-/// After a run looked at an environment's sources: opens what is new, closes what is no longer seen.
-/// Without an environment it is about the tenant.
+/// After a run checked an environment's sources: opens new findings, closes those that no longer apply. Without an
+/// environment, they concern the tenant.
 pub async fn reconcile_sources(
     db: &mut Connection,
     environment: Option<&str>,
@@ -101,7 +101,7 @@ pub async fn reconcile_sources(
     open(db, environment, seen, run_id, now).await
 }
 
-/// Which environments are left over now. How many rows they leave may change without the finding being a new one.
+/// Reconciles the findings about left-over environments. A change of their row count does not make a new finding.
 pub async fn reconcile_left_over(
     db: &mut Connection,
     left_over: &[LeftOver],
@@ -143,7 +143,7 @@ pub async fn reconcile_left_over(
     Ok(())
 }
 
-/// Closes what is open about one subject.
+/// Closes the open findings about one subject.
 pub async fn close_subject(
     db: &mut Connection,
     environment: &str,
@@ -193,7 +193,7 @@ async fn open(
     Ok(())
 }
 
-/// Marks whoever waits for one of some user principal names, now that it may be free. Answers who that is.
+/// Marks the users who wait for one of some user principal names, now that it may be free. Returns them.
 pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
     if freed.is_empty() {
         return Ok(Vec::new());
@@ -212,7 +212,7 @@ pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[Strin
     .await?)
 }
 
-/// Lists open findings behind a number, oldest first.
+/// Lists open findings after a number, oldest first.
 pub async fn list_open(
     db: &mut Connection,
     environment: Option<&str>,
@@ -246,7 +246,7 @@ pub async fn count_open(db: &mut Connection) -> StoreResult<Vec<(Option<String>,
     .collect())
 }
 
-/// What the finding about a held set is about.
+/// The subject of the finding about a held set.
 #[must_use]
 pub fn held_subject(run_id: i64) -> String {
     format!("run:{run_id}")

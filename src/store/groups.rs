@@ -1,5 +1,5 @@
-//! The mirror of group members and group owners. A membership is as old as the answer that told it, be it about the group
-//! or about its member; `directory_membership` is what the latest of them say.
+//! The mirror of group members and group owners. A membership is as old as its latest answer, about the group or about
+//! its member; `directory_membership` holds what the latest answers say.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::{Connection, StoreResult};
 use crate::domain::feed::{Asked, Listed, Moment, Principal, PrincipalKind};
 use crate::domain::source::Source;
 
-/// Adds members; returns the ids for which this is news. Whoever is a member already counts as asked for again.
+/// Adds members; returns the ids that changed. An existing member counts as confirmed again.
 pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Principal>]) -> StoreResult<Vec<Uuid>> {
     let wanted: Vec<_> = members
         .iter()
@@ -25,7 +25,7 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
         .iter()
         .map(|member| member.value.kind == PrincipalKind::Group)
         .collect();
-    // Who is no member by the latest look-up, although a page that was stored at the same time says so.
+    // Not a member by the latest look-up, although a page stored at the same time says so.
     sqlx::query!(
         "update directory_group_member m set is_member = false
          from directory_look_up l
@@ -69,7 +69,7 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
     Ok(news)
 }
 
-/// Takes members away; returns the ids for which this is news.
+/// Removes members; returns the ids that changed.
 pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid>]) -> StoreResult<Vec<Uuid>> {
     if left.is_empty() {
         return Ok(Vec::new());
@@ -87,7 +87,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
     )
     .fetch_all(&mut *db)
     .await?;
-    // That somebody is no member is known as well: an older answer may still say otherwise.
+    // Record non-membership as well: an older answer may still say otherwise.
     sqlx::query!(
         "insert into directory_group_member as m (group_id, object_id, is_member, seen_round)
          select $1, id, false, max(asked) from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
@@ -104,7 +104,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
     Ok(news)
 }
 
-/// Puts on the recheck list those of whom the mirror knows something newer than what a page of the group said:
+/// Puts on the recheck list the users of whom the mirror knows something newer than what a page of the group said:
 /// `is_member`, each at a moment. Returns them.
 async fn note_older(
     db: &mut Connection,
@@ -133,7 +133,7 @@ async fn note_older(
     .await?)
 }
 
-/// Notes users who came back from deletedItems, so that their groups are asked for.
+/// Records restored users, so that the next run re-reads their group memberships.
 pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
@@ -146,7 +146,7 @@ pub async fn note_returned(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()>
     Ok(())
 }
 
-/// The users whose groups have to be asked for.
+/// The restored users whose group memberships must be re-read.
 pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     Ok(
         sqlx::query_scalar!("select object_id from directory_returned order by object_id")
@@ -155,7 +155,7 @@ pub async fn returned(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     )
 }
 
-/// The groups that the mirror follows, or followed and may go on with: whoever is missing from one stays so.
+/// The followed groups, and those that may be followed again: a user missing from one stays missing.
 pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     let sources = sqlx::query_scalar!("select source from checkpoint where source like 'group:%'")
         .fetch_all(db)
@@ -167,21 +167,21 @@ pub async fn followed(db: &mut Connection) -> StoreResult<Vec<Uuid>> {
     Ok(groups.collect())
 }
 
-/// The groups that some users are direct members of, each as of a moment.
+/// The direct group memberships of some users, each as of a moment.
 #[derive(Clone, Debug, Default)]
 pub struct MembershipsOf {
-    /// The users of whom these are all the groups: who cannot be read whole is missing here, and leaves nothing.
+    /// The users whose groups are complete here. A user who cannot be read in full is left out, and leaves no group.
     pub users: Vec<Asked<Uuid>>,
-    /// Of the groups that the mirror holds: user and group.
+    /// Memberships in mirrored groups: user and group.
     pub joined: Vec<Asked<(Uuid, Uuid)>>,
 }
 
-/// Takes in the groups of some users. Returns the users for whom this is news.
+/// Stores the groups of some users. Returns the users whose groups changed.
 pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
     settle(db, memberships, false).await
 }
 
-/// Takes in the groups that some groups are in. Returns the groups for which this is news.
+/// Stores the parent groups of some groups. Returns the groups whose parents changed.
 pub async fn settle_groups(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
     settle(db, memberships, true).await
 }
@@ -247,7 +247,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     )
     .execute(&mut *db)
     .await?;
-    // What the mirror knows better than the look-up.
+    // The mirror knows something newer than the look-up.
     sqlx::query!(
         "insert into directory_recheck as r (object_id, asked)
          select u.id, max(u.asked)
@@ -269,7 +269,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     Ok(news)
 }
 
-/// The groups of these users need not be asked for any more.
+/// The group memberships of these users need no more re-reading.
 pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult<()> {
     sqlx::query!("delete from directory_returned where object_id = any($1)", users)
         .execute(db)
@@ -277,8 +277,8 @@ pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult
     Ok(())
 }
 
-/// After a complete listing: whoever was not seen in the group since it began is no member. Returns them. Soft-deleted users keep
-/// their memberships in the directory although they may not be listed, so they keep them here.
+/// After a complete listing: removes members of the group not seen since it began, and returns them. Soft-deleted users
+/// stay members in the directory although they may not be listed, so they stay members here.
 pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "update directory_group_member m set is_member = false, seen_round = $2
@@ -292,8 +292,8 @@ pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> S
     .await?)
 }
 
-/// After a listing with entries that could not be read: whoever was not seen in the group since it began is asked about in
-/// the next run. That does for users; a group that was not seen stays a member.
+/// After a listing with unreadable entries: rechecks in the next run the users of the group not seen since it began. A
+/// group that was not seen stays a member.
 pub async fn recheck_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<()> {
     sqlx::query!(
         "insert into directory_recheck as r (object_id, asked)
@@ -308,8 +308,8 @@ pub async fn recheck_members(db: &mut Connection, group: Uuid, round: Moment) ->
     Ok(())
 }
 
-/// Whether a whole reading of a source is newer than the last one; notes that it is the last one now, and keeps others
-/// from taking in another until the transaction ends.
+/// Whether a full reading of a source is newer than the last one. If so, records it as the last, and blocks other
+/// readings until the transaction ends.
 pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) -> StoreResult<bool> {
     let noted = sqlx::query!(
         "insert into directory_reading as r values ($1, $2)
@@ -322,8 +322,8 @@ pub(super) async fn is_newest(db: &mut Connection, source: &str, asked: Moment) 
     Ok(noted.rows_affected() == 1)
 }
 
-/// Replaces the owners of some groups, unless a later reading has; returns the groups and objects for which something
-/// changed. Nobody is missing from a reading with entries that could not be read.
+/// Replaces the owners of some groups, unless a later reading is stored; returns the groups and objects that changed. A
+/// reading with unreadable entries removes nobody.
 pub async fn set_owners(
     db: &mut Connection,
     readings: &[(Uuid, Asked<Listed<Principal>>)],
@@ -379,7 +379,7 @@ pub async fn set_owners(
     Ok(changed.into_iter().map(|row| (row.group_id, row.object_id)).collect())
 }
 
-/// Whether any of some objects that are or were members of a group is a group itself.
+/// Whether any of some present or past members of a group is itself a group.
 pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid]) -> StoreResult<bool> {
     if members.is_empty() {
         return Ok(false);
@@ -395,18 +395,18 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
     .await?)
 }
 
-/// A security group, or one within it.
+/// A security group, or one nested in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Within {
     /// The group.
     pub id: Uuid,
-    /// Whether it could be read when it was read last.
+    /// Whether the last reading could read it.
     pub is_readable: bool,
-    /// Up to when its members are known.
+    /// The time up to which its members are known.
     pub reached_at: Option<DateTime<Utc>>,
 }
 
-/// A security group, and where `nested` count, the groups within it at any depth; what is known of each.
+/// A security group, and if `nested` count, its nested groups at any depth, with what is known of each.
 pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResult<Vec<Within>> {
     Ok(sqlx::query_as!(
         Within,
@@ -426,7 +426,7 @@ pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResu
     .await?)
 }
 
-/// The groups within each of some groups, at any depth, without the group itself, in the order of their ids.
+/// The nested groups of each of some groups, at any depth, without the group itself, ordered by id.
 pub async fn nested_groups(db: &mut Connection, roots: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Uuid>>> {
     let mut nested: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
     if roots.is_empty() {

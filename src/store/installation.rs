@@ -1,4 +1,4 @@
-//! Which tenant the schema belongs to: the first that was synchronised into it.
+//! The tenant that owns the schema: the first that was synchronised into it.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Store, StoreError, StoreResult};
 
 impl Store {
-    /// Refuses a schema that belongs to another tenant. One that is not there yet belongs to nobody.
+    /// Refuses a schema that belongs to another tenant. A schema that does not exist belongs to nobody.
     ///
     /// # Errors
     /// [`StoreError::OtherTenant`], or when the database does not answer.
@@ -17,7 +17,7 @@ impl Store {
         }
     }
 
-    /// Records whose the migrated schema is, if nobody has yet, and refuses another tenant's.
+    /// Records the owner of the migrated schema if it has none, and refuses another tenant's.
     ///
     /// # Errors
     /// As [`Self::check_tenant`].

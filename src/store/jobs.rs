@@ -1,5 +1,5 @@
-//! `rollcall.import_job`: what is asked for, listed, cancelled and purged. `queue` is how workers take jobs, `items`
-//! what became of each user.
+//! `rollcall.import_job`: creating, listing, cancelling and purging jobs. `queue` is how workers take jobs, `items`
+//! holds the result for each user.
 
 pub mod items;
 pub mod queue;
@@ -27,7 +27,7 @@ macro_rules! select_jobs {
 }
 pub(super) use select_jobs;
 
-/// Adds a job with its selected users; answers its number.
+/// Adds a job with its selected users; returns its number.
 pub async fn insert(
     db: &mut Connection,
     request: &ImportRequest,
@@ -75,7 +75,7 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Job>> {
     Ok(select_jobs!("where id = $1", id).fetch_optional(db).await?)
 }
 
-/// What a list of jobs may be narrowed to.
+/// The filters of a list of jobs.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     /// One environment only.
@@ -84,11 +84,11 @@ pub struct JobFilter {
     pub state: Option<JobState>,
     /// Jobs older than this one; the list goes from new to old.
     pub before: Option<i64>,
-    /// At most so many.
+    /// At most this many.
     pub limit: i64,
 }
 
-/// Lists jobs, newest first: of private ones those of one owner, or everybody's.
+/// Lists jobs, newest first; private ones only of one owner, or everybody's.
 pub async fn list(db: &mut Connection, filter: &JobFilter, seen_by: Option<&str>) -> StoreResult<Vec<Job>> {
     Ok(select_jobs!(
         "where ($1::text is null or environment = $1) and ($2::text is null or state = $2)
@@ -113,8 +113,8 @@ pub async fn categories(db: &mut Connection) -> StoreResult<Vec<String>> {
     )
 }
 
-/// Stops a job that is not over: at once if nobody works at it, else after the batch in hand. Answers whether it was
-/// at once; none where it was over.
+/// Cancels a job that is not over: at once if no worker has it, else after the current batch. Returns whether it ended
+/// at once; none if it was over.
 pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) -> StoreResult<Option<bool>> {
     let server = Server::ask(db).await?;
     Ok(sqlx::query_scalar!(
@@ -136,7 +136,7 @@ pub async fn cancel(db: &mut Connection, id: i64, by: &str, now: DateTime<Utc>) 
     .await?)
 }
 
-/// Puts a job that is over back into its queue: whoever was refused is judged again, whoever has a row is not.
+/// Re-queues a job that is over: refused users are re-evaluated, users with a row are not.
 pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<Utc>>) -> StoreResult<()> {
     let requeued = sqlx::query!(
         "update import_job set
@@ -160,7 +160,7 @@ pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<
     Ok(())
 }
 
-/// Deletes jobs that were over before a time, with what became of their users; critical ones stay. Answers how many.
+/// Deletes jobs that were over before a time, with their items; keeps critical ones. Returns their number.
 pub async fn purge(db: &mut Connection, before: DateTime<Utc>) -> StoreResult<u64> {
     let purged = sqlx::query!(
         "delete from import_job

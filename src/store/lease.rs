@@ -1,10 +1,9 @@
-//! Who leads: one row with a time limit by the database's clock, and a fencing number that each transaction
-//! of a cycle checks, so that a leader that was stopped and woke up late writes nothing.
+//! Leader election: one row with an expiry by the database's clock, and a fencing number. Each transaction of a cycle
+//! checks the number, so that a leader that was suspended and resumes late writes nothing.
 //!
-//! A lease is worth something only on the server that gave it. A replica that was promoted may lack the last commits
-//! of the server it replaces, and what a run remembers of them is not true there: such a run must not go on, or it
-//! would write a checkpoint beyond rows that are gone. Fencing numbers may come again there, too. Servers are told
-//! apart by when they were started.
+//! A lease is valid only on the server that gave it. A promoted replica may lack the last commits of its predecessor,
+//! and the state that a run remembers may be wrong there. Such a run must stop, or it would write a checkpoint beyond
+//! lost rows. Fencing numbers may repeat there, too. The start time identifies a server.
 
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use chrono::{DateTime, Utc};
 
 use super::{Connection, StoreError, StoreResult};
 
-/// How long a lease lasts without being renewed: whoever is killed is followed in less than five seconds.
+/// How long a lease lasts without renewal: a killed leader is replaced within five seconds.
 const TIME: Duration = Duration::from_millis(4500);
 
-/// Renewed so often, a lease outlasts three seconds in which nothing goes.
+/// Renewed this often, a lease survives an outage of three seconds.
 const RENEWED_EVERY: Duration = Duration::from_millis(750);
 
-/// A lease that was taken.
+/// A lease that this process has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     holder: String,
@@ -34,7 +33,7 @@ impl Lease {
     }
 }
 
-/// What became of an attempt to lead.
+/// The result of an attempt to lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadAttempt {
     /// This process leads.
@@ -43,23 +42,23 @@ pub enum LeadAttempt {
     Held {
         /// Whether it is a daemon that answers requests for runs.
         by_daemon: bool,
-        /// When it runs out unless it is renewed.
+        /// When the lease expires unless it is renewed.
         runs_out_in: Duration,
     },
 }
 
-/// The server at the other end of a connection, the same one as long as the connection lasts.
+/// The server at the other end of a connection; it stays the same as long as the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
-    /// The time by its clock. A moment later it is a little too early, which makes every lease end sooner, for whoever
-    /// gets it, and later, for whoever waits for it.
+    /// The server's time. It is slightly early a moment later, so each lease ends sooner for its holder, and later for
+    /// a process that waits for it.
     pub now: DateTime<Utc>,
-    /// When it was started.
+    /// When the server was started.
     pub started: DateTime<Utc>,
 }
 
 impl Server {
-    /// Asks it, in a statement of its own: no statement that writes computes a time.
+    /// Asks the server, in a statement of its own: no statement that writes computes a time.
     pub async fn ask(db: &mut Connection) -> StoreResult<Self> {
         Ok(sqlx::query_as!(
             Self,
@@ -70,7 +69,7 @@ impl Server {
     }
 }
 
-/// Tries to take the lease. Its holder can take it anew at any time, and loses what it had.
+/// Tries to take the lease. Its holder can take it again at any time, and loses the old one.
 pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> StoreResult<LeadAttempt> {
     loop {
         let server = Server::ask(db).await?;
@@ -101,7 +100,7 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
         )
         .fetch_optional(&mut *db)
         .await?;
-        // None if somebody else was faster.
+        // None if another process was faster.
         if let Some(fence) = taken {
             return Ok(LeadAttempt::Leading(Lease {
                 holder: holder.to_owned(),
@@ -112,10 +111,10 @@ pub async fn acquire(db: &mut Connection, holder: &str, is_daemon: bool) -> Stor
     }
 }
 
-/// Prolongs a lease.
+/// Renews a lease.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when somebody else leads by now.
+/// [`StoreError::LeaseLost`] when another process leads.
 pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     let now = Server::ask(db).await?.now;
     let renewed = sqlx::query!(
@@ -133,7 +132,7 @@ pub async fn renew(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     }
 }
 
-/// Gives a lease back, so that another process can lead at once.
+/// Releases a lease, so that another process can lead at once.
 pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     sqlx::query!(
         "update lease set expires_at = '-infinity' where name = 'cycle' and holder = $1 and fence = $2",
@@ -145,12 +144,12 @@ pub async fn release(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     Ok(())
 }
 
-/// Makes sure, within a transaction of ours, that the lease is still held until it commits. The server ends the
-/// transaction of a holder who is stopped in the middle of it, or whose machine is gone, before the lease has run out:
-/// it locks the lease's row.
+/// Ensures, within a transaction, that the lease is held until commit: it locks the lease's row. If the holder is
+/// suspended or its machine is lost, the server ends the transaction before the lease expires.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when it is not; [`StoreError::ServerReplaced`] on another server than the one that gave it.
+/// [`StoreError::LeaseLost`] when it is not held; [`StoreError::ServerReplaced`] on another server than the one that
+/// gave it.
 pub async fn check(db: &mut Connection, lease: &Lease) -> StoreResult<()> {
     let present = sqlx::query!(
         r#"select holder = $1 and fence = $2 as "is_held!", pg_postmaster_start_time() as "server!",

@@ -1,9 +1,9 @@
-//! Applying the migrations, while an older version of this program may still serve from the same database.
+//! Applies the migrations, while an older version of this program may still serve from the same database.
 //!
-//! What a migration may contain is said in `migrations/README.md`. Here is what keeps the others serving: no migration
-//! waits long for a lock, since whoever comes after it in the queue waits as long; it gives up, lets the others
-//! through, and tries again. A program that is older than the schema applies nothing and works. Never applies anything
-//! to a schema that went another way.
+//! `migrations/README.md` says what a migration may contain. This module keeps other processes serving. No migration
+//! waits long for a lock, since everyone behind it in the queue waits as long: it gives up, lets the others through,
+//! and retries. A program older than the schema applies nothing and works. A schema with diverging migrations is never
+//! changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,24 +15,25 @@ use crate::domain::schema::Schema;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// The longest that everybody else waits behind a migration. Less than the second after which PostgreSQL looks for
-/// deadlocks: of two who wait for each other it is then the migration that steps back, never the one who serves.
+/// The longest time that a migration blocks others. It is below PostgreSQL's one-second `deadlock_timeout`: in a
+/// deadlock the migration gives up, never the serving process.
 const IMPATIENT: &str = "set lock_timeout = '500ms'";
-/// Files without a transaction build indexes concurrently: nobody waits for them, and giving up would leave half of one.
+/// Files without a transaction build indexes concurrently: they block nobody, and giving up would leave an invalid
+/// index.
 const PATIENT: &str = "set lock_timeout = 0";
-/// A migration takes as long as its tables are large.
+/// The duration of a migration depends on the size of its tables.
 const UNHURRIED: &str = "set statement_timeout = 0";
-/// The pause that lets through whoever stood in the queue.
+/// The pause that lets queued processes through.
 const PAUSE: &str = "select pg_sleep(1)";
-/// Attempts for each migration: five minutes of them.
+/// Attempts for each migration: five minutes in all.
 const ATTEMPTS: u32 = 200;
 
-/// What the database has and this program knows.
+/// How the applied migrations compare with those of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// Migrations of this program that are not applied yet.
+    /// This program's migrations that are not applied yet.
     pub missing: usize,
-    /// Applied migrations that this program does not know: a newer one's.
+    /// Applied migrations that this program does not know, from a newer one.
     pub unknown: usize,
 }
 
@@ -45,19 +46,19 @@ impl Store {
         self.apply(&MIGRATIONS).await
     }
 
-    /// Applies other migrations than the program's own, for tests of upgrades.
+    /// Applies migrations other than the program's own, for tests of upgrades.
     ///
     /// # Errors
     /// As [`Store::migrate`].
     pub async fn apply(&self, migrations: &Migrator) -> StoreResult<()> {
-        // A session of its own, which ends with its settings and its locks.
+        // A separate session, which ends with its settings and locks.
         let mut session = self.pool.acquire().await?.detach();
         let applied = apply(&mut session, &self.schema, migrations).await;
         session.close().await.ok();
         applied
     }
 
-    /// How many migrations are missing; 0 means up to date.
+    /// The number of missing migrations; 0 means up to date.
     ///
     /// # Errors
     /// As [`Self::applied_migrations`].
@@ -68,7 +69,7 @@ impl Store {
     /// How the schema compares with this program.
     ///
     /// # Errors
-    /// [`StoreError::Altered`] when it was made by other files of the same numbers, or when the database does not answer.
+    /// [`StoreError::Altered`] when other files of the same numbers made it, or when the database does not answer.
     pub async fn applied_migrations(&self) -> StoreResult<Applied> {
         let applied = versions(&mut self.read().await?, &MIGRATIONS).await?;
         let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
@@ -79,7 +80,7 @@ impl Store {
     }
 }
 
-/// The migrations that the database has, those of a newer program too; none of them by another file than ours.
+/// The applied migrations, including those of a newer program; an error if one came from another file than ours.
 async fn versions<C>(db: &mut C, ours: &Migrator) -> StoreResult<BTreeSet<i64>>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
@@ -90,7 +91,7 @@ where
     if !present {
         return Ok(BTreeSet::new());
     }
-    // The table is sqlx's own and not there while our queries are checked.
+    // The table is sqlx's own and does not exist while our queries are checked.
     let applied = sqlx::query_as("select version, checksum from _sqlx_migrations where success");
     let applied: BTreeMap<i64, Vec<u8>> = applied.fetch_all(db).await?.into_iter().collect();
     let is_altered = |ours: &&Migration| {
@@ -104,7 +105,7 @@ where
     Ok(applied.into_keys().collect())
 }
 
-/// A migration written out for a schema. Its file names the default one, and its checksum is that of the file.
+/// A migration rewritten for a schema. Its file names the default schema; the checksum stays that of the file.
 fn written_for(schema: &Schema, migration: &Migration) -> Migration {
     let sql = migration
         .sql
@@ -125,7 +126,7 @@ async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) ->
     let newest = known
         .iter()
         .rposition(|migration| !applied.contains(&migration.version));
-    // A runtime role that may not create tables can still start on an up-to-date schema.
+    // A runtime role without the right to create tables can still start on an up-to-date schema.
     let Some(newest) = newest else { return Ok(()) };
     if let Some(unknown) = applied
         .iter()
@@ -142,7 +143,7 @@ async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) ->
     db.execute(UNHURRIED).await?;
     lock(db, schema).await?;
     if !present {
-        // Nobody else waits for a schema that is not there, unless to make it.
+        // Nobody waits for a schema that does not exist, except to create it.
         db.execute(PATIENT).await?;
         let create = format!("create schema if not exists {schema}");
         db.execute(AssertSqlSafe(create)).await?;
@@ -150,7 +151,7 @@ async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) ->
     for (place, migration) in known.iter().enumerate().take(newest + 1) {
         if !applied.contains(&migration.version) {
             let mut up_to_here = Migrator::with_migrations(known[..=place].to_vec());
-            // Another process may be further by now.
+            // Another process may have applied more.
             up_to_here.set_ignore_missing(true);
             up_to_here.set_locking(false);
             db.execute(if migration.no_tx { PATIENT } else { IMPATIENT }).await?;
@@ -173,8 +174,8 @@ async fn apply_persistently(db: &mut PgConnection, migrations: &Migrator) -> Sto
     Ok(migrations.run(&mut *db).await?)
 }
 
-/// Keeps whoever else would migrate the same schema waiting until the session ends. sqlx has one lock for the whole
-/// database and waits in a statement for it; meanwhile whoever has it could build no index concurrently, in any schema.
+/// Blocks other migrations of the same schema until the session ends. sqlx's lock is one for the whole database, and
+/// waits in a statement; meanwhile its holder could not build an index concurrently in any schema.
 async fn lock(db: &mut PgConnection, schema: &Schema) -> StoreResult<()> {
     while !sqlx::query_scalar!(
         r#"select pg_try_advisory_lock(hashtextextended('migrations of ' || $1, 0)) as "is_ours!""#,
@@ -188,7 +189,7 @@ async fn lock(db: &mut PgConnection, schema: &Schema) -> StoreResult<()> {
     Ok(())
 }
 
-/// Whether somebody else held what a migration needed, so that trying again is all that helps.
+/// Whether a lock of another session blocked a migration, so that only a retry helps.
 fn is_locked_out(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;

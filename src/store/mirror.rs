@@ -110,7 +110,7 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
-/// A user as the mirror knows it, and when that was asked for.
+/// A user in the mirror, and when it was asked for.
 #[derive(Clone, Debug)]
 pub struct Mirrored {
     /// The user.
@@ -119,7 +119,7 @@ pub struct Mirrored {
     pub asked: Moment,
 }
 
-/// Reads users by id, and keeps others from writing them until the transaction ends.
+/// Reads users by id, and locks them until the transaction ends.
 pub async fn lock_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Mirrored>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -151,7 +151,7 @@ pub async fn next_ids(db: &mut Connection, after: Option<Uuid>, limit: i64) -> S
     .await?)
 }
 
-/// The present user with that user principal name; where the mirror holds it twice, any.
+/// The present user with a user principal name; any of them if the mirror holds it twice.
 pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
         "select id from directory_user where upn_key = $1 order by state, id limit 1",
@@ -161,10 +161,10 @@ pub async fn find_by_upn(db: &mut Connection, upn_key: &str) -> StoreResult<Opti
     .await?)
 }
 
-/// Writes users as they are given. `locked` are those of them whom the transaction has locked.
+/// Writes the given users. `locked` are those whom the transaction has locked.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when one of the others has come meanwhile, by somebody else; when the database does not answer.
+/// [`StoreError::Conflict`] when a concurrent writer added one of the others; when the database does not answer.
 pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid]) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
@@ -259,7 +259,7 @@ async fn write_plan_sets(db: &mut Connection, users: &[Mirrored], plan_sets: &[U
     Ok(())
 }
 
-/// Notes that what is known of users, whom the transaction has locked, was asked for again.
+/// Records that users, whom the transaction has locked, were asked for again.
 pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreResult<()> {
     if !users.is_empty() {
         sqlx::query!(
@@ -274,7 +274,7 @@ pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreR
     Ok(())
 }
 
-/// How many present users were seen since a round began, and how many present users the mirror held before it.
+/// The number of present users seen since a round began, and the number of present users in the mirror before it.
 pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64, u64)> {
     let counts = sqlx::query!(
         r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
@@ -286,10 +286,10 @@ pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64,
     Ok((counts.seen.cast_unsigned(), counts.present.cast_unsigned()))
 }
 
-/// After a complete full round: whoever was not seen since it began is soft-deleted if deletedItems names it, else gone.
-/// Whoever is only known from deletedItems is noted, so that a return can be told from a beginning.
-/// Returns how many were known and were not seen. Where the round or deletedItems is not whole, nobody is gone for it: they
-/// are asked for by name in the next run.
+/// After a complete full round: marks each user not seen since it began as soft-deleted if deletedItems lists it, else
+/// as gone. Records users known only from deletedItems, so that a restore differs from a new user. Returns the number
+/// of known users not seen. If the round or deletedItems is incomplete, it marks nobody as gone: the next run looks up
+/// each of them.
 pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
     let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
     let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
@@ -332,7 +332,7 @@ pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], 
     Ok(swept.rows_affected())
 }
 
-/// Whether the account state of any present user could not be read.
+/// Whether the account state of any present user is unreadable.
 pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
@@ -342,7 +342,7 @@ pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     .await?)
 }
 
-/// How many present users have a value that cannot be decoded.
+/// The number of present users with a value that cannot be decoded.
 pub async fn count_undecodable(db: &mut Connection) -> StoreResult<i64> {
     Ok(
         sqlx::query_scalar!(r#"select count(*) as "count!" from directory_user where state = 0 and undecodable <> 0"#)

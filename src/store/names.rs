@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 
-/// A row with its name and the keys that are stored for it.
+/// A row with its name and its stored keys.
 #[derive(Clone, Debug)]
 pub struct NamedRow {
     /// The row.
@@ -13,20 +13,20 @@ pub struct NamedRow {
     pub domainname: Option<String>,
     /// Whether it may hold the name.
     pub is_live: bool,
-    /// The key that it holds.
+    /// The key of a name that it holds.
     pub upn_key: Option<String>,
-    /// The key that it does not hold.
+    /// The key of a name that it does not hold.
     pub unheld_upn_key: Option<String>,
 }
 
-/// The keys of a row as they shall be.
+/// The new keys of a row.
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// The row.
     pub systemuserid: Uuid,
-    /// The key that it holds.
+    /// The key of a name that it holds.
     pub held: Option<String>,
-    /// The key that it does not hold.
+    /// The key of a name that it does not hold.
     pub unheld: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub async fn queued(db: &mut Connection, environment: &str, after: Uuid, limit: 
     .await?)
 }
 
-/// Takes names off the queue.
+/// Removes names from the queue.
 pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     sqlx::query!(
         "delete from name_to_fold where environment = $1 and systemuserid = any($2)",
@@ -81,7 +81,7 @@ pub async fn settle(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
     Ok(())
 }
 
-/// Those of some keys that rows hold.
+/// The keys among `keys` that rows hold.
 pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<String>> {
     Ok(sqlx::query_scalar!(
         r#"select upn_key as "key!" from system_user where environment = $1 and upn_key = any($2)"#,
@@ -92,10 +92,10 @@ pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> St
     .await?)
 }
 
-/// Writes keys; nothing else about the rows changes.
+/// Writes keys, and nothing else of the rows.
 ///
 /// # Errors
-/// [`super::StoreError::Conflict`] when somebody has taken one of the names meanwhile.
+/// [`super::StoreError::Conflict`] when a concurrent writer has taken one of the names.
 pub async fn write(db: &mut Connection, environment: &str, keys: &[Keys]) -> StoreResult<()> {
     sqlx::query!(
         "update system_user s set upn_key = k.held, unheld_upn_key = k.unheld
@@ -111,7 +111,7 @@ pub async fn write(db: &mut Connection, environment: &str, keys: &[Keys]) -> Sto
     Ok(())
 }
 
-/// A live row whose name another live row holds.
+/// A live row whose name is held by another live row.
 #[derive(Clone, Debug)]
 pub struct Clash {
     /// The row.
@@ -122,7 +122,7 @@ pub struct Clash {
     pub key: String,
 }
 
-/// Rows that wait for a name which another holds.
+/// Rows that wait for a name held by another row.
 pub async fn clashes(db: &mut Connection, environment: &str) -> StoreResult<Vec<Clash>> {
     Ok(sqlx::query_as!(
         Clash,

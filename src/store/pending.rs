@@ -1,11 +1,11 @@
-//! Who has to be judged again. A line is written in the transaction of its cause and goes when its user has
-//! been judged at that version.
+//! The users to re-evaluate. A line is written in the transaction of its cause, and deleted when its user has been
+//! evaluated at that version.
 
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 
-/// One user to judge.
+/// One user to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// The user.
@@ -31,8 +31,8 @@ pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) ->
     Ok(())
 }
 
-/// Marks users in every environment that the database knows, whether this process has it or another one. One that
-/// somebody has taken leave of is judged whole if it comes back.
+/// Marks users in every environment in the database, whether or not this process has it configured. A retired
+/// environment is fully re-evaluated if it returns.
 pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<()> {
     if ids.is_empty() {
         return Ok(());
@@ -49,7 +49,7 @@ pub async fn mark_everywhere(db: &mut Connection, ids: &[Uuid]) -> StoreResult<(
     Ok(())
 }
 
-/// The next users to judge after `after`, in key order, none behind `up_to`.
+/// The next users to evaluate after `after` and up to `up_to`, in key order.
 pub async fn next(
     db: &mut Connection,
     environment: &str,
@@ -70,7 +70,7 @@ pub async fn next(
     .await?)
 }
 
-/// Those of some users who are to be judged.
+/// The users among `ids` that are pending.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
         Pending,
@@ -83,7 +83,7 @@ pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Stor
     .await?)
 }
 
-/// Takes judged users off the list, unless something new has come up for them.
+/// Removes evaluated users from the list, unless they were marked again.
 pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
     if judged.is_empty() {
         return Ok(());
@@ -100,7 +100,7 @@ pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) 
     Ok(())
 }
 
-/// Marks rows whose time has come (the grace of app passes), unless the database has refused what follows from that.
+/// Marks rows that are due (the grace of app passes), unless the database has refused the resulting change.
 pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
     sqlx::query!(
         "insert into pending (environment, object_id)
@@ -119,7 +119,7 @@ pub async fn mark_due(db: &mut Connection, environment: &str, now: chrono::DateT
     Ok(())
 }
 
-/// Forgets what is pending: everyone is about to be judged.
+/// Clears the list, before everyone is evaluated.
 pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!("delete from pending where environment = $1", environment)
         .execute(db)
@@ -127,8 +127,8 @@ pub async fn clear(db: &mut Connection, environment: &str) -> StoreResult<()> {
     Ok(())
 }
 
-/// Some users in the order in which their rows were created, with the version of their pending line if any.
-/// `with_waiting` adds whoever waits for a free non-interactive slot, unless the database refuses their row.
+/// Some users, ordered by the creation of their rows, each with the version of its pending line if any. `with_waiting`
+/// adds users who wait for a free non-interactive slot, unless the database refuses their row.
 pub async fn in_order_of_creation(
     db: &mut Connection,
     environment: &str,

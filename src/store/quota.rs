@@ -1,15 +1,15 @@
-//! What an environment has few of: slots for non-interactive users. The database itself holds the cap, for every writer;
-//! here those who are enabled are counted, with a lock by whoever is about to take a slot.
+//! The limited resource of an environment: slots for non-interactive users. The database enforces the cap for every
+//! writer. This module counts the enabled ones, with a lock before a slot is taken.
 
 use super::{Connection, StoreResult, rows};
 
-/// How many non-interactive users may still be enabled under a cap.
+/// The number of non-interactive users that can still be enabled under a cap.
 pub async fn free_slots(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     Ok(i64::from(cap) - rows::count_non_interactive(db, environment).await?)
 }
 
-/// Makes everybody who counts on something of the whole environment wait for this transaction, and answers the
-/// free slots. Call it after the rows have been locked, else two such transactions wait for each other.
+/// Locks out every other transaction that counts over the whole environment, and returns the free slots. Call it after
+/// locking the rows, or two such transactions deadlock.
 pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<i64> {
     sqlx::query!(
         "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)
@@ -22,7 +22,7 @@ pub async fn lock(db: &mut Connection, environment: &str, cap: u32) -> StoreResu
     free_slots(db, environment, cap).await
 }
 
-/// Tells the database the configured cap.
+/// Writes the configured cap to the database.
 pub async fn set_cap(db: &mut Connection, environment: &str, cap: u32) -> StoreResult<()> {
     sqlx::query!(
         "insert into environment_quota as q (environment, non_interactive_cap) values ($1, $2)

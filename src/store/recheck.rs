@@ -1,13 +1,13 @@
-//! Users of whom something was dropped, since something newer was known: the newer answer may have come from a replica that
-//! lags. And those of whom something could not be decoded, or who were missing where not every entry could be read. The
-//! next run asks for them again.
+//! The users that the next run asks for again. For some, an answer was dropped because a newer one was known, which may
+//! have come from a lagging replica. For others, a value could not be decoded, or they were missing from a reading with
+//! unreadable entries.
 
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 use crate::domain::feed::{Asked, Moment};
 
-/// Adds users, each with the moment of what was dropped.
+/// Adds users, each with the moment of the dropped answer.
 pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
     if users.is_empty() {
         return Ok(());
@@ -24,7 +24,7 @@ pub async fn add(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> 
     Ok(())
 }
 
-/// The first on the list: who has been waiting for longest.
+/// The first on the list, those waiting longest first.
 pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uuid>>> {
     let rows = sqlx::query!(
         "select object_id, asked from directory_recheck order by asked, object_id limit $1",
@@ -39,7 +39,7 @@ pub async fn first(db: &mut Connection, limit: i64) -> StoreResult<Vec<Asked<Uui
     Ok(users.collect())
 }
 
-/// Takes users off the list who were asked for again, unless something more has been dropped meanwhile.
+/// Removes users who were asked for again, unless another answer was dropped meanwhile.
 pub async fn settle(db: &mut Connection, users: &[Asked<Uuid>]) -> StoreResult<()> {
     sqlx::query!(
         "delete from directory_recheck r using unnest($1::uuid[], $2::bigint[]) as u (id, asked)

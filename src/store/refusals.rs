@@ -1,4 +1,4 @@
-//! Users whose row the database does not take: what was tried, so that it is not tried again and again.
+//! Users whose row the database refuses, with the refused change, so that it is not retried every run.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use super::{Connection, StoreResult};
 /// The placeholder rows belong to no directory user.
 pub const PLACEHOLDERS: Uuid = Uuid::nil();
 
-/// What is remembered of a user.
+/// The stored refusal of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What would have been written, as a hash; none where it is to be tried again whatever it is.
+    /// A hash of the refused change; none if the next run retries whatever the change is.
     pub plan: Option<String>,
     /// One sentence without personal data.
     pub detail: String,
 }
 
-/// Those of some users whose row was refused.
+/// The users among `ids` whose row was refused.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Refused>> {
     Ok(sqlx::query!(
         "select object_id, plan, detail from refusal where environment = $1 and object_id = any($2)",
@@ -36,7 +36,7 @@ pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Stor
     .collect())
 }
 
-/// Remembers refusals.
+/// Stores refusals.
 pub async fn note(
     db: &mut Connection,
     environment: &str,
@@ -67,7 +67,7 @@ pub async fn note(
     Ok(())
 }
 
-/// Forgets users whose row is written, or who need none.
+/// Deletes the refusals of users whose row is written or no longer needed.
 pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<()> {
     if !ids.is_empty() {
         sqlx::query!(
@@ -81,7 +81,7 @@ pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Sto
     Ok(())
 }
 
-/// Everybody is about to be judged: what was refused is tried again.
+/// Everybody is about to be evaluated: retries every refused change.
 pub async fn try_again(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "update refusal set plan = null where environment = $1 and plan is not null",

@@ -1,5 +1,5 @@
-//! Removals: rows that a rule wants to disable and that are still enabled. Collected while a run judges, then
-//! carried out, or held for a person (rules.md, section 11).
+//! Removals: enabled rows that a rule wants to disable. A run collects them while it evaluates, then applies them, or
+//! holds them for a person's decision (rules.md, section 11).
 
 mod held;
 
@@ -13,7 +13,7 @@ use crate::domain::doubt::Doubt;
 use crate::domain::reason::Code;
 use crate::domain::removal::{Decision, RemovalState};
 
-/// What stands between the reasons of a set that is held for several.
+/// The separator between the reasons of a held set.
 const AND: &str = "; ";
 
 /// A removal that a run has found.
@@ -27,8 +27,8 @@ pub struct Removal {
     pub reason: Code,
 }
 
-/// Takes in what a batch found: who must go and who need not any more. A row that is held already stays in
-/// its set; one that was rejected stays enabled while the reason is the same.
+/// Stores the removals that a batch found, and drops those that no longer apply. A held row stays in its set; a
+/// rejected one stays enabled while its reason is the same.
 pub async fn collect(
     db: &mut Connection,
     environment: &str,
@@ -61,7 +61,7 @@ pub async fn collect(
     Ok(())
 }
 
-/// Drops rows from whatever set they are in; a set without rows closes by itself.
+/// Drops rows from any set; a set without rows closes itself.
 pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
@@ -75,7 +75,7 @@ pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) ->
     Ok(())
 }
 
-/// Closes the open sets of an environment that have no row left.
+/// Closes the empty open sets of an environment.
 pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "select close_set(environment, run_id, 'changed_back', $2) from held_set h
@@ -90,7 +90,7 @@ pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateT
     Ok(())
 }
 
-/// What a crashed run collected without deciding is judged again by the next.
+/// Re-queues what a crashed run collected without deciding: the next run re-evaluates it.
 pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with stale as (
@@ -104,7 +104,7 @@ pub async fn requeue_collected(db: &mut Connection, environment: &str) -> StoreR
     Ok(())
 }
 
-/// Held sets whose time is over are dissolved; their rows are judged anew. Returns the runs that held them, and why.
+/// Dissolves expired held sets; their rows are re-evaluated. Returns the runs that held them, and why.
 pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<Vec<(i64, Vec<Doubt>)>> {
     Ok(sqlx::query!(
         "with expired as (
@@ -127,7 +127,7 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
     .collect())
 }
 
-/// What a run has collected and nobody has decided.
+/// The undecided removals that a run has collected.
 pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
     let rows = sqlx::query!(
         "select systemuserid, object_id, reason from removal
@@ -141,7 +141,7 @@ pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> S
         Some(Removal {
             systemuserid: row.systemuserid,
             object_id: row.object_id,
-            // What an older version called by another name is judged anew by the next run.
+            // The next run re-evaluates a reason from an older version that this one does not know.
             reason: Code::parse(&row.reason)?,
         })
     });
@@ -160,7 +160,7 @@ pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> St
     .await?)
 }
 
-/// Holds what a run has collected for some reasons.
+/// Holds the removals that a run collected for some reasons.
 pub async fn hold(
     db: &mut Connection,
     environment: &str,
@@ -195,7 +195,7 @@ pub async fn hold(
     Ok(held)
 }
 
-/// Which of some rows are held or rejected.
+/// The rows among `rows` that are held or rejected.
 pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, RemovalState)>> {
     Ok(sqlx::query!(
         "select systemuserid, state from removal where environment = $1 and systemuserid = any($2)",
@@ -209,9 +209,9 @@ pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> St
     .collect())
 }
 
-/// Decides an open set. Rejected rows stay enabled until their cause changes.
-/// False when there is no such open set. A set that was noted as approved with its last rows, or that a run has closed
-/// while it was carried out, since no row was left, bears the decision all the same.
+/// Decides an open set. Rejected rows stay enabled until their cause changes. Returns false when there is no such open
+/// set. A decision also applies to a set that was recorded as approved with its last rows, or that a run closed as
+/// empty while the set was being applied.
 pub async fn decide(
     db: &mut Connection,
     environment: &str,
@@ -243,7 +243,7 @@ pub async fn decide(
     Ok(is_decided)
 }
 
-/// How many rows of an environment are held for some reasons.
+/// The number of rows of an environment held for some reasons.
 pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[Code]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from removal
@@ -255,7 +255,7 @@ pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[C
     .await?)
 }
 
-/// Notes that an open set was approved, once all of it has been carried out. Answers whether it has.
+/// Records that an open set was approved, once all of it is applied. Returns whether it did.
 pub async fn note_approved(
     db: &mut Connection,
     environment: &str,
@@ -278,7 +278,7 @@ pub async fn note_approved(
     Ok(noted == Some(true))
 }
 
-/// How many rows are held in some environments.
+/// The number of held rows in some environments.
 pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from removal where state = 'held' and environment = any($1)"#,
@@ -288,7 +288,7 @@ pub async fn count_held(db: &mut Connection, environments: &[String]) -> StoreRe
     .await?)
 }
 
-/// Dissolves the open sets of an environment that somebody takes leave of.
+/// Dissolves the open sets of an environment that is being retired.
 pub async fn dissolve(db: &mut Connection, environment: &str, by: &str, now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!("select dissolve_sets($1, $2, $3)", environment, by, now)
         .execute(&mut *db)

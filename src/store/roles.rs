@@ -1,4 +1,4 @@
-//! Security roles: who holds which, and where each assignment comes from.
+//! Security roles: who holds each, and the source of each assignment.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use super::{Connection, StoreError, StoreResult, expect_rows};
 use crate::domain::role::{Assignment, Holder, HolderKey, Provenance};
 use crate::plan::RoleChange;
 
-/// The assignments of some rows, those that a person took away included.
+/// The assignments of some rows, including those that a person removed.
 pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<Assignment>> {
     let found = sqlx::query!(
         r#"select systemuserid, role, provenance, revoked_at is not null as "revoked!" from system_user_role
@@ -29,7 +29,7 @@ pub async fn of_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> S
         .collect())
 }
 
-/// How many enabled rows hold a role.
+/// The number of enabled rows that hold a role.
 pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(distinct r.systemuserid) as "count!" from system_user_role r
@@ -43,10 +43,10 @@ pub async fn count_enabled_holders(db: &mut Connection, environment: &str, role:
     .await?)
 }
 
-/// Carries out changes of assignments and logs each that is one.
+/// Applies changes of assignments and logs each effective one.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when the database does not take one of them.
+/// [`StoreError::Refused`] when the database refuses one of them.
 pub async fn apply(
     db: &mut Connection,
     environment: &str,
@@ -90,7 +90,7 @@ pub async fn apply(
     if taken.is_empty() {
         return Ok(());
     }
-    // What a person takes of a licence leaves a mark, so that the sync does not give it again.
+    // A role from a licence that a person removes leaves a mark, so that the sync does not assign it again.
     let gone = sqlx::query_scalar!(
         r#"with wanted as (
              select * from unnest($2::uuid[], $3::text[], $4::text[], $5::boolean[]) as c (id, role, provenance, mark)),
@@ -137,7 +137,7 @@ fn names(changes: &[&RoleChange]) -> Vec<String> {
         .collect()
 }
 
-/// Lists who holds which role behind an assignment, of one row or one role only where given.
+/// Lists who holds which role after an assignment, optionally of one row or one role only.
 pub async fn list(
     db: &mut Connection,
     environment: &str,

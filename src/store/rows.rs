@@ -1,4 +1,4 @@
-//! `rollcall.system_user`: reading rows; `write` is how a batch of them is written.
+//! `rollcall.system_user`: reading rows; `write` writes a batch of them.
 
 mod each;
 mod write;
@@ -13,8 +13,8 @@ use crate::domain::system_user::{Filter, SystemUser, with_columns};
 pub use each::{Unit, write_each};
 pub use write::{insert, insert_placeholders, note_merged, release_names, update};
 
-/// Reads rows; the text after the column list is the rest of the query. What may be null is said in the list, because
-/// sqlx cannot see through a subquery.
+/// Reads rows; the text after the column list is the rest of the query. The list marks nullable columns, because sqlx
+/// cannot see through a subquery.
 macro_rules! select_rows {
     ($($rest:tt)*) => { with_columns!(select_columns [$($rest)*]) };
 }
@@ -34,8 +34,8 @@ macro_rules! select_columns {
     };
 }
 
-/// Locks and reads the rows of some directory users, in the order given: callers that sort wait for each other
-/// instead of dead-locking. One look-up each, whatever the planner believes of a table that has just been filled.
+/// Locks and reads the rows of some directory users, in the given order: callers that sort do not deadlock. One look-up
+/// per row, whatever the planner assumes about a newly filled table.
 pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from unnest($2::uuid[]) as wanted cross join lateral (
@@ -102,7 +102,7 @@ pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
     .await?)
 }
 
-/// Rows by any of their ids: their own, their object id, or their application id where they have not been deleted.
+/// Rows by any of their ids: row id, object id, or application id if they are not deleted.
 pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and systemuserid in (
@@ -120,7 +120,7 @@ pub async fn find_by_any_ids(db: &mut Connection, environment: &str, ids: &[Uuid
     .await?)
 }
 
-/// The row of an application user that has not been deleted.
+/// The row of an application user that is not deleted.
 pub async fn find_by_application_id(
     db: &mut Connection,
     environment: &str,
@@ -152,8 +152,8 @@ macro_rules! select_texts {
     };
 }
 
-/// Puts into a query what the mirror knows of user `$1` as an environment behind group `$2` sees it, in short: the same
-/// as long as nobody has written any of it.
+/// Adds to a query the facts that the mirror has about user `$1`, as seen by an environment behind group `$2`: a short
+/// text that stays the same until one of them is written.
 macro_rules! with_facts {
     ($select:ident, $head:tt, $tail:tt $(, $argument:expr)* $(,)?) => {
         $select!(
@@ -173,7 +173,7 @@ macro_rules! with_facts {
     };
 }
 
-/// What the mirror knows of a user, in short, as an environment behind a security group sees it.
+/// The mirror's facts about a user, as a short text, as seen by an environment behind a security group.
 pub async fn facts_of(db: &mut Connection, id: Uuid, group: Option<Uuid>) -> StoreResult<String> {
     Ok(
         with_facts!(select_texts, "select ", " as \"facts!\"", id, group as Option<Uuid>)
@@ -182,8 +182,7 @@ pub async fn facts_of(db: &mut Connection, id: Uuid, group: Option<Uuid>) -> Sto
     )
 }
 
-/// The enabled row of a directory user, unless the user has to be judged again or the mirror knows something else than
-/// [`facts_of`] has said.
+/// The enabled row of a directory user, unless the user is pending or the mirror's facts differ from [`facts_of`].
 pub async fn find_settled(
     db: &mut Connection,
     environment: &str,
@@ -207,16 +206,16 @@ pub async fn find_settled(
     .await?)
 }
 
-/// Somebody who has a user principal name: by the directory's word, or because a live row has it.
+/// A claim to a user principal name: by the directory, or by a live row.
 #[derive(Clone, Copy, Debug)]
 pub struct NameClaim {
-    /// The directory user; none for a row that belongs to none.
+    /// The directory user; none for a row without one.
     pub object_id: Option<Uuid>,
-    /// Whether the mirror says so.
+    /// Whether the claim comes from the mirror.
     pub in_directory: bool,
 }
 
-/// Who has a name, by the mirror and by the table: a few, where they do not agree.
+/// The claims to a name, in the mirror and in the table: several if they disagree.
 pub async fn claims(db: &mut Connection, environment: &str, key: &str) -> StoreResult<Vec<NameClaim>> {
     Ok(sqlx::query_as!(
         NameClaim,
@@ -255,7 +254,7 @@ pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) 
     .await?)
 }
 
-/// A row of that name which does not hold it, since it is not live or another one does: the newest.
+/// The newest row of that name that does not hold it, because it is not live or another row does.
 pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
     Ok(select_rows!(
         "from system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
@@ -293,7 +292,7 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
     .await?)
 }
 
-/// How many non-interactive users are enabled.
+/// The number of enabled non-interactive users.
 pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from system_user
@@ -322,7 +321,7 @@ pub async fn enabled_non_interactive(
     .collect())
 }
 
-/// Whether any row but some is licensed.
+/// Whether any row outside `rows` is licensed.
 pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
@@ -335,7 +334,7 @@ pub async fn any_licensed_beside(db: &mut Connection, environment: &str, rows: &
     .await?)
 }
 
-/// Lets the server look at what the table holds, where we own it and may.
+/// Updates the table's planner statistics, if we own the table and have the right.
 pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
     let may = sqlx::query_scalar!(
         r#"select pg_has_role(relowner, 'USAGE') as "may!" from pg_class where oid = 'system_user'::regclass"#
@@ -348,8 +347,7 @@ pub async fn gather_statistics(db: &mut Connection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Whether customers have made rows unique in a way of their own. Batches that are written at once may then wait for
-/// each other, and in a circle.
+/// Whether customers have added unique constraints. Batches written concurrently may then deadlock.
 pub async fn any_unique_of_others(db: &mut Connection) -> StoreResult<bool> {
     let own: Vec<String> = OWN_UNIQUE.map(str::to_owned).to_vec();
     Ok(sqlx::query_scalar!(

@@ -1,4 +1,4 @@
-//! Runs of the cycle, and requests for one.
+//! Runs of the cycle, and requests for runs.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub async fn begin(
     left_over: &Value,
     now: DateTime<Utc>,
 ) -> StoreResult<i64> {
-    // Whoever led before and did not end its run has crashed: this caller holds the lease.
+    // A former leader that did not end its run has crashed: this caller holds the lease.
     sqlx::query!("select fail_open_runs($1)", now).execute(&mut *db).await?;
     Ok(sqlx::query_scalar!(
         "insert into sync_run (trigger, dry_run, environments, left_over, started_at)
@@ -30,7 +30,7 @@ pub async fn begin(
     .await?)
 }
 
-/// Ends a run that nobody has ended.
+/// Ends a run that has not ended.
 pub async fn end(
     db: &mut Connection,
     id: i64,
@@ -54,7 +54,7 @@ pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
     )
 }
 
-/// Runs, newest first, those before a number only.
+/// Runs before a number, newest first.
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
     Ok(
         sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
@@ -63,7 +63,7 @@ pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> Store
     )
 }
 
-/// When a run last ended well (nothing but a hold may have been left over).
+/// When a run last succeeded (only a hold may be left over).
 pub async fn last_success(db: &mut Connection) -> StoreResult<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
         "select ended_at from sync_run
@@ -81,13 +81,13 @@ pub struct Request {
     pub id: i64,
     /// The environments; empty means all.
     pub environments: Vec<String>,
-    /// New full rounds of every source.
+    /// Whether to begin a new full round of every source.
     pub is_full: bool,
-    /// Only show.
+    /// Whether it is a dry run.
     pub dry_run: bool,
 }
 
-/// Asks the leading daemon for a run.
+/// Requests a run from the leading daemon.
 pub async fn request(
     db: &mut Connection,
     environments: &[String],
@@ -107,7 +107,7 @@ pub async fn request(
     .await?)
 }
 
-/// The oldest request that nobody has taken up.
+/// The oldest request that no run has taken.
 pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
     Ok(sqlx::query_as!(
         Request,
@@ -117,7 +117,7 @@ pub async fn next_request(db: &mut Connection) -> StoreResult<Option<Request>> {
     .await?)
 }
 
-/// Notes which run answers a request.
+/// Records which run answers a request.
 pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> StoreResult<()> {
     sqlx::query!("update sync_request set run_id = $2 where id = $1", request, run_id)
         .execute(db)
@@ -125,7 +125,7 @@ pub async fn answer_request(db: &mut Connection, request: i64, run_id: i64) -> S
     Ok(())
 }
 
-/// Withdraws a request that nobody has taken up.
+/// Withdraws a request that no run has taken.
 pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<()> {
     sqlx::query!("delete from sync_request where id = $1 and run_id is null", request)
         .execute(db)
@@ -133,7 +133,7 @@ pub async fn withdraw_request(db: &mut Connection, request: i64) -> StoreResult<
     Ok(())
 }
 
-/// The run that answers a request, once there is one. The outer `None` means that the request was withdrawn.
+/// The run that answers a request, if any. The outer `None` means that the request was withdrawn.
 pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Option<Option<i64>>> {
     Ok(
         sqlx::query_scalar!("select run_id from sync_request where id = $1", request)
@@ -142,7 +142,7 @@ pub async fn requested_run(db: &mut Connection, request: i64) -> StoreResult<Opt
     )
 }
 
-/// Whether a request has not been taken up and no run is under way that could delay it.
+/// Whether a request is still waiting and no run that could delay it is under way.
 pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from sync_request where id = $1 and run_id is null)
@@ -153,7 +153,7 @@ pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     .await?)
 }
 
-/// Keeps what a dry run would change.
+/// Stores the planned changes of a dry run.
 pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
     sqlx::query!("select keep_planned($1, $2)", id, changes)
         .execute(db)
@@ -161,7 +161,7 @@ pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> St
     Ok(())
 }
 
-/// What a dry run would change.
+/// The planned changes of a dry run.
 pub async fn planned_changes(db: &mut Connection, id: i64) -> StoreResult<Option<Value>> {
     Ok(sqlx::query_scalar!("select changes from sync_run where id = $1", id)
         .fetch_optional(db)

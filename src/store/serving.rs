@@ -1,15 +1,15 @@
-//! Which environments the running processes serve: each says so again and again, and is believed for a while by the
-//! database's clock. A process that was killed is forgotten when that is over.
+//! Which environments the running processes serve. Each process announces them repeatedly; an announcement is valid for
+//! a while by the database's clock, so a killed process is dropped when that time is over.
 
 use std::time::Duration;
 
 use super::lease::Server;
 use super::{Connection, StoreResult};
 
-/// How long a process is believed to serve what it said.
+/// How long an announcement is valid.
 pub const BELIEVED_FOR: Duration = Duration::from_secs(30);
 
-/// Says that a process serves these environments and no others.
+/// Announces that a process serves exactly these environments.
 pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]) -> StoreResult<()> {
     let now = Server::ask(db).await?.now;
     sqlx::query!(
@@ -33,7 +33,7 @@ pub async fn announce(db: &mut Connection, holder: &str, environments: &[String]
     Ok(())
 }
 
-/// Who serves an environment now.
+/// The processes that serve an environment now.
 pub async fn holders(db: &mut Connection, environment: &str) -> StoreResult<Vec<String>> {
     let now = Server::ask(db).await?.now;
     Ok(sqlx::query_scalar!(

@@ -1,4 +1,4 @@
-//! What the mirror knows of some users as one environment sees them: roles and group relation.
+//! What the mirror knows of some users, as seen by one environment: roles and group relation.
 
 use std::collections::HashMap;
 
@@ -26,9 +26,9 @@ impl Default for SubjectFacts {
     }
 }
 
-/// Reads the roles of some users and how they stand to a security group, by `within` ([`super::groups::within`]). Users
-/// with neither are left out. `nested_first` as rules.md says: under full nesting a nested member counts as a member
-/// before ownership is looked at.
+/// Reads the roles of some users and their relation to a security group, by `within` ([`super::groups::within`]).
+/// Leaves out users with neither. `nested_first` as in rules.md: under full nesting a nested member counts as a member
+/// before ownership is checked.
 pub async fn read(
     db: &mut Connection,
     ids: &[Uuid],

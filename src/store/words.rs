@@ -1,4 +1,4 @@
-//! Columns that hold one of some names are read as what the name means.
+//! Decodes columns that hold one of a set of names.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};

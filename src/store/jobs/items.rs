@@ -1,4 +1,4 @@
-//! `rollcall.import_item`: what became of each user of a job.
+//! `rollcall.import_item`: the result for each user of a job.
 
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ pub async fn list(
     .await?)
 }
 
-/// The first items that have no result.
+/// The first items without a result.
 pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<Vec<Item>> {
     Ok(sqlx::query_as!(
         Item,
@@ -39,7 +39,7 @@ pub async fn waiting(db: &mut Connection, job: i64, limit: i64) -> StoreResult<V
     .await?)
 }
 
-/// The place of a job's last item.
+/// The position of a job's last item.
 pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
     let last = sqlx::query_scalar!("select max(position) from import_item where job = $1", job)
         .fetch_one(db)
@@ -47,7 +47,7 @@ pub async fn last_position(db: &mut Connection, job: i64) -> StoreResult<i64> {
     Ok(last.unwrap_or(0))
 }
 
-/// Writes results: of items that wait for one, and of users whom an import of everybody comes upon.
+/// Writes results: of waiting items, and of users that an import of everybody reaches.
 pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult<()> {
     macro_rules! column {
         ($column:ident) => {
@@ -75,7 +75,7 @@ pub async fn write(db: &mut Connection, job: i64, items: &[Item]) -> StoreResult
     Ok(())
 }
 
-/// How many users of a job were refused for which reason.
+/// The number of refused users of a job, by reason.
 pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(String, i64)>> {
     Ok(sqlx::query!(
         r#"select code as "code!", count(*) as "count!" from import_item
@@ -89,7 +89,7 @@ pub async fn refused_by_code(db: &mut Connection, job: i64) -> StoreResult<Vec<(
     .collect())
 }
 
-/// How many of the rows that a job has made hold no security role.
+/// The number of rows created by a job that hold no security role.
 pub async fn count_without_role(db: &mut Connection, job: i64, environment: &str) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from import_item i

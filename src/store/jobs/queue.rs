@@ -1,6 +1,6 @@
-//! How workers share the queue: a job is taken with `FOR UPDATE SKIP LOCKED` and held by a claim that runs out on the
-//! database's clock. Every write of a worker checks that the claim is still its own, and that it is made on the server
-//! that gave the claim: one that has replaced it may lack batches, and may give the same number to somebody else.
+//! How workers share the queue. A worker takes a job with `FOR UPDATE SKIP LOCKED` and holds it by a claim that expires
+//! by the database's clock. Every write of a worker checks that it still holds the claim, on the server that gave it: a
+//! server that replaced that one may lack batches, and may give the same number to another worker.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use crate::domain::import::{Item, ItemState, Job, JobOutcome, JobState};
 use crate::store::lease::Server;
 use crate::store::{Connection, StoreError, StoreResult};
 
-/// How long a claim lasts without being renewed: a worker that was killed is replaced this soon.
+/// How long a claim lasts without renewal, and so how soon a killed worker is replaced.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
 
-/// A job in a worker's hands.
+/// A job that a worker has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The job.
     pub job: i64,
     fence: i64,
-    /// When the server that gave it was started.
+    /// When the server that gave the claim was started.
     server: DateTime<Utc>,
 }
 
 impl Claim {
-    /// How long it lasts without being renewed.
+    /// How long the claim lasts without renewal.
     #[must_use]
     pub const fn time(&self) -> Duration {
         CLAIM_TIME
     }
 
-    /// The time by the server's clock, if it is the server that gave the claim.
+    /// The server's time, if it is the server that gave the claim.
     async fn ask_server(self, db: &mut Connection) -> StoreResult<DateTime<Utc>> {
         let server = Server::ask(db).await?;
         if server.started == self.server {
@@ -44,8 +44,8 @@ impl Claim {
     }
 }
 
-/// Takes the first job of some environments that is due and whose group is free. With `only`, that job, or one that
-/// stands before it in its group.
+/// Claims the first due job of some environments whose group is free. With `only`, that job, or one before it in its
+/// group.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when another worker took a job of the same group at the same moment.
@@ -90,10 +90,10 @@ pub async fn claim(
     }))
 }
 
-/// Prolongs a claim.
+/// Renews a claim.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now.
+/// [`StoreError::LeaseLost`] when another worker has the job.
 pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     let now = claim.ask_server(db).await?;
     let renewed = sqlx::query!(
@@ -108,10 +108,10 @@ pub async fn renew(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     ours(renewed.rows_affected())
 }
 
-/// Writes what became of a batch, and how far the job has come; prolongs the claim.
+/// Writes the results of a batch and the progress of the job; renews the claim.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now: then nothing of the batch may be committed.
+/// [`StoreError::LeaseLost`] when another worker has the job: then nothing of the batch may be committed.
 pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_to: Option<Uuid>) -> StoreResult<()> {
     let count = |state: ItemState| {
         let of_state = results.iter().filter(|item| item.state == state);
@@ -139,10 +139,10 @@ pub async fn record(db: &mut Connection, claim: Claim, results: &[Item], walked_
     items::write(db, claim.job, results).await
 }
 
-/// Notes how many users an import of everybody begins with.
+/// Records the initial number of users of an import of everybody.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now.
+/// [`StoreError::LeaseLost`] when another worker has the job.
 pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreResult<()> {
     claim.ask_server(db).await?;
     let noted = sqlx::query!(
@@ -157,10 +157,10 @@ pub async fn note_total(db: &mut Connection, claim: Claim, total: i32) -> StoreR
     ours(noted.rows_affected())
 }
 
-/// Notes that an import of everybody has come to the end of the mirror.
+/// Records that an import of everybody has reached the end of the mirror.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now.
+/// [`StoreError::LeaseLost`] when another worker has the job.
 pub async fn note_walked(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     claim.ask_server(db).await?;
     let noted = sqlx::query!(
@@ -188,7 +188,7 @@ pub struct End<'a> {
 /// Ends a job.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now.
+/// [`StoreError::LeaseLost`] when another worker has the job.
 pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult<()> {
     claim.ask_server(db).await?;
     let ended = sqlx::query!(
@@ -207,10 +207,10 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
     ours(ended.rows_affected())
 }
 
-/// Puts a job back into its queue until a time, because the directory was unavailable.
+/// Re-queues a job for a later time, because the directory was unavailable.
 ///
 /// # Errors
-/// [`StoreError::LeaseLost`] when another worker has the job by now.
+/// [`StoreError::LeaseLost`] when another worker has the job.
 pub async fn postpone(
     db: &mut Connection,
     claim: Claim,
@@ -235,7 +235,7 @@ pub async fn postpone(
     ours(postponed.rows_affected())
 }
 
-/// Gives a job back unfinished, for another worker to go on with at once.
+/// Releases an unfinished job, so that another worker can continue it at once.
 pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     if Server::ask(db).await?.started != claim.server {
         return Ok(());
@@ -251,7 +251,7 @@ pub async fn release(db: &mut Connection, claim: Claim) -> StoreResult<()> {
     Ok(())
 }
 
-/// Locks a scheduled job whose time has come. Its last run has to be over first: they do not pile up.
+/// Locks a due scheduled job. Its last run must be over: runs do not pile up.
 pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTime<Utc>) -> StoreResult<Option<Job>> {
     Ok(select_jobs!(
         "where schedule is not null and state = 'waiting' and next_run_at <= $1 and environment = any($2)
@@ -265,7 +265,7 @@ pub async fn lock_due(db: &mut Connection, environments: &[String], now: DateTim
     .await?)
 }
 
-/// Makes a run of a scheduled job that is locked, and notes when the next one is due. Answers the run's number.
+/// Starts a run of a locked scheduled job, and records when the next is due. Returns the run's number.
 pub async fn start_run(
     db: &mut Connection,
     scheduled: i64,

@@ -1,4 +1,4 @@
-//! The sets of held removals and what is in them, as people read them.
+//! The sets of held removals and their rows, for display.
 
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreR
     }))
 }
 
-/// The held sets of a run, or all open ones. Those of environments that are not `configured` cannot be decided.
+/// The held sets of a run, or all open ones. Sets of environments outside `configured` cannot be decided.
 pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String]) -> StoreResult<Vec<HeldSet>> {
     Ok(sqlx::query_as!(
         HeldSet,
@@ -46,7 +46,7 @@ pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String
     .await?)
 }
 
-/// Who would lose what, for a run, behind a row.
+/// The held rows of a run, and what each would lose, after a row.
 pub async fn held_rows(
     db: &mut Connection,
     run_id: i64,

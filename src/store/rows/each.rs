@@ -1,4 +1,4 @@
-//! Writing a batch row by row within one statement, so that those which the database refuses cost nobody else.
+//! Writes a batch row by row within one statement, so that a refused row does not affect the others.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,22 +11,21 @@ use crate::store::changes::{Author, fields_json};
 use crate::store::fault::Report;
 use crate::store::{Connection, Fault, StoreError, StoreResult};
 
-/// What is written completely or not at all: mostly one row, or those between which a name passes.
+/// A unit that is written as a whole or not at all: mostly one row, or the rows that exchange a name.
 #[derive(Clone, Debug, Default)]
 pub struct Unit<'a> {
-    /// Rows that give up their name.
+    /// Rows that release their name.
     pub released: Vec<Uuid>,
-    /// The rows as they shall be.
+    /// The new rows.
     pub changes: Vec<&'a Change>,
-    /// Their security roles.
+    /// The changes of their security roles.
     pub roles: Vec<&'a RoleChange>,
 }
 
-/// Writes units, and answers those that the database does not take, by their place. `roles_by` is the actor of the
-/// changes of roles.
+/// Writes units, and returns the refused ones by position. `roles_by` is the actor of the role changes.
 ///
 /// # Errors
-/// When the database does not answer, or a unit takes so long that the whole does.
+/// When the database does not answer, or a unit makes the whole statement time out.
 pub async fn write_each(
     db: &mut Connection,
     environment: &str,
@@ -65,7 +64,7 @@ pub async fn write_each(
         .collect())
 }
 
-/// A unit as `rollcall.write_each` takes it.
+/// A unit in the form that `rollcall.write_each` takes.
 fn shown(unit: &Unit<'_>, author: Author<'_>) -> Value {
     let rows = |is_new: bool| -> Vec<Value> {
         let chosen = unit

@@ -1,4 +1,4 @@
-//! Writing rows, a batch at a time.
+//! Writes rows, a batch at a time.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::domain::directory_user::name_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode, with_columns};
 use crate::store::{Connection, StoreError, StoreResult, expect_rows};
 
-/// Takes user principal names away from rows, so that others can have them within this transaction.
+/// Releases the user principal names of rows, so that others can take them within this transaction.
 pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
@@ -53,7 +53,7 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
     Ok(())
 }
 
-/// Writes rows by a statement that names their columns, then the same of `v`, where it reads them.
+/// Writes rows with a statement that lists their columns, and then the columns of `v`, where it reads them.
 macro_rules! write_rows {
     ([$environment:expr, $rows:expr, $into:literal, $of:literal, $from:literal, $which:literal]
         written { $($(#[$_about:meta])* $name:ident $sql:literal $_null:literal $type:ty, $kind:literal $at:literal $(, $_field:ident)?;)* }
@@ -75,7 +75,7 @@ macro_rules! write_rows {
 /// Inserts new rows of one environment.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when the database does not take one, also because somebody else has made it meanwhile.
+/// [`StoreError::Refused`] when the database refuses one, also because a concurrent writer has inserted it.
 pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -92,11 +92,10 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     expect_rows(inserted.rows_affected(), rows.len())
 }
 
-/// Writes rows of one environment that exist and were locked. `customer_owned` is not written: the sync
-/// never takes or gives ownership.
+/// Updates existing, locked rows of one environment. Does not write `customer_owned`: the sync never changes ownership.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when the database does not take one, also because a user principal name is taken.
+/// [`StoreError::Refused`] when the database refuses one, also because a user principal name is taken.
 pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -113,7 +112,7 @@ pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     expect_rows(updated.rows_affected(), rows.len())
 }
 
-/// Notes into which row a stub went.
+/// Records the row that a stub was merged into.
 pub async fn note_merged(db: &mut Connection, environment: &str, stub: Uuid, into: Uuid) -> StoreResult<()> {
     sqlx::query!(
         "update system_user set merged_into = $3 where environment = $1 and systemuserid = $2",
@@ -134,7 +133,7 @@ pub(super) fn unheld_key(row: &SystemUser) -> Option<String> {
         .and_then(name_key)
 }
 
-/// One column of some rows, as `unnest` wants it.
+/// One column of some rows, for `unnest`.
 fn column<T>(rows: &[&SystemUser], value: impl Fn(&SystemUser) -> T) -> Vec<T> {
     rows.iter().map(|row| value(row)).collect()
 }
