@@ -1,5 +1,5 @@
-//! What every part of the engine stands on: the database, the time, the configuration and the stop. No part is known
-//! here.
+//! What every part of the engine is built on: the database, the clock, the configuration and the cancellation token.
+//! This module depends on none of those parts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::plan::EnvironmentView;
 use crate::store::lease::{self, Lease};
 use crate::store::{Fault, Store, StoreError, StoreResult, Transaction, mirror, rows};
 
-/// A short pause before a transaction that met somebody else's is repeated, and how often that is done.
+/// The pause before a transaction that conflicted with another is repeated, and how often it is repeated.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 const CONFLICT_TRIES: u32 = 8;
 
@@ -27,17 +27,17 @@ const CONFLICT_TRIES: u32 = 8;
 pub struct Base {
     /// PostgreSQL.
     pub store: Store,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
     /// The configuration.
     pub settings: Arc<Settings>,
-    /// Ends every wait.
+    /// Cancels every wait.
     pub cancel: CancellationToken,
 }
 
 impl Base {
-    /// Begins a transaction. One of a run commits only while its lease is ours; one that a person asked for needs
-    /// no lease, only row locks.
+    /// Begins a transaction. A transaction of a run commits only while the run holds its lease. One that a person
+    /// requested needs no lease, only row locks.
     pub(super) async fn begin<'a>(&self, lease: impl Into<Option<&'a Lease>>) -> StoreResult<Transaction> {
         let mut tx = self.store.begin().await?;
         if let Some(lease) = lease.into() {
@@ -46,7 +46,7 @@ impl Base {
         Ok(tx)
     }
 
-    /// Repeats a transaction that met somebody else's. The one place where that happens.
+    /// Repeats a transaction that conflicted with another. No other code does this.
     pub(super) async fn retry<T, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, E>
     where
         E: MayConflict,
@@ -65,7 +65,7 @@ impl Base {
         }
     }
 
-    /// How many users a batch takes whose own limit is `limit`.
+    /// The number of users in a batch whose own limit is `limit`.
     pub(super) fn batch_size(&self, limit: usize) -> usize {
         self.settings.max_batch.clamp(1, limit)
     }
@@ -78,7 +78,7 @@ impl Base {
         }
     }
 
-    /// Waits, but not beyond the stop.
+    /// Waits until the duration is over or the token is cancelled.
     pub(super) async fn pause(&self, duration: Duration) {
         tokio::select! {
             () = self.clock.sleep(duration) => {}
@@ -86,7 +86,7 @@ impl Base {
         }
     }
 
-    /// The environment of that name.
+    /// The configured environment with this name.
     pub(super) fn environment(&self, name: &str) -> Result<&Environment, UnknownEnvironment> {
         let mut known = self.settings.environments.iter().map(|(environment, _)| environment);
         known
@@ -94,13 +94,13 @@ impl Base {
             .ok_or_else(|| UnknownEnvironment(name.to_owned()))
     }
 
-    /// The row that a text names: by its id, its object id, its application id or its name.
+    /// Finds a row by its id, object id, application id or name.
     pub(super) async fn find_row(&self, environment: &str, user: &str) -> Result<Option<SystemUser>, Failure> {
         let mut db = self.store.read().await?;
         Ok(super::desk::find_row(&mut db, environment, user).await?)
     }
 
-    /// What is known of the environment's sources.
+    /// The view of the environment's sources, as last read.
     pub(super) async fn present_view<'a>(
         &'a self,
         environment: &'a Environment,
@@ -122,7 +122,7 @@ impl Base {
         Ok(row.and_then(|row| row.azureactivedirectoryobjectid))
     }
 
-    /// Microsoft Graph, with a number from the database on every answer, by which what the mirror holds is ordered.
+    /// The Graph client with a number from the database on every answer. The mirror orders its facts by this number.
     pub(super) fn ordered(&self, graph: &Graph) -> Graph {
         let store = self.store.clone();
         graph.ordered_by(move || {
@@ -132,12 +132,12 @@ impl Base {
     }
 }
 
-/// A failure of a transaction.
+/// An error of a transaction.
 pub(super) trait MayConflict {
-    /// The database's failure, where it is one.
+    /// The database error, if it is one.
     fn store(&self) -> Option<&StoreError>;
 
-    /// Why the database has said that it does not take a row.
+    /// Why the database rejected a row.
     fn refused(&self) -> Option<&Fault> {
         match self.store()? {
             StoreError::Refused(fault) => Some(fault),
@@ -145,12 +145,12 @@ pub(super) trait MayConflict {
         }
     }
 
-    /// Whether repeating the transaction at once may succeed.
+    /// Whether repeating the transaction immediately may succeed.
     fn is_conflict(&self) -> bool {
         self.refused().is_some_and(Fault::may_pass) || self.store().is_some_and(StoreError::is_conflict)
     }
 
-    /// What is the matter with a single row, where it may be the fault of one.
+    /// The fault of a single row, if a single row may have caused the error.
     fn fault(&self) -> Option<Fault> {
         self.refused().cloned().or_else(|| self.store()?.fault())
     }

@@ -1,7 +1,7 @@
-//! One run: pull, judge, remove, report. It takes no hints and is safe to repeat.
+//! One run: pull, evaluate, remove, report. It takes no hints and is safe to repeat.
 //!
-//! `prepare` is what comes before the directory is read, `environment` what is done in each environment after that, in
-//! batches (`batch`). No one user is asked for here, and nobody waits for an answer.
+//! `prepare` runs before the directory is read. `environment` then handles each environment in batches (`batch`). A run
+//! looks up no single user on demand, and no caller waits for its answer.
 
 mod batch;
 mod environment;
@@ -34,13 +34,13 @@ use crate::store::lease::Lease;
 use crate::store::{StoreError, checkpoints, runs};
 use crate::sync::judge::sentence;
 
-/// Environments of which the database does not take something, by a constraint or trigger of the customer's, and what is
-/// told of it. Their failure is their own.
+/// Environments for which a constraint or trigger of the customer rejects a write, each with the message to report.
+/// Such a failure stays with its environment.
 #[derive(Debug, Default)]
 struct Refused(BTreeMap<String, String>);
 
 impl Refused {
-    /// Notes what befell one environment alone; anything else ends the run.
+    /// Records a failure of one environment; any other failure ends the run.
     fn or_note<T>(&mut self, environment: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
         let detail = match result {
             Ok(value) => return Ok(Some(value)),
@@ -59,20 +59,20 @@ impl Refused {
     }
 }
 
-/// What is asked of a run.
+/// The parameters of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// What started it: `interval` or `sync`.
     pub trigger: String,
-    /// The environments to judge; empty means all.
+    /// The environments to evaluate; empty means all.
     pub environments: Vec<String>,
-    /// New full rounds of every source, then everyone is judged.
+    /// Starts new full rounds of every source, then evaluates everyone.
     pub full: bool,
-    /// Only show.
+    /// Shows the changes and writes nothing.
     pub dry_run: bool,
 }
 
-/// Makes runs.
+/// Carries out runs.
 #[derive(Clone)]
 pub struct Cycle {
     base: Base,
@@ -114,7 +114,7 @@ impl Cycle {
             actor: SYNC_ACTOR,
         };
         let span = info_span!("cycle", run = run_id);
-        // Boxed: it is large, and everybody who awaits a run would carry it.
+        // Boxed: the future is large, and every future that awaits a run would contain it.
         let result = Box::pin(self.run_begun(lease, run, request, &chosen, left_over))
             .instrument(span)
             .await;
@@ -124,7 +124,7 @@ impl Cycle {
             let _ = self.end(run, RunOutcome::Incomplete, &[], &stopped).await;
         } else if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off");
-            // Best effort: a run that is left open is closed by the next one.
+            // Best effort: the next run closes a run that is left open.
             let _ = self.end(run, RunOutcome::Failed, &[], &[chain(error)]).await;
         }
         result
@@ -192,7 +192,7 @@ impl Cycle {
             environments.push(part.tally.counts);
         }
         problems.extend(refused.0.values().cloned());
-        // What holds somebody has its finding there.
+        // A doubt that holds removals has its finding there.
         let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
         self.finish_sources(run, &pulled, &refused, idle.map(|(source, why, _)| (*source, why)))
             .await?;
@@ -204,7 +204,7 @@ impl Cycle {
             (true, false) => RunOutcome::Complete,
         };
         if run.dry_run {
-            // For whoever asked a daemon for it.
+            // For the client that requested the run from a daemon.
             let mut tx = self.base.begin(run.lease).await?;
             runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
             tx.commit().await?;
@@ -223,7 +223,7 @@ impl Cycle {
         })
     }
 
-    /// Everything about one environment once everything is pulled. Answers why something is held, and whether the
+    /// Evaluates one environment after all sources are pulled. Returns why removals are held, and whether the
     /// environment has its placeholder rows.
     async fn judge_environment(
         &self,
@@ -238,8 +238,8 @@ impl Cycle {
         Ok((why, progress.is_set_up))
     }
 
-    /// Which sources are in doubt, why, and for which of the chosen environments: each keeps a doubt until it has been
-    /// judged by it, whether in this run or another.
+    /// The sources in doubt, why, and for which of the chosen environments. A doubt stays with an environment until a
+    /// run, this one or another, has evaluated the environment with it.
     async fn doubts(
         &self,
         lease: &Lease,

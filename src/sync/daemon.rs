@@ -1,6 +1,6 @@
-//! The daemon's loop: lead, run on the interval or when asked, hand over.
+//! The daemon's loop: take the lease, run on the interval or on request, hand over.
 //!
-//! One process leads; the others wait for the lease. Runs never overlap, because one loop makes them all.
+//! One process leads; the others wait for the lease. Runs never overlap, because one loop starts them all.
 
 pub mod asked;
 pub mod gauges;
@@ -23,36 +23,36 @@ pub use crate::store::serving::BELIEVED_FOR;
 use crate::store::{StoreError, runs};
 use crate::telemetry::metrics::Metrics;
 
-/// How often the loop looks for requests, and for the lease.
+/// How often the loop checks for requests and for the lease.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A lease that runs out within a tick is looked for this much after it has.
+/// If the lease expires within a tick, the loop checks again this long after it expires.
 const JUST_AFTER: Duration = Duration::from_millis(20);
 
-/// When the database has failed, the loop looks again this much later: often enough to lead before the lease of a
-/// crashed leader is long over, and not so often that the log fills up.
+/// The pause after a database failure: short enough to take over soon after the lease of a crashed leader expires, and
+/// long enough that the log does not fill up.
 const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
-/// What else breaks a run off will hardly be over so soon, and each run asks the directory.
+/// The pause after any other failure. It rarely clears sooner, and each run sends requests to the directory.
 const AFTER_ANOTHER: Duration = Duration::from_secs(30);
 
-/// The loop waits up to this share of the interval longer or shorter, so that many daemons do not call at once.
+/// The interval varies by up to this share, so that many daemons do not send requests at the same time.
 const JITTER: f64 = 0.1;
 
-/// The daemon's loop with what a reload may change.
+/// The daemon's loop with the settings that a reload may change.
 #[derive(Debug)]
 pub struct Schedule {
-    /// Who this process is, for the lease.
+    /// The name of this process in the lease.
     pub holder: String,
-    /// The engine and the interval, as configured now.
+    /// The engine and the interval, as currently configured.
     pub configured: watch::Receiver<Arc<Configured>>,
 }
 
-/// What a reload may change.
+/// The settings that a reload may change.
 pub struct Configured {
     /// The engine.
     pub engine: Engine,
-    /// Between the starts of two cycles.
+    /// The time between the starts of two cycles.
     pub interval: Duration,
 }
 
@@ -103,7 +103,7 @@ impl Schedule {
             if engine.cancel.is_cancelled() {
                 return;
             }
-            // Best effort: where the database is away, the run says so.
+            // Best effort: if the database is unavailable, the run reports it.
             let _ = gauges::refresh_held(engine).await;
             let result = self.run_once(&configured, lease, &mut due).await;
             match result {
@@ -129,7 +129,7 @@ impl Schedule {
         }
     }
 
-    /// What somebody asked for, then what is due: neither can keep the other from its turn.
+    /// Carries out a request if there is one, then a cycle if one is due: neither can block the other.
     async fn run_once(
         &self,
         configured: &Configured,
@@ -150,7 +150,7 @@ impl Schedule {
         timed(engine, lease, &request, None).await
     }
 
-    /// Takes up a request of `rollcall sync`, if there is one.
+    /// Carries out a request of `rollcall sync`, if there is one.
     async fn answer_request(&self, engine: &Engine, lease: &Lease) -> Result<(), CycleError> {
         let request = {
             let mut db = engine.store.read().await?;
@@ -165,7 +165,7 @@ impl Schedule {
         };
         match timed(engine, lease, &request, Some(asked.id)).await {
             Err(CycleError::UnknownEnvironment(UnknownEnvironment(name))) => {
-                // Withdrawn, so that whoever asked is told and the next request has its turn.
+                // Withdrawn, so that the client is informed and the next request gets its turn.
                 warn!(
                     environment = name,
                     "a run was asked for an environment that this daemon does not have"
@@ -202,7 +202,7 @@ async fn timed(engine: &Engine, lease: &Lease, request: &Request, asked: Option<
     result.map(|_| ())
 }
 
-/// Brings the gauges up to date after a run.
+/// Updates the gauges after a run.
 async fn observe(engine: &Engine, report: &Report) {
     for counts in &report.environments {
         Metrics.changes(
@@ -221,8 +221,8 @@ async fn observe(engine: &Engine, report: &Report) {
     }
 }
 
-/// Whether the next cycle begins. A time further off than any wait was set by a clock that ran ahead then, and has been
-/// set right since: nobody waits for that.
+/// Whether the next cycle is due. A time further away than any wait comes from a clock that was ahead and has since
+/// been corrected; it is ignored.
 fn is_due(due: Option<DateTime<Utc>>, now: DateTime<Utc>, interval: Duration) -> bool {
     let longest = chrono::Duration::from_std(interval.mul_f64(1.0 + JITTER)).unwrap_or(chrono::Duration::MAX);
     due.is_none_or(|due| due <= now || due - now > longest)

@@ -1,8 +1,8 @@
-//! What an application, a script or an administrator asks for between cycles (rules.md, section 9).
+//! Requests of an application, a script or an administrator between cycles (rules.md, section 9).
 //!
-//! One service for HTTP and the command line. `one` and `add_many` ask the directory, and have `evaluate` decide as a
-//! cycle does; `by_hand` is what a person decides about a row; `kinds` makes and binds rows that are no
-//! directory users yet; `roles` gives security roles. None of it needs the lease, only row locks.
+//! One service for HTTP and the command line. `one` and `add_many` look users up in the directory, and `evaluate`
+//! decides as a cycle does. `by_hand` holds a person's decisions about a row. `kinds` creates and binds rows that are
+//! not yet directory users. `roles` assigns security roles. No request needs the lease, only row locks.
 
 mod add_many;
 mod answer;
@@ -44,31 +44,31 @@ use crate::sync::judge::sentence;
 use crate::sync::pull::Puller;
 use crate::sync::{Base, DeskError, UnknownEnvironment};
 
-/// Who asks for what.
+/// The caller and the subject of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The environment.
     pub environment: &'a str,
     /// The user: object id, user principal name or the row's id.
     pub user: &'a str,
-    /// Who asks, for the change log.
+    /// The caller, for the change log.
     pub actor: &'a str,
 }
 
 words! {
-    /// What became of the row.
+    /// The effect on the row.
     #[derive(utoipa::ToSchema)]
     #[schema(rename_all = "snake_case")]
     pub enum Effect {
-        /// It was made.
+        /// It was created.
         Created "created"
-        /// It is enabled again.
+        /// It was enabled again.
         Enabled "enabled"
         /// Columns or roles changed.
         Updated "updated"
         /// Nothing changed.
         Unchanged "unchanged"
-        /// It is disabled now.
+        /// It was disabled.
         Disabled "disabled"
     }
 }
@@ -87,11 +87,11 @@ impl Effect {
 /// The answer to a request that was not refused.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
-    /// What became of the row.
+    /// The effect on the row.
     pub outcome: Effect,
-    /// The row as it is now; none where a refresh found none.
+    /// The row as it is now; none if a refresh found no row.
     pub user: Option<SystemUser>,
-    /// The verdict, where there was an evaluation.
+    /// The verdict, if there was an evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<ShownVerdict>,
 }
@@ -103,20 +103,20 @@ pub struct Refusal {
     pub code: Code,
     /// One sentence.
     pub detail: String,
-    /// The verdict, where there was an evaluation.
+    /// The verdict, if there was an evaluation.
     pub verdict: Option<Box<ShownVerdict>>,
-    /// What the database says of the row, where it does not take it.
+    /// The database's error about the row, if it rejected the row.
     pub fault: Option<Box<Fault>>,
 }
 
 impl Refusal {
-    /// A refusal in the code's own words.
+    /// A refusal with the code's standard sentence.
     #[must_use]
     pub fn new(code: Code) -> Self {
         Self::saying(code, code.sentence())
     }
 
-    /// A refusal that says more.
+    /// A refusal with a specific sentence.
     #[must_use]
     pub fn saying(code: Code, detail: impl Into<String>) -> Self {
         Self {
@@ -142,10 +142,10 @@ impl From<&Fault> for Refusal {
     }
 }
 
-/// A transaction's result: either it commits, or the request is refused and it does not.
+/// The result of a transaction: it commits, or the request is refused and it rolls back.
 type Ruled<T> = Result<T, Refusal>;
 
-/// Answers what is asked for between cycles.
+/// Answers requests between cycles.
 #[derive(Clone)]
 pub struct Desk {
     base: Base,
@@ -158,7 +158,7 @@ impl Desk {
         Self { base, puller, memory }
     }
 
-    /// The environment of that name.
+    /// The configured environment with this name.
     ///
     /// # Errors
     /// [`DeskError::UnknownEnvironment`].
@@ -183,12 +183,12 @@ pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str)
     rows::find_by_name(db, environment, user).await
 }
 
-/// There is no row to work on.
+/// The refusal for a missing row.
 pub(crate) fn no_row(environment: &str, user: &str) -> Refusal {
     Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))
 }
 
-/// A value that cannot be taken.
+/// The error for an invalid value.
 pub(in crate::sync) fn bad_input(field: &str, problem: impl Into<String>) -> DeskError {
     DeskError::BadInput {
         field: field.to_owned(),
@@ -196,7 +196,7 @@ pub(in crate::sync) fn bad_input(field: &str, problem: impl Into<String>) -> Des
     }
 }
 
-/// A JSON text, or null.
+/// A JSON string, or null.
 fn text_of(field: &str, value: &Value) -> Result<Option<String>, DeskError> {
     match value {
         Value::Null => Ok(None),
@@ -206,7 +206,7 @@ fn text_of(field: &str, value: &Value) -> Result<Option<String>, DeskError> {
     }
 }
 
-/// Whether a trigger only reports what others refuse with this code (rules.md, section 2).
+/// Whether a trigger only reports what other triggers refuse with this code (rules.md, section 2).
 const fn reports_only(trigger: Trigger, code: Code) -> bool {
     matches!(trigger, Trigger::Refresh | Trigger::Diagnostics)
         && !matches!(

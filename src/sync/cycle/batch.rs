@@ -1,5 +1,5 @@
-//! One batch of users of a run: decided and written in one transaction, with its findings, its removals and whoever has
-//! to be decided again. A dry run does the same and rolls it back.
+//! One batch of users of a run: evaluated and written in one transaction, together with its findings, its removals and
+//! the users to re-evaluate. A dry run does the same and rolls back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ use crate::sync::Failure;
 use crate::sync::judge::{Applied, Parts, WriteAttempt, apply, decide_loaded, load};
 
 impl EnvironmentRun<'_> {
-    /// Decides a batch and writes what follows, in one part unless the database does not take all of it.
+    /// Evaluates a batch and writes the result, in one part unless the database rejects some of it.
     pub(in crate::sync) async fn batch(&self, scope: &Scope) -> Result<Vec<(Draft, Applied)>, Failure> {
         let ids = scope.ids();
         let mut batch = Vec::new();
@@ -94,7 +94,7 @@ impl EnvironmentRun<'_> {
     }
 }
 
-/// Remembers what was refused, and forgets what is over.
+/// Records the refusals and deletes those that are over.
 async fn note_refusals(
     tx: &mut Transaction,
     name: &str,
@@ -150,7 +150,7 @@ fn seen(decision: &Decision, applied: &Applied) -> Vec<ObservedFinding> {
     seen
 }
 
-/// What cannot be decoded of a user who is there: a finding for each property until it can be.
+/// One finding for each property of a present user that cannot be decoded. It stays open until the property can be.
 fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = ObservedFinding> {
     let properties = user.undecodable.properties();
     let is_present = user.state == DirectoryState::Present;
@@ -165,7 +165,7 @@ fn undecodable(user: &DirectoryUser) -> impl Iterator<Item = ObservedFinding> {
     })
 }
 
-/// Notes who has been decided, and who has to be decided again.
+/// Records which users are evaluated and which must be evaluated again.
 async fn note_decided(
     tx: &mut Transaction,
     name: &String,
@@ -192,7 +192,7 @@ async fn note_decided(
             let again: Vec<Uuid> = open.chain(draft.late.iter().copied()).collect();
             pending::mark(&mut *tx, environment, &again).await
         }
-        // A removal that turned out to be in doubt is not forgotten.
+        // A removal that turned out to be in doubt stays recorded.
         Scope::Removals(_) | Scope::Approved(_) | Scope::Held(_) => {
             pending::mark(&mut *tx, environment, &open.collect::<Vec<_>>()).await
         }

@@ -1,4 +1,4 @@
-//! Judging an environment in a run: everybody once per epoch, else whoever is pending.
+//! Evaluates an environment in a run: everyone once per epoch, otherwise the pending users.
 
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -9,19 +9,19 @@ use crate::store::pending::Pending;
 use crate::store::{mirror, pending, quota, refusals, rows};
 use crate::sync::Failure;
 
-/// How many users a batch judges: large enough that a batch is cheap, small enough that nobody waits long for
-/// a locked row.
+/// The number of users in a batch: large enough that a batch is cheap, small enough that no one waits long for a
+/// locked row.
 const BATCH: usize = 1000;
 
-/// How many batches of a walk are under way at once: while one waits for the database, another is judged.
+/// The number of batches of a walk in progress at once: while one waits for the database, another is evaluated.
 const AT_ONCE: usize = 2;
 
-/// After so many rounds of an environment's first walk the planner is told what the table holds by now: it would
-/// take an environment it has never seen for a handful of rows, and the server's own round may be a minute away.
+/// After these rounds of an environment's first walk, the run updates the planner's statistics. Without them the
+/// planner assumes a handful of rows for a new environment, and autovacuum may start only a minute later.
 const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 
 impl EnvironmentRun<'_> {
-    /// Decides a batch and adds what it did.
+    /// Evaluates a batch and adds its result.
     pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
         for part in self.batch(&scope).await? {
             self.tally.add(part, self.run.dry_run);
@@ -29,9 +29,9 @@ impl EnvironmentRun<'_> {
         Ok(())
     }
 
-    /// Judges whoever has to be judged; removals are only collected.
+    /// Evaluates the users that are due; removals are only collected.
     pub(in crate::sync) async fn judge(&mut self, progress: &Progress) -> Result<(), Failure> {
-        // A walk judges everybody after the place where it goes on, whether pending or not.
+        // A walk evaluates everyone after its position, pending or not.
         let mut up_to = Uuid::max();
         if progress.judged_epoch < progress.epoch {
             self.walk(progress).await?;
@@ -52,14 +52,14 @@ impl EnvironmentRun<'_> {
         }
     }
 
-    /// Everybody, by key.
+    /// Evaluates everyone, in key order.
     async fn walk(&mut self, progress: &Progress) -> Result<(), Failure> {
         let run = self.run;
         let name = self.name();
         let batch = self.base.batch_size(BATCH);
         let mut after = progress.walk_after;
         if after.is_none() && !run.dry_run {
-            // What is pending now is judged by the walk.
+            // The walk evaluates the users who are pending now.
             let mut tx = self.base.begin(run.lease).await?;
             pending::clear(&mut tx, name).await?;
             refusals::try_again(&mut tx, name).await?;
@@ -77,7 +77,7 @@ impl EnvironmentRun<'_> {
         let mut rounds = 0_u32;
         loop {
             self.base.check_cancelled()?;
-            // Between the crash that broke a walk off and now, some may have become pending: this walk judges them.
+            // Users may have become pending since a crash interrupted the walk: this walk evaluates them.
             let (ids, waiting) = {
                 let mut db = self.base.store.read().await?;
                 let ids = mirror::next_ids(&mut db, after, rows_of(batch * at_once)).await?;
@@ -95,7 +95,7 @@ impl EnvironmentRun<'_> {
                 self.tally.add(part, run.dry_run);
             }
             if !run.dry_run {
-                // Only when all of them are written: a crash repeats work and never skips it.
+                // Only after all of them are written: a crash repeats work and never skips it.
                 let mut tx = self.base.begin(run.lease).await?;
                 pending::settle(&mut tx, name, &waiting).await?;
                 let reached = if last { None } else { after };
@@ -114,7 +114,7 @@ impl EnvironmentRun<'_> {
         }
     }
 
-    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
+    /// Evaluates the users who waited for a slot or a name that this run has freed. Runs after the removals.
     pub(in crate::sync) async fn judge_waiting(&mut self) -> Result<(), Failure> {
         loop {
             self.judge_late().await?;
@@ -130,8 +130,8 @@ impl EnvironmentRun<'_> {
         }
     }
 
-    /// Non-interactive users who want one of the few slots, oldest row first. Whoever waited for a slot before is
-    /// one of them as soon as there is one.
+    /// Evaluates non-interactive users who want one of the few slots, oldest row first. Users who waited for a slot
+    /// earlier are included as soon as one is free.
     async fn judge_late(&mut self) -> Result<(), Failure> {
         let late = std::mem::take(&mut self.tally.late);
         let freed = self.tally.freed_slots;
@@ -149,7 +149,7 @@ impl EnvironmentRun<'_> {
     }
 }
 
-/// A limit as SQL takes it.
+/// A limit as an SQL value.
 fn rows_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use crate::sync::Failure;
 use crate::sync::pull::{Problem, Pulled};
 
 impl Cycle {
-    /// Findings about the sources of an environment that has been judged: unreadable, in doubt, held. Its doubts are over.
+    /// Records findings about the sources of an evaluated environment: unreadable, in doubt, held. Clears its doubts.
     pub(super) async fn note_findings(
         &self,
         run: RunInfo<'_>,
@@ -35,7 +35,7 @@ impl Cycle {
         {
             seen.push(source_finding(problem.source, &problem.detail));
         }
-        // A dry run leaves no set that somebody could approve.
+        // A dry run stores no set that a person could approve.
         for why in holds.iter().filter(|_| !run.dry_run) {
             seen.push(ObservedFinding {
                 object_id: None,
@@ -77,7 +77,7 @@ impl Cycle {
         Ok(())
     }
 
-    /// Findings about the sources of the tenant.
+    /// Records findings about the sources of the tenant.
     pub(super) async fn finish_sources(
         &self,
         run: RunInfo<'_>,
@@ -109,7 +109,7 @@ impl Cycle {
     }
 }
 
-/// A line for every cause, with the sources that it keeps from being read.
+/// One line for each cause, with the sources that it makes unreadable.
 pub(super) fn problem_lines(problems: &[Problem]) -> Vec<String> {
     let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
     for problem in problems {
@@ -133,7 +133,7 @@ fn source_finding(source: impl Display, detail: &str) -> ObservedFinding {
     }
 }
 
-/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
+/// The groups that an environment reads, as sources. Nested groups are included only where the environment counts them.
 fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
     let root = environment.security_group;
     let counts_nested = environment.counts_nested();
@@ -142,7 +142,7 @@ fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source>
     groups.map(Source::Group).collect()
 }
 
-/// The doubts that concern one environment: of groups only those that it reads.
+/// The doubts that concern one environment; of the groups, only those it reads.
 pub(super) fn doubts_of(environment: &Environment, doubts: &[(Source, Doubt)], pulled: &Pulled) -> Doubts {
     let groups = group_sources(environment, pulled);
     let concerning = doubts

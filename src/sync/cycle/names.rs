@@ -1,5 +1,5 @@
-//! Folding the names that other programs wrote, at the start of each run. Who comes second waits for the name, with a
-//! finding, and is tried again in each run.
+//! Folds the names that other programs wrote, at the start of each run. If two rows fold to one name, the second waits
+//! for it, with a finding, and is retried in each run.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::sync::Failure;
 const BATCH: i64 = 1000;
 
 impl Cycle {
-    /// Folds what is queued, after an upgrade whatever an older version folded in another way.
+    /// Folds the queued names. After an upgrade, also names that an older version folded differently.
     pub(in crate::sync) async fn fold_names(
         &self,
         run: RunInfo<'_>,
@@ -37,7 +37,7 @@ impl Cycle {
         Ok(())
     }
 
-    /// Queues every row whose keys are not what they would be now.
+    /// Queues every row whose stored keys differ from those computed now.
     async fn find_misfolded(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
         let mut after = Uuid::nil();
         loop {
@@ -62,7 +62,7 @@ impl Cycle {
         }
     }
 
-    /// Folds the next names after `after`; answers the last row, if there was any.
+    /// Folds the next names after `after`. Returns the last row, if there was one.
     async fn fold_batch(&self, run: RunInfo<'_>, name: &str, after: Uuid) -> StoreResult<Option<Uuid>> {
         let mut tx = self.base.begin(run.lease).await?;
         let queued = names::queued(&mut tx, name, after, BATCH).await?;
@@ -97,12 +97,12 @@ impl Cycle {
     }
 }
 
-/// The key that a live row wants.
+/// The key that a live row should have.
 fn key_of(row: &SystemUser) -> Option<String> {
     row.domainname.as_deref().filter(|_| row.is_live()).and_then(name_key)
 }
 
-/// The keys of a row, where some are taken; it takes its own.
+/// The keys of a row, given the keys already taken. Adds its own to them.
 fn keys_of(row: &SystemUser, taken: &mut HashSet<String>) -> Keys {
     let wanted = key_of(row);
     let held = wanted.filter(|key| row.upn_key.as_ref() == Some(key) || taken.insert(key.clone()));
@@ -114,7 +114,7 @@ fn keys_of(row: &SystemUser, taken: &mut HashSet<String>) -> Keys {
     }
 }
 
-/// Whether a row's keys are not those of its name. One that waits for its name is right as it is.
+/// Whether a row's keys do not match its name. A row that waits for its name is correct as it is.
 fn is_misfolded(row: &NamedRow) -> bool {
     let key = row.domainname.as_deref().and_then(name_key);
     let (held, unheld) = (row.upn_key.as_ref(), row.unheld_upn_key.as_ref());

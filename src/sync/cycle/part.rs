@@ -1,4 +1,4 @@
-//! One environment in one run: whose turn it is, and what has been done so far.
+//! One environment in one run: its scopes, and the totals so far.
 
 use std::collections::HashSet;
 
@@ -20,30 +20,30 @@ use crate::sync::judge::Applied;
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sync) struct RunInfo<'a> {
-    /// None where a person asked: row locks are enough.
+    /// None for a request by a person: row locks are enough.
     pub lease: Option<&'a Lease>,
     pub run_id: i64,
     pub now: DateTime<Utc>,
     pub dry_run: bool,
-    /// Who is recorded: the sync, or the person who approved.
+    /// The actor to record: the sync, or the person who approved.
     pub actor: &'a str,
 }
 
-/// Which users are decided, and what is noted when they have been.
+/// Which users are evaluated, and what is recorded afterwards.
 #[derive(Clone, Debug)]
 pub(in crate::sync) enum Scope {
     /// Those on the list of pending users.
     Pending(Vec<Pending>),
-    /// The next ones of a walk over everybody; whoever walks notes how far.
+    /// The next users of a walk over everyone. The walk records its own position.
     Walk(Vec<Uuid>),
-    /// Those whose removal was let through.
+    /// Users whose removal is allowed.
     Removals(Vec<Uuid>),
-    /// The same of a held set that a person has approved: with the last of them the set is decided, so that nobody
-    /// finds it empty and undecided.
+    /// The same for a held set that a person approved. The last of its rows also decides the set, so that no one sees
+    /// it empty and undecided.
     Approved(Vec<Uuid>),
-    /// Those whose removal is held: everything else about them is written.
+    /// Users whose removal is held: all their other changes are written.
     Held(Vec<Uuid>),
-    /// Non-interactive users who want a free slot, in order; a dry run has freed some.
+    /// Non-interactive users who want a free slot, in order, with the slots that a dry run has freed.
     Slots { list: Vec<Pending>, freed: i64 },
 }
 
@@ -63,7 +63,7 @@ impl Scope {
         }
     }
 
-    /// Slots that are free though the database, in which a dry run writes nothing, does not count them.
+    /// Slots that are free although the database does not show them: a dry run writes nothing.
     pub fn freed(&self) -> u32 {
         match self {
             Self::Slots { freed, .. } => u32::try_from(*freed).unwrap_or(0),
@@ -72,7 +72,7 @@ impl Scope {
     }
 }
 
-/// What judging an environment has brought so far.
+/// The totals of an environment so far.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Tally {
     pub counts: Counts,
@@ -81,11 +81,11 @@ pub(in crate::sync) struct Tally {
     pub removals: Vec<Removal>,
     pub late: Vec<Uuid>,
     pub woken: Vec<Uuid>,
-    /// What a dry run has reported: nothing it writes lasts, so a user who joins a second batch changes again.
+    /// The changes that a dry run has reported. Its writes are rolled back, so a user in a second batch changes again.
     reported: HashSet<(Option<Uuid>, Operation)>,
     /// Slots that the removals of a dry run would have freed.
     pub freed_slots: i64,
-    /// By how much the enabled rows that are bound to the directory have become more; a dry run writes none.
+    /// The net increase of enabled rows that are bound to the directory. A dry run writes none.
     pub(in crate::sync) enabled_delta: i64,
 }
 
@@ -97,7 +97,7 @@ impl Tally {
         }
     }
 
-    /// Adds what was written of a batch.
+    /// Adds the written changes of a batch.
     pub(in crate::sync) fn add(&mut self, (draft, applied): (Draft, Applied), dry_run: bool) {
         self.late.extend(draft.late);
         self.woken.extend(applied.woken);

@@ -1,5 +1,5 @@
 //! Before anything is pulled: what earlier runs left, what is due, and environments that this configuration lacks
-//! (rules.md, section 11). Nobody tells those what changes, so they are judged whole when they are back.
+//! (rules.md, section 11). Changes are not recorded for those, so they are evaluated in full when they return.
 
 use tracing::warn;
 
@@ -18,7 +18,8 @@ use crate::store::{
 use crate::sync::Failure;
 
 impl Cycle {
-    /// Before anything is pulled: what is not there will miss it. Held sets expire there, too.
+    /// Sets aside environments that are not configured, before anything is pulled: they will miss its changes. Their
+    /// held sets expire too.
     pub(super) async fn set_aside(&self, run: RunInfo<'_>, left_over: &[LeftOver]) -> Result<(), Failure> {
         for left in left_over {
             warn!(
@@ -39,8 +40,8 @@ impl Cycle {
         Ok(())
     }
 
-    /// Before anything is pulled: what earlier runs left, and what is due. Answers what the database refuses of which
-    /// environment; the others do not wait for it.
+    /// Handles what earlier runs left and what is due, before anything is pulled. Returns the environments whose writes
+    /// the database rejects, with the message; the others continue.
     pub(super) async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<Refused, Failure> {
         let mut refused = Refused::default();
         for (environment, fingerprint) in &self.base.settings.environments {
@@ -79,7 +80,7 @@ impl Cycle {
         let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
         if is_due && progress.judged_epoch == progress.epoch {
             environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
-            // No change of theirs may ever tell that they can be read by now.
+            // No later change of these users would show that they are readable now.
             let users = checkpoints::read(&mut tx, Source::Users).await?;
             if users.seen.missed || mirror::any_unreadable(&mut tx).await? {
                 checkpoints::step(&mut tx, users, Input::RenewUnlessUnderWay).await?;
@@ -89,8 +90,8 @@ impl Cycle {
         Ok(progress)
     }
 
-    /// Makes the placeholder rows, once. The database may refuse them like any other row: then they wait until
-    /// everybody is judged again.
+    /// Creates the placeholder rows, once. The database may reject them like any other row: they then wait until
+    /// everyone is evaluated again.
     async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
         let made = self.base.retry(async || {
             let mut tx = self.base.begin(run.lease).await?;
@@ -147,7 +148,7 @@ impl Cycle {
     }
 }
 
-/// Dissolves what nobody has decided in time; what was in doubt stays so.
+/// Expires the sets that no one decided in time; what was in doubt stays in doubt.
 pub(super) async fn expire_sets(tx: &mut Transaction, name: &str, run: RunInfo<'_>) -> StoreResult<()> {
     let expired = removals::expire(&mut *tx, name, run.now).await?;
     for (set, _) in &expired {

@@ -1,4 +1,4 @@
-//! The wait between judging and removing: the guard sees a whole run's removals before the first is made.
+//! The step between evaluating and removing: the guard sees all removals of a run before the first is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +15,19 @@ use crate::store::removals::Removal;
 use crate::store::{changes, environments, removals, rows};
 use crate::sync::Failure;
 
-/// The guard counts this far back.
+/// The period over which the guard counts.
 const GUARD_WINDOW: chrono::Duration = chrono::Duration::hours(24);
 
-/// From so many on, losing every licence at once is a catalogue's fault rather than the users'.
+/// From this many users on, losing every licence at once indicates a fault of the catalogue, not of the users.
 const NOBODY_LICENSED_COUNTS_FROM: i64 = 20;
 
 const BATCH: usize = 500;
 
-/// What is in doubt in an environment, and the reasons that it makes no evidence.
+/// The doubts of an environment, each with the reasons for which it is not evidence.
 pub(in crate::sync) type Doubts = Vec<(Doubt, &'static [Code])>;
 
 impl EnvironmentRun<'_> {
-    /// Lets the removals of a run through or holds them. Answers why something is held.
+    /// Allows or holds the removals of a run. Returns why removals are held.
     pub(in crate::sync) async fn decide_removals(&mut self, mut doubts: Doubts) -> Result<Vec<Doubt>, Failure> {
         let (name, run) = (self.name(), self.run);
         let found = std::mem::take(&mut self.tally.removals);
@@ -63,7 +63,7 @@ impl EnvironmentRun<'_> {
         let load = Load {
             wanted,
             recent,
-            // As it was when the run began: what the run itself has enabled since does not count.
+            // As of the start of the run: rows that the run itself enabled do not count.
             enabled_at_start: environments::count_enabled(&mut db, name, at_most).await? - self.tally.enabled_delta,
         };
         drop(db);
@@ -91,8 +91,8 @@ impl EnvironmentRun<'_> {
         Ok(holds.into_iter().map(|(why, _)| why).collect())
     }
 
-    /// Whether a run would leave nobody with a licence. Whoever is held for it already counts too: a fault does not
-    /// become a fact by coming in small pieces.
+    /// Whether a run would leave no one with a licence. Users already held for this reason count too: a fault does not
+    /// become a fact because it arrives in small pieces.
     async fn nobody_is_licensed(&self, environment: &str, collected: &[Removal]) -> Result<bool, Failure> {
         let is_unlicensed = |removal: &&Removal| LICENCES.contains(&removal.reason);
         let unlicensed = collected.iter().filter(is_unlicensed).count();
@@ -108,7 +108,7 @@ impl EnvironmentRun<'_> {
         )
     }
 
-    /// Those of a run's removals that nobody has decided yet: what is held or rejected already stays so.
+    /// The removals of a run that are still undecided: those already held or rejected stay so.
     async fn open_removals(&self, found: Vec<Removal>) -> Result<Vec<Removal>, Failure> {
         let (name, run) = (self.name(), self.run);
         let mut db = self.base.store.read().await?;
@@ -163,8 +163,8 @@ impl EnvironmentRun<'_> {
         Ok(())
     }
 
-    /// Disables the rows whose removal was let through, or writes everything else about those that are held; each
-    /// is judged again at that moment.
+    /// Disables the rows whose removal is allowed, or writes all other changes of those that are held. Each row is
+    /// re-evaluated at that moment.
     pub(in crate::sync) async fn carry_out(
         &mut self,
         scope: impl Fn(Vec<Uuid>) -> Scope,

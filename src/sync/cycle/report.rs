@@ -1,4 +1,4 @@
-//! What a run did, for people and for `sync --output json`.
+//! The result of a run, for people and for `sync --output json`.
 
 use crate::domain::word::words;
 use std::borrow::Cow;
@@ -13,38 +13,38 @@ use crate::plan::{Change, RoleChange};
 words! {
     /// How a run ended.
     pub enum RunOutcome {
-        /// Everything was read, judged and applied.
+        /// All sources were read, all users evaluated, all changes applied.
         Complete "complete"
         /// A source could not be read to its end, or is in doubt.
         Incomplete "incomplete"
         /// Removals wait for a person.
         Held "held"
-        /// The run broke off.
+        /// The run ended early.
         Failed "failed"
     }
 }
 
-/// What happened in one environment.
+/// The counts of one environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// The environment.
     pub environment: String,
-    /// Rows made.
+    /// Rows created.
     pub created: u64,
-    /// Rows whose columns followed the directory.
+    /// Rows whose columns were updated from the directory.
     pub updated: u64,
     /// Rows enabled again.
     pub enabled: u64,
     /// Rows disabled.
     pub disabled: u64,
-    /// Rows whose removal waits for a person since this run.
+    /// Rows whose removal has waited for a person since this run.
     pub held: u64,
-    /// Users without a row who get none, by reason.
+    /// Users who have no row and get none, by reason.
     pub skipped: BTreeMap<String, u64>,
 }
 
 impl Counts {
-    /// Nothing yet.
+    /// All counts at zero.
     pub(in crate::sync) fn of(environment: &str) -> Self {
         Self {
             environment: environment.to_owned(),
@@ -107,18 +107,18 @@ impl ReportedChange {
     }
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The run's number.
     pub run: i64,
     /// How it ended.
     pub outcome: RunOutcome,
-    /// Whether it only showed.
+    /// Whether it was a dry run.
     pub dry_run: bool,
     /// By environment.
     pub environments: Vec<Counts>,
-    /// What stood in its way, a sentence each.
+    /// The problems of the run, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     /// Environments that are in the database but not in the configuration.
@@ -127,7 +127,7 @@ pub struct Report {
     /// What would change; dry runs only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Vec<ReportedChange>>,
-    /// Whether something is held although the run is incomplete.
+    /// Whether removals are held although the run is incomplete.
     #[serde(skip)]
     pub holds: bool,
 }

@@ -1,4 +1,4 @@
-//! Runs that somebody asks of the process that leads, through the database.
+//! Runs that a client requests from the leading process, through the database.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::store::runs;
 use crate::sync::cycle::Request;
 use crate::sync::{Counts, CycleError, Engine, Failure, Report, ReportedChange, RunOutcome};
 
-/// How often is looked whether the run has ended.
+/// How often the client checks whether the run has ended.
 const POLL: Duration = Duration::from_millis(500);
 
-/// After so long without an answer the daemon is thought to be gone.
+/// After this long without an answer, the daemon is assumed to be gone.
 const DAEMON_SILENCE: Duration = Duration::from_secs(20);
 
 /// How a request ended.
@@ -20,15 +20,15 @@ pub enum Followed {
     Done(Report),
     /// The daemon does not answer; the request is withdrawn.
     Unanswered,
-    /// The daemon has another configuration, which lacks an environment asked for.
+    /// The daemon's configuration differs and lacks a requested environment.
     Unknown,
 }
 
-/// Asks for a run; answers the request's number. Environments are asked for by name, so that a daemon that lacks one
-/// says so.
+/// Requests a run and returns the request's number. Environments are requested by name, so that a daemon that lacks one
+/// reports it.
 ///
 /// # Errors
-/// Where an environment is not in this configuration, or when the database fails.
+/// When an environment is not in this configuration, or the database fails.
 pub async fn ask(engine: &Engine, wanted: &Request) -> Result<i64, CycleError> {
     for name in &wanted.environments {
         engine.base().environment(name)?;
@@ -50,7 +50,7 @@ pub async fn run_of(engine: &Engine, request: i64) -> Result<Option<Option<i64>>
 /// Waits for the end of the run that answers a request.
 ///
 /// # Errors
-/// When the database fails, or the wait is to end.
+/// When the database fails, or the wait is cancelled.
 pub async fn follow(engine: &Engine, request: i64) -> Result<Followed, Failure> {
     let began = engine.clock.now();
     let mut db = engine.store.read().await?;
@@ -99,13 +99,13 @@ fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> R
     }
 }
 
-/// What a run found left over, as it is stored.
+/// Decodes the stored left-over environments of a run.
 #[must_use]
 pub fn left_over_of(stored: serde_json::Value) -> Vec<LeftOver> {
     serde_json::from_value(stored).unwrap_or_default()
 }
 
-/// The counts of a run as they are stored.
+/// Decodes the stored counts of a run.
 #[must_use]
 pub fn counts_of(counts: &serde_json::Value) -> Vec<Counts> {
     counts

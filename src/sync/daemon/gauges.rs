@@ -1,4 +1,4 @@
-//! The gauges that are read from the database: all of them after a run, and those that cannot wait for the next.
+//! Gauges read from the database: all of them after a run, some of them between runs.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::store::{Connection, checkpoints, environments, findings, removals, ro
 use crate::sync::{Engine, Failure};
 use crate::telemetry::metrics::Metrics;
 
-/// Where findings about the tenant as a whole are counted.
+/// The environment label of findings about the tenant as a whole.
 const TENANT: &str = "";
 
-/// What the guard holds, which people change between two runs, and which has to be known before the first.
+/// Updates the gauges of held removals. People change these between runs, and they must be set before the first run.
 ///
 /// # Errors
 /// When the database fails.
@@ -21,7 +21,8 @@ pub async fn refresh_held(engine: &Engine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What environments leave that are not configured any more: nothing as soon as they are, or are taken leave of.
+/// Updates the gauges of environments that are no longer configured. They drop to zero when the environment is
+/// configured again or retired.
 async fn refresh_left_over(engine: &Engine, db: &mut Connection, names: &[String]) -> Result<(), Failure> {
     let left_over = environments::left_over(db, &engine.settings.names()).await?;
     for name in names {
@@ -35,8 +36,8 @@ async fn refresh_left_over(engine: &Engine, db: &mut Connection, names: &[String
     Ok(())
 }
 
-/// The open findings, by environment and code; what is about the tenant has no environment. Each code that a finding
-/// can have is there from the start, at 0.
+/// Updates the gauges of open findings, by environment and code; findings about the tenant have no environment. Every
+/// code that a finding can have is present from the start, at 0.
 async fn refresh_findings(db: &mut Connection, names: &[String]) -> Result<(), Failure> {
     let mut open = BTreeMap::new();
     for (environment, code, count) in findings::count_open(db).await? {
@@ -53,14 +54,14 @@ async fn refresh_findings(db: &mut Connection, names: &[String]) -> Result<(), F
     Ok(())
 }
 
-/// Reads and sets them.
+/// Reads and sets all gauges.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
     let now = engine.clock.now();
     let mut db = engine.store.read().await?;
-    // One that has left the configuration keeps its gauges, and they stay true.
+    // An environment that has left the configuration keeps its gauges, and they stay correct.
     let mut names = engine.settings.names();
     names.extend(environments::others(&mut db, &names).await?);
     for name in &names {

@@ -1,4 +1,4 @@
-//! Who leads: one process at a time makes runs, the others wait for its lease.
+//! Leadership: one process at a time makes runs, the others wait for its lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,28 +14,28 @@ use crate::store::{Store, StoreError, serving};
 use crate::sync::cycle::{Report, Request};
 use crate::sync::{Base, CycleError, Engine};
 
-/// How often a process says which environments it serves, so that one answer may be missed.
+/// How often a process announces the environments it serves; one announcement may be missed.
 const ANNOUNCE: Duration = Duration::from_secs(10);
 
-/// What became of a try to lead.
+/// The result of an attempt to lead.
 #[derive(Debug)]
 pub enum Led<T> {
-    /// This process led, and what it did meanwhile.
+    /// This process led; the result of its work.
     Done(T),
-    /// Another one leads.
+    /// Another process leads.
     Elsewhere {
-        /// It is a daemon, which takes requests.
+        /// The leader is a daemon, which accepts requests.
         by_daemon: bool,
-        /// When its lease runs out, unless it renews it.
+        /// The time until its lease expires, unless it renews it.
         runs_out_in: Duration,
     },
 }
 
-/// Leads while `work` works: gets the lease, renews it on a connection of its own, for the pool's may all wait for locks,
-/// and hands it over as well as it goes.
+/// Leads while `work` runs. Acquires the lease, renews it on a separate connection (all connections of the pool may be
+/// waiting for locks), and releases it at the end, best effort.
 ///
 /// # Errors
-/// When the database fails before anything was done.
+/// When the database fails before any work is done.
 pub async fn with_lease<T, F>(
     base: &Base,
     holder: &str,
@@ -62,10 +62,10 @@ where
     Ok(Led::Done(done))
 }
 
-/// Makes one run in the foreground, if nobody else leads.
+/// Makes one run in the foreground, unless another process leads.
 ///
 /// # Errors
-/// When the run breaks off.
+/// When the run ends early.
 pub async fn run_once(engine: &Engine, holder: &str, request: &Request) -> Result<Led<Report>, CycleError> {
     let base = engine.base();
     let led = with_lease(&base, holder, false, async |lease| {
@@ -86,7 +86,7 @@ pub async fn run_once(engine: &Engine, holder: &str, request: &Request) -> Resul
     }
 }
 
-/// Keeps a lease alive until it is dropped.
+/// Renews a lease until the handle is dropped.
 pub fn keep_renewing(base: &Base, lease: &Lease) -> AbortOnDropHandle<()> {
     let (store, clock, lease) = (base.store.apart(), base.clock.clone(), lease.clone());
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -107,7 +107,7 @@ async fn renew(store: &Store, lease: &Lease) -> Result<(), StoreError> {
     lease::renew(&mut db, lease).await
 }
 
-/// Says which environments a process serves: nobody takes leave of those.
+/// Announces the environments that a process serves: these cannot be retired.
 ///
 /// # Errors
 /// When the database fails.
@@ -116,7 +116,7 @@ pub async fn announce(base: &Base, holder: &str) -> Result<(), StoreError> {
     serving::announce(&mut db, holder, &base.settings.names()).await
 }
 
-/// Says so again and again until it is dropped, and at once when the configuration is another one.
+/// Repeats the announcement until the handle is dropped, and immediately after the configuration changes.
 pub fn keep_announcing(configured: watch::Receiver<Arc<Configured>>, holder: String) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut configured = configured;
@@ -133,7 +133,7 @@ pub fn keep_announcing(configured: watch::Receiver<Arc<Configured>>, holder: Str
     }))
 }
 
-/// Serves nothing any more, as well as it goes: it would be forgotten anyway.
+/// Withdraws the announcement, best effort: it would expire anyway.
 pub async fn serve_nothing(base: &Base, holder: &str) {
     if let Ok(mut db) = base.store.read().await {
         let _ = serving::announce(&mut db, holder, &[]).await;

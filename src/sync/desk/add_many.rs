@@ -1,4 +1,4 @@
-//! Many users added at once, each with a result of their own.
+//! Adds many users at once, each with its own result.
 
 use super::evaluate::{ExtraWork, Question};
 use super::{Answer, Desk, Refusal, bad_input};
@@ -8,10 +8,10 @@ use crate::sync::DeskError;
 use crate::sync::imports::company_of;
 use crate::sync::pull::{LookUpResult, LookUpResults};
 
-/// The most users one call takes (interfaces.md, section 4).
+/// The maximum number of users in one call (interfaces.md, section 4).
 pub const MOST_AT_ONCE: usize = 1000;
 
-/// How many are decided in one transaction: few enough that nobody waits long for a locked row.
+/// The number of users evaluated in one transaction: few enough that no one waits long for a locked row.
 const DECIDED_TOGETHER: usize = 200;
 
 fn is_unknown(result: &Result<Answer, Refusal>) -> bool {
@@ -19,13 +19,13 @@ fn is_unknown(result: &Result<Answer, Refusal>) -> bool {
 }
 
 impl Desk {
-    /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id; those who have a row
-    /// are synchronised, unless the trigger is an import, which changes no row. Whoever gets a row gets the company,
-    /// where there is one. Every user has a result of their own, in the order given; a user named twice is done once.
+    /// Adds up to [`MOST_AT_ONCE`] users, each named by object id, user principal name or row id. Users who have a row
+    /// are synchronised, unless the trigger is an import, which changes no row. Users who get a row also get the
+    /// company, if one is given. Each user has its own result, in the order given; a user named twice is handled once.
     ///
     /// # Errors
-    /// [`DeskError::UnknownEnvironment`], [`DeskError::BadInput`] for too many users or a company that cannot be kept,
-    /// or when the database fails.
+    /// [`DeskError::UnknownEnvironment`], [`DeskError::BadInput`] for too many users or a company that cannot be
+    /// stored, or when the database fails.
     pub async fn add_many(
         &self,
         environment: &str,

@@ -1,4 +1,4 @@
-//! What the asker is told of an evaluation.
+//! What an evaluation reports to the caller.
 
 use super::as_of::{self, AsOf};
 use super::evaluated::{Evaluated, Evaluation};
@@ -12,8 +12,8 @@ use crate::sync::desk::explain::ShownVerdict;
 use crate::sync::pull::LookUpResult;
 
 impl Desk {
-    /// The answers for some users, `named` as the asker did. What was done to a row before (a hold that ended, a stub
-    /// that was bound) stands, whatever the verdict says of access.
+    /// The answers for some users, `named` as the caller named them. What was done to a row before the evaluation (a
+    /// hold ended, a stub bound) stands, whatever the verdict on access.
     pub(in crate::sync) async fn answers(
         &self,
         view: &EnvironmentView<'_>,

@@ -1,4 +1,5 @@
-//! What was not asked of the directory just now, and as of when it is known instead: said wherever a verdict rests on it.
+//! Facts that were not read from the directory just now, and as of when they are known. Every verdict that rests on
+//! such a fact says so.
 
 use chrono::{DateTime, Utc};
 
@@ -14,9 +15,9 @@ use crate::store::{Connection, StoreResult, checkpoints};
 #[derive(Clone, Debug)]
 pub(in crate::sync) struct AsOf {
     what: &'static str,
-    /// None where it was never read.
+    /// None if it was never read.
     at: Option<DateTime<Utc>>,
-    /// The gates that look at it.
+    /// The gates that use it.
     gates: &'static [Gate],
 }
 
@@ -35,7 +36,7 @@ pub(in crate::sync) fn since(at: Option<DateTime<Utc>>) -> String {
     )
 }
 
-/// Adds to the words of a verdict what it knows only as of a time.
+/// Adds to a verdict's texts which facts are known only as of a time.
 pub(in crate::sync) fn note(words: &mut [Words], verdict: &Verdict, facts: &[AsOf]) {
     for (words, check) in words.iter_mut().zip(&verdict.checks) {
         let concerning: Vec<String> = facts
@@ -50,7 +51,7 @@ pub(in crate::sync) fn note(words: &mut [Words], verdict: &Verdict, facts: &[AsO
 }
 
 impl Desk {
-    /// What counts as it was known before, because it was not asked.
+    /// The facts that were not read now and count as last known.
     pub(in crate::sync) async fn as_of(
         &self,
         db: &mut Connection,

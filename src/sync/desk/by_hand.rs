@@ -1,4 +1,4 @@
-//! What a person decides about a row: disable, enable, hold, release, delete.
+//! A person's decisions about a row: disable, enable, hold, release, delete.
 
 use uuid::Uuid;
 
@@ -17,14 +17,14 @@ use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, 
 use crate::sync::DeskError;
 use crate::sync::judge::{self, WriteMode};
 
-/// The longest reason of a hold, in Unicode code points.
+/// The maximum length of a hold's reason, in Unicode code points.
 const REASON_CHARACTERS: usize = 1000;
 
-/// What a person changes about a row; the row has been locked and is no placeholder.
+/// A person's change to a row. The row is locked and is not a placeholder.
 pub(in crate::sync) type ByHand<'a> = dyn Fn(&mut SystemUser) -> Ruled<()> + Send + Sync + 'a;
 
 impl Desk {
-    /// Disables a row by hand: background leaves it so, whoever is entitled can come back by asking.
+    /// Disables a row by hand. The cycle leaves it disabled; an entitled user can return by requesting access.
     ///
     /// # Errors
     /// [`DeskError::Refused`], or when the database fails.
@@ -41,7 +41,7 @@ impl Desk {
         .await
     }
 
-    /// Enables a row by hand, if the rules allow it. Application users know no rules.
+    /// Enables a row by hand, if the rules allow it. No rules apply to application users.
     ///
     /// # Errors
     /// As [`Self::disable`].
@@ -63,7 +63,7 @@ impl Desk {
             .await
     }
 
-    /// Puts a row on hold: disabled at once, and nothing enables it until the hold is released.
+    /// Puts a row on hold: it is disabled immediately, and nothing enables it until the hold is released.
     ///
     /// # Errors
     /// As [`Self::disable`].
@@ -73,14 +73,15 @@ impl Desk {
             .await
     }
 
-    /// Ends a hold and judges the user as if an administrator had added it.
+    /// Ends a hold and evaluates the user as if an administrator had added it.
     ///
     /// # Errors
-    /// As [`Self::disable`]; a verdict that does not let the user back in is no error, the hold is over.
+    /// As [`Self::disable`]. A verdict that does not restore access is not an error: the hold is over.
     pub async fn release(&self, ask: Ask<'_>) -> Result<Answer, DeskError> {
         let row = self.row_to_judge(ask).await?;
         if row.applicationid.is_some() || row.isstub {
-            // Another program can put a hold on them. Nobody judges them, so they stay as a person left them.
+            // Another program can put a hold on these rows. They are never evaluated, so they stay as a person left
+            // them.
             return self
                 .by_hand(ask, Operation::Edit, &|row| {
                     if row.onhold {
@@ -110,8 +111,8 @@ impl Desk {
             .await
     }
 
-    /// Deletes a row in the store. Allowed where the directory user is gone for good, for stubs, and for application
-    /// users who are disabled. It keeps its history, loses its roles and never comes back.
+    /// Deletes a row in the store. Allowed if the directory user is permanently deleted, for stubs, and for disabled
+    /// application users. The row keeps its history, loses its roles and never returns.
     ///
     /// # Errors
     /// As [`Self::disable`].
@@ -134,7 +135,7 @@ impl Desk {
         .await
     }
 
-    /// The row that a request names, where it can be judged at all.
+    /// The requested row, if it can be evaluated at all.
     async fn row_to_judge(&self, ask: Ask<'_>) -> Result<SystemUser, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         if !environment.has_database {
@@ -195,7 +196,7 @@ impl Desk {
         })
     }
 
-    /// Locks the row that a request names. Placeholders and deleted rows are nobody's to change.
+    /// Locks the requested row. No one may change placeholders and deleted rows.
     pub(in crate::sync) async fn lock_row(
         &self,
         tx: &mut Transaction,
@@ -213,8 +214,8 @@ impl Desk {
         changeable(row, ask)
     }
 
-    /// What nobody may do by hand: disable a Global administrator or the last System Administrator, and enable one
-    /// non-interactive user too many.
+    /// Refuses what no one may do by hand: disable a Global administrator or the last System Administrator, or enable a
+    /// non-interactive user beyond the cap.
     pub(in crate::sync) async fn allow(
         &self,
         tx: &mut Transaction,
@@ -252,7 +253,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The refusal that names those who have the slots.
+    /// The refusal that names the users who hold the slots.
     pub(in crate::sync) async fn cap_is_reached(
         &self,
         tx: &mut Transaction,
@@ -275,7 +276,7 @@ impl Desk {
         ))
     }
 
-    /// Writes what a person changed, and has the row judged again in the next cycle.
+    /// Writes a person's change, and marks the row for re-evaluation in the next cycle.
     pub(in crate::sync) async fn write_by_hand(
         &self,
         tx: &mut Transaction,
@@ -329,7 +330,7 @@ impl Desk {
         Ok(effect)
     }
 
-    /// Ends a hold within a transaction that judges the user next. Answers whether there was one.
+    /// Ends a hold within a transaction that evaluates the user next. Returns whether there was a hold.
     pub(in crate::sync) async fn end_hold(
         &self,
         tx: &mut Transaction,
@@ -349,7 +350,7 @@ impl Desk {
         let mut after = before.clone();
         after.onhold = false;
         after.holdreason = None;
-        // From here on the row is disabled for whatever the verdict says; until there is one, for want of it.
+        // From here on the verdict is the reason for the disabled state; until there is one, the reason is its absence.
         after.disable(SYNC_ACTOR, Code::DirectoryUnavailable);
         self.write_by_hand(tx, environment, ask, before, after, Operation::Edit)
             .await?;
@@ -357,7 +358,7 @@ impl Desk {
     }
 }
 
-/// A row that somebody may change.
+/// A row that may be changed.
 fn changeable(row: Option<SystemUser>, ask: Ask<'_>) -> Result<SystemUser, DeskError> {
     match row {
         None => Err(no_row(ask.environment, ask.user).into()),
@@ -367,7 +368,7 @@ fn changeable(row: Option<SystemUser>, ask: Ask<'_>) -> Result<SystemUser, DeskE
     }
 }
 
-/// A hold needs a reason, one that PostgreSQL takes.
+/// Checks that a hold has a reason that PostgreSQL accepts.
 pub(in crate::sync) fn check_reason(field: &str, reason: &str) -> Result<(), DeskError> {
     if trimmed(reason).is_empty() || reason.contains('\0') || reason.chars().count() > REASON_CHARACTERS {
         let expected = format!("a hold needs a reason of at most {REASON_CHARACTERS} characters");
@@ -390,7 +391,7 @@ pub(in crate::sync) fn put_on_hold(row: &mut SystemUser, actor: &str, reason: &s
     Ok(())
 }
 
-/// Marks a mode as chosen by a person.
+/// Sets an access mode and marks it as chosen by a person.
 pub(in crate::sync) fn set_mode(row: &mut SystemUser, mode: i16) {
     row.accessmode = mode;
     ORIGIN_CUSTOMER.clone_into(&mut row.accessmode_origin);

@@ -21,7 +21,7 @@ const COMPANY_CHARACTERS: usize = 256;
 /// Who owns one column of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Ownership {
-    /// The column.
+    /// The column's name.
     pub field: String,
     /// Its policy in the environment.
     pub policy: &'static str,
@@ -29,7 +29,7 @@ pub struct Ownership {
     pub owner: &'static str,
 }
 
-/// One edit that has been looked at.
+/// One validated edit.
 #[derive(Clone, Debug)]
 enum Edit {
     Text(Field, Option<String>),
@@ -38,9 +38,9 @@ enum Edit {
 }
 
 impl Desk {
-    /// Changes columns of a row: column → value. Texts that the directory feeds become the customer's where the policy
-    /// is `until_edited`; under `always` the next sync brings the directory's value back. Columns that customers added
-    /// are taken as they are.
+    /// Changes columns of a row: column → value. Under `until_edited`, texts from the directory become the customer's.
+    /// Under `always`, the next sync restores the directory's value. Columns that customers added are accepted as they
+    /// are.
     ///
     /// # Errors
     /// [`DeskError::BadInput`] naming the column, [`DeskError::Refused`], or when the database fails.
@@ -48,7 +48,7 @@ impl Desk {
         self.edit_and_hold(ask, values, None).await
     }
 
-    /// As [`Self::edit`], and puts the row on hold where there is a reason to. All of it is done, or nothing.
+    /// As [`Self::edit`], and puts the row on hold if a reason is given. The request is atomic.
     ///
     /// # Errors
     /// As [`Self::edit`].
@@ -80,7 +80,7 @@ impl Desk {
             .await
     }
 
-    /// All of an edit or nothing of it.
+    /// One attempt at an edit, all or nothing.
     async fn try_edit(
         &self,
         environment: &Environment,
@@ -105,7 +105,7 @@ impl Desk {
         Ok(answer)
     }
 
-    /// Custom columns must exist; those of the program are not custom.
+    /// Checks that custom columns exist and are not columns of this program.
     async fn check_custom(&self, custom: &[(String, Value)]) -> Result<(), DeskError> {
         if custom.is_empty() {
             return Ok(());
@@ -127,7 +127,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Writes columns that customers have added, of a row that is locked. Answers whether any changed.
+    /// Writes customer-added columns of a locked row. Returns whether any changed.
     async fn edit_custom(
         &self,
         tx: &mut Transaction,
@@ -166,7 +166,7 @@ impl Desk {
     /// Who owns each column of a row.
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when there is no such row, or when the database fails.
+    /// [`DeskError::Refused`] when the row does not exist, or when the database fails.
     pub async fn ownership(&self, ask: Ask<'_>) -> Result<Vec<Ownership>, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let row = self.base.find_row(&environment.name, ask.user).await?;
@@ -174,7 +174,7 @@ impl Desk {
         Ok(ownership(environment, &row))
     }
 
-    /// Hands columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
+    /// Gives columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
     ///
     /// # Errors
     /// [`DeskError::BadInput`] for a column that has no owner, [`DeskError::Refused`], or when the database fails.
@@ -241,7 +241,7 @@ pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> 
     owners
 }
 
-/// What a column and its new value ask for; `None` where the column is none of those that can be edited by name.
+/// The edit of a column to a new value; `None` if the column cannot be edited by name.
 fn edit_of(column: &str, value: &Value) -> Result<Option<Edit>, DeskError> {
     match column {
         "accessmode" => match value.as_i64() {
@@ -321,7 +321,7 @@ fn make(environment: &Environment, edit: &Edit, row: &mut SystemUser) -> Ruled<(
     Ok(())
 }
 
-/// Whoever gave a value that the database does not take is told so.
+/// Reports a value that the database rejects to the caller.
 fn not_taken(columns: &str, error: StoreError) -> DeskError {
     match error {
         StoreError::Value(problem) => bad_input(columns, problem),

@@ -1,6 +1,7 @@
-//! Users evaluated on demand: decided and written in one transaction, with whatever else belongs into it.
+//! Evaluates users on demand: decided and written in one transaction, together with related work.
 //!
-//! The same for one user and for a thousand. An import passes in its ledger, a release or a mapping what is done first.
+//! The same code serves one user and a thousand. An import passes its ledger; a release or a mapping passes its first
+//! step.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -21,31 +22,31 @@ use crate::sync::DeskError;
 use crate::sync::judge::{Applied, Parts, WriteAttempt, apply, decide_loaded, load};
 use crate::sync::pull::LookUpResult;
 
-/// What is asked about some users.
+/// The parameters of an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sync) struct Question<'a> {
     pub trigger: Trigger,
     pub actor: &'a str,
-    /// The default company of whoever gets a row.
+    /// The default company of users who get a row.
     pub company: Option<&'a str>,
-    /// The directory was not asked about these users: what the mirror says counts.
+    /// The directory was not asked about these users: the mirror's data counts.
     pub from_mirror: bool,
 }
 
-/// What else is done in the transaction.
+/// Additional work in the transaction.
 #[derive(Clone, Copy)]
 pub(in crate::sync) enum ExtraWork<'a> {
     Nothing,
-    /// The hold of a row ends first.
+    /// First ends the hold of a row.
     Release(Ask<'a>, Uuid),
-    /// A stub is bound to the user first.
+    /// First binds a stub to the user.
     Bind(Ask<'a>, Uuid),
-    /// The results are written into an import job.
+    /// Writes the results into an import job.
     Ledger(&'a Ledger<'a>),
 }
 
 impl Desk {
-    /// Evaluates some users, each as the directory describes it, and writes what follows. One bad row never keeps the
+    /// Evaluates some users, each as the directory describes it, and writes the result. One bad row never prevents the
     /// others from being written.
     pub(in crate::sync) async fn evaluate(
         &self,
@@ -86,7 +87,7 @@ impl Desk {
         let evaluated = self.evaluate_in(&mut tx, view, question, users, effort).await?;
         match (beside, &evaluated[..]) {
             (ExtraWork::Ledger(ledger), _) => ledger.record(&mut tx, range, &evaluated).await?,
-            // What was to be done first is not done without the rest.
+            // The first step is not done without the rest.
             (ExtraWork::Release(..) | ExtraWork::Bind(..), [Evaluated::Refused(refusal)]) => {
                 return Err(refusal.clone().into());
             }
@@ -117,7 +118,7 @@ impl Desk {
         Ok(evaluation)
     }
 
-    /// Does what is done to the row first. Answers whether it was changed.
+    /// Does the first step on the row. Returns whether the row changed.
     async fn prepare_row(
         &self,
         tx: &mut Transaction,
@@ -140,7 +141,7 @@ impl Desk {
         Err(Refusal::new(code).into())
     }
 
-    /// Decides and writes within a transaction.
+    /// Evaluates and writes within a transaction.
     async fn evaluate_in(
         &self,
         tx: &mut Transaction,
@@ -167,7 +168,7 @@ impl Desk {
                 _ => continue,
             };
         }
-        // An import stops at a row: it is not even locked.
+        // An import stops at an existing row: it does not even lock it.
         let present = match question.trigger {
             Trigger::Import => candidates::with_row(tx, name, &answered.keys().copied().collect::<Vec<_>>()).await?,
             _ => HashMap::new(),
@@ -189,7 +190,7 @@ impl Desk {
             candidate.asked = asked.filter(|_| !question.from_mirror);
         }
         let mut draft = decide_loaded(tx, loaded, view, &policy, 0).await?.draft;
-        // Rows are written under the name of whoever asked, roles under the sync's.
+        // The caller is the author of rows, the sync is the author of roles.
         let author = Author {
             actor: question.actor,
             run_id: None,
@@ -230,7 +231,7 @@ impl Desk {
                     return Ok(Evaluated::Present(*row));
                 }
                 let Some(result) = decided.get_mut(id) else {
-                    // Its row was there when it was looked for.
+                    // Its row existed when it was looked for.
                     return match fresh {
                         LookUpResult::Row(_) => Ok(alone(None)),
                         _ => Err(StoreError::Inconsistent("a user who was decided").into()),
@@ -244,7 +245,7 @@ impl Desk {
     }
 }
 
-/// What is told of one decision. An import stops at a row, also where it has just been made.
+/// The reported result of one decision. An import stops at an existing row, also at one created just now.
 fn evaluated(decision: Decision, trigger: Trigger, applied: &Applied) -> Evaluated {
     if let Some(not_taken) = applied.refused.get(&decision.candidate.id) {
         let refusal = match &not_taken.tried {
@@ -265,8 +266,8 @@ fn evaluated(decision: Decision, trigger: Trigger, applied: &Applied) -> Evaluat
     }
 }
 
-/// Why a stub is not bound to a user although it could be: somebody else has the name (rules.md, gate 7, which looks
-/// at users without a row, as this one was), the name is the system's, or the directory's answer is incomplete.
+/// Why a stub is not bound to a user although it could be: another row has the name (rules.md, gate 7, which covers
+/// users without a row, as this user was), the name is the system's, or the directory's answer is incomplete.
 fn keeps_from_binding(verdict: &Verdict) -> Option<Code> {
     let failed = |code: Code| verdict.checks.iter().any(|check| check.code == Some(code));
     if verdict.follow {

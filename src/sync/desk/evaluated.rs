@@ -1,4 +1,4 @@
-//! What comes of evaluating users.
+//! The results of evaluating users.
 
 use std::collections::HashMap;
 
@@ -12,23 +12,23 @@ use crate::rules::{Trigger, Verdict};
 /// The result for one user.
 #[derive(Clone, Debug)]
 pub(in crate::sync) enum Evaluated {
-    /// The user has this row, at which an import stops.
+    /// The user already has this row; an import stops here.
     Present(Uuid),
-    /// Decided and written.
+    /// Evaluated and written.
     Decided {
         candidate: Box<Candidate>,
         verdict: Box<Verdict>,
-        /// What became of the row; none where nothing did.
+        /// The effect on the row; none if nothing changed.
         effect: Option<Effect>,
-        /// The row that there is now.
+        /// The row that exists now.
         row: Option<Uuid>,
     },
-    /// The database does not take the row.
+    /// The database rejects the row.
     Refused(Refusal),
 }
 
 impl Evaluated {
-    /// The row that there is now.
+    /// The row that exists now.
     pub const fn row(&self) -> Option<Uuid> {
         match self {
             Self::Present(row) => Some(*row),
@@ -37,7 +37,7 @@ impl Evaluated {
         }
     }
 
-    /// The result for whoever is named a second time: found as the first time has left it.
+    /// The result for a user named a second time: the row as the first evaluation left it.
     pub fn found_again(&self, trigger: Trigger) -> Self {
         let mut again = self.clone();
         match &mut again {
@@ -58,13 +58,13 @@ impl Evaluated {
     }
 }
 
-/// The results for some users, and what was read with them.
+/// The results for some users, and the rows read with them.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Evaluation {
     /// In the order given.
     pub users: Vec<Evaluated>,
     /// Their rows as they are now; not read for an import.
     pub rows: HashMap<Uuid, SystemUser>,
-    /// Who has the slots for non-interactive users, where somebody is refused one.
+    /// The users who hold the slots for non-interactive users, if a user was refused one.
     pub cap: Option<Refusal>,
 }

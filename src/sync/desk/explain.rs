@@ -1,4 +1,4 @@
-//! Why a user has access or has not: the daemon's own judgement, shown instead of applied.
+//! Why a user has or lacks access: the daemon's own evaluation, shown instead of applied.
 
 mod headline;
 
@@ -36,33 +36,33 @@ pub struct Explanation {
     pub directory_user: Option<DirectoryUser>,
     /// The row.
     pub row: Option<SystemUser>,
-    /// The verdict for the trigger asked for.
+    /// The verdict for the requested trigger.
     pub verdict: Verdict,
-    /// Its checks in words.
+    /// Its checks as text.
     pub words: Vec<Words>,
     /// What every trigger would do.
     pub triggers: Vec<(Trigger, Verdict)>,
     /// The held set that the row is in, or that a person rejected.
     pub held: Option<Held>,
-    /// The plan that licences the user, by name.
+    /// The name of the plan that licenses the user.
     pub plan: Option<String>,
     /// The last lines of the row's history.
     pub history: Vec<ChangeLine>,
-    /// `fresh`, or why the mirror had to do.
+    /// `fresh`, or why the mirror's data is used.
     pub directory: String,
-    /// What lets the user through although a rule would not.
+    /// The exemption that admits the user against a rule.
     pub exemption: Option<String>,
-    /// Why that access mode.
+    /// The reason for the access mode.
     pub accessmode_reason: String,
     /// The row's security roles with their provenance.
     pub roles: Vec<String>,
-    /// Enabled non-interactive users, and how many there may be.
+    /// Enabled non-interactive users, and the cap.
     pub non_interactive: (i64, i64),
-    /// The nested groups through which the user is in the security group, the inmost first.
+    /// The nested groups through which the user is in the security group, innermost first.
     pub nested_through: Vec<Uuid>,
-    /// When the environment was last judged.
+    /// When the environment was last evaluated.
     pub last_evaluation: Option<DateTime<Utc>>,
-    /// When the user is judged next at the latest.
+    /// When the user is next evaluated at the latest.
     pub next_evaluation: Option<DateTime<Utc>>,
 }
 
@@ -71,39 +71,39 @@ pub struct Explanation {
 pub struct ShownVerdict {
     /// The environment.
     pub environment: String,
-    /// The user as it was named.
+    /// The user as the caller named it.
     pub user: String,
-    /// What caused the evaluation.
+    /// The trigger of the evaluation.
     pub trigger: &'static str,
     /// `create`, `enable`, `keep`, `disable`, `leave`, `skip`, `refuse`.
     pub outcome: &'static str,
-    /// The primary reason, as whoever asks is told.
+    /// The primary reason, as reported to the caller.
     pub code: Option<&'static str>,
     /// `full`, `admin`, `non_interactive`, `on_demand_only`, `none`.
     pub entitlement: &'static str,
     /// The access mode that the row has or would have.
     pub accessmode: i16,
-    /// Every check, in the order of the gates.
+    /// Every check, in gate order.
     pub checks: Vec<ShownCheck>,
 }
 
 /// One check of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ShownCheck {
-    /// Which gate.
+    /// The gate.
     pub gate: &'static str,
     /// `pass`, `fail`, `not_applicable`, `unknown`.
     pub status: &'static str,
-    /// Why, as a reason code.
+    /// The reason code.
     pub code: Option<&'static str>,
     /// What was found.
     pub detail: String,
-    /// What to do, where it failed.
+    /// The remedy, if the check failed.
     pub remedy: Option<&'static str>,
 }
 
 impl ShownVerdict {
-    /// A verdict with its checks in words.
+    /// A verdict with its checks as text.
     #[must_use]
     pub fn new(environment: &Environment, user: &str, verdict: &Verdict, words: &[Words]) -> Self {
         let checks = verdict.checks.iter().zip(words).map(|(check, words)| ShownCheck {
@@ -126,42 +126,42 @@ impl ShownVerdict {
     }
 }
 
-/// The whole diagnostic: the verdict, and what lies around it.
+/// The full diagnostic: the verdict and its context.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ShownExplanation {
     #[serde(flatten)]
     verdict: ShownVerdict,
-    /// `fresh` where the directory was asked just now, else why the mirror had to do.
+    /// `fresh` if the directory was asked just now, otherwise why the mirror's data is used.
     directory: String,
-    /// The gist of it in one sentence.
+    /// A summary in one sentence.
     headline: String,
-    /// Without a row, who would create one: `background`, `on_demand` or `nobody`.
+    /// Without a row, what would create one: `background`, `on_demand` or `nobody`.
     created_by: Option<&'static str>,
     /// The row, if there is one.
     row: Option<SystemUser>,
     /// The set of held removals that the row is in.
     held: Option<Held>,
-    /// The plan that decided, by name.
+    /// The name of the plan that decided.
     plan: Option<String>,
-    /// What lets the user through although a rule would not.
+    /// The exemption that admits the user against a rule.
     exemption: Option<String>,
-    /// Why that access mode.
+    /// The reason for the access mode.
     accessmode_reason: String,
-    /// The row's security roles; without one a user can sign in and use no data.
+    /// The row's security roles; without one a user can sign in but use no data.
     roles: Vec<String>,
-    /// Enabled non-interactive users, and how many there may be.
+    /// Enabled non-interactive users, and the cap.
     non_interactive: (i64, i64),
     /// Why the row is on hold, if it is.
     hold: Option<String>,
     /// Who owns each column.
     ownership: Vec<Ownership>,
-    /// The nested groups through which the user is in the security group, the inmost first.
+    /// The nested groups through which the user is in the security group, innermost first.
     nested_through: Vec<Uuid>,
     /// What every trigger would do.
     triggers: Vec<ShownTrigger>,
-    /// When the environment was last judged.
+    /// When the environment was last evaluated.
     last_evaluation: Option<DateTime<Utc>>,
-    /// When the user is judged next at the latest.
+    /// When the user is next evaluated at the latest.
     next_evaluation: Option<DateTime<Utc>>,
 }
 
@@ -170,14 +170,14 @@ pub struct ShownExplanation {
 pub struct ShownTrigger {
     /// The trigger.
     trigger: &'static str,
-    /// What it would do.
+    /// The outcome.
     outcome: &'static str,
-    /// Why.
+    /// The reason code.
     code: Option<&'static str>,
 }
 
 impl Explanation {
-    /// The explanation in its public shape.
+    /// The explanation as shown to callers.
     #[must_use]
     pub fn shown(&self) -> ShownExplanation {
         let triggers = self.triggers.iter().map(|(trigger, verdict)| ShownTrigger {
@@ -222,15 +222,15 @@ impl Explanation {
 }
 
 impl Desk {
-    /// Judges a user and shows it instead of doing it. The directory is asked as for an access; where it does not
-    /// answer, the mirror has to do, and the explanation says so. No row is written.
+    /// Evaluates a user and shows the verdict instead of applying it. Asks the directory as for an access request; if
+    /// it does not answer, uses the mirror, and the explanation says so. Writes no row.
     ///
     /// # Errors
     /// [`DeskError::UnknownUser`], [`DeskError::UnknownEnvironment`], or when the database fails.
     pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, DeskError> {
         let environment = self.base.environment(environment)?;
         let name = &environment.name;
-        // The directory's users are asked for below; an application is none of them, by whichever id it is named.
+        // Directory users are looked up below; an application is not one of them, whichever id names it.
         let row = self.base.find_row(name, user).await?;
         if let Some(row) = row.filter(|row| row.applicationid.is_some()) {
             return self.explain_row(environment, user, row.systemuserid, trigger).await;
@@ -287,7 +287,7 @@ impl Desk {
         Ok(format!("fresh, but {}", known_before.join(", ")))
     }
 
-    /// Explains a row that no directory user belongs to.
+    /// Explains a row that has no directory user.
     async fn explain_row(
         &self,
         environment: &Environment,
@@ -384,8 +384,8 @@ impl Desk {
         })
     }
 
-    /// The groups through which a user is in the security group where nested groups do not count, and therefore are not
-    /// read: asked for now. Nothing where it cannot be found out.
+    /// The groups through which a user is in the security group, where nested groups do not count and so are not
+    /// stored: read from the directory now. Empty if that fails.
     async fn nested_through(&self, environment: &Environment, id: Uuid) -> Vec<Uuid> {
         let Some(root) = environment
             .security_group
@@ -409,8 +409,8 @@ impl Desk {
     }
 }
 
-/// What really happens to a row that a held set keeps enabled. One that a person rejected is the guard's again when
-/// another rule wants it gone.
+/// What really happens to a row that a held set keeps enabled. A row that a person rejected goes to the guard again
+/// when another rule disables it.
 fn predicted(verdict: Verdict, held: Option<&Held>) -> Verdict {
     let Some(held) = held else { return verdict };
     let is_new_cause = held.state == RemovalState::Rejected && verdict.code != Some(held.reason);

@@ -24,11 +24,11 @@ use crate::sync::judge::{self, WriteMode};
 use crate::sync::{DeskError, Failure};
 
 impl Desk {
-    /// Makes a stub: a placeholder for a user principal name that imported records refer to. It is disabled from birth
-    /// and holds its name until [`Self::map`] binds it to a directory user. A stub that is there already is answered.
+    /// Creates a stub: a placeholder for a user principal name that imported records refer to. It is created disabled
+    /// and reserves its name until [`Self::map`] binds it to a directory user. An existing stub is returned.
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when a row that is no stub holds the name, [`DeskError::BadInput`], or when the database
+    /// [`DeskError::Refused`] when a row that is not a stub has the name, [`DeskError::BadInput`], or when the database
     /// fails.
     pub async fn stub(&self, ask: Ask<'_>, company: Option<&str>) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
@@ -86,11 +86,11 @@ impl Desk {
         Ok(created(row))
     }
 
-    /// Binds a stub to a directory user; from then on the normal rules apply, and what refers to the row stays.
+    /// Binds a stub to a directory user. From then on the normal rules apply; references to the row stay valid.
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when the row is no stub, the user is not in the directory or has a row already; or when
-    /// the database fails. A verdict that does not let the user in is no error: the row is bound.
+    /// [`DeskError::Refused`] when the row is not a stub, or the user is not in the directory or already has a row; or
+    /// when the database fails. A verdict that does not grant access is not an error: the row is bound.
     pub async fn map(&self, ask: Ask<'_>, user: &str) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let stub = self.stub_to_map(environment, ask).await?;
@@ -99,7 +99,7 @@ impl Desk {
             .await
     }
 
-    /// Binds a stub within a transaction that judges the user next.
+    /// Binds a stub within a transaction that evaluates the user next.
     pub(in crate::sync) async fn bind_stub(
         &self,
         tx: &mut Transaction,
@@ -143,11 +143,11 @@ impl Desk {
         Ok(())
     }
 
-    /// Makes an application user from an app registration: enabled, mode 4, uncapped, exempt from group and licence.
-    /// One that is there already gets its present name.
+    /// Creates an application user from an app registration: enabled, mode 4, uncapped, exempt from group and licence.
+    /// An existing one gets its current name.
     ///
     /// # Errors
-    /// [`DeskError::Refused`]: the application is unknown, or Graph may not be asked for applications
+    /// [`DeskError::Refused`]: the application is unknown, or the permission to read applications is missing
     /// (Application.Read.All); or when the database fails.
     pub async fn application(&self, ask: Ask<'_>, application: Uuid) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
@@ -160,7 +160,7 @@ impl Desk {
             .await
     }
 
-    /// Brings an application user's name up to date.
+    /// Updates an application user's name.
     pub(in crate::sync) async fn refresh_application(
         &self,
         ask: Ask<'_>,
@@ -173,7 +173,7 @@ impl Desk {
         self.application(ask, application).await
     }
 
-    /// The service principal behind an application id.
+    /// The service principal of an application id.
     async fn registered(&self, application: Uuid) -> Result<ServicePrincipal, DeskError> {
         match self
             .puller

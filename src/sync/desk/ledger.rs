@@ -1,4 +1,4 @@
-//! What became of the users of a batch, written into the job in the transaction that writes their rows.
+//! The results for the users of a batch, written into the job in the transaction that writes their rows.
 
 use std::ops::Range;
 
@@ -12,19 +12,19 @@ use crate::store::jobs::queue::{self, Claim};
 use crate::store::{StoreResult, Transaction};
 use crate::sync::pull::LookUpResult;
 
-/// The batch in hand.
+/// The current batch.
 pub(in crate::sync) struct Ledger<'a> {
     pub claim: Claim,
-    /// Its users, by their place in the batch.
+    /// Its users, by their position in the batch.
     pub items: &'a [Item],
-    /// What the directory said of them.
+    /// The directory's answers about them.
     pub fresh: &'a [LookUpResult],
-    /// The users are the next ones of a walk over everybody, by key: how far it came is noted.
+    /// The users are the next ones of a walk over everyone, in key order: the walk's position is recorded.
     pub walks: bool,
 }
 
 impl Ledger<'_> {
-    /// Writes results. Fails where another worker has the job by now, and with it the whole transaction.
+    /// Writes results. Fails if another worker now has the job, and the whole transaction fails with it.
     pub(in crate::sync) async fn record(
         &self,
         tx: &mut Transaction,

@@ -1,8 +1,8 @@
-//! What the desk remembers: who the directory was asked about in the last minute, which names it did not know, who was
-//! let in lately, and who is being judged right now, so that many who ask for one user at once get one judgement.
+//! The desk's short-term memory: users whom the directory was asked about in the last minute, names it did not know,
+//! users admitted recently, and evaluations in progress, so that concurrent requests for one user share one evaluation.
 //!
-//! Nothing here decides. Everything but an unknown name is kept by object id, never by what was typed: whom a text names
-//! is found out anew each time (`recall`). Every memory is bounded.
+//! Nothing here decides. Everything except unknown names is keyed by object id, never by the caller's text: the user
+//! that a text names is resolved again each time (`recall`). Every memory is bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,10 +21,10 @@ use crate::rules::Trigger;
 use crate::sync::DeskError;
 use crate::sync::desk::explain::ShownVerdict;
 
-/// From so many entries on, old ones are forgotten.
+/// From this many entries on, old ones are removed.
 const TIDY_FROM: usize = 10_000;
 
-/// Whom a text names, as far as the text alone says: an id in any spelling, else a name, folded.
+/// The user that a text names, as far as the text alone shows: an id in any spelling, otherwise a folded name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::sync) enum UserKey {
     Id(Uuid),
@@ -40,25 +40,25 @@ impl UserKey {
 /// A directory user in an environment.
 type UserIn = (String, Uuid);
 
-/// Who was let in, and what that was based on.
+/// An admitted user, and the basis of the admission.
 #[derive(Clone, Debug)]
 pub(in crate::sync) struct Admitted {
     /// When the row was last changed.
     pub modifiedon: DateTime<Utc>,
-    /// What the mirror knew of the user ([`crate::store::rows::facts_of`]).
+    /// The mirror's facts about the user ([`crate::store::rows::facts_of`]).
     pub facts: String,
     pub verdict: Arc<ShownVerdict>,
 }
 
-/// What is remembered, with the time as of which it was so.
+/// Remembered values, each with the time as of which it was true.
 type Remembered<K, V> = Mutex<HashMap<K, (DateTime<Utc>, V)>>;
 
 type SharedAnswer = Arc<OnceCell<Result<Answer, Refusal>>>;
 
-/// What is asked, of whom, for what, and by whom: only such requests share an answer.
+/// Environment, user, trigger and caller: only requests that agree in all of them share an answer.
 type FlightKey = (String, UserKey, Trigger, String);
 
-/// One for every engine; clones of an engine share it.
+/// One for each engine; clones of an engine share it.
 #[derive(Debug, Default)]
 pub struct Memory {
     looks: Remembered<UserIn, Unasked>,
@@ -68,8 +68,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Whether the directory was asked about a user no longer ago than `freshness`, and gave the whole answer: and what
-    /// was beyond the bounds of asking.
+    /// Whether the directory was asked about a user within the last `freshness` and gave a complete answer. Returns
+    /// what the limits of the look-up left unasked.
     pub(in crate::sync) fn look(
         &self,
         environment: &str,
@@ -80,15 +80,15 @@ impl Memory {
         recall(&self.looks, &(environment.to_owned(), id), now, freshness)
     }
 
-    /// Remembers that it was, unless asking again may tell more.
+    /// Remembers such a look-up, unless asking again may return more.
     pub(in crate::sync) fn remember_look(&self, environment: &str, id: Uuid, at: DateTime<Utc>, unasked: Unasked) {
         if !unasked.roles && !unasked.has_failed {
             remember(&self.looks, (environment.to_owned(), id), at, unasked);
         }
     }
 
-    /// Whether the directory did not know a name no longer ago than `freshness`. Says nothing of the mirror and the
-    /// table, which may know the name by now.
+    /// Whether the directory did not know a name within the last `freshness`. The mirror and the table may know the
+    /// name since then.
     pub(in crate::sync) fn is_unknown(
         &self,
         environment: &str,
@@ -105,14 +105,14 @@ impl Memory {
         .is_some()
     }
 
-    /// Remembers that it did not. What is too long for a name is not worth the space.
+    /// Remembers an unknown name. A text too long for a name is not stored.
     pub(in crate::sync) fn remember_unknown(&self, environment: &str, name: &str, at: DateTime<Utc>) {
         if name.chars().count() <= Field::DomainName.max_characters() {
             remember(&self.unknown, (environment.to_owned(), name.to_owned()), at, ());
         }
     }
 
-    /// Who was let in no longer ago than `freshness`, on directory data that is no older.
+    /// A user admitted within the last `freshness`, on directory data that is no older.
     pub(in crate::sync) fn admitted(
         &self,
         environment: &str,
@@ -125,7 +125,7 @@ impl Memory {
         recall(&self.admitted, &key, now, freshness)
     }
 
-    /// Remembers who was let in, as of when the directory was asked.
+    /// Remembers an admitted user, as of when the directory was asked.
     pub(in crate::sync) fn remember_admitted(&self, environment: &str, id: Uuid, trigger: Trigger, admitted: Admitted) {
         let whom = (environment.to_owned(), id);
         let asked_at = lock(&self.looks).get(&whom).map(|(at, _)| *at);
@@ -134,7 +134,7 @@ impl Memory {
         }
     }
 
-    /// Has `judge` judge, unless somebody else is having the same judged at this moment: then the answer is shared.
+    /// Runs `judge`, unless the same evaluation is in progress: then its answer is shared.
     pub(in crate::sync) async fn share<F>(&self, ask: Ask<'_>, trigger: Trigger, judge: F) -> Result<Answer, DeskError>
     where
         F: Future<Output = Result<Answer, DeskError>>,
@@ -151,13 +151,13 @@ impl Memory {
                 match judge.await {
                     Ok(answer) => Ok(Ok(answer)),
                     Err(DeskError::Refused(refusal)) => Ok(Err(*refusal)),
-                    // Failures are not shared: whoever waits tries for itself.
+                    // Failures are not shared: each waiting caller tries itself.
                     Err(error) => Err(error),
                 }
             })
             .await?
             .clone();
-        // One user has many spellings; everybody reads their own.
+        // One user has many spellings; each caller gets its own back.
         match shared {
             Ok(mut answer) => {
                 if let Some(verdict) = &mut answer.verdict {
@@ -184,8 +184,8 @@ impl Memory {
     }
 }
 
-/// Somebody who waits for a judgement. A flight that has landed, or that nobody waits for any more, is forgotten, be it
-/// that its callers were answered or that they went away.
+/// A caller that waits for an evaluation. A flight that has landed, or that no caller waits for any more, is removed,
+/// whether its callers were answered or went away.
 struct Passenger<'a> {
     memory: &'a Memory,
     key: FlightKey,
@@ -195,7 +195,8 @@ struct Passenger<'a> {
 impl Drop for Passenger<'_> {
     fn drop(&mut self) {
         let mut flights = lock(&self.memory.flights);
-        // Nobody boards while the map is locked: beside the map's own, whoever is left waits.
+        // No caller joins while the map is locked: apart from the map's own reference, every other one is a waiting
+        // caller.
         let is_over = self.flight.initialized() || Arc::strong_count(&self.flight) == 2;
         let is_listed = |known: &SharedAnswer| Arc::ptr_eq(known, &self.flight);
         if is_over && flights.get(&self.key).is_some_and(is_listed) {
@@ -219,7 +220,7 @@ fn recall<K: Eq + Hash, V: Clone>(
 fn remember<K: Eq + Hash, V>(memory: &Remembered<K, V>, key: K, at: DateTime<Utc>, value: V) {
     let mut memory = lock(memory);
     if memory.len() >= TIDY_FROM {
-        // Whatever is older than the newer half goes.
+        // Entries older than the newer half are removed.
         let mut times: Vec<DateTime<Utc>> = memory.values().map(|(at, _)| *at).collect();
         let middle = times.len() / 2;
         let (_, middle, _) = times.select_nth_unstable(middle);

@@ -1,4 +1,4 @@
-//! Merging a stub into the row that its person has already (rules.md, section 6).
+//! Merges a stub into the existing row of its person (rules.md, section 6).
 
 use serde_json::{Map, json};
 
@@ -13,13 +13,13 @@ use crate::sync::DeskError;
 use crate::sync::pull::LookUpResult;
 
 impl Desk {
-    /// Merges a stub into the row of a directory user: its roles move there, and it is deleted and says into which row
-    /// it went, for whoever refers to it to follow. The user's columns and either row's history stay as they are. For
-    /// somebody without a row the stub becomes it, as by [`Self::map`].
+    /// Merges a stub into the row of a directory user. Its roles move there; the stub is deleted and records the row it
+    /// was merged into, so that references can follow. The user's columns and the history of both rows stay unchanged.
+    /// If the person has no row, the stub becomes it, as by [`Self::map`].
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when the row is no stub or went into another row, or the user cannot be found; or when the
-    /// database fails.
+    /// [`DeskError::Refused`] when the row is not a stub or was merged into another row, or the user cannot be found;
+    /// or when the database fails.
     pub async fn merge(&self, ask: Ask<'_>, user: &str) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let stub = self.stub_to_map(environment, ask).await?;
@@ -80,7 +80,7 @@ impl Desk {
         after.deletedstate = 1;
         after.merged_into = Some(into.systemuserid);
         let stub_id = stub.systemuserid;
-        // Takes its roles, and tells it in the stub's line.
+        // Removes its roles, and records it in the stub's log line.
         self.write_by_hand(&mut tx, environment, ask, stub, after, Operation::Delete)
             .await?;
         rows::note_merged(&mut tx, name, stub_id, into.systemuserid).await?;
@@ -96,13 +96,13 @@ impl Desk {
         })
     }
 
-    /// The stub may have held the very name that the directory gives to its person.
+    /// The stub may have held the name that the directory gives to its person.
     async fn wake(&self, tx: &mut Transaction, environment: &str, row: &SystemUser) -> StoreResult<()> {
         let ids: Vec<_> = row.azureactivedirectoryobjectid.into_iter().collect();
         pending::mark(tx, &[environment.to_owned()], &ids).await
     }
 
-    /// The stub that is to be mapped.
+    /// The stub to map.
     pub(in crate::sync) async fn stub_to_map(
         &self,
         environment: &Environment,
@@ -125,7 +125,7 @@ impl Desk {
     }
 }
 
-/// Why the two rows, as they are by now, cannot become one.
+/// Why the two rows, as they are now, cannot be merged.
 fn keeps_from_merging(stub: &SystemUser, into: &SystemUser) -> Option<Code> {
     if stub.merged_into.is_some() || !stub.isstub {
         Some(Code::AlreadyMapped)

@@ -1,4 +1,4 @@
-//! One user asked for: somebody signs in, is added, or is refreshed.
+//! A request for one user: sign-in, add or refresh.
 
 use super::evaluate::{ExtraWork, Question};
 use super::memory::UserKey;
@@ -11,7 +11,7 @@ use crate::sync::DeskError;
 use crate::sync::pull::LookUpResult;
 
 impl Desk {
-    /// Someone signs in: the row is made or enabled if the rules allow it.
+    /// Handles a sign-in: creates or enables the row if the rules allow it.
     ///
     /// # Errors
     /// [`DeskError::Refused`] with the verdict, or when the database fails.
@@ -31,7 +31,7 @@ impl Desk {
         self.memory.share(ask, trigger, Box::pin(evaluate)).await
     }
 
-    /// An administrator or a script adds a user; an existing one is synchronised.
+    /// Adds a user for an administrator or a script; synchronises an existing one.
     ///
     /// # Errors
     /// As [`Self::access`].
@@ -59,7 +59,7 @@ impl Desk {
             .await
     }
 
-    /// Looks somebody up, evaluates and writes.
+    /// Looks a user up, evaluates it and writes the result.
     pub(in crate::sync) async fn look_up_and_evaluate(
         &self,
         ask: Ask<'_>,
@@ -67,12 +67,12 @@ impl Desk {
         beside: ExtraWork<'_>,
     ) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
-        // Boxed: both are large, and everybody who awaits an answer would carry them.
+        // Boxed: both are large, and every future that awaits an answer would contain them.
         let fresh = Box::pin(self.look_for(environment, ask.user)).await?;
         self.evaluate_one(ask, trigger, fresh, beside).await
     }
 
-    /// Evaluates and writes by what the directory has said.
+    /// Evaluates and writes on the basis of the directory's answer.
     async fn evaluate_one(
         &self,
         ask: Ask<'_>,
@@ -103,7 +103,7 @@ impl Desk {
         Ok(answer)
     }
 
-    /// Asks the directory, and remembers for accesses that it was asked.
+    /// Looks a user up in the directory, and remembers the look-up for access requests.
     async fn look_for(&self, environment: &Environment, user: &str) -> Result<LookUpResult, DeskError> {
         if !environment.has_database {
             return Ok(LookUpResult::Nobody);
@@ -115,7 +115,7 @@ impl Desk {
         match (&fresh, UserKey::new(user)) {
             (LookUpResult::User(id, unasked), _) => self.memory.remember_look(environment, *id, now, *unasked),
             (LookUpResult::Nobody, UserKey::Name(name)) => self.memory.remember_unknown(environment, &name, now),
-            // Whatever is not the whole answer is asked for again.
+            // An incomplete answer is requested again.
             _ => {}
         }
         Ok(fresh)

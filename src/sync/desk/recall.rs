@@ -1,7 +1,8 @@
-//! What an access may answer without asking the directory, because it was asked less than `access_freshness` ago.
+//! What an access request may answer without asking the directory, because it was asked less than `access_freshness`
+//! ago.
 //!
-//! What is remembered is kept by object id. Whom a text names is found out from mirror and table each time; where they
-//! do not agree, or know nobody, nothing is remembered and the directory is asked.
+//! Memory is keyed by object id. The mirror and the table resolve a text to a user each time. If they disagree, or know
+//! no such user, nothing is recalled and the directory is asked.
 
 use std::sync::Arc;
 
@@ -16,27 +17,27 @@ use crate::store::rows;
 use crate::sync::DeskError;
 use crate::sync::pull::LookUpResult;
 
-/// What is still known.
+/// What is remembered.
 pub(in crate::sync) enum Recall {
-    /// The whole answer.
+    /// The complete answer.
     Answer(Box<Answer>),
-    /// What the directory said, to be judged anew.
+    /// The directory's answer, to be re-evaluated.
     Fresh(LookUpResult),
-    /// The directory has to be asked.
+    /// Nothing: the directory must be asked.
     Nothing,
 }
 
-/// Whom a text names, by mirror and table.
+/// The user that a text names, according to the mirror and the table.
 enum KnownIdentity {
     User(Uuid),
     /// Neither knows the name.
     Unknown(String),
-    /// They do not agree, or it is no user's.
+    /// They disagree, or the text names no user.
     Unclear,
 }
 
 impl Desk {
-    /// What an access need not ask for again.
+    /// What an access request need not ask the directory for again.
     pub(in crate::sync) async fn recall(&self, ask: Ask<'_>, trigger: Trigger) -> Result<Recall, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         let freshness = self.base.settings.access_freshness;
@@ -79,7 +80,7 @@ impl Desk {
         let (now, freshness) = (self.base.clock.now(), self.base.settings.access_freshness);
         let name = &environment.name;
         match UserKey::new(user) {
-            // An object id before any other: as for whoever looks for a row.
+            // Object ids take precedence, as in every search for a row.
             UserKey::Id(id) if self.memory.look(name, id, now, freshness).is_some() => Ok(KnownIdentity::User(id)),
             UserKey::Id(_) => {
                 let mut db = self.base.store.read().await?;
@@ -108,8 +109,8 @@ impl Desk {
         }
     }
 
-    /// What the mirror knows of a user whose admission may be remembered; none where it may not. What nested groups
-    /// are worth cannot be compared so cheaply: there, everybody is judged each time.
+    /// The mirror's facts about a user whose admission may be remembered; none if it may not be. Nested memberships
+    /// cannot be compared as cheaply: where they count, every request is evaluated.
     pub(in crate::sync) async fn facts_to_remember(
         &self,
         environment: &Environment,
@@ -130,7 +131,7 @@ impl Desk {
         Ok(Some(rows::facts_of(&mut db, *id, group).await?))
     }
 
-    /// Remembers somebody who was let in and of whom nothing changed.
+    /// Remembers an admitted user whose row did not change.
     pub(in crate::sync) fn remember_admission(
         &self,
         environment: &str,

@@ -1,4 +1,4 @@
-//! Security roles given and taken by hand (rules.md, section 8).
+//! Security roles granted and revoked by hand (rules.md, section 8).
 
 use super::{Answer, Ask, Desk, Effect, Refusal, find_row};
 use crate::domain::environment::Environment;
@@ -10,7 +10,7 @@ use crate::store::{quota, roles};
 use crate::sync::DeskError;
 
 impl Desk {
-    /// Gives a row a role by hand.
+    /// Grants a role to a row by hand.
     ///
     /// # Errors
     /// [`DeskError::Refused`] when the environment lacks the role, or the row is disabled and the environment does not
@@ -51,12 +51,12 @@ impl Desk {
         })
     }
 
-    /// Takes a role from a row, wherever it came from. What the sync gave for a licence does not come back with the
-    /// same licence.
+    /// Revokes a role from a row, whatever its origin. A role that the sync granted for a licence does not return with
+    /// the same licence.
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when the environment lacks the role, or nobody else would be System Administrator; or
-    /// when the database fails.
+    /// [`DeskError::Refused`] when the environment lacks the role, or no System Administrator would remain; or when the
+    /// database fails.
     pub async fn revoke(&self, ask: Ask<'_>, role: &str) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
         self.base.retry(|| self.try_revoke(environment, ask, role)).await
@@ -99,10 +99,10 @@ impl Desk {
         })
     }
 
-    /// Who holds which role: one user's, one role's holders, or all; behind an assignment, where the list goes on.
+    /// Role assignments: of one user, of one role, or all; after a given assignment, to continue a list.
     ///
     /// # Errors
-    /// [`DeskError::Refused`] when there is no such row, or when the database fails.
+    /// [`DeskError::Refused`] when the row does not exist, or when the database fails.
     pub async fn role_holders(
         &self,
         environment: &str,

@@ -5,7 +5,7 @@ use crate::domain::reason::Code;
 use crate::domain::removal::RemovalState;
 use crate::rules::{Client, Outcome, Trigger, Verdict};
 
-/// Who would make a row.
+/// What would create a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sync) enum Creator {
     Background,
@@ -29,7 +29,7 @@ impl Explanation {
         found.map(|(_, verdict)| verdict)
     }
 
-    /// Who would make the row, where there is none.
+    /// What would create the row, if there is none.
     pub(in crate::sync) fn created_by(&self) -> Option<Creator> {
         if self.row.is_some() {
             return None;
@@ -45,7 +45,7 @@ impl Explanation {
         })
     }
 
-    /// The gist of it in one sentence: whether the user has access, and what would change that.
+    /// A summary in one sentence: whether the user has access, and what would change that.
     #[must_use]
     pub fn headline(&self) -> String {
         let because = |code: Option<Code>| code.map_or_else(String::new, |code| format!(": {}", code.sentence()));
@@ -101,7 +101,7 @@ impl Explanation {
         }
     }
 
-    /// Whether the rules want the row disabled, which a held set keeps from happening.
+    /// Whether the rules disable the row but a held set prevents it.
     fn would_go(&self) -> bool {
         self.verdict_for(Trigger::Api).is_some_and(Verdict::is_refusal)
     }
