@@ -1,7 +1,7 @@
-//! One request on its way: what a failure of it means, and the one line of the log about it.
+//! A single request attempt: what its failure means, and the log line about it.
 //!
-//! A failed attempt is logged here once (a part of a batch in `batch`), with the endpoint's template, status, code and correlation ids; never with a
-//! link, a token or anything that names a person.
+//! Each failed attempt is logged here once (a part of a batch in `batch`), with the endpoint's template, status, code
+//! and correlation ids; never with a link, a token or personal data.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use super::http::{Broken, Connection, HttpResponse};
 use super::retry::{Retry, RetryPolicy, read_retry_after};
 use super::wire::Undecodable;
 
-/// What became of one attempt.
+/// How an attempt failed.
 pub(super) enum Failure {
     Final(GraphError),
     Again { again: Retry, connection: Connection },
     TokenRefused,
 }
 
-/// One request on its way, and what a failure of it means.
+/// A single request attempt, and what its failure means.
 pub(super) struct Attempt {
     pub endpoint: Endpoint,
     pub client_request_id: Uuid,

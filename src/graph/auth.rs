@@ -1,7 +1,8 @@
-//! Access tokens: obtained by one credential, kept until shortly before they expire, replaced by one caller at a time.
+//! Access tokens: obtained with one credential, kept until shortly before they expire, replaced by one caller at a
+//! time.
 //!
-//! A token is opaque here; its end comes from the answer that brought it. Neither a token, nor a secret, nor the
-//! request form, nor the service's message is ever logged or kept in an error.
+//! A token is opaque here; its expiry comes from the token answer. Neither a token, a secret, the request form, nor the
+//! service's message is ever logged or kept in an error.
 
 mod answer;
 mod assertion;
@@ -23,7 +24,7 @@ use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
 use request::TokenRequests;
 
-/// An access token and its end.
+/// An access token and its expiry.
 pub(super) struct Token {
     access: AccessToken,
     refresh_at: DateTime<Utc>,
@@ -36,10 +37,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A token is replaced this long before its end, or a tenth of its life where that is shorter.
+/// A token is replaced this long before it expires, or after nine tenths of its life if that is later.
 const LONGEST_MARGIN: TimeDelta = TimeDelta::minutes(5);
-/// A fresh token is tried for so long even where it has ended already by what its answer says: on a machine whose clock
-/// is ahead all of them have, and asking for another with every request would help nobody. Graph refuses one that has.
+/// A new token is used for this long even if its answer says that it has expired. On a machine whose clock is ahead
+/// every token has expired, and a new one per request would not help. Graph refuses an expired token.
 const SHORTEST_USE: TimeDelta = TimeDelta::minutes(1);
 
 impl Token {
@@ -52,30 +53,30 @@ impl Token {
         }
     }
 
-    /// The token itself, for the request alone.
+    /// The token text, for a request only.
     pub fn expose(&self) -> &str {
         self.access.secret()
     }
 }
 
-/// The one source of tokens.
+/// The only source of tokens.
 #[derive(Debug)]
 pub(super) struct Tokens {
     requests: TokenRequests,
     fault_memory: TimeDelta,
     kept: Mutex<TokenState>,
-    /// How often a replacement failed: whoever waited meanwhile shares the failure instead of repeating it.
+    /// The number of failed replacements: a caller that waited meanwhile shares the failure instead of repeating it.
     failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct TokenState {
     token: Option<Arc<Token>>,
-    /// A fault of the configuration, and when it was told.
+    /// A configuration fault, and when it was reported.
     fault: Option<(TokenFault, DateTime<Utc>)>,
-    /// When the token that is kept could not be replaced in time; it serves on to its end.
+    /// When a replacement of the kept token failed; the token is used until it expires.
     not_replaced: Option<DateTime<Utc>>,
-    /// Why the last replacement failed.
+    /// The reason for the last failed replacement.
     failure: String,
 }
 
@@ -89,7 +90,7 @@ impl Tokens {
         })
     }
 
-    /// A token that is good for a while.
+    /// A token that stays valid for a while.
     pub async fn get(&self, patience: &RetryPolicy) -> Result<Arc<Token>, GraphError> {
         let failures_before = self.failures.load(Ordering::Acquire);
         let mut kept = self.lock(patience).await?;
@@ -125,19 +126,18 @@ impl Tokens {
         }
     }
 
-    /// Whether a failure is too young to ask again. A clock that was set back makes nobody wait for the time that it had
-    /// shown.
+    /// Whether a failure is too recent to ask again. A clock that was set back does not prolong the wait.
     fn is_fresh(&self, failed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         (TimeDelta::zero()..self.fault_memory).contains(&(now - failed_at))
     }
 
-    /// Asks the token service now, whatever is kept, and keeps the answer.
+    /// Requests a new token now, whatever is kept, and keeps it.
     pub async fn renew(&self, patience: &RetryPolicy) -> Result<Arc<Token>, GraphError> {
         let mut kept = self.lock(patience).await?;
         self.obtain(patience, &mut kept).await
     }
 
-    /// Forgets a token that Graph refused, unless it was replaced already.
+    /// Drops a token that Graph refused, unless it is replaced already.
     pub async fn discard(&self, refused: &Arc<Token>, patience: &RetryPolicy) -> Result<(), GraphError> {
         let mut kept = self.lock(patience).await?;
         if kept.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
@@ -146,7 +146,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// Waits for its turn: another call may be asking the token service, and patiently.
+    /// Waits for the lock: another call may be requesting a token, with retries.
     async fn lock(&self, patience: &RetryPolicy) -> Result<MutexGuard<'_, TokenState>, GraphError> {
         let locked = patience.in_time(self.kept.lock()).await?;
         locked.ok_or_else(|| unavailable("another call is still waiting for a token".to_owned()))
@@ -163,7 +163,7 @@ impl Tokens {
                 Ok(token)
             }
             Err(error) => {
-                // Whoever has all the time need not share the failure of one who was in a hurry.
+                // A caller without a time limit need not share the failure of one with a limit.
                 if patience.left().is_none() {
                     self.failures.fetch_add(1, Ordering::AcqRel);
                 }

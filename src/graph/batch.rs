@@ -1,8 +1,8 @@
 //! Several reads in one request: `POST $batch` (graph.md, section 7.4).
 //!
-//! The batch is only a saving. Its parts are judged one by one, as the same reads alone would be; only those that
-//! failed are repeated, and where the service refuses the batch itself, every part is asked alone. What an answer
-//! contains is none of its business, and it follows no link.
+//! The batch only saves requests. Each part is judged on its own, like a single read. Only failed parts are retried,
+//! and if the service refuses the batch itself, each part is sent alone. This module does not look at an answer's
+//! content, and follows no link.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use super::retry::{Retry, read_retry_after};
 use super::wire::batch::{self, Body, RawBatch, RawRequest, RawResponse};
 use crate::domain::feed::Asked;
 
-/// The most parts one batch may have.
+/// The most parts in one batch.
 pub(super) const MOST_PARTS: usize = 20;
 
 /// One read.
@@ -31,25 +31,25 @@ pub(super) struct Part {
     pub rest: String,
 }
 
-/// The body of one part, or why there is none; and when it was asked for.
+/// The body of a part, or why there is none; and when it was requested.
 pub(super) type PartAnswer = Asked<Result<Body, GraphError>>;
 
-/// What the batches of one look-up share.
+/// The shared state of the batches of one look-up.
 #[derive(Default)]
 pub(super) struct BatchesInHand {
-    /// The service wants no batches.
+    /// Whether the service refuses batches.
     refused: AtomicBool,
     failed: Mutex<FailedParts>,
 }
 
-/// Failed parts, folded into one line of the log for each endpoint, status and code.
+/// Failed parts, folded into one log line for each endpoint, status and code.
 #[derive(Default)]
 struct FailedParts(BTreeMap<(&'static str, Option<u16>, String), FailedAlike>);
 
-/// Parts that failed alike.
+/// Parts that failed in the same way.
 struct FailedAlike {
     count: usize,
-    // The ids of the first.
+    // The ids of the first of them.
     request_id: Option<String>,
     client_request_id: Uuid,
 }
@@ -71,7 +71,7 @@ impl BatchesInHand {
         alike.count += 1;
     }
 
-    /// Logs what has failed so far, so that a long wait has its reason before it in the log.
+    /// Logs the failures so far, so that the log gives the reason before a long wait.
     fn log(&self) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).log();
     }
@@ -107,11 +107,11 @@ enum PartOutcome {
 }
 
 impl Graph {
-    /// Asks up to [`MOST_PARTS`] parts and answers in their order.
+    /// Sends up to [`MOST_PARTS`] parts and returns the answers in their order.
     ///
     /// # Errors
     ///
-    /// What concerns every part; see [`concerns_all`].
+    /// An error that affects every part; see [`concerns_all`].
     pub(super) async fn ask_together(
         &self,
         parts: &[Part],
@@ -177,7 +177,7 @@ impl Graph {
         }
     }
 
-    /// Waits before parts are repeated, as long as the most patient of them was told; false if they are not to be.
+    /// Waits before a retry of parts, for the longest wait that the service named; false if they are not retried.
     async fn wait_for(
         &self,
         again: &[(usize, Retry)],
@@ -216,7 +216,7 @@ impl Graph {
         })
     }
 
-    /// What the answer to one part means, by the rules of a read of its own.
+    /// Judges the answer to one part, by the rules of a single read.
     fn judge(
         &self,
         part: &Part,
@@ -247,7 +247,7 @@ impl Graph {
         if status == StatusCode::UNAUTHORIZED {
             return PartOutcome::TokenRefused;
         }
-        // A part fails with 424 where another did on which it depends; none of ours depends on any.
+        // 424 means that a part failed because one that it depends on did; none of ours depends on any.
         let dependent = (status == StatusCode::FAILED_DEPENDENCY).then_some("unavailable");
         let Some(reason) = worth_repeating(status).or(dependent) else {
             return PartOutcome::Done(Err(refusal(endpoint, LinkKind::Nothing, status, &codes)));
@@ -271,7 +271,7 @@ impl Graph {
         })
     }
 
-    /// The same answers without a batch. All parts share the bounds of one effort, as in a batch.
+    /// The same answers without a batch. All parts share the limits of one call, as in a batch.
     async fn ask_one_by_one(&self, parts: &[Part]) -> Result<Vec<PartAnswer>, GraphError> {
         let mut effort = CallProgress::default();
         let mut answers = Vec::with_capacity(parts.len());
@@ -292,7 +292,7 @@ impl Graph {
     }
 }
 
-/// Whether an error of one read would be every other's too.
+/// Whether an error of one read applies to every other read too.
 pub(super) fn concerns_all(error: &GraphError) -> bool {
     matches!(
         error,

@@ -1,6 +1,6 @@
-//! One logical read: sends, judges the answer, repeats within bounds, decodes.
+//! One logical read: sends, judges the answer, retries within limits, decodes.
 //!
-//! What a single failed attempt means, and its line in the log, is in `attempt`.
+//! `attempt` holds the meaning of a single failed attempt, and its log line.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct Graph {
     moments: Moments,
 }
 
-/// Where the numbers come from that order the answers; see [`Moment`].
+/// The source of the numbers that order the answers; see [`Moment`].
 #[derive(Clone, Default)]
 struct Moments(Option<Arc<Draw>>);
 
@@ -48,13 +48,13 @@ impl fmt::Debug for Moments {
     }
 }
 
-/// Whom the service throttles first.
+/// The priority of a request under throttling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Priority {
     /// Background work.
     #[default]
     Low,
-    /// Somebody is waiting.
+    /// A caller is waiting.
     Normal,
 }
 
@@ -64,20 +64,20 @@ pub(super) struct Shared {
     pub tokens: Tokens,
     pub root: Root,
     pub publisher: Publisher,
-    /// How much of a listing is held.
+    /// How much of a listing is kept in memory.
     pub listing: Extent,
 }
 
-/// One read, whatever its attempts.
+/// One read, with all of its attempts.
 pub(super) struct Call {
     pub endpoint: Endpoint,
     pub target: Target,
     pub carries: LinkKind,
-    /// What is posted; nothing where something is only got.
+    /// The body of a POST; none for a GET.
     pub body: Option<String>,
 }
 
-/// What one logical read has spent so far.
+/// What one logical read has used so far.
 pub(super) struct CallProgress {
     pub repetitions: Repetitions,
     pub token_replaced: bool,
@@ -94,7 +94,7 @@ impl Default for CallProgress {
     }
 }
 
-/// What an attempt brought, and by what it was asked for.
+/// The result of an attempt, with its token and request id.
 pub(super) struct Fetched<T> {
     pub asked: Moment,
     pub value: T,
@@ -123,8 +123,8 @@ impl Graph {
         })
     }
 
-    /// The same edge with a source of the numbers that order its answers: `draw` is asked for one before every attempt.
-    /// Without one all answers count as asked for at the beginning, which is enough for whoever keeps none of them.
+    /// The same edge with a source of the numbers that order its answers: it calls `draw` before every attempt. Without
+    /// one, all answers count as requested at the beginning. That is enough for a caller that stores none of them.
     #[must_use]
     pub fn ordered_by(
         &self,
@@ -143,7 +143,7 @@ impl Graph {
         }
     }
 
-    /// The same edge, sending another priority.
+    /// The same edge with another priority.
     #[must_use]
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self {
@@ -152,10 +152,9 @@ impl Graph {
         }
     }
 
-    /// The same edge for work on demand: [`Priority::Normal`], and every call ends within
-    /// [`GraphSettings::on_demand_limit`] of its beginning, with [`GraphError::Unavailable`] rather than after a
-    /// longer wait. A `Retry-After` beyond what is left ends it at once. The time runs anew for every call, so the
-    /// edge may be kept.
+    /// The same edge for work on demand: [`Priority::Normal`], and each call ends within
+    /// [`GraphSettings::on_demand_limit`], with [`GraphError::Unavailable`] instead of a longer wait. A `Retry-After`
+    /// beyond the remaining time ends it at once. Each call has its own limit, so the edge can be kept.
     #[must_use]
     pub fn for_someone_waiting(&self) -> Self {
         Self {
@@ -164,7 +163,7 @@ impl Graph {
         }
     }
 
-    /// The same edge within one call, whose time runs from now on unless it runs already. For calls of several reads.
+    /// The same edge within one call, whose time starts now unless it has started. For calls of several reads.
     #[must_use]
     pub fn begun(&self) -> Self {
         Self {
@@ -178,7 +177,7 @@ impl Graph {
         Ok(self.shared.tokens.renew(&patience).await?.expires_at)
     }
 
-    /// One page of a delta feed; `first` builds what follows `/v1.0/` where no link is given.
+    /// One page of a delta feed; `first` builds what follows `/v1.0/` if no link is given.
     pub(super) async fn fetch_delta<R: Raw>(
         &self,
         endpoint: Endpoint,
@@ -216,8 +215,8 @@ impl Graph {
         self.followable(call.endpoint, page)
     }
 
-    /// A page whose link may not be followed is refused as a whole: whoever kept it would stand before that link
-    /// for ever.
+    /// Refuses a whole page if its link may not be followed: a caller that stored it would be stuck at that link for
+    /// ever.
     fn followable<T>(&self, endpoint: Endpoint, page: Page<T>) -> Result<Page<T>, GraphError> {
         if let Next::Page(link) | Next::Delta(link) = &page.next {
             self.shared.root.follow(endpoint, link.expose())?;
@@ -231,8 +230,8 @@ impl Graph {
         Ok(self.fetch(&call, wire::decode_one::<R>).await?.value)
     }
 
-    /// Prepares a request. Links are checked where they arrive, so one that may not be followed is a stored one
-    /// from before another root was configured: nothing is sent, and it is as good as expired.
+    /// Prepares a request. Links are checked on arrival, so a link that may not be followed was stored before another
+    /// root was configured: nothing is sent, and it counts as expired.
     pub(super) fn call(
         &self,
         endpoint: Endpoint,
@@ -262,7 +261,7 @@ impl Graph {
         })
     }
 
-    /// Sends until there is an answer that decodes, or no more sense in sending.
+    /// Sends until an answer decodes, or until a retry makes no sense.
     async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<Asked<T>, GraphError> {
         let fetched = self
             .begun()
@@ -274,7 +273,7 @@ impl Graph {
         })
     }
 
-    /// The same as part of a larger effort, whose bounds it shares.
+    /// The same as part of a larger call, whose limits it shares.
     pub(super) async fn fetch_with<T>(
         &self,
         call: &Call,
@@ -313,7 +312,7 @@ impl Graph {
         }
     }
 
-    /// Forgets a token that was refused; an effort may do so once.
+    /// Drops a refused token, at most once per call.
     pub(super) async fn replace_token(
         &self,
         refused: &Arc<Token>,

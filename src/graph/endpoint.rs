@@ -1,4 +1,4 @@
-//! The endpoints the daemon reads, by name: the bounded label of logs and metrics, and the permission each needs.
+//! The endpoints that the daemon reads, by name: the bounded label of logs and metrics, and the permission of each.
 
 use reqwest::StatusCode;
 
@@ -7,10 +7,10 @@ use reqwest::StatusCode;
 pub(super) struct Endpoint {
     /// Its template.
     pub template: &'static str,
-    /// The permission to grant when it is forbidden: out of the working minimum of graph.md, section 8, so that
-    /// an operator meets the same four names everywhere; `Application.Read.All` alone is beyond it, and optional.
+    /// The permission to grant when it is forbidden. It is one of the working minimum of graph.md, section 8, so that
+    /// an operator sees the same four names everywhere; only `Application.Read.All` is beyond it, and optional.
     pub permission: &'static str,
-    /// Whether it is asked about one user who need not exist: 404 is an answer then, and no failure.
+    /// Whether it reads a user who may not exist: then 404 is an answer, not a failure.
     pub may_find_nobody: bool,
 }
 
@@ -22,7 +22,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether this status only says that there is no such user.
+    /// Whether this status only means that the user does not exist.
     pub fn finds_nobody(self, status: Option<StatusCode>) -> bool {
         self.may_find_nobody && status == Some(StatusCode::NOT_FOUND)
     }
@@ -37,9 +37,9 @@ const fn endpoint(template: &'static str, permission: &'static str) -> Endpoint 
 }
 
 pub(super) const TOKEN: Endpoint = endpoint("token", "");
-/// What a tenant publishes about itself, for everybody.
+/// A tenant's public metadata.
 pub(super) const METADATA: Endpoint = endpoint("openid-configuration", "");
-/// The keys behind its tokens, for everybody too.
+/// The public keys for its tokens.
 pub(super) const SIGNING_KEYS: Endpoint = endpoint("discovery/keys", "");
 pub(super) const USERS_DELTA: Endpoint = endpoint("users/delta", "User.Read.All");
 pub(super) const USERS: Endpoint = endpoint("users", "User.Read.All");
@@ -57,5 +57,5 @@ pub(super) const ROLE_ASSIGNMENTS: Endpoint = endpoint(
 );
 pub(super) const SUBSCRIBED_SKUS: Endpoint = endpoint("subscribedSkus", "LicenseAssignment.Read.All");
 pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "Application.Read.All");
-/// Needs no permission of its own: each part needs its own.
+/// Needs no permission of its own: each part has its own.
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");

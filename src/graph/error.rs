@@ -1,4 +1,4 @@
-//! Every way in which Graph or its token service can fail, with what to do about it.
+//! Every failure of Graph and its token service, with its remedy.
 //!
 //! No variant carries a link, a token, a secret, an error message of the service or personal data: only endpoint
 //! templates, codes and correlation ids, so that the whole chain can be logged.
@@ -19,7 +19,7 @@ pub enum GraphError {
     /// The token service refused the application.
     #[error("obtain an access token")]
     Token(#[source] Box<TokenFault>),
-    /// Graph refused the token, and a fresh one too (401).
+    /// Graph refused the token, and a new one too (401).
     #[error("fetch {endpoint} with a token that Graph accepts")]
     Unauthorized {
         /// The endpoint's template.
@@ -41,17 +41,16 @@ pub enum GraphError {
         /// The endpoint's template.
         endpoint: &'static str,
     },
-    /// A stored link is dead: begin a full round. Only calls that were given a link answer this.
+    /// A stored link has expired: begin a full round. Only calls with a link return this.
     #[error("follow a stored link of {endpoint}, which has expired ({cause})")]
     LinkExpired {
         /// The endpoint's template.
         endpoint: &'static str,
-        /// What said so: `resync_required`, `sync_state_not_found`, `expired_page_token`, `unsupported_query`, `gone`,
-        /// `refused` (any other 4xx), or `other_root` (it leads elsewhere than the configured root, and nothing was
-        /// sent). A metric label.
+        /// The cause: `resync_required`, `sync_state_not_found`, `expired_page_token`, `unsupported_query`, `gone`,
+        /// `refused` (any other 4xx), or `other_root` (outside the configured root, nothing was sent). A metric label.
         cause: &'static str,
     },
-    /// The request was refused for good (any other 4xx, 501).
+    /// The request is refused permanently (any other 4xx, 501).
     #[error("fetch {endpoint}, which is refused with {status} ({code})")]
     BadRequest {
         /// The endpoint's template.
@@ -61,20 +60,20 @@ pub enum GraphError {
         /// The service's code.
         code: String,
     },
-    /// Throttled, broken or out of reach, after every permitted repetition.
+    /// Throttled, broken or unreachable, after every permitted retry.
     #[error("reach {} ({reason})", name(endpoint))]
     Unavailable {
         /// The endpoint's template; `token` for the token service.
         endpoint: &'static str,
-        /// What the last attempt met, such as `429 TooManyRequests`.
+        /// The failure of the last attempt, such as `429 TooManyRequests`.
         reason: String,
-        /// How long the service wanted the caller to wait.
+        /// The wait that the service asked for.
         retry_after: Option<Duration>,
-        /// What went wrong below HTTP.
+        /// The failure below HTTP.
         #[source]
         source: Option<BelowHttp>,
     },
-    /// The answer is not what the contract promises.
+    /// The answer violates the contract.
     #[error("understand the answer of {endpoint}: {what}")]
     Protocol {
         /// The endpoint's template.
@@ -82,26 +81,26 @@ pub enum GraphError {
         /// What is wrong, without values.
         what: String,
     },
-    /// A link of an answer points elsewhere; nothing was sent there.
+    /// A link of an answer points to another host; nothing was sent there.
     #[error("follow a link of {endpoint} to the foreign host {host}")]
     ForeignLink {
         /// The endpoint's template.
         endpoint: &'static str,
-        /// Where it points.
+        /// The host it points to.
         host: String,
     },
-    /// There was no number that orders the answer ([`crate::domain::feed::Moment`]). Not a failure of the directory.
+    /// No number to order the answer was available ([`crate::domain::feed::Moment`]). Not a failure of the directory.
     #[error("draw the number that orders the answers of the directory")]
     Moment(#[source] BelowHttp),
     /// The daemon is stopping.
     #[error("finish before the stop")]
     Cancelled,
-    /// The settings cannot work.
+    /// The settings are invalid.
     #[error("use the Graph settings: {0}")]
     Settings(String),
 }
 
-/// An endpoint for people: a template speaks for itself, except the token service's.
+/// An endpoint for people: its template, or a phrase for the token service.
 fn name(endpoint: &'static str) -> &'static str {
     if endpoint == "token" {
         "the token service"
@@ -110,7 +109,7 @@ fn name(endpoint: &'static str) -> &'static str {
     }
 }
 
-/// What went wrong below HTTP, without the URL.
+/// The failure below HTTP, without the URL.
 pub type BelowHttp = Box<dyn std::error::Error + Send + Sync>;
 
 impl GraphError {
@@ -128,7 +127,7 @@ impl GraphError {
         )
     }
 
-    /// A body that came whole and cannot be used.
+    /// A complete body that cannot be used.
     pub(super) fn unusable(endpoint: Endpoint, why: Undecodable) -> Self {
         match why {
             Undecodable::Broken => Self::protocol(endpoint, "a body that is not JSON"),
@@ -145,7 +144,7 @@ impl GraphError {
         }
     }
 
-    /// Whether the same call may succeed later without anybody's help.
+    /// Whether the same call may succeed later without intervention.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -155,13 +154,13 @@ impl GraphError {
         }
     }
 
-    /// Whether there was an answer that cannot be used. The same request may bring the same again.
+    /// Whether an answer came but cannot be used. The same request may return the same answer.
     #[must_use]
     pub fn is_bad_answer(&self) -> bool {
         matches!(self, Self::Protocol { .. } | Self::ForeignLink { .. })
     }
 
-    /// How long the service wants to be left alone.
+    /// The wait that the service asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -189,10 +188,10 @@ impl GraphError {
     }
 }
 
-/// What the token service said.
+/// The refusal of the token service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFault {
-    /// The OAuth code, such as `invalid_client`; empty where the answer was not understood.
+    /// The OAuth code, such as `invalid_client`; empty if the answer was not understood.
     pub error: String,
     /// The AADSTS number.
     pub aadsts: Option<u32>,
@@ -202,7 +201,7 @@ pub struct TokenFault {
     pub correlation_id: Option<String>,
     /// The HTTP status.
     pub status: u16,
-    /// Whether asking again later can help.
+    /// Whether a later retry can help.
     pub transient: bool,
 }
 

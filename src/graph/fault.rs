@@ -1,4 +1,4 @@
-//! What a refusal means: reads the error body of Graph (graph.md, section 7.3) and sorts it.
+//! Reads the error body of Graph (graph.md, section 7.3) and classifies the refusal.
 //!
 //! Branches on status and code, never on a message, and keeps no message: messages may name people.
 
@@ -9,10 +9,10 @@ use serde::de::IgnoredAny;
 use super::endpoint::Endpoint;
 use super::error::GraphError;
 
-/// What a request brought along.
+/// The link that a request followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkKind {
-    /// Nothing: a first request.
+    /// None: a first request.
     Nothing,
     /// A next link of a plain listing.
     PageLink,
@@ -20,12 +20,12 @@ pub(super) enum LinkKind {
     DeltaLink,
 }
 
-/// The codes of an error body, outermost first; empty ones left out.
+/// The codes of an error body, outermost first; without empty ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Codes(Vec<String>);
 
 impl Codes {
-    /// Reads them; a body that is not Graph's has none.
+    /// Decodes the codes; a body that is not from Graph has none.
     pub fn decode(body: &[u8]) -> Self {
         let mut codes = Vec::new();
         let mut level = serde_json::from_slice::<RawErrorBody>(body).ok().map(|body| body.error);
@@ -40,14 +40,14 @@ impl Codes {
         Self(codes)
     }
 
-    /// The code to show; the outermost, since inner ones often only repeat the status.
+    /// The code to show: the outermost, since inner ones often only repeat the status.
     pub fn shown(&self) -> &str {
         self.0.first().map_or("no code", String::as_str)
     }
 }
 
-/// Codes that say a link is dead, with the label each is known by. The last means a bad query elsewhere, and counts
-/// only because dead links are looked for only where a link was sent.
+/// The codes of an expired link, each with its label. The last means a bad query elsewhere; it counts because only
+/// requests with a link are checked.
 const DEATHS: [(&str, &str); 4] = [
     ("resyncRequired", "resync_required"),
     ("syncStateNotFound", "sync_state_not_found"),
@@ -55,7 +55,7 @@ const DEATHS: [(&str, &str); 4] = [
     ("Request_UnsupportedQuery", "unsupported_query"),
 ];
 
-/// Why a link is dead, if this refusal says so (graph.md, section 2.6).
+/// Why a link is dead, if this refusal means that (graph.md, section 2.6).
 fn dead_link(carries: LinkKind, status: StatusCode, codes: &Codes) -> Option<&'static str> {
     if carries == LinkKind::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {
         return None;
@@ -71,7 +71,7 @@ fn dead_link(carries: LinkKind, status: StatusCode, codes: &Codes) -> Option<&'s
     }
 }
 
-/// The error behind a refusal that is not worth repeating.
+/// The error for a refusal that is not retried.
 pub(super) fn refusal(endpoint: Endpoint, carries: LinkKind, status: StatusCode, codes: &Codes) -> GraphError {
     let Endpoint {
         template: endpoint,
@@ -103,7 +103,7 @@ pub(super) fn refusal(endpoint: Endpoint, carries: LinkKind, status: StatusCode,
 /// The metric label of a 429.
 pub(super) const THROTTLED: &str = "throttled";
 
-/// Statuses worth repeating, with the metric label. 408 is a time-out in all but name.
+/// The statuses to retry, with the metric label. 408 is in effect a timeout.
 pub(super) fn worth_repeating(status: StatusCode) -> Option<&'static str> {
     match status.as_u16() {
         429 => Some(THROTTLED),

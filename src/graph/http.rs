@@ -1,6 +1,6 @@
-//! One HTTP exchange: the clients, and a body read whole within a limit. The only place that builds HTTP clients.
+//! One HTTP exchange: the clients, and a body read to the end within a limit. Only this module builds HTTP clients.
 //!
-//! Never follows a redirect, never verifies less than everything, never lets a URL into an error.
+//! Never follows a redirect, never weakens TLS verification, never puts a URL into an error.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Request, StatusCode, redirect};
@@ -8,7 +8,7 @@ use reqwest::{Certificate, Client, Request, StatusCode, redirect};
 use super::error::{BelowHttp, GraphError};
 use super::settings::{GraphSettings, is_loopback};
 
-/// The clients, sharing one configuration.
+/// The clients, with a shared configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     pooled: Client,
@@ -17,18 +17,18 @@ pub(super) struct Http {
     limit: usize,
 }
 
-/// Which connection a request may take.
+/// The kind of connection that a request uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
-    /// One that is open already, if there is one.
+    /// An open one, if there is one.
     Pooled,
-    /// A new one: a 503 is repeated away from the machine that answered it (graph.md, section 7.3).
+    /// A new one: the retry of a 503 avoids the machine that answered it (graph.md, section 7.3).
     Fresh,
-    /// A new one that goes past every proxy: for the machine's identity services, which speak plain http.
+    /// A new one without a proxy: for the machine's identity services, which use plain http.
     Direct,
 }
 
-/// An answer with its whole body.
+/// An answer with its complete body.
 #[derive(Debug)]
 pub(super) struct HttpResponse {
     pub status: StatusCode,
@@ -46,10 +46,10 @@ impl HttpResponse {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    /// No connection, no answer, or not in time.
+    /// No connection, no answer, or a timeout.
     #[error("send the request")]
     Network(#[source] BelowHttp),
-    /// The body ended early or does not decompress.
+    /// The body ended early or cannot be decompressed.
     #[error("read the body")]
     Body(#[source] BelowHttp),
     /// The body is larger than the limit, in bytes.
@@ -59,7 +59,7 @@ pub(super) enum Broken {
 
 impl Http {
     pub fn new(settings: &GraphSettings) -> Result<Self, GraphError> {
-        // The process may have installed it already; both are ring's.
+        // The process may have a provider already; both are ring's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let certificates = match &settings.extra_ca_pem {
             None => Vec::new(),
@@ -79,7 +79,7 @@ impl Http {
                 .referer(false)
                 .connect_timeout(settings.connect_timeout)
                 .timeout(settings.request_timeout);
-            // Where nothing is encrypted, the platform's certificates need not be loaded; then no other is trusted.
+            // Without encryption the platform's certificates need not be loaded; no other is trusted then.
             builder = match connection {
                 Connection::Pooled | Connection::Fresh if !plain => builder.tls_certs_merge(certificates.clone()),
                 _ => builder.tls_certs_only([]),
@@ -102,7 +102,7 @@ impl Http {
         })
     }
 
-    /// The same clients, reading less.
+    /// The same clients with a lower limit.
     pub fn limited(&self, limit: usize) -> Self {
         Self {
             limit: limit.min(self.limit),

@@ -1,7 +1,7 @@
-//! The published half of the token service: who it says it is, and the keys behind its tokens.
+//! The public part of the token service: its issuer, and the keys of its tokens.
 //!
-//! Both are there for everybody, so no token is sent. The metadata says where the keys are, and is believed only as far
-//! as the authority's own host: else whoever could change it would send our requests anywhere.
+//! Both are public, so no token is sent. The metadata says where the keys are, and is trusted only for URLs on the
+//! authority's own host: otherwise a forged document could send our requests anywhere.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -30,12 +30,12 @@ use crate::domain::signing_keys::{SigningKey, SigningKeys};
 const LARGEST: usize = 1 << 20;
 /// The moduli that RS256 is checked with, in bytes: 2048 to 8192 bits.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
-/// The longest exponent, in bytes; everybody uses three.
+/// The longest exponent, in bytes; in practice it has three.
 const LONGEST_EXPONENT: usize = 4;
-/// What stands for the tenant in the issuer of a key that several tenants share.
+/// The placeholder for the tenant in the issuer of a key that several tenants share.
 const TENANT_PLACEHOLDER: &str = "{tenantid}";
 
-/// Where the tenant publishes.
+/// Where the tenant publishes its metadata.
 #[derive(Debug)]
 pub(super) struct Publisher {
     http: Http,
@@ -52,7 +52,7 @@ impl Publisher {
         }
     }
 
-    /// A place below the tenant, without a slash at either end.
+    /// A URL below the tenant, from a path without a slash at either end.
     fn at(&self, rest: &str) -> String {
         format!(
             "{}/{}/{rest}",
@@ -61,7 +61,7 @@ impl Publisher {
         )
     }
 
-    /// Takes a URL only where it leads to the authority itself.
+    /// Accepts a URL only if it leads to the authority itself.
     fn own(&self, endpoint: Endpoint, text: &str) -> Result<Url, GraphError> {
         let url = Url::parse(text).map_err(|_| GraphError::protocol(endpoint, "jwks_uri is no URL"))?;
         let own = url.origin() == self.authority.origin() && url.username().is_empty() && url.password().is_none();
@@ -75,7 +75,7 @@ impl Publisher {
         }
     }
 
-    /// Who issues the tokens of version 1, which the metadata of version 2 does not tell. Azure Government shares the
+    /// The issuer of version 1 tokens, which the metadata of version 2 does not contain. Azure Government shares the
     /// issuer of the worldwide cloud.
     pub fn first_issuer(&self) -> String {
         let root = match self.authority.host_str() {
@@ -88,7 +88,7 @@ impl Publisher {
         format!("{root}/{}/", self.tenant)
     }
 
-    /// What the tokens of the tenant are checked by.
+    /// The keys that verify the tenant's tokens.
     pub async fn signing_keys(&self, patience: &RetryPolicy) -> Result<SigningKeys, GraphError> {
         let place = self.at("v2.0/.well-known/openid-configuration");
         let place = self.own(endpoint::METADATA, &place)?;
@@ -112,7 +112,7 @@ impl Publisher {
         Ok(SigningKeys { issuers, keys })
     }
 
-    /// Gets a public document, patiently.
+    /// Fetches a public document, with retries.
     async fn fetch<T: DeserializeOwned>(
         &self,
         endpoint: Endpoint,
@@ -134,7 +134,7 @@ impl Publisher {
                     connection = next;
                     patience.pause(&mut repetitions, again).await?;
                 }
-                // Nothing was asked for that could be forbidden.
+                // The request needs no permission, so no permission can be missing.
                 Err(Failure::TokenRefused) => return Err(refused(endpoint, 401, "no code")),
                 Err(Failure::Final(GraphError::Forbidden { code, .. })) => return Err(refused(endpoint, 403, &code)),
                 Err(Failure::Final(error)) => return Err(error),
@@ -192,7 +192,7 @@ struct RawMetadata {
     jwks_uri: String,
 }
 
-/// A JWKS. Its entries are read one by one, so that one of another kind does not hide the others.
+/// A JWKS. Its entries are read one by one, so that an unknown kind does not hide the others.
 #[derive(Deserialize)]
 struct RawKeys {
     keys: Vec<Value>,
@@ -208,7 +208,7 @@ struct RawKey {
     purpose: Option<String>,
     #[serde(default)]
     alg: Option<String>,
-    /// Entra's own: whose tokens the key may sign.
+    /// An Entra extension: the issuer whose tokens the key signs.
     #[serde(default)]
     issuer: Option<String>,
 }
@@ -228,7 +228,7 @@ impl RawKeys {
 }
 
 impl RawKey {
-    /// A key that names another issuer signs for others: the authority lists keys of consumer accounts, too.
+    /// Whether the key signs for this issuer: the authority also lists keys of consumer accounts.
     fn serves(&self, issuer: &str, tenant: &str) -> bool {
         let ours = |named: &str| named.replace(TENANT_PLACEHOLDER, tenant) == issuer;
         self.kty == "RSA"
@@ -248,7 +248,7 @@ impl RawKey {
     }
 }
 
-/// A big-endian number, without the leading zeros that some publishers leave; nothing for zero.
+/// A big-endian number, without the leading zeros that some publishers add; none for zero.
 fn number(text: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
     let first = bytes.iter().position(|byte| *byte != 0)?;

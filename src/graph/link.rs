@@ -1,7 +1,7 @@
-//! Which URLs the bearer token may travel to.
+//! The URLs that may receive the bearer token.
 //!
-//! A link is followed as it was received, and only to the configured root. It is never taken apart or rebuilt, never
-//! logged, and what reaches the wire is the received text: `url` may escape a stray character, nothing else.
+//! A link is followed exactly as received, and only to the configured root. It is never parsed apart, rebuilt or
+//! logged. The request carries the received text: `url` may escape a stray character, nothing else.
 
 use url::Url;
 
@@ -17,19 +17,19 @@ pub(super) struct Root(Url);
 /// A URL that may carry the token.
 #[derive(Clone)]
 pub(super) struct Target {
-    /// What is sent.
+    /// The URL that is sent.
     pub url: Url,
-    /// As it was received or built, to tell a link that repeats.
+    /// The text as received or built, to detect a repeated link.
     pub text: String,
 }
 
 impl Root {
-    /// Takes a checked root (no path, https or loopback).
+    /// Takes a validated root (no path, https or loopback).
     pub fn new(root: Url) -> Self {
         Self(root)
     }
 
-    /// The scope that asks for every granted permission of this Graph.
+    /// The scope that requests every granted permission of this Graph.
     pub fn scope(&self) -> String {
         format!("{}/.default", self.origin())
     }
@@ -84,7 +84,7 @@ fn path_and_query(link: &str) -> Option<&str> {
     rest.find('/').map(|slash| &rest[slash..])
 }
 
-/// Whether `sent` is `received` with nothing changed but single bytes percent-escaped.
+/// Whether `sent` differs from `received` only in percent-escaped single bytes.
 fn is_same_on_the_wire(received: &str, sent: &str) -> bool {
     let mut sent = sent.bytes();
     for byte in received.bytes() {

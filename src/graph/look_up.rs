@@ -1,6 +1,6 @@
-//! Users on demand: what the directory says about some users now, with as few requests as it takes.
+//! Users on demand: the current directory state of some users, with as few requests as possible.
 //!
-//! Decides nothing about anybody, and asks for direct membership by the plain listing alone.
+//! Decides nothing about users, and reads direct membership only from the plain listing.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
@@ -18,25 +18,25 @@ use crate::domain::feed::{
     AdminRole, Asked, Assignments, Entry, Listed, LookedUp, Principal, PrincipalKind, RoleAssignment, UserPatch,
 };
 
-/// What was found out about some users.
+/// The result of a look-up of some users.
 #[derive(Debug)]
 pub struct LookUps {
-    /// The users, in the order asked.
+    /// The users, in the requested order.
     pub users: Vec<Result<LookedUp, GraphError>>,
-    /// Every active assignment of the three administrator roles, where they were asked for.
+    /// Every active assignment of the three administrator roles, if requested.
     pub roles: Option<Result<Assignments, GraphError>>,
-    /// The owners of the group, where one was given.
+    /// The owners of the group, if one was given.
     pub owners: Option<Result<Asked<Listed<Principal>>, GraphError>>,
 }
 
-/// What was found at several places, each on its own.
+/// The result of several listings, each on its own.
 pub(super) type Listings = Vec<Result<Asked<Listed<Principal>>, GraphError>>;
 
-/// How many batches are under way at once: enough that many users do not queue, few enough that one look-up is not
-/// what exhausts the quota.
+/// The number of concurrent batches: enough that many users do not queue, few enough that one look-up does not exhaust
+/// the quota.
 const BATCHES_AT_ONCE: usize = 4;
 
-/// What a part asks.
+/// What a part requests.
 #[derive(Clone, Copy)]
 enum Question {
     Roles(AdminRole),
@@ -45,7 +45,7 @@ enum Question {
     Groups(usize),
 }
 
-/// What was found out about one user so far.
+/// What is known of one user so far.
 struct PartialLookUp {
     user: Result<Asked<Option<UserPatch>>, GraphError>,
     groups: Result<Asked<Listed<Uuid>>, GraphError>,
@@ -60,7 +60,7 @@ enum Fact {
 }
 
 impl Graph {
-    /// Asks within a call that has begun.
+    /// Looks up within a call that has begun.
     pub(super) async fn look_up_all(
         &self,
         users: &[String],
@@ -78,7 +78,7 @@ impl Graph {
         Ok(gather(users.len(), facts.into_iter().flatten()))
     }
 
-    /// Asks what groups are in, within a call that has begun.
+    /// Reads the parent groups of groups, within a call that has begun.
     pub(super) async fn look_up_groups(
         &self,
         groups: &[Uuid],
@@ -95,7 +95,7 @@ impl Graph {
         Ok(found.into_iter().map(of_groups).collect())
     }
 
-    /// Asks who owns groups, within a call that has begun.
+    /// Reads the owners of groups, within a call that has begun.
     pub(super) async fn look_up_owners(&self, groups: &[Uuid]) -> Result<Listings, GraphError> {
         let part = |group: &Uuid| Part {
             endpoint: endpoint::GROUP_OWNERS,
@@ -137,7 +137,7 @@ impl Graph {
         Ok(facts)
     }
 
-    /// What an answer says. Errors concern all.
+    /// Decodes an answer. An error affects all questions.
     async fn understand(&self, question: Question, part: &Part, answer: PartAnswer) -> Result<Fact, GraphError> {
         Ok(match question {
             Question::User(at) => Fact::User(at, Box::new(user(answer))),
@@ -159,7 +159,7 @@ impl Graph {
         })
     }
 
-    /// A listing whose first page has come with a batch; where it has more, they are read. Errors concern all.
+    /// A listing whose first page came in a batch; reads the further pages. An error affects all questions.
     async fn read_on<R: Raw<Item: Entry>>(
         &self,
         part: &Part,
@@ -183,7 +183,7 @@ impl Graph {
     }
 }
 
-/// What is to be asked, and how. A text that cannot name a user is not asked about.
+/// The questions, and how to ask them. Leaves out a text that cannot name a user.
 fn questions(users: &[String], with_roles: bool, group: Option<Uuid>) -> (Vec<Question>, Vec<Part>) {
     let mut questions = Vec::new();
     let mut parts = Vec::new();
@@ -242,7 +242,7 @@ fn gather(users: usize, facts: impl Iterator<Item = Fact>) -> LookUps {
 }
 
 impl PartialLookUp {
-    /// Groups matter only of a user who is there: else they are not found either.
+    /// Groups count only for a user who exists: otherwise they are not found either.
     fn settle(self) -> Result<LookedUp, GraphError> {
         let user = self.user?;
         let groups = match user.value {
@@ -265,7 +265,8 @@ fn user(answer: PartAnswer) -> Result<Asked<Option<UserPatch>>, GraphError> {
     Ok(Asked { at: answer.at, value })
 }
 
-/// Roles and administrative units are left out. What has no type may be a group, and a user is never among them.
+/// The groups, without roles and administrative units. An object without a type may be a group, since a user never
+/// appears here.
 fn groups(member_of: Vec<Principal>) -> Vec<Uuid> {
     let groups = member_of.into_iter().filter(|one| one.kind != PrincipalKind::Other);
     groups.map(|group| group.id).collect()

@@ -1,4 +1,4 @@
-//! Listings that are read whole: page after page, from the beginning again where a page link expires.
+//! Listings that are read in full: page after page, and from the beginning again if a page link expires.
 
 use super::client::Graph;
 use super::endpoint::Endpoint;
@@ -7,12 +7,12 @@ use super::fault::LinkKind;
 use super::wire::{self, Raw};
 use crate::domain::feed::{Asked, Entry, Link, Listed, Next, Page, Trail};
 
-/// How often a call that reads all pages begins again when a page link expires under it.
+/// How often a read of all pages starts again after an expired page link.
 pub(super) const RESTARTS: u32 = 2;
 
 impl Graph {
-    /// All pages of a plain listing; begins again when a page link expires. Of one with an entry that cannot be read,
-    /// nobody may take what is missing for gone.
+    /// All pages of a plain listing; starts again if a page link expires. If an entry is unreadable, a missing entry
+    /// does not mean that the object is gone.
     pub(super) async fn fetch_all<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
@@ -21,7 +21,7 @@ impl Graph {
         self.begun().fetch_pages::<R>(endpoint, first, None).await
     }
 
-    /// All pages of a plain listing of which the first has come already, by another way.
+    /// The remaining pages of a plain listing whose first page was read in another way.
     pub(super) async fn fetch_rest<R: Raw<Item: Entry>>(
         &self,
         endpoint: Endpoint,
@@ -82,7 +82,7 @@ impl Graph {
     }
 }
 
-/// A listing of which nothing may be missing.
+/// A listing that must be complete.
 pub(super) fn whole<T>(endpoint: Endpoint, listed: Asked<Listed<T>>) -> Result<Asked<Vec<T>>, GraphError> {
     match listed.value.unreadable {
         0 => Ok(listed.map(|listed| listed.items)),

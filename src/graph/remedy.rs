@@ -1,5 +1,5 @@
-//! What to do about a known AADSTS number (graph.md, section 1.3). Diagnosis only: no decision hangs on these numbers
-//! except whether a failure is worth repeating.
+//! The remedies for known AADSTS numbers (graph.md, section 1.3). For diagnosis only: these numbers decide nothing
+//! except whether a failure is retried.
 
 /// One sentence for an operator.
 pub(super) fn for_aadsts(number: u32) -> Option<&'static str> {
@@ -36,7 +36,7 @@ pub(super) fn for_aadsts(number: u32) -> Option<&'static str> {
     })
 }
 
-/// Numbers that pass by themselves; 70021 does so while a federation is being set up.
+/// Temporary faults; 70021 occurs while a federation is being set up.
 pub(super) fn is_transient(number: u32) -> bool {
     matches!(number, 90_006 | 90_012 | 90_024 | 90_033 | 90_090 | 90_055 | 70_021)
 }

@@ -1,6 +1,5 @@
-//! How one call repeats itself: `Retry-After` where the service names a time, else exponential backoff with full
-//! jitter, within bounds on attempts and on waiting; and, where somebody waits, within an end of the whole call.
-//! Never a wait that a stop cannot end.
+//! Retries within one call. The wait is the service's `Retry-After` if given, else exponential backoff with full
+//! jitter. Attempts and total wait are limited; if a caller waits, so is the whole call. A stop ends every wait.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +16,8 @@ use super::skew::Skew;
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
-/// What every wait needs: the bounds, the clock, the stop, the dice. Cheap to clone; clones share the dice.
+/// What every wait needs: the limits, the clock, the stop, the random source. Cheap to clone; clones share the random
+/// source.
 #[derive(Clone, Debug)]
 pub(super) struct RetryPolicy {
     pub bounds: RetryBounds,
@@ -28,26 +28,26 @@ pub(super) struct RetryPolicy {
     dice: Arc<Mutex<StdRng>>,
     request_timeout: Duration,
     on_demand_limit: Duration,
-    /// Whether somebody waits for the calls.
+    /// Whether a caller waits for the calls.
     hurried: bool,
-    /// When the call must have ended; nothing before it began and where nobody waits.
+    /// The deadline of the call; none before it begins and if no caller waits.
     until: Option<DateTime<Utc>>,
 }
 
-/// A failure that is worth repeating.
+/// A failure to retry.
 #[derive(Debug)]
 pub(super) struct Retry {
     /// The metric label.
     pub reason: &'static str,
-    /// What `Retry-After` asked for.
+    /// The requested `Retry-After`.
     pub wanted: Option<Duration>,
-    /// The least wait, whatever the dice say.
+    /// The minimum wait, whatever the jitter.
     pub at_least: Duration,
-    /// The call's error if this was the last attempt; `retry_after` is filled in from `wanted`.
+    /// The call's error if this was the last attempt; its `retry_after` is set from `wanted`.
     pub error: GraphError,
 }
 
-/// One call's repetitions so far.
+/// The retries of one call so far.
 #[derive(Debug, Default)]
 pub(super) struct Repetitions {
     made: u32,
@@ -71,7 +71,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The patience of somebody who waits: every call has an end.
+    /// The policy for a waiting caller: every call has a deadline.
     pub fn hurried(&self) -> Self {
         Self {
             hurried: true,
@@ -80,7 +80,7 @@ impl RetryPolicy {
         }
     }
 
-    /// A call begins, and its time runs. Within a call that has begun this changes nothing.
+    /// Starts the time of a call. Changes nothing within a call that has begun.
     pub fn begun(&self) -> Self {
         let limit = TimeDelta::from_std(self.on_demand_limit).unwrap_or(TimeDelta::MAX);
         let ends = || self.clock.now().checked_add_signed(limit);
@@ -90,26 +90,26 @@ impl RetryPolicy {
         }
     }
 
-    /// What is left of the call's time; nothing where it may take as long as it takes.
+    /// The remaining time of the call; none if it has no limit.
     pub fn left(&self) -> Option<Duration> {
         self.until
             .map(|until| (until - self.clock.now()).to_std().unwrap_or_default())
     }
 
-    /// How long the next request may take, where that is less than any other: half of what is left, so that one
-    /// that hangs can be repeated.
+    /// The timeout of the next request, if below the usual one: half of the remaining time, so that a hanging request
+    /// can be retried.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.left().map(|left| (left / 2).min(self.request_timeout))
     }
 
-    /// Takes in what time it is for whoever answered.
+    /// Records the clock of the server that answered.
     pub fn note_date(&self, answer: &HttpResponse) {
         if let Some(date) = answer.header("date") {
             self.skew.note(date, self.clock.now());
         }
     }
 
-    /// Runs something that a stop may interrupt.
+    /// Runs a future until a stop interrupts it.
     pub async fn unless_cancelled<F: Future>(&self, future: F) -> Result<F::Output, GraphError> {
         self.cancel
             .run_until_cancelled(future)
@@ -117,8 +117,8 @@ impl RetryPolicy {
             .ok_or(GraphError::Cancelled)
     }
 
-    /// Runs something that a stop may interrupt and that must not outlast the call; nothing if it would. For what
-    /// passes in the machine's time, whatever the clock says.
+    /// Runs a future until a stop interrupts it or the call's time ends; none in that case. For waits in real time,
+    /// whatever the clock says.
     pub async fn in_time<F: Future>(&self, future: F) -> Result<Option<F::Output>, GraphError> {
         let future = self.unless_cancelled(future);
         match self.left() {
@@ -127,7 +127,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Waits before the next attempt, or says why there is none.
+    /// Waits before the next attempt, or returns why there is none.
     pub async fn pause(&self, so_far: &mut Repetitions, again: Retry) -> Result<(), GraphError> {
         match self.allow(so_far, again.wanted, again.at_least) {
             Some(wait) => self.wait(again.reason, wait).await,
@@ -135,13 +135,13 @@ impl RetryPolicy {
         }
     }
 
-    /// How long to wait before the next attempt; nothing if there is to be none. Counts the wait as taken.
+    /// The wait before the next attempt; none if there is to be none. Counts the wait as taken.
     pub fn allow(&self, so_far: &mut Repetitions, wanted: Option<Duration>, at_least: Duration) -> Option<Duration> {
         so_far.made += 1;
         let bound = self.bounds.total_wait.saturating_sub(so_far.waited);
         let left = self.left().unwrap_or(Duration::MAX);
         let wait = wanted.unwrap_or_else(|| self.backoff(so_far.made)).max(at_least);
-        // At the very end there would be no time for an answer.
+        // At the very end no time is left for an answer.
         if so_far.made >= self.bounds.attempts || wait > bound || wait >= left {
             return None;
         }
@@ -149,13 +149,13 @@ impl RetryPolicy {
         Some(wait)
     }
 
-    /// Waits as long as was allowed; `reason` is the metric label.
+    /// Waits for the allowed time; `reason` is the metric label.
     pub async fn wait(&self, reason: &'static str, wait: Duration) -> Result<(), GraphError> {
         self.metrics.graph_retry(reason);
         self.unless_cancelled(self.clock.sleep(wait)).await
     }
 
-    /// Full jitter: anything between nothing and a ceiling that doubles.
+    /// Full jitter: a random wait between zero and a ceiling that doubles.
     fn backoff(&self, attempt: u32) -> Duration {
         let doubled = self.bounds.first_backoff.saturating_mul(1 << (attempt - 1).min(20));
         let ceiling = doubled.min(self.bounds.longest_backoff);
@@ -164,8 +164,8 @@ impl RetryPolicy {
     }
 }
 
-/// Reads `Retry-After`: seconds, a fraction of seconds (seen in Microsoft's own examples), or an HTTP date.
-/// Nothing where it is zero, past or not understood: backoff then decides.
+/// Reads `Retry-After`: seconds, a fraction of seconds (as in Microsoft's own examples), or an HTTP date. None if it is
+/// zero, past or invalid: then backoff applies.
 pub(super) fn read_retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
     let text = header.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {

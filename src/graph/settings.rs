@@ -1,7 +1,7 @@
-//! What the Graph edge must be told, and the checks that no caller can skip.
+//! The settings of the Graph edge, and the checks that no caller can skip.
 //!
-//! Values only: nothing here reads the environment, a file or the clock. TLS
-//! verification cannot be switched off, and plain http is refused except to a loopback address.
+//! Values only: nothing here reads the environment, a file or the clock. TLS verification cannot be switched off, and
+//! plain http is refused except to a loopback address.
 
 use std::time::Duration;
 
@@ -11,48 +11,48 @@ use super::error::GraphError;
 use crate::domain::credential::Credential;
 use crate::domain::feed::Extent;
 
-/// Everything the edge needs; [`GraphSettings::new`] fills in the defaults.
+/// All settings of the edge; [`GraphSettings::new`] fills in the defaults.
 #[derive(Clone, Debug)]
 pub struct GraphSettings {
     /// The tenant's GUID or domain.
     pub tenant_id: String,
     /// The application's id.
     pub client_id: String,
-    /// How the application proves itself.
+    /// The credential of the application.
     pub credential: Credential,
     /// Root of the token service, without a path.
     pub authority: Url,
     /// Root of Graph, without a path; `/v1.0` is appended.
     pub graph_root: Url,
-    /// More root certificates in PEM, beside those of the platform.
+    /// Additional root certificates in PEM, beside those of the platform.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// Time to reach the service.
+    /// The connect timeout.
     pub connect_timeout: Duration,
-    /// Time for a whole request, the body included.
+    /// The timeout of a whole request, including the body.
     pub request_timeout: Duration,
     /// The largest body that is read, after decompression. A page of 200 users with 70 plans each is about 1.5 MiB.
     pub response_limit: usize,
-    /// The longest listing that is held in memory; a longer one is no listing.
+    /// The longest listing that is kept in memory; a longer one is refused.
     pub listing: Extent,
-    /// How patiently one call repeats itself.
+    /// The retry limits of one call.
     pub retry: RetryBounds,
-    /// How long a whole call may take for which somebody waits
+    /// The time limit of a call with a waiting caller
     /// ([`Graph::for_someone_waiting`](super::Graph::for_someone_waiting)).
     pub on_demand_limit: Duration,
     /// How long a configuration fault of the token service is answered from memory instead of asking again.
     pub token_fault_memory: Duration,
-    /// Seed of the retry jitter; drawn from the system where `None`.
+    /// Seed of the retry jitter; taken from the system if `None`.
     pub seed: Option<u64>,
 }
 
-/// The bounds of repetition inside one call.
+/// The retry limits of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryBounds {
-    /// Requests sent at most, the first included.
+    /// The maximum number of requests, including the first.
     pub attempts: u32,
-    /// Waiting at most, over all repetitions. A longer `Retry-After` ends the call.
+    /// The maximum total wait. A longer `Retry-After` ends the call.
     pub total_wait: Duration,
-    /// The first backoff is drawn from zero to this; it doubles from there.
+    /// The ceiling of the first backoff, which is random from zero; it doubles from there.
     pub first_backoff: Duration,
     /// The longest single backoff.
     pub longest_backoff: Duration,
@@ -69,7 +69,7 @@ impl Default for RetryBounds {
     }
 }
 
-/// Names every tenant answers to, which this grant refuses (AADSTS9001023).
+/// Names shared by all tenants, which this grant refuses (AADSTS9001023).
 const SHARED_TENANTS: [&str; 3] = ["common", "consumers", "organizations"];
 
 impl GraphSettings {
@@ -94,7 +94,7 @@ impl GraphSettings {
         }
     }
 
-    /// Refuses what could never work or would put the credential at risk.
+    /// Refuses settings that cannot work or would put the credential at risk.
     pub(super) fn check(&self) -> Result<(), GraphError> {
         check_root("the authority", &self.authority)?;
         check_root("the Graph root", &self.graph_root)?;

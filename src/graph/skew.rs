@@ -1,19 +1,20 @@
-//! Whether this machine's clock and the directory's agree: every answer of Graph and of its token service carries its
-//! time. Only tells; nothing is decided by it, and nothing is ever dated by the directory's clock.
+//! Compares this machine's clock with the directory's: every answer of Graph and of its token service carries the time.
+//! It only reports; it decides nothing, and no date comes from the directory's clock.
 
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// From here on it matters: so long does Entra take the assertion of a certificate, and so early is a token replaced.
+/// The difference from which it matters: Entra accepts a certificate's assertion for this long, and a token is replaced
+/// this early.
 pub const ALARMING_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// The difference that the latest answer told.
+/// The difference in the latest answer.
 #[derive(Debug, Default)]
 pub(super) struct Skew(Mutex<Option<TimeDelta>>);
 
 impl Skew {
-    /// Takes in the `Date` of an answer that has just come; says so in the log when the clocks part or meet again.
+    /// Records the `Date` of an answer that has just come; logs when the clocks diverge or agree again.
     pub fn note(&self, date: &str, now: DateTime<Utc>) {
         let Ok(date) = httpdate::parse_http_date(date) else {
             return;
@@ -31,7 +32,7 @@ impl Skew {
         }
     }
 
-    /// What was told last.
+    /// The latest difference.
     pub fn told(&self) -> Option<TimeDelta> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,9 @@
-//! From bytes to the domain's shapes, in one pass.
+//! Decodes bytes into the domain's shapes, in one pass.
 //!
-//! Decoding is the largest single cost of a round, so a page is read straight from its bytes into the final types.
-//! Only when that fails is the page read again entry by entry, and the entry that failed value by value: what cannot be
-//! decoded costs that value (rules.md, section 2). Never puts a value of the page into an error or a complaint: they
-//! are logged.
+//! Decoding is the largest single cost of a round, so a page is decoded from its bytes directly into the final types.
+//! Only if that fails is the page read again entry by entry, and the failed entry value by value: an undecodable value
+//! costs only itself (rules.md, section 2). Never puts a value of the page into an error or a complaint: they are
+//! logged.
 
 pub(super) mod batch;
 pub(super) mod relation;
@@ -23,24 +23,24 @@ use crate::domain::feed::{Link, Moment, Next, Page};
 /// Why a body cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Undecodable {
-    /// It is not JSON, or ends early: worth fetching again.
+    /// It is not JSON, or ends early: worth a retry.
     Broken,
-    /// It is JSON of another shape than the contract's.
+    /// It is JSON, but not in the contract's shape.
     Shape(String),
 }
 
-/// A wire shape that becomes an item, or a complaint about itself.
+/// A wire shape that becomes an item, or a complaint.
 pub(super) trait Raw: DeserializeOwned {
-    /// What it becomes.
+    /// The type of the item.
     type Item;
-    /// The same shape for an entry of which a value cannot be decoded. Itself where every value is read on its own.
+    /// The same shape for an entry with an undecodable value. Itself if every value is read on its own.
     type Tolerant: Raw<Item = Self::Item>;
-    /// Becomes it; complaints about parts of the entry go to `unreadable`, and an entry without a usable id is only
-    /// that. Returns nothing then.
+    /// Converts to the item; complaints about parts of the entry go to `unreadable`. An entry without a usable id is
+    /// only a complaint, and returns nothing.
     fn finish(self, unreadable: &mut Vec<String>) -> Option<Self::Item>;
 }
 
-/// A list as it arrived: links not yet judged.
+/// A list as received: its links are not checked yet.
 #[derive(Debug)]
 pub(super) struct Listing<T> {
     pub items: Vec<T>,
@@ -50,7 +50,7 @@ pub(super) struct Listing<T> {
     delta_link: Option<String>,
 }
 
-/// Reads a list.
+/// Decodes a list.
 pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
     match serde_json::from_slice::<RawPage<Object<R>>>(body) {
         Ok(page) => {
@@ -95,7 +95,7 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
     })
 }
 
-/// Reads one object, as far as it can be decoded; one without a usable id is no answer.
+/// Decodes one object, as far as possible; without a usable id it is no answer.
 pub(super) fn decode_one<R: Raw>(body: &[u8]) -> Result<R::Item, Undecodable> {
     let mut complaints = Vec::new();
     let body = mended(body);
@@ -112,8 +112,8 @@ fn finish_entry<R: Raw>(entry: &str, unreadable: &mut Vec<String>) -> Result<Opt
     }
 }
 
-/// Bytes that are no UTF-8, and control characters within a text, spoil the value they stand in, not the page: half a
-/// surrogate pair, which no text can hold, takes their place.
+/// Replaces invalid UTF-8 and control characters within a text by half a surrogate pair, which no text can hold: they
+/// spoil only their own value, not the page.
 fn mended(body: &[u8]) -> Vec<u8> {
     const HALF: &[u8] = b"\\ud800 ";
     let mut mended = Vec::with_capacity(body.len() + 64);
@@ -123,7 +123,7 @@ fn mended(body: &[u8]) -> Vec<u8> {
         for byte in chunk.valid().bytes().map(Some).chain(invalid) {
             match byte {
                 Some(byte) if !in_text || byte >= b' ' => mended.push(byte),
-                // After a backslash that one counts.
+                // After an unescaped backslash.
                 _ => mended.extend_from_slice(&HALF[usize::from(is_escaped)..]),
             }
             in_text ^= byte == Some(b'"') && !is_escaped;
@@ -133,7 +133,7 @@ fn mended(body: &[u8]) -> Vec<u8> {
     mended
 }
 
-/// An object where one is due. A derived shape alone would also take a list, for its members in order.
+/// An object, and nothing else. A derived shape alone would also accept a list, with its members in order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Object<T>(pub T);
 
@@ -153,7 +153,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A value that is read on its own: none where it cannot be decoded. The rest of its entry does not suffer for it.
+/// A value that is read on its own: none if it cannot be decoded. The rest of its entry is unaffected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tolerant<T>(pub Option<T>);
 
@@ -165,7 +165,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Tolerant<T> {
 }
 
 impl Tolerant<RawId> {
-    /// What is no text is no GUID either.
+    /// A value that is not a string is not a GUID either.
     pub fn id(self) -> RawId {
         self.0.unwrap_or(RawId::Malformed)
     }
@@ -181,7 +181,7 @@ fn no_value() -> Undecodable {
     Undecodable::Shape("there is no `value`".to_owned())
 }
 
-/// Reads one object; on failure names the place, not what stood there.
+/// Decodes one object; an error names the place, not the value.
 pub(super) fn decode_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Undecodable> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -229,7 +229,7 @@ impl<T> Listing<T> {
     }
 }
 
-/// A next link that leads back to the page it stands on would never end (graph.md, section 2.3).
+/// A next link back to its own page would never end (graph.md, section 2.3).
 fn unlike(requested: &str, next: String) -> Result<Link, String> {
     if next == requested {
         return Err("a next link leads back to its own page".to_owned());
@@ -237,7 +237,7 @@ fn unlike(requested: &str, next: String) -> Result<Link, String> {
     Ok(Link::new(next))
 }
 
-/// A page before its entries are judged.
+/// A page before its entries are decoded.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct RawPage<T> {
@@ -249,20 +249,20 @@ struct RawPage<T> {
     value: Option<Vec<T>>,
 }
 
-/// An id where one is due.
+/// An expected id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum RawId {
-    /// There is none, or null.
+    /// Absent or null.
     #[default]
     Missing,
-    /// Anything that is no GUID.
+    /// Anything that is not a GUID.
     Malformed,
     /// A GUID.
     Guid(Uuid),
 }
 
 impl RawId {
-    /// The GUID, or a complaint about what carries it.
+    /// The GUID, or a complaint about the object that should have it.
     pub fn or_complain(self, what: &str, unreadable: &mut Vec<String>) -> Option<Uuid> {
         match self {
             Self::Guid(id) => return Some(id),
@@ -273,7 +273,7 @@ impl RawId {
     }
 }
 
-/// GUIDs come in either case and always with hyphens.
+/// GUIDs have either case and always hyphens.
 const GUID_LENGTH: usize = 36;
 
 impl<'de> Deserialize<'de> for RawId {
@@ -305,7 +305,7 @@ impl serde::de::Visitor<'_> for RawIdVisitor {
     }
 }
 
-/// A short text that is only compared: read without allocation by what `T` makes of it. Null is the default.
+/// A short text that is only compared: `T` parses it without an allocation. Null is the default.
 pub(super) struct Compared<T>(pub T);
 
 impl<'de, T: Default + for<'s> From<&'s str>> Deserialize<'de> for Compared<T> {
@@ -333,10 +333,10 @@ impl<T: Default> Default for Compared<T> {
     }
 }
 
-/// What `@odata.type` names.
+/// The type in `@odata.type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ObjectType {
-    /// Not named, hence a user.
+    /// Absent, which means a user.
     #[default]
     Unnamed,
     User,
@@ -362,7 +362,7 @@ impl From<&str> for ObjectType {
     }
 }
 
-/// What `capabilityStatus` says: whether a plan or SKU can be used. Unknown words mean no.
+/// The value of `capabilityStatus`: whether a plan or SKU is usable. Unknown words mean no.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usable(pub bool);
 

@@ -1,4 +1,4 @@
-//! What the token services answer, in all their dialects.
+//! The answers of the token services, in all their dialects.
 //!
 //! A description is searched for its AADSTS number and dropped: it may name people and applications.
 
@@ -14,12 +14,12 @@ use super::Token;
 use crate::graph::error::TokenFault;
 use crate::graph::remedy;
 
-/// Life of a token whose answer does not tell.
+/// The lifetime of a token whose answer gives none.
 const UNTOLD_LIFE: TimeDelta = TimeDelta::minutes(5);
-/// No token lives longer than about 28 hours; an answer that says more is not believed further than this.
+/// No token lives longer than about 28 hours; a longer lifetime in an answer is cut to this.
 const LONGEST_LIFE: TimeDelta = TimeDelta::hours(48);
 
-/// A token answer in any of the dialects: numbers may be texts, and only one end may be told.
+/// A token answer in any of the dialects: numbers may be strings, and only one form of the expiry may be present.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RawToken {
     access_token: AccessToken,
@@ -93,7 +93,7 @@ impl TokenResponse for RawToken {
     }
 }
 
-/// A refusal of the token service. Its description is only searched for the number.
+/// A refusal of the token service. Its description is only searched for the AADSTS number.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RawFault {
@@ -113,7 +113,7 @@ impl fmt::Display for RawFault {
 impl ErrorResponse for RawFault {}
 
 impl RawFault {
-    /// What was refused; `managed` services answer 404 and 410 while they are busy.
+    /// The fault; `managed` services answer 404 and 410 while they are busy.
     pub fn into_fault(self, status: Option<StatusCode>, managed: bool) -> TokenFault {
         let aadsts = self
             .error_codes

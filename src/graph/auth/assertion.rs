@@ -1,6 +1,7 @@
-//! The signed statement that stands for a client secret: a PS256 JWT by the certificate's key (graph.md, section 1.1).
+//! The client assertion that replaces a client secret: a PS256 JWT signed with the certificate's key (graph.md, section
+//! 1.1).
 //!
-//! The key never leaves this file, and an assertion lives for five minutes.
+//! The key stays in this file, and an assertion is valid for five minutes.
 
 use std::fmt;
 
@@ -79,7 +80,7 @@ impl Signer {
         })
     }
 
-    /// A fresh assertion.
+    /// A new assertion.
     pub fn sign(&self, now: DateTime<Utc>) -> Result<String, GraphError> {
         let claims = Claims {
             aud: &self.audience,

@@ -1,7 +1,7 @@
-//! One request for a token, by whichever credential, and what its answer means.
+//! A token request with any of the credentials, and the meaning of its answer.
 //!
-//! The OAuth exchange is the `oauth2` crate's, over our own HTTP client; the machine's identity services speak a
-//! dialect of their own. Configuration faults are never repeated.
+//! The `oauth2` crate does the OAuth exchange over our own HTTP client; the machine's identity services have their own
+//! dialect. Configuration faults are never retried.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -29,11 +29,11 @@ use crate::graph::link::Root;
 use crate::graph::retry::{Retry, RetryPolicy, read_retry_after};
 use crate::graph::settings::GraphSettings;
 
-/// What a client assertion is (graph.md, section 1.1).
+/// The type of a client assertion (graph.md, section 1.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// The largest answer that is read; a token is of a few KiB.
+/// The largest answer that is read; a token has a few KiB.
 const LARGEST: usize = 1 << 20;
-/// The metadata service wants this much quiet after a failure of its own.
+/// The metadata service wants at least this pause after its own failure.
 const METADATA_QUIET: Duration = Duration::from_secs(1);
 
 type OAuthClient = oauth2::Client<
@@ -72,7 +72,7 @@ enum TokenSource {
 
 #[derive(Debug)]
 enum ClientProof {
-    /// The client holds it.
+    /// The client holds the secret.
     Secret,
     Signed(Box<Signer>),
     Federated(std::path::PathBuf),
@@ -141,7 +141,7 @@ impl TokenRequests {
         })
     }
 
-    /// Sends one request. Boxed: the compiler cannot see through the `oauth2` crate's future that it may cross threads.
+    /// Sends one request. Boxed: the compiler cannot prove that the `oauth2` crate's future is `Send`.
     pub fn send<'a>(
         &'a self,
         patience: &'a RetryPolicy,
@@ -303,7 +303,7 @@ impl TokenRequests {
         let server_failed = status.is_some_and(|status| status.is_server_error());
         let error = match fault {
             Some(fault) if !fault.transient => return Failure::Final(GraphError::Token(Box::new(fault))),
-            // A known fault that did not pass keeps its number.
+            // A known fault that persists keeps its number.
             Some(fault) if fault.aadsts.is_some() && !throttled => GraphError::Token(Box::new(fault)),
             fault => {
                 let reason = match fault {
@@ -332,7 +332,7 @@ impl TokenRequests {
     }
 }
 
-/// Our HTTP client in the shape the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
+/// Our HTTP client in the form that the `oauth2` crate wants, which keeps neither status nor headers of a refusal.
 struct Transport<'a> {
     http: &'a Http,
     patience: &'a RetryPolicy,

@@ -1,4 +1,4 @@
-//! `$batch` as it travels (graph.md, section 7.4): requests by id, and their responses in any order.
+//! The wire format of `$batch` (graph.md, section 7.4): requests by id, and their responses in any order.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::{Undecodable, decode_with_path, mended};
 
-/// The body of one part: what is not JSON travels as a text, and nothing as null.
+/// The body of one part: a non-JSON body is a string, no body is null.
 pub(in crate::graph) type Body = Box<RawValue>;
 
-/// What is posted.
+/// The posted body.
 #[derive(Serialize)]
 pub(in crate::graph) struct RawBatch {
     pub requests: Vec<RawRequest>,
@@ -38,12 +38,12 @@ pub(in crate::graph) struct RawResponse {
 }
 
 impl RawResponse {
-    /// The status, where there is one.
+    /// The status, if present.
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// A header, whatever the case of its name; numbers are read as texts.
+    /// A header, whatever the case of its name; numbers are read as strings.
     pub fn header(&self, name: &str) -> Option<String> {
         let (_, value) = self
             .headers
@@ -57,18 +57,18 @@ impl RawResponse {
         }
     }
 
-    /// The body as it came.
+    /// The body as received.
     pub fn into_body(self) -> Body {
         self.body.unwrap_or_else(|| RawValue::NULL.to_owned())
     }
 
-    /// The bytes of the body; `null` where there is none.
+    /// The bytes of the body; `null` if there is none.
     pub fn bytes(&self) -> &[u8] {
         self.body.as_deref().unwrap_or(RawValue::NULL).get().as_bytes()
     }
 }
 
-/// Reads the answers by id. Of several with one id the first counts, and one that cannot be read is none.
+/// Decodes the answers by id. Of several with one id the first counts; an undecodable one is left out.
 pub(in crate::graph) fn decode(body: &[u8]) -> Result<HashMap<String, RawResponse>, Undecodable> {
     let body = mended(body);
     let RawResponses { responses } = decode_with_path(&body)?;
@@ -83,7 +83,7 @@ pub(in crate::graph) fn decode(body: &[u8]) -> Result<HashMap<String, RawRespons
     Ok(answers)
 }
 
-/// Reads a body that was fetched alone as the part of a batch would be.
+/// Decodes a body that was fetched alone as the part of a batch would be.
 pub(in crate::graph) fn decode_alone(body: &[u8]) -> Result<Body, Undecodable> {
     serde_json::from_slice(&mended(body)).map_err(|_| Undecodable::Broken)
 }

@@ -1,4 +1,4 @@
-//! Groups, their members and owners, roles, SKUs, deleted users and service principals as they travel.
+//! The wire format of groups, their members and owners, roles, SKUs, deleted users and service principals.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ pub(in crate::graph) struct RawPrincipal {
 }
 
 impl RawPrincipal {
-    /// What kind of object it is, where the answer says it so that it can be decoded.
+    /// The type of the object, if present and decodable.
     fn object_type(&self) -> Option<ObjectType> {
         Some(self.object_type.0.as_ref()?.0)
     }
@@ -67,7 +67,7 @@ impl Raw for RawGroup {
         }
         let mut joined = Vec::new();
         let mut left = Vec::new();
-        // Backwards, so that of several words about one member the last counts.
+        // Backwards, so that the last of several entries about one member counts.
         let mut settled = HashSet::new();
         for Tolerant(member) in self.members.0.flatten().unwrap_or_default().into_iter().rev() {
             let Some(Object(member)) = member.filter(|member| member.0.removed != Removed::Undecodable) else {
@@ -109,7 +109,7 @@ pub(in crate::graph) struct RawRoleAssignment {
     principal: Tolerant<Option<Object<RawPrincipal>>>,
 }
 
-/// Whether a scope is the whole tenant; administrative units and objects are not.
+/// Whether a scope is the whole tenant, rather than an administrative unit or an object.
 #[derive(Default)]
 struct WholeTenant(bool);
 
@@ -125,7 +125,7 @@ impl Raw for RawRoleAssignment {
 
     fn finish(self, unreadable: &mut Vec<String>) -> Option<RoleAssignment> {
         let expanded = self.principal.0.flatten().map(|principal| principal.0);
-        // An expanded principal names its type: without one it may be a group as well as a user.
+        // An expanded principal has a type: without one it may be a group as well as a user.
         let kind = match expanded.as_ref().and_then(RawPrincipal::object_type) {
             Some(ObjectType::User | ObjectType::AgentUser) => PrincipalKind::User,
             Some(ObjectType::Group) => PrincipalKind::Group,
@@ -206,7 +206,7 @@ pub(in crate::graph) struct RawDeletedUser {
     deleted_at: Tolerant<Compared<Moment>>,
 }
 
-/// A time, where it can be read.
+/// A time, if it can be decoded.
 #[derive(Default)]
 struct Moment(Option<DateTime<Utc>>);
 
@@ -235,7 +235,7 @@ impl Raw for RawDeletedUser {
     }
 }
 
-/// The answer of `directory/deletedItems/{id}`, which may be an object of any kind: nothing unless it is a user.
+/// The answer of `directory/deletedItems/{id}`, an object of any kind: none unless it is a user.
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawDeletedItem {
     #[serde(default)]

@@ -1,6 +1,6 @@
-//! Users, as `users/delta` and `users/{id}` send them: about 6 kB each, nearly all of it `assignedPlans`.
+//! The wire format of users in `users/delta` and `users/{id}`: about 6 kB each, nearly all of it `assignedPlans`.
 //!
-//! Only what the daemon keeps is turned into values; the rest is skipped without being copied.
+//! Only what the daemon keeps is decoded; the rest is skipped without a copy.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,8 +14,8 @@ use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
 use crate::domain::directory_user::Property;
 use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
 
-/// The `$select` of every request for users: exactly what stands behind [`UserPatch`]. Only these properties are
-/// tracked, so a change here needs a full round.
+/// The `$select` of every request for users: exactly the properties of [`UserPatch`]. The service tracks only these
+/// properties, so a change here needs a full round.
 pub(in crate::graph) const SELECTION: &str = "id,userPrincipalName,displayName,givenName,surname,jobTitle,mail,\
     businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,accountEnabled,assignedPlans";
 
@@ -70,7 +70,7 @@ pub(in crate::graph) struct RawUser {
     patch: Box<UserPatch>,
 }
 
-/// The same of which a value cannot be decoded: each is read on its own.
+/// The same for an entry with an undecodable value: each value is read on its own.
 pub(in crate::graph) struct TolerantUser(RawUser);
 
 impl Raw for RawUser {
@@ -123,7 +123,7 @@ struct RawUserVisitor {
 }
 
 impl RawUserVisitor {
-    /// The next value; none where it cannot be decoded, which nobody but a tolerant reader survives.
+    /// The next value; none if it cannot be decoded, which is an error unless the reader is tolerant.
     fn read<'de, T: DeserializeOwned, A: MapAccess<'de>>(&self, map: &mut A) -> Result<Option<T>, A::Error> {
         if self.tolerant {
             map.next_value::<Tolerant<T>>().map(|value| value.0)
@@ -132,7 +132,7 @@ impl RawUserVisitor {
         }
     }
 
-    /// A property that is mentioned.
+    /// A property that is present.
     fn patch<'de, T: DeserializeOwned, A: MapAccess<'de>>(&self, map: &mut A) -> Result<Patch<T>, A::Error> {
         Ok(match self.read::<Option<T>, A>(map)? {
             Some(Some(value)) => Patch::Value(value),
@@ -211,15 +211,15 @@ impl<'de> Visitor<'de> for RawUserVisitor {
     }
 }
 
-/// What `@removed` says.
+/// The content of `@removed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Removed {
-    /// Nothing.
+    /// Absent.
     #[default]
     No,
     /// The object is removed, for this reason.
     For(Removal),
-    /// It may be.
+    /// Present, but undecodable: the object may be removed.
     Undecodable,
 }
 
@@ -230,7 +230,7 @@ impl<'de> Deserialize<'de> for Removed {
             Some(None) => Self::No,
             Some(Some(removed)) => {
                 let reason = removed.get("reason").map(|reason| serde_json::from_str(reason.get()));
-                // A reason of another type is a word that we do not know.
+                // A reason of another type counts as an unknown word.
                 let Compared(Reason(reason)) = reason.and_then(Result::ok).unwrap_or_default();
                 Self::For(reason)
             }
@@ -239,7 +239,7 @@ impl<'de> Deserialize<'de> for Removed {
     }
 }
 
-/// `deleted` is for good; `changed`, and any word we do not know, may come back.
+/// `deleted` is permanent; `changed`, and any unknown word, may be undone.
 struct Reason(Removal);
 
 impl Default for Reason {
@@ -258,7 +258,7 @@ impl From<&str> for Reason {
     }
 }
 
-/// The first text of a collection.
+/// The first string of a collection.
 struct FirstOf(Option<String>);
 
 impl<'de> Deserialize<'de> for FirstOf {
@@ -279,7 +279,7 @@ impl<'de> Deserialize<'de> for FirstOf {
     }
 }
 
-/// The usable plans of `assignedPlans`, sorted, without repeats: the list keeps history, and any usable entry wins.
+/// The usable plans of `assignedPlans`, sorted, without duplicates: the list keeps history, and any usable entry wins.
 struct Plans(Vec<Uuid>);
 
 impl FromIterator<Uuid> for Plans {
@@ -331,7 +331,7 @@ struct TolerantPlan {
     service_plan_id: Tolerant<RawId>,
 }
 
-/// The plans that are known to be usable, and whether there may be others among what cannot be decoded.
+/// The plans that are certainly usable, and whether undecodable entries may hold others.
 fn tolerate(entries: Vec<Tolerant<Object<TolerantPlan>>>) -> (Plans, bool) {
     let mut is_incomplete = false;
     let plans = entries.into_iter().filter_map(|Tolerant(plan)| {
@@ -343,7 +343,7 @@ fn tolerate(entries: Vec<Tolerant<Object<TolerantPlan>>>) -> (Plans, bool) {
         });
         match (usable, id) {
             (Some(true), Some(RawId::Guid(id))) => return Some(id),
-            // Not usable, or none that anybody knows: whatever else cannot be decoded, it counts for nothing.
+            // Not usable, or without a valid id: the entry does not count, whatever else is undecodable.
             (Some(false), _) | (_, Some(RawId::Missing | RawId::Malformed)) => {}
             (None, Some(RawId::Guid(_))) | (_, None) => is_incomplete = true,
         }
