@@ -1,10 +1,10 @@
-//! What can go wrong, for each part what can go wrong there: a run cannot answer "unknown job".
+//! The errors of each part of the engine. Each part has only its own: a run cannot return "unknown job".
 
 use super::desk::Refusal;
 use crate::graph::GraphError;
 pub use crate::store::StoreError;
 
-/// What ends any work.
+/// A failure that ends any work.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The database failed.
@@ -15,7 +15,7 @@ pub enum Failure {
     Cancelled,
 }
 
-/// An environment was named that the configuration does not have.
+/// An environment was named that is not configured.
 #[derive(Debug, thiserror::Error)]
 #[error("find the environment `{0}`")]
 pub struct UnknownEnvironment(pub String);
@@ -26,70 +26,70 @@ pub enum CycleError {
     /// The database failed, or the daemon is stopping.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// An environment was named that the configuration does not have.
+    /// An environment was named that is not configured.
     #[error(transparent)]
     UnknownEnvironment(#[from] UnknownEnvironment),
 }
 
-/// Why the desk does not do what was asked for.
+/// Why the desk does not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
     /// The database failed, or the daemon is stopping.
     #[error(transparent)]
     Failed(Failure),
-    /// An environment was named that the configuration does not have.
+    /// An environment was named that is not configured.
     #[error(transparent)]
     UnknownEnvironment(#[from] UnknownEnvironment),
-    /// A user was named that neither the mirror nor the table has.
+    /// A user was named that is in neither the mirror nor the table.
     #[error("find the user `{0}`")]
     UnknownUser(String),
-    /// The rules refuse what was asked for.
+    /// The rules refuse the request.
     #[error("do what was asked: {}", .0.detail)]
     Refused(Box<Refusal>),
-    /// A value was given that cannot be taken.
+    /// An invalid value was given.
     #[error("take the value of `{field}`: {problem}")]
     BadInput {
-        /// Which.
+        /// The field.
         field: String,
         /// What is wrong with it.
         problem: String,
     },
 }
 
-/// Why an import job is not taken, shown or changed.
+/// Why an import job is not accepted, shown or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// As for any other request.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// A job was named that does not exist, or that the asker may not see.
+    /// A job was named that does not exist, or that the caller may not see.
     #[error("find the import job {0}")]
     UnknownJob(i64),
 }
 
-/// Why a decision about removals is not carried out, or an environment not left.
+/// Why a decision about removals is not carried out, or an environment not retired.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// The database failed, or the daemon is stopping.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// An environment was named that the configuration does not have, or nobody knows.
+    /// An environment was named that is neither configured nor in the database.
     #[error(transparent)]
     UnknownEnvironment(#[from] UnknownEnvironment),
     /// A run was named that holds nothing.
     #[error("find removals that run {0} holds")]
     NothingHeld(i64),
-    /// Somebody wants to take leave of an environment that is configured, or that a process serves.
+    /// An environment to retire is configured, or a process serves it.
     #[error("take leave of the environment `{environment}`, which is in use")]
     EnvironmentInUse {
-        /// Which.
+        /// The environment.
         environment: String,
-        /// The process that serves it; none where this configuration has it.
+        /// The process that serves it; none if this configuration contains it.
         served_by: Option<String>,
     },
 }
 
-/// The database failed a part whose errors have a place for it.
+/// Conversions of a database failure into the error of each part.
 macro_rules! from_store {
     ($($error:ident)*) => {$(
         impl From<StoreError> for $error {
@@ -102,7 +102,7 @@ macro_rules! from_store {
 
 from_store!(CycleError DeskError ImportError GuardError);
 
-/// A row that the database does not take is refused, whoever asked for it and in whatever way.
+/// A row that the database rejects is a refusal, whatever the request.
 impl From<Failure> for DeskError {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -125,7 +125,7 @@ impl From<Failure> for ImportError {
 }
 
 impl ImportError {
-    /// What ended the work; none where the request itself is to blame.
+    /// The failure that ended the work; none if the request itself is at fault.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -148,7 +148,7 @@ impl From<Refusal> for ImportError {
 }
 
 impl Failure {
-    /// A failure of a read that is not the directory's: the daemon stops, or the database is away.
+    /// Separates a directory error from a failure of the daemon: it is stopping, or the database is unavailable.
     pub(super) fn unless_directory(error: GraphError) -> Result<GraphError, Self> {
         match error {
             GraphError::Cancelled => Err(Self::Cancelled),
@@ -160,7 +160,7 @@ impl Failure {
         }
     }
 
-    /// The database failed; none where the daemon is stopping.
+    /// The database error; none if the daemon is stopping.
     #[must_use]
     pub const fn store(&self) -> Option<&StoreError> {
         match self {

@@ -1,7 +1,7 @@
-//! What people decide about removals: held ones are approved or rejected (`approval`), and an environment that is left is
-//! disabled whole (`retire`). What a run itself lets through or holds is in `cycle/removals`.
+//! People's decisions about removals: held ones are approved or rejected (`approval`), and an environment that is no
+//! longer configured is disabled as a whole (`retire`). What a run itself allows or holds is in `cycle/removals`.
 //!
-//! Nothing is disabled here that was not evaluated, or that nobody has asked for by name.
+//! Nothing is disabled here unless it was evaluated or a person named its environment.
 
 pub mod approval;
 mod look_up;
@@ -11,7 +11,7 @@ use super::Base;
 use super::desk::Desk;
 use super::pull::Puller;
 
-/// Carries out what people decide about removals.
+/// Carries out people's decisions about removals.
 #[derive(Clone)]
 pub struct Guard {
     base: Base,

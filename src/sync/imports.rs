@@ -1,7 +1,8 @@
-//! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no row that is there.
+//! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no existing row.
 //!
-//! Here is what people and programs ask for: to submit a job, look at it, stop it, run what is left of it again.
-//! `work` is how workers take jobs and carry them out batch by batch, `checks` what can be asked for at all. A job belongs to the service: what becomes of its submitter does not matter to it.
+//! This module submits jobs, shows them, cancels them and requeues them. `work` contains the workers, which take jobs
+//! and carry them out batch by batch; `checks` validates requests. A job belongs to the service: it does not depend on
+//! its submitter's later state.
 
 mod checks;
 mod work;
@@ -24,39 +25,39 @@ pub use crate::store::jobs::JobFilter;
 use crate::store::jobs::{self, items};
 use crate::telemetry::metrics::Metrics;
 
-/// Who looks at jobs.
+/// The caller who views jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'a> {
-    /// The name under which this person or program submits jobs.
+    /// The name under which the caller submits jobs.
     pub name: &'a str,
     /// Operators see every job.
     pub is_operator: bool,
 }
 
-/// A job with what it has come to.
+/// A job with its results.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct JobReport {
     /// The job.
     #[serde(flatten)]
     pub job: Job,
-    /// How many users were refused for which reason, the most frequent first.
+    /// The number of refused users for each reason, most frequent first.
     pub refused_by_code: Vec<RefusedCount>,
-    /// How many of the rows it made hold no security role: their users cannot use data.
+    /// The number of rows it created that hold no security role: these users cannot use data.
     pub created_without_role: i64,
     /// What to do about those.
     pub next_step: Option<String>,
 }
 
-/// How many users were refused for one reason.
+/// The number of users refused for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RefusedCount {
     /// The reason.
     pub code: String,
-    /// How many.
+    /// The number.
     pub count: i64,
 }
 
-/// Keeps import jobs and works at them.
+/// Stores import jobs and carries them out.
 #[derive(Clone)]
 pub struct Imports {
     base: Base,
@@ -69,11 +70,13 @@ impl Imports {
         Self { base, puller, desk }
     }
 
-    /// Submits an import; a worker takes it from the queue. A scheduled one makes runs, and is none itself.
+    /// Submits an import; a worker takes it from the queue. A scheduled job starts runs and is not a run itself.
     ///
     /// # Errors
-    /// [`DeskError::BadInput`](super::DeskError::BadInput) naming what cannot be taken, [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
-    /// [`DeskError::Refused`](super::DeskError::Refused) where the environment has no database, or when the database fails.
+    /// [`DeskError::BadInput`](super::DeskError::BadInput) naming the invalid field,
+    /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
+    /// [`DeskError::Refused`](super::DeskError::Refused) where the environment has no database, or when the database
+    /// fails.
     pub async fn submit_import(&self, request: &ImportRequest, submitted_by: &str) -> Result<Job, ImportError> {
         if !self.base.environment(&request.environment)?.has_database {
             return Err(Refusal::new(Code::NoDatabase).into());
@@ -105,7 +108,7 @@ impl Imports {
         self.find_job(id).await
     }
 
-    /// The jobs somebody may see, newest first.
+    /// The jobs that the caller may see, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -118,7 +121,7 @@ impl Imports {
     /// One job with its report.
     ///
     /// # Errors
-    /// [`ImportError::UnknownJob`], also for a private job of somebody else; or when the database fails.
+    /// [`ImportError::UnknownJob`], also for another caller's private job; or when the database fails.
     pub async fn import_job(&self, viewer: Viewer<'_>, id: i64) -> Result<JobReport, ImportError> {
         let job = self.visible_job(viewer, id).await?;
         let mut db = self.base.store.read().await?;
@@ -138,7 +141,7 @@ impl Imports {
         })
     }
 
-    /// What became of a job's users, in their order, after a place in it.
+    /// The results for a job's users, in order, after a given position.
     ///
     /// # Errors
     /// As [`Self::import_job`].
@@ -160,8 +163,8 @@ impl Imports {
         Ok(found)
     }
 
-    /// Stops a job: at once if it waits, else after the batch in hand. Who has a row keeps it. A scheduled job makes no
-    /// runs any more; one that is under way goes on.
+    /// Cancels a job: immediately if it waits, otherwise after the current batch. Rows already created stay. A
+    /// scheduled job starts no more runs; one in progress continues.
     ///
     /// # Errors
     /// [`DeskError::BadInput`](super::DeskError::BadInput) where the job is over; as [`Self::import_job`].
@@ -184,10 +187,11 @@ impl Imports {
         self.find_job(id).await
     }
 
-    /// Puts a job that is over back into its queue. What is done stays done; whoever was refused is judged again.
+    /// Puts a finished job back into its queue. Completed work stays; refused users are re-evaluated.
     ///
     /// # Errors
-    /// [`DeskError::BadInput`](super::DeskError::BadInput) where the job is not over, or complete; as [`Self::import_job`].
+    /// [`DeskError::BadInput`](super::DeskError::BadInput) where the job is not over, or complete; as
+    /// [`Self::import_job`].
     pub async fn requeue_import(&self, viewer: Viewer<'_>, id: i64) -> Result<Job, ImportError> {
         let job = self.visible_job(viewer, id).await?;
         if !job.is_over() {
@@ -210,11 +214,12 @@ impl Imports {
         self.find_job(id).await
     }
 
-    /// Directory users who have no row in an environment, by key; with a text, those whose name or user principal name
-    /// contains it.
+    /// Directory users who have no row in an environment, in key order; with a text, those whose name or user principal
+    /// name contains it.
     ///
     /// # Errors
-    /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment), [`DeskError::BadInput`](super::DeskError::BadInput), or when the database fails.
+    /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
+    /// [`DeskError::BadInput`](super::DeskError::BadInput), or when the database fails.
     pub async fn candidates(
         &self,
         environment: &str,

@@ -1,8 +1,8 @@
-//! From users to rows, the one way: `load`, decide ([`crate::plan::batch`]), `apply`, in one transaction that waits for
-//! nothing but the database.
+//! From users to rows, the only path: `load`, decide ([`crate::plan::batch`]), `apply`, in one transaction that waits
+//! for nothing but the database.
 //!
-//! Whoever asks (a cycle, an import, one person) passes in who and by which policy, and does with the result what it
-//! likes. No request to the directory and no finding enters here.
+//! The caller (a cycle, an import, one request) passes the users and the policy, and uses the result as it needs. This
+//! module sends no request to the directory and records no finding.
 
 mod apply;
 mod load;
@@ -33,7 +33,7 @@ pub(super) struct Decided {
     pub in_sets: BTreeSet<Uuid>,
 }
 
-/// Decides who is loaded. `freed` slots are free beside those that the database counts.
+/// Evaluates the loaded users. `freed` slots are free in addition to those that the database counts.
 pub(super) async fn decide_loaded(
     tx: &mut Transaction,
     loaded: Loaded,
@@ -62,7 +62,7 @@ pub(super) async fn decide_loaded(
     })
 }
 
-/// Counts what is scarce, and keeps others from counting on it until this transaction ends.
+/// Counts the scarce resources, and locks the counts until this transaction ends.
 async fn count_quotas(
     tx: &mut Transaction,
     view: &EnvironmentView<'_>,
@@ -76,7 +76,7 @@ async fn count_quotas(
     })
 }
 
-/// How many enabled System Administrators the environment has, if anybody in the batch is one.
+/// The number of enabled System Administrators of the environment, if the batch contains one; otherwise 0.
 async fn count_administrators(tx: &mut Transaction, view: &EnvironmentView<'_>, loaded: &Loaded) -> StoreResult<i64> {
     if !loaded.candidates.iter().any(Candidate::is_administrator) {
         return Ok(0);
@@ -84,8 +84,8 @@ async fn count_administrators(tx: &mut Transaction, view: &EnvironmentView<'_>, 
     roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await
 }
 
-/// One user as `explain` looks at it: locked and read like any other and, for every trigger, with names and quotas as a
-/// batch would find them. The cycle knows nothing of what was `asked` just now of this user alone.
+/// One user as `explain` evaluates it: locked and read like any other, with names and quotas as a batch would find them
+/// for every trigger. The cycle does not use what was `asked` just now about this user alone.
 pub(super) async fn look_at<'v>(
     tx: &mut Transaction,
     view: &'v EnvironmentView<'_>,
@@ -98,7 +98,7 @@ pub(super) async fn look_at<'v>(
     let mut loaded = load(tx, view, vec![id], &[]).await?;
     let administrators = count_administrators(tx, view, &loaded).await?;
     let quotas = Quotas { slots, administrators };
-    // Whoever holds the name comes after the user.
+    // The holders of the user's name follow the user.
     loaded.candidates[0].asked = asked;
     Ok(move |trigger: Trigger| {
         let mut candidates = loaded.candidates.clone();

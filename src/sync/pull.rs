@@ -1,6 +1,6 @@
-//! From Graph into the mirror. Every source has its checkpoint, and a page's rows and the checkpoint that follows it
-//! commit together; whoever is asked for by name is looked up (`look_up`) and taken in alike. No row of a SystemUser is
-//! written here, and nothing is decided.
+//! From Graph into the mirror. Every source has its checkpoint, and the rows of a page commit together with the
+//! checkpoint that follows. Users named in a request are looked up (`look_up`) and stored in the same way. This module
+//! writes no row of a SystemUser and decides nothing.
 
 pub(super) mod climb;
 pub(super) mod facts;
@@ -33,7 +33,7 @@ use crate::store::checkpoints;
 use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
 
-/// How many groups are read at once.
+/// The number of groups read at once.
 const GROUPS_AT_ONCE: usize = 8;
 
 /// Reads the directory into the mirror.
@@ -65,17 +65,17 @@ impl Problem {
     }
 }
 
-/// What pulling brought.
+/// The result of pulling.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Pulled {
-    /// What stood in the way.
+    /// The problems.
     pub problems: Vec<Problem>,
-    /// Entries that could not be read and were left out; nothing waits for them.
+    /// Entries that could not be read and were skipped; they block nothing.
     pub skipped: Vec<Problem>,
-    /// Principals that do not exist although a role is assigned to them, and what to do about each.
+    /// Principals that do not exist although a role is assigned to them, each with what to do about it.
     pub orphaned_roles: Vec<(Uuid, String)>,
-    /// Whether the users have reached their checkpoint, so that judging may begin.
+    /// Whether the users have reached their checkpoint, so that evaluation may begin.
     pub users_reached: bool,
     /// The roles could not be read; their last reading counts.
     pub stale_roles: bool,
@@ -90,7 +90,8 @@ pub struct Pulled {
 }
 
 impl Pulled {
-    /// Notes how a source came out: how many entries could not be read, or why it could not. Answers whether it was read.
+    /// Records how reading a source ended: the number of unreadable entries, or the problem. Returns whether it was
+    /// read.
     fn note(&mut self, source: Source, read: Result<usize, Problem>) -> bool {
         match read {
             Ok(0) => {}
@@ -107,7 +108,7 @@ impl Pulled {
     }
 }
 
-/// A failure while pulling: either the source's own, which the run survives, or the run's.
+/// A failure while pulling: one of the source, which the run survives, or one of the run.
 enum PullError {
     Graph(GraphError),
     Run(Failure),
@@ -128,7 +129,7 @@ impl<E: Into<Failure>> From<E> for PullError {
     }
 }
 
-/// Splits a source's failure from the run's.
+/// Separates a source's failure from the run's.
 fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, Problem>, Failure> {
     match result {
         Ok(value) => Ok(Ok(value)),
@@ -142,17 +143,17 @@ impl Puller {
         Self { base, graph }
     }
 
-    /// Microsoft Graph as it is, for what the mirror does not hold.
+    /// The plain Graph client, for data that the mirror does not hold.
     pub(super) fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Microsoft Graph, with a number on every answer, by which what the mirror holds is ordered.
+    /// The Graph client with a number on every answer. The mirror orders its facts by this number.
     pub(super) fn directory(&self) -> Graph {
         self.base.ordered(&self.graph)
     }
 
-    /// Reads every source as far as it goes.
+    /// Reads every source as far as possible.
     ///
     /// # Errors
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
@@ -183,8 +184,8 @@ impl Puller {
         Ok(pulled)
     }
 
-    /// The security groups, and the groups within them where an environment counts those. A few at a time, and none takes
-    /// the last connections to the database.
+    /// Reads the security groups, and the groups within them where an environment counts those. A few at a time; a
+    /// share of the database connections stays free.
     async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
@@ -211,7 +212,7 @@ impl Puller {
                 let is_root = within.contains_key(&group);
                 self.pull_group(lease, group, checkpoint, is_root, environments)
             });
-            // All of them come to an end before one that failed the run does.
+            // All of them end before a failure of one ends the run.
             let results: Vec<_> = stream::iter(pulls.collect::<Vec<_>>())
                 .buffered(at_once)
                 .collect()
@@ -231,7 +232,7 @@ impl Puller {
         }
     }
 
-    /// Every configured security group with the groups nested in it that count for some environment.
+    /// Every configured security group, with the nested groups that count for some environment.
     async fn groups_within(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
         let settings = &self.base.settings;
         let mut db = self.base.store.read().await?;
@@ -243,7 +244,7 @@ impl Puller {
             .collect())
     }
 
-    /// The environments for which a group's membership means something.
+    /// The environments that use a group's membership.
     fn environments_of(&self, group: Uuid, within: &HashMap<Uuid, Vec<Uuid>>) -> Vec<String> {
         let concerns = |environment: &&Environment| {
             environment.security_group.is_some_and(|root| {
@@ -267,7 +268,7 @@ impl Puller {
     }
 }
 
-/// What is known of an environment once its sources are read.
+/// The view of an environment once its sources are read.
 pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pulled: &Pulled) -> EnvironmentView<'a> {
     EnvironmentView {
         environment,
@@ -280,7 +281,7 @@ pub(super) fn view<'a>(settings: &'a Settings, environment: &'a Environment, pul
     }
 }
 
-/// What the last runs found out about the sources, without asking Graph. Each group's state stands in the mirror.
+/// What the last runs found about the sources, without a request to Graph. The state of each group is in the mirror.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,6 +1,6 @@
-//! The read side: what the database holds, for whoever looks at it over HTTP or from the command line. Writes nothing, and
-//! asks nobody but the database. What is asked about imports is theirs, and whoever asks why is told by the desk. Every
-//! question fails when the database does, and where it names an environment or a row that is not there.
+//! The read side: the contents of the database, for HTTP and the command line. It writes nothing and reads only the
+//! database. Questions about imports are in their own module, and the desk explains verdicts. Every query fails when
+//! the database does, and when it names an environment or a row that does not exist.
 
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
@@ -17,13 +17,13 @@ use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine};
 use crate::domain::system_user::{Filter, SystemUser};
 use crate::store::{Connection, StoreResult, changes, columns, environments, findings, quota, removals, rows, runs};
 
-/// Answers what is asked of the database.
+/// Answers queries from the database.
 #[derive(Clone)]
 pub struct Records {
     base: Base,
 }
 
-/// A run with what it holds.
+/// A run with its held removals.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RunDetails {
     /// The run.
@@ -31,7 +31,7 @@ pub struct RunDetails {
     pub run: Run,
     /// The sets of removals that it held.
     pub held_sets: Vec<HeldSet>,
-    /// Who would lose access.
+    /// The rows that would lose access.
     pub held: Vec<HeldRow>,
 }
 
@@ -42,7 +42,7 @@ pub struct EnvironmentInfo {
     pub name: String,
     /// `production`, `sandbox`, `default`, `trial`, `developer`, `teams`.
     kind: String,
-    /// Without a database nobody gets a row.
+    /// Whether it has a database; without one no user gets a row.
     has_database: bool,
     /// The group whose members may have access.
     security_group: Option<Uuid>,
@@ -54,20 +54,20 @@ pub struct EnvironmentInfo {
     app_pass_capacity: u32,
     /// Whether pay-as-you-go is on.
     pay_as_you_go: bool,
-    /// How many non-interactive users may be enabled.
+    /// The maximum number of enabled non-interactive users.
     non_interactive_cap: u32,
-    /// How many are.
+    /// The current number.
     non_interactive_users: i64,
-    /// The security roles there are.
+    /// The names of its security roles.
     roles: Vec<String>,
     /// Enabled rows of directory users.
     enabled: i64,
-    /// Disabled ones.
+    /// Disabled rows.
     disabled: i64,
-    /// Whether it is in the daemon's configuration. One that is left over in the database is listed with the kind it had
-    /// (`unknown` if nobody wrote it down) and otherwise as one without settings; nothing can be done in it.
+    /// Whether it is in the daemon's configuration. One that is left over in the database is listed with its last kind
+    /// (`unknown` if none was recorded) and otherwise as if it had no settings; no operation is possible in it.
     configured: bool,
-    /// Rows whose removal waits for a person; in one that is left over nobody can decide it.
+    /// Rows whose removal waits for a person; no one can decide it in a left-over environment.
     held: i64,
 }
 
@@ -96,7 +96,7 @@ impl EnvironmentInfo {
         })
     }
 
-    /// Those that the database has and the configuration lacks.
+    /// The environments that the database has and the configuration lacks.
     async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<Self>> {
         let names = left_over(&mut *db, configured).await?;
         let mut items = Vec::new();
@@ -129,7 +129,7 @@ async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Ve
 }
 
 impl Records {
-    /// Over a database that is migrated.
+    /// Reads from a migrated database.
     #[must_use]
     pub fn new(base: Base) -> Self {
         Self { base }
@@ -139,7 +139,7 @@ impl Records {
         self.base.store.read().await
     }
 
-    /// How many migrations are missing and, where none is, when a run last ended well.
+    /// The number of missing migrations and, if there are none, when a run last ended successfully.
     pub async fn readiness(&self) -> Result<(usize, Option<DateTime<Utc>>), Failure> {
         let missing = self.base.store.missing_migrations().await?;
         if missing > 0 {
@@ -148,12 +148,12 @@ impl Records {
         Ok((0, runs::last_success(&mut self.db().await?).await?))
     }
 
-    /// Runs, newest first, those before a number only.
+    /// Runs, newest first, only those before a number.
     pub async fn runs(&self, before: Option<i64>, limit: i64) -> Result<Vec<Run>, Failure> {
         Ok(runs::list(&mut self.db().await?, before, limit).await?)
     }
 
-    /// A run, and who would lose access where it holds removals.
+    /// A run, with the rows that would lose access if it holds removals.
     pub async fn run(&self, id: i64) -> Result<Option<RunDetails>, Failure> {
         let mut db = self.db().await?;
         let Some(run) = runs::find(&mut db, id).await? else {
@@ -166,7 +166,7 @@ impl Records {
         }))
     }
 
-    /// Who would lose access by what a run holds, behind a row; none where there is no such run.
+    /// The rows that would lose access by a run's held removals, after a given row; none if the run does not exist.
     pub async fn held(&self, run: i64, after: Option<HeldKey>, limit: i64) -> Result<Option<Vec<HeldRow>>, Failure> {
         let mut db = self.db().await?;
         let found = runs::find(&mut db, run).await?;
@@ -174,7 +174,7 @@ impl Records {
         Ok(found.map(|_| held))
     }
 
-    /// What a run changed behind a line, in order; none where there is no such run.
+    /// A run's changes after a given line, in order; none if the run does not exist.
     pub async fn changes(&self, run: i64, after: Option<i64>, limit: i64) -> Result<Option<Vec<RunLine>>, Failure> {
         let mut db = self.db().await?;
         let found = runs::find(&mut db, run).await?;
@@ -182,7 +182,7 @@ impl Records {
         Ok(found.map(|_| changes))
     }
 
-    /// Open findings behind a number, oldest first. Only an environment that somebody knows can be asked for.
+    /// Open findings after a given number, oldest first. Only a known environment can be requested.
     pub async fn findings(
         &self,
         environment: Option<&str>,
@@ -199,7 +199,7 @@ impl Records {
         Ok(findings::list_open(&mut db, environment, after, limit).await?)
     }
 
-    /// The environments that are configured, and those that only the database knows.
+    /// The names of the configured environments, and of those that only the database has.
     pub async fn environment_names(&self) -> Result<Vec<String>, Failure> {
         let mut names = self.base.settings.names();
         let others = environments::others(&mut self.db().await?, &names).await?;
@@ -207,13 +207,12 @@ impl Records {
         Ok(names)
     }
 
-    /// What the database has beside the configured environments.
+    /// The environments that the database has in addition to the configured ones.
     pub async fn left_over(&self) -> Result<Vec<LeftOver>, Failure> {
         Ok(environments::left_over(&mut self.db().await?, &self.base.settings.names()).await?)
     }
 
-    /// The environments that are configured and those that are left over, in this order, with their rows counted one by
-    /// one.
+    /// The configured environments, then the left-over ones, with exact counts of their rows.
     pub async fn known(&self) -> Result<Vec<KnownEnvironment>, Failure> {
         let mut db = self.db().await?;
         let mut names = self.base.settings.names();
@@ -237,7 +236,7 @@ impl Records {
         self.base.environment(environment).is_ok()
     }
 
-    /// The environments that are configured, and those that are left over in the database.
+    /// The configured environments, and those left over in the database.
     pub async fn environments(&self) -> Result<Vec<EnvironmentInfo>, Failure> {
         let mut db = self.db().await?;
         let mut items = Vec::new();
@@ -261,20 +260,20 @@ impl Records {
         }
     }
 
-    /// Rows of an environment, in the order of their keys.
+    /// Rows of an environment, in key order.
     pub async fn users(&self, environment: &str, filter: &Filter) -> Result<Vec<SystemUser>, DeskError> {
         self.base.environment(environment)?;
         Ok(rows::list(&mut self.db().await?, environment, filter).await?)
     }
 
-    /// The row that a text names: by its id, its object id, its application id or its name.
+    /// Finds a row by its id, object id, application id or name.
     pub async fn user(&self, environment: &str, user: &str) -> Result<SystemUser, DeskError> {
         self.base.environment(environment)?;
         let row = self.base.find_row(environment, user).await?;
         Ok(row.ok_or_else(|| no_row(environment, user))?)
     }
 
-    /// The columns of a row that customers have added.
+    /// The customer-added columns of a row.
     pub async fn custom(&self, row: &SystemUser) -> Result<Map<String, Value>, Failure> {
         Ok(columns::read_custom(&mut self.db().await?, &row.environment, row.systemuserid).await?)
     }

@@ -1,4 +1,4 @@
-//! What a person decides about removals that the guard holds.
+//! A person's decision about removals that the guard holds.
 
 use super::Guard;
 pub use crate::domain::removal::Decision;
@@ -8,38 +8,39 @@ use crate::sync::GuardError;
 use crate::sync::cycle::Counts;
 use crate::sync::cycle::part::{EnvironmentRun, RunInfo, Scope};
 
-/// What was carried out of a decision in one environment, and what was not.
+/// The part of a decision in one environment that was carried out, and the part that was not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Decided {
-    /// What was done; `held` are the rows that a rejection leaves enabled.
+    /// The changes; `held` counts the rows that a rejection leaves enabled.
     #[serde(flatten)]
     pub counts: Counts,
-    /// `approved` or `rejected`; none where the set is still open.
+    /// `approved` or `rejected`; none while the set is open.
     #[schema(value_type = Option<String>)]
     pub decision: Option<Decision>,
-    /// Rows that left the set without being disabled: they qualify again, or cannot be judged at this moment.
+    /// Rows that left the set without being disabled: they qualify again, or cannot be evaluated now.
     pub dropped: u64,
     /// Rows of the set that still wait for a decision.
     pub waiting: u64,
-    /// Of an approval: `fresh` where the directory was asked about every row just now, else why the mirror counted.
+    /// For an approval: `fresh` if the directory was asked about every row just now, otherwise why the mirror's data
+    /// was used.
     pub directory: Option<String>,
-    /// What stood in the way, if not everything was carried out.
+    /// The error, if not everything was carried out.
     pub error: Option<String>,
 }
 
-/// What came of a decision: every environment that it was about is listed.
+/// The result of a decision, with every environment that it covers.
 #[derive(Debug)]
 pub struct Decisions {
     /// By environment.
     pub environments: Vec<Decided>,
-    /// The first failure, where not everything was carried out.
+    /// The first failure, if not everything was carried out.
     pub failure: Option<GuardError>,
 }
 
 impl Guard {
-    /// Decides what a run holds, in all its environments or one. An approval applies exactly the held set, each
-    /// row judged again at that moment: a row that qualifies again is dropped, none is ever added. What fails in one
-    /// environment keeps no other from being decided.
+    /// Decides what a run holds, in all its environments or one. An approval applies exactly the held set, and each row
+    /// is re-evaluated at that moment: a row that qualifies again is dropped, none is ever added. A failure in one
+    /// environment does not keep the others from being decided.
     ///
     /// # Errors
     /// [`GuardError::NothingHeld`] when the run holds nothing there; any other when nothing at all was carried out.
@@ -84,7 +85,7 @@ impl Guard {
             };
             match self.decide_set(run, &name, rows, decision, &mut decided).await {
                 Ok(true) => {}
-                // Two may decide at once: the set bears the name of one of them, and each is told what came of it.
+                // Two people may decide at once: the set records the name of one, and each receives a result.
                 Ok(false) => continue,
                 Err(error) => {
                     decided.error = Some(match &error {
@@ -104,7 +105,7 @@ impl Guard {
         }
     }
 
-    /// How many rows a decision is about.
+    /// The number of rows that a decision covers.
     async fn count_rows(&self, run_id: i64, environments: &[String]) -> Result<usize, GuardError> {
         let mut db = self.base.store.read().await?;
         let mut rows = 0;
@@ -114,7 +115,8 @@ impl Guard {
         Ok(rows)
     }
 
-    /// Decides one set. Answers whether it was ours to decide; `decided` tells how far it has come, whatever happens.
+    /// Decides one set. Returns whether the set was still open for this decision; `decided` records the progress in any
+    /// case.
     async fn decide_set(
         &self,
         run: RunInfo<'_>,

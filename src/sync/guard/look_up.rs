@@ -1,4 +1,4 @@
-//! Who is in a held set, looked up in the directory at the moment somebody approves it (rules.md, section 11).
+//! Looks up the users of a held set in the directory when a person approves the set (rules.md, section 11).
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
@@ -12,26 +12,26 @@ use crate::sync::GuardError;
 use crate::sync::desk::as_of::since;
 use crate::sync::pull::{LookUpResult, LookUpResults};
 
-/// The most rows that are looked up for one decision.
+/// The maximum number of rows looked up for one decision.
 pub(super) const MOST_ROWS: usize = 1_000;
 
-/// How many of them one task looks up, and how many tasks there are at once: a thousand rows take some seconds, and
-/// somebody waits.
+/// How many rows one task looks up, and how many tasks run at once: a thousand rows take a few seconds, and a person
+/// waits for them.
 const ASKED_TOGETHER: usize = 100;
 const PARTS_AT_ONCE: usize = 4;
 
-/// What a decision rests on.
+/// The basis of a decision.
 #[derive(Debug)]
 pub(super) struct SetLookUp {
-    /// `fresh` where the directory was asked just now, else why the mirror counted.
+    /// `fresh` if the directory was asked just now, otherwise why the mirror's data was used.
     pub directory: String,
-    /// What it did not say.
+    /// The facts that were not asked for.
     pub unasked: Unasked,
 }
 
 impl Guard {
-    /// Looks the users of a set up, so that the mirror is as the directory. `rows` is how many the whole decision is
-    /// about. Where the directory does not answer, the mirror counts as it is.
+    /// Looks up the users of a set, so that the mirror matches the directory. `rows` is the number of rows of the whole
+    /// decision. If the directory does not answer, the mirror's data is used.
     pub(super) async fn look_up_set(
         &self,
         environment: &Environment,

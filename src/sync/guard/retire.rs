@@ -1,5 +1,5 @@
-//! Taking leave of an environment that the configuration lacks (rules.md, section 11): its rows are disabled, outside the
-//! guard's limits and whatever else keeps a row enabled, and it is no longer named as left over.
+//! Retires an environment that the configuration lacks (rules.md, section 11): disables its rows, regardless of the
+//! guard's limits and of anything else that keeps a row enabled, and no longer reports it as left over.
 
 use tracing::warn;
 use uuid::Uuid;
@@ -14,24 +14,24 @@ use crate::store::{Transaction, removals, rows, serving};
 use crate::sync::judge::{self, Parts, WriteAttempt};
 use crate::sync::{GuardError, UnknownEnvironment};
 
-/// How many rows are disabled at once.
+/// The number of rows disabled at once.
 const BATCH: usize = 500;
 
-/// How an environment was left.
+/// The result of retiring an environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retired {
     /// Rows that were disabled.
     pub disabled: u64,
-    /// Rows that the database would not have disabled, by a constraint of its owner's. Then it is not left.
+    /// Rows that the database refused to disable, by a constraint of its owner. The environment is then not retired.
     pub refused: u64,
 }
 
 impl Guard {
-    /// An environment that can be left, with what is in it.
+    /// An environment that can be retired, with its counts.
     ///
     /// # Errors
-    /// [`GuardError::UnknownEnvironment`]; [`GuardError::EnvironmentInUse`] while it is configured here or served by
-    /// somebody.
+    /// [`GuardError::UnknownEnvironment`]; [`GuardError::EnvironmentInUse`] while it is configured here or a process
+    /// serves it.
     pub async fn leaving(&self, name: &str) -> Result<KnownEnvironment, GuardError> {
         if self.base.environment(name).is_ok() {
             return Err(GuardError::EnvironmentInUse {
@@ -48,8 +48,8 @@ impl Guard {
         }
     }
 
-    /// Takes leave of an environment; `keep` leaves its rows as they are. It is done in batches: whatever breaks it off,
-    /// the next try goes on with what is still enabled.
+    /// Retires an environment; `keep` leaves its rows as they are. Works in batches: if it is interrupted, the next
+    /// attempt continues with the rows that are still enabled.
     ///
     /// # Errors
     /// As [`Self::leaving`], or when the database fails.
@@ -72,7 +72,7 @@ impl Guard {
         Ok(retired)
     }
 
-    /// A row that the database does not take as disabled keeps no other enabled.
+    /// Disables all rows. A row that the database refuses to disable does not keep any other enabled.
     async fn disable_all(&self, name: &str, actor: &str, progress: impl Fn(u64)) -> Result<Retired, GuardError> {
         let mut retired = Retired::default();
         let mut after = None;
@@ -157,7 +157,7 @@ impl Guard {
     }
 }
 
-/// Keeps an environment from coming back until the transaction ends, unless somebody serves it by now.
+/// Keeps an environment from coming back until the transaction ends; fails if a process serves it by now.
 async fn lock(tx: &mut Transaction, name: &str) -> Result<(), GuardError> {
     if !environments::lock(&mut *tx, name).await? {
         return Err(UnknownEnvironment(name.to_owned()).into());

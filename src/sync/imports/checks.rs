@@ -1,4 +1,4 @@
-//! What can be asked of an import.
+//! Validates import requests.
 
 use std::collections::HashSet;
 
@@ -11,29 +11,28 @@ use crate::domain::text::{object_id, trimmed};
 use crate::sync::DeskError;
 use crate::sync::desk::bad_input;
 
-/// The most users that can be selected for one job: a list beyond that is an import of everybody.
+/// The maximum number of users selected for one job: a longer list is an import of everyone.
 pub const MOST_USERS: usize = 100_000;
 
-/// Tries when the directory is unavailable, unless the request says otherwise, and the most it can say (rules.md,
-/// section 9). Three span
-/// seven minutes, the length of most outages; see `work` for the pauses.
+/// Retries when the directory is unavailable: the default, and the maximum a request may set (rules.md, section 9).
+/// Three span seven minutes, the length of most outages; see `work` for the pauses.
 pub const DEFAULT_RETRIES: u8 = 3;
 /// See [`DEFAULT_RETRIES`].
 pub const MOST_RETRIES: u8 = 5;
 
-/// How many monitoring categories there can be: they are labels of metrics, which must stay few.
+/// The maximum number of monitoring categories: they are labels of metrics, which must stay few.
 pub const MOST_CATEGORIES: usize = 20;
 
-/// The category of whoever names none.
+/// The category of a request that names none.
 const UNDEFINED: &str = "undefined";
 
-/// Longest texts, in Unicode code points.
+/// The maximum length of a company, in Unicode code points.
 const COMPANY_CHARACTERS: usize = 256;
 const GROUP_CHARACTERS: usize = 128;
 const CATEGORY_CHARACTERS: usize = 32;
 const DESCRIPTION_CHARACTERS: usize = 1024;
 
-/// What is asked for with its defaults and as it is kept, if all of it can be taken, and when it is first due.
+/// A valid request with its defaults, as it is stored, and the time when it is first due.
 pub(in crate::sync) fn checked(
     request: &ImportRequest,
     now: DateTime<Utc>,
@@ -65,13 +64,13 @@ pub(in crate::sync) fn checked(
     Ok((checked, next_run_at))
 }
 
-/// A company as rows keep it.
+/// A company as rows store it.
 pub(in crate::sync) fn company_of(company: &str) -> Result<String, DeskError> {
     optional("company", Some(company), COMPANY_CHARACTERS)?
         .ok_or_else(|| bad_input("company", "an import needs the default company of the users it creates"))
 }
 
-/// The users selected, each once, in the order given.
+/// The selected users, each once, in the order given.
 fn selection(request: &ImportRequest) -> Result<Vec<String>, DeskError> {
     if request.all {
         return match request.users.as_slice() {
@@ -138,7 +137,7 @@ fn optional(field: &str, text: Option<&str>, characters: usize) -> Result<Option
     Ok(Some(text.to_owned()))
 }
 
-/// When a schedule is next due after a time, in UTC. Five fields: nothing here is worth starting every second.
+/// The next due time of a schedule after a given time, in UTC. Five fields: no import is worth starting every second.
 pub(in crate::sync) fn next_run(schedule: &str, after: DateTime<Utc>) -> Result<DateTime<Utc>, DeskError> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
     let expected = "expected five fields of cron, as in `0 2 * * 1-5`";

@@ -1,8 +1,8 @@
-//! How import jobs are carried out: taken from the queue, batch by batch, until they are over.
+//! Carries out import jobs: takes them from the queue and works batch by batch until they are finished.
 //!
 //! Every daemon works, leader or not, and so does a command line that waits for its job. A batch commits its rows
-//! together with its results and the claim's check, so that a worker that is killed repeats nothing and one that was
-//! thought dead writes nothing. Times that people see are the engine's; claims run on the database's clock.
+//! together with its results and the check of its claim. So a killed worker repeats nothing, and a worker that was
+//! presumed dead writes nothing. Times that people see come from the engine's clock; claims use the database's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,45 +30,45 @@ use crate::sync::pull::{LookUpResult, LookUpResults};
 use crate::sync::{Failure, ImportError};
 use crate::telemetry::metrics::Metrics;
 
-/// How many jobs one daemon works at: a large one does not keep the small ones of other groups waiting.
+/// The number of jobs that one daemon works on at once: a large job does not block the small jobs of other groups.
 pub const LANES: usize = 2;
 
-/// How often an idle worker looks into the queue.
+/// How often an idle worker checks the queue.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a worker waits after the database has failed it.
+/// How long a worker waits after a database failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
-/// How many users a batch asks the directory for: a cancelled or stopped job ends within a few requests.
+/// The size of a batch that is looked up in the directory: a cancelled or stopped job ends within a few requests.
 const ASKED_IN_BATCH: usize = 100;
 
-/// How many users a batch takes from the mirror: as long as the cycle's batches allow for locked rows.
+/// The size of a batch read from the mirror: it locks rows for no longer than a batch of the cycle does.
 const MIRRORED_IN_BATCH: usize = 500;
 
-/// An import of everybody believes the mirror if every source was read to its end this lately: some cycles ago, at
-/// the default interval. Else the directory is asked about each user.
+/// An import of everyone trusts the mirror if every source was read to its end within this period: a few cycles, at
+/// the default interval. Otherwise each user is looked up in the directory.
 const MIRROR_AGE: chrono::Duration = chrono::Duration::hours(1);
 
-/// The pause before the first new try when the directory is unavailable; each further one is twice as long.
+/// The pause before the first retry when the directory is unavailable; each further pause is twice as long.
 const FIRST_PAUSE: chrono::Duration = chrono::Duration::minutes(1);
 
-/// A job that is over is kept this long: long enough for a monthly review to find it.
+/// How long a finished job is kept: long enough for a monthly review to find it.
 const KEPT: chrono::Duration = chrono::Duration::days(30);
 
 /// How often a worker looks for jobs to purge.
 const PURGE_EVERY: chrono::Duration = chrono::Duration::hours(1);
 
-/// What became of a step.
+/// The result of a step.
 enum Step {
     /// A batch is written.
     Went,
-    /// Nothing is left to do.
+    /// Nothing remains to do.
     Done,
     /// The directory could not be asked.
     Unavailable(String),
 }
 
-/// Works at jobs until the engine's token is cancelled.
+/// Works on jobs until the engine's token is cancelled.
 pub async fn work(worker: String, configured: watch::Receiver<Arc<Configured>>) {
     let mut purge_at: Option<DateTime<Utc>> = None;
     loop {
@@ -97,8 +97,8 @@ pub async fn work(worker: String, configured: watch::Receiver<Arc<Configured>>) 
 }
 
 impl Imports {
-    /// One step of a worker: makes the runs that are due, takes a job and carries it out as far as it goes. Answers
-    /// which; none where none was to be taken.
+    /// One step of a worker: starts the runs that are due, then takes a job and carries it out as far as possible.
+    /// Returns the job; none if there was none to take.
     ///
     /// # Errors
     /// [`Failure::Cancelled`], or when the database fails.
@@ -111,8 +111,7 @@ impl Imports {
         Ok(Some(claim.job))
     }
 
-    /// Waits until a job is over, and works at it, or at those that stand before it in its group, while nobody else
-    /// does.
+    /// Waits until a job is finished. While no other worker does, works on it, or on the jobs before it in its group.
     ///
     /// # Errors
     /// [`ImportError::UnknownJob`], [`Failure::Cancelled`], or when the database fails.
@@ -130,7 +129,7 @@ impl Imports {
         }
     }
 
-    /// Deletes jobs that have been over for long, critical ones excepted. Answers how many.
+    /// Deletes jobs that finished long ago, except critical ones. Returns how many.
     ///
     /// # Errors
     /// When the database fails.
@@ -148,7 +147,7 @@ impl Imports {
         }
     }
 
-    /// Makes a run of every scheduled job whose time has come; of several times that were missed, one.
+    /// Starts a run of every scheduled job that is due; if several times were missed, only one run.
     async fn start_due_imports(&self) -> Result<(), ImportError> {
         let now = self.base.clock.now();
         let names = self.base.settings.names();
@@ -194,7 +193,7 @@ impl Imports {
         self.work_at(claim).await
     }
 
-    /// Works at a job until it is over, has to wait for the directory, or the daemon stops.
+    /// Works on a job until it is finished, must wait for the directory, or the daemon stops.
     async fn work_at(&self, claim: Claim) -> Result<(), ImportError> {
         let span = info_span!("import", job = claim.job);
         let Err(error) = self.take_batches(claim).instrument(span).await else {
@@ -210,7 +209,7 @@ impl Imports {
                 queue::release(&mut db, claim).await?;
                 Err(error)
             }
-            // The claim runs out, and another worker goes on.
+            // The claim expires, and another worker continues.
             Some(Failure::Store(away)) if away.is_unavailable() => Err(error),
             _ => {
                 let job = self.find_job(claim.job).await?;
@@ -243,7 +242,7 @@ impl Imports {
         }
     }
 
-    /// The next users who have no result.
+    /// Evaluates the next users without a result.
     async fn take_batch(&self, claim: Claim, job: &Job) -> Result<Step, ImportError> {
         let environment = self.base.environment(&job.environment)?;
         let mirror = self.mirror(&self.base.present_view(environment).await?).await?;
@@ -255,7 +254,7 @@ impl Imports {
         let Some((items, walks)) = self.next_items(claim, job, believes).await? else {
             return Ok(Step::Done);
         };
-        // Whoever was refused and is to be judged again is looked up anew, whatever the mirror is worth.
+        // Refused users that are re-evaluated are always looked up, however recent the mirror is.
         let from_mirror = believes && walks;
         let given: Vec<String> = items.iter().map(|item| item.given.clone()).collect();
         let answers = if from_mirror {
@@ -290,8 +289,8 @@ impl Imports {
         Ok(Step::Went)
     }
 
-    /// The users of the next batch, and whether they are the next of a walk over everybody, for which the mirror may be
-    /// believed; none where nobody is left.
+    /// The users of the next batch, and whether they belong to a walk over everyone, for which the mirror may be
+    /// trusted; none if no user remains.
     async fn next_items(
         &self,
         claim: Claim,
@@ -330,7 +329,7 @@ impl Imports {
         Ok(Some((ids.into_iter().zip(last + 1..).map(item).collect(), true)))
     }
 
-    /// What the mirror is worth for an environment.
+    /// How recent the mirror is for an environment.
     async fn mirror(&self, view: &EnvironmentView<'_>) -> Result<Mirror, Failure> {
         let environment = view.environment;
         let mut db = self.base.store.read().await?;
@@ -353,7 +352,7 @@ impl Imports {
         })
     }
 
-    /// The directory is unavailable: the batch has another try later, as often as the job may.
+    /// Postpones the batch because the directory is unavailable, as often as the job allows.
     async fn put_off(&self, claim: Claim, job: &Job, problem: &str) -> Result<(), ImportError> {
         let attempts = job.attempts + 1;
         if attempts > job.max_retries {
@@ -393,12 +392,12 @@ impl Imports {
     }
 }
 
-/// What the mirror is worth.
+/// How recent the mirror is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mirror {
-    /// It is as the directory was some cycles ago at most.
+    /// It matches the directory as of at most a few cycles ago.
     Fresh,
-    /// It knows everybody, but not as they are now.
+    /// It contains everyone, but not their current state.
     Stale,
     /// It has not been filled yet.
     Unread,

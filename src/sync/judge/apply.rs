@@ -1,4 +1,4 @@
-//! From what is decided to the database, and what it did not take: the one applier.
+//! Applies a draft to the database and reports what it rejected. This is the only applier.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,25 +12,25 @@ use crate::store::changes::Author;
 use crate::store::refusals::Refused;
 use crate::store::{Fault, StoreResult, Transaction};
 
-/// What applying a draft came to. The draft keeps what was written; a refused row and its roles are taken out of it.
+/// The result of applying a draft. The draft keeps what was written; a refused row and its roles are removed from it.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Applied {
-    /// Users who waited for a name that is free now.
+    /// Users who waited for a name that is now free.
     pub woken: Vec<Uuid>,
-    /// Users whose row the database does not take, and why.
+    /// Users whose row the database rejects, and why.
     pub refused: HashMap<Uuid, NotTaken>,
 }
 
-/// A row that the database does not take.
+/// A row that the database rejects.
 #[derive(Clone, Debug)]
 pub(in crate::sync) struct NotTaken {
     /// One sentence.
     pub detail: String,
-    /// What was tried just now, as a hash, and what stood in its way; none where it was not tried again.
+    /// A hash of the attempt and its fault; none if it was not retried.
     pub tried: Option<(String, Fault)>,
 }
 
-/// Writes what is decided. What is `known` to have been refused as it is now is not tried again. The rows' author signs
+/// Writes a draft. An attempt that is `known` to be refused and has not changed is not repeated. The rows' author signs
 /// their lines in the change log, `roles_by` those of the roles.
 pub(in crate::sync) async fn apply(
     tx: &mut Transaction,
@@ -72,7 +72,7 @@ pub(in crate::sync) async fn apply(
     Ok(applied)
 }
 
-/// What is tried of one user.
+/// The attempted write of one user.
 struct Attempt<'d> {
     id: Uuid,
     row: Uuid,
@@ -81,8 +81,8 @@ struct Attempt<'d> {
     roles: &'d [RoleChange],
 }
 
-/// What there is to try. What was refused as it is now is not tried again; among rows between which a name passes
-/// all have to be as they were. A careful attempt knows its plan, to be remembered.
+/// The attempts of a draft. One that was refused and has not changed is not repeated; of rows that exchange a name,
+/// all must be unchanged. A careful attempt contains its plan, to be recorded.
 fn attempts<'d>(
     decisions: &'d mut [Decision],
     known: &HashMap<Uuid, Refused>,
@@ -102,7 +102,7 @@ fn attempts<'d>(
             candidate, plan, roles, ..
         } = decision;
         let Some(row) = row.filter(|_| plan.change.is_some() || !roles.changes.is_empty()) else {
-            // A removal that the guard has yet to decide is no success.
+            // A removal that the guard has not decided yet is not a success.
             if plan.removal.is_some() {
                 still(candidate.id);
             }
@@ -133,7 +133,7 @@ fn attempts<'d>(
     attempts
 }
 
-/// What is tried of a row, and of those with which it exchanges names, is one plan.
+/// Joins the attempts of rows that exchange names into one plan.
 fn link(attempts: &mut [Attempt<'_>]) {
     let (at, writes): (Vec<usize>, Vec<&Write<'_>>) = attempts
         .iter()

@@ -1,5 +1,4 @@
-//! Locking the rows of some users and reading what is known of them, in that order: nobody changes what a decision
-//! rests on.
+//! Locks the rows of some users and then reads their facts, in that order: no one can change the basis of a decision.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -13,16 +12,16 @@ use crate::plan::{Candidate, EnvironmentView, Unread};
 use crate::store::groups::{self, Within};
 use crate::store::{StoreResult, Transaction, mirror, roles, rows, subjects};
 
-/// A batch before it is decided.
+/// A batch before it is evaluated.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Loaded {
     pub candidates: Vec<Candidate>,
-    /// Names that nobody in the batch can have.
+    /// Names that no user in the batch can have.
     pub keepers: BTreeSet<String>,
 }
 
-/// Loads some users by object id, and `lone` rows that no directory user belongs to. Whoever holds a name that one of
-/// them wants, and moves on, joins the batch, so that a name passes within one transaction.
+/// Loads some users by object id, and `lone` rows that have no directory user. A holder who gives up a name that one of
+/// them wants joins the batch, so that the name passes within one transaction.
 pub(in crate::sync) async fn load(
     tx: &mut Transaction,
     view: &EnvironmentView<'_>,
@@ -102,8 +101,8 @@ pub(in crate::sync) async fn load(
     Ok(loaded)
 }
 
-/// The security group and those within it that count. They are read with the rows locked: who was asked about meanwhile
-/// may have been found in other groups than when the run read them.
+/// The security group and the groups within it that count. They are read with the rows locked: a look-up may have found
+/// users in other groups since the run read them.
 async fn groups_within(tx: &mut Transaction, view: &EnvironmentView<'_>) -> StoreResult<Vec<Within>> {
     let environment = view.environment;
     match environment.security_group {
@@ -112,7 +111,7 @@ async fn groups_within(tx: &mut Transaction, view: &EnvironmentView<'_>) -> Stor
     }
 }
 
-/// Which of them cannot be read, by the mirror or in this run.
+/// Which of them cannot be read, according to the mirror or this run.
 fn unread(view: &EnvironmentView<'_>, within: &[Within]) -> Unread {
     let is_read = |it: &&Within| it.is_readable && it.reached_at.is_some() && !view.unread.contains(&it.id);
     let is_root = |it: &Within| Some(it.id) == view.environment.security_group;

@@ -1,5 +1,5 @@
-//! How often and in what parts a batch is tried, until whoever the database does not take stands alone: one bad row
-//! never keeps the others from being written.
+//! Splits a batch into parts and retries them until each user that the database rejects is isolated: one bad row never
+//! prevents the others from being written.
 
 use std::ops::Range;
 
@@ -7,36 +7,36 @@ use super::write::WriteMode;
 use crate::store::Fault;
 use crate::sync::base::MayConflict;
 
-/// A batch in which somebody makes the database wait too long is cut into so many parts: each may wait as long again.
+/// A batch in which a user makes the database wait too long is split into this many parts: each may wait as long again.
 const PARTS: usize = 8;
 
-/// How a part is tried.
+/// How a part is attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sync) enum WriteAttempt {
     Write(WriteMode),
-    /// The one user in it cannot be written, for this reason.
+    /// The part's only user cannot be written, for this reason.
     GiveUp(Fault),
 }
 
-/// What is still to be tried of a batch.
+/// The parts of a batch that remain to be attempted.
 #[derive(Debug)]
 pub(in crate::sync) struct Parts(Vec<(Range<usize>, WriteAttempt)>);
 
 impl Parts {
-    /// A batch of so many.
+    /// A batch of this size.
     pub fn of(size: usize) -> Self {
         Self(vec![(0..size, WriteAttempt::Write(WriteMode::Together))])
     }
 
-    /// What to try next, in order.
+    /// The next part, in order.
     pub fn next(&mut self) -> Option<(Range<usize>, WriteAttempt)> {
         self.0.pop()
     }
 
-    /// Takes in what a try came to. None where the part is to be tried again, in another way.
+    /// Takes the result of an attempt. None if the part is to be attempted again in another way.
     ///
     /// # Errors
-    /// What is no single row's fault.
+    /// A failure that is not the fault of a single row.
     pub fn settle<T, E: MayConflict>(
         &mut self,
         tried: (Range<usize>, WriteAttempt),
@@ -60,7 +60,7 @@ impl Parts {
             WriteAttempt::Write(WriteMode::Each) if is_told => {
                 self.0.push((range, WriteAttempt::Write(WriteMode::Resigned)));
             }
-            // What takes too long takes longer row by row: fewer at once are what helps.
+            // What takes too long takes longer row by row; smaller parts help.
             WriteAttempt::Write(_) => {
                 let size = range.len().div_ceil(PARTS);
                 let parts = range.clone().step_by(size).rev();
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
 
-    /// Tries a batch in which some cannot be written, and answers what was written and who was given up.
+    /// Attempts a batch in which some users cannot be written, and returns the users written and those given up.
     fn written(size: usize, bad: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let (mut done, mut given_up) = (Vec::new(), Vec::new());
         let mut parts = Parts::of(size);

@@ -1,4 +1,4 @@
-//! Writing what was decided about a batch: together first, and row by row where the database refuses one.
+//! Writes the decisions about a batch: together first, and row by row if the database rejects one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,18 +15,18 @@ use crate::store::{Fault, StoreError, StoreResult, Transaction, changes, finding
 /// How a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sync) enum WriteMode {
-    /// All rows at once: fast, and in vain if the database refuses one.
+    /// All rows at once: fast, but fails as a whole if the database rejects one.
     Together,
-    /// Row by row. Where somebody else came in the way, the whole is repeated.
+    /// Row by row. On a conflict with another transaction, the whole is repeated.
     Each,
-    /// Row by row, for the last time: where somebody still comes in the way, the row is refused, too.
+    /// Row by row, the last attempt: a row that still conflicts is refused.
     Resigned,
 }
 
 /// A row to write.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
-    /// The row that was locked, where there is one.
+    /// The locked row, if there is one.
     pub before: Option<&'a SystemUser>,
     pub change: &'a mut Change,
 }
@@ -34,9 +34,9 @@ pub(super) struct Write<'a> {
 /// What was written.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Users who waited for a name that is free now.
+    /// Users who waited for a name that is now free.
     pub woken: Vec<Uuid>,
-    /// Rows that the database does not take, by their id.
+    /// Rows that the database rejects, by their id.
     pub refused: HashMap<Uuid, Fault>,
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn write(
     Ok(Written { woken, refused })
 }
 
-/// Writes rows that somebody changes without an evaluation. Answers those that the database does not take.
+/// Writes rows that a person changes without an evaluation. Returns those that the database rejects.
 pub(in crate::sync) async fn write_by_hand(
     tx: &mut Transaction,
     name: &str,
@@ -96,7 +96,7 @@ impl Write<'_> {
         self.change.after.systemuserid
     }
 
-    /// The key of a row's name, and its times: whatever the clocks of other writers said, they do not go back.
+    /// Sets the key of a row's name and its times. The times never go back, whatever the clocks of other writers say.
     fn stamp(&mut self, author: Author<'_>) {
         let changes_columns = !self.change.fields.is_empty();
         let after = &mut self.change.after;
@@ -117,13 +117,13 @@ impl Write<'_> {
         (self.name_after().as_ref() != Some(old)).then(|| old.clone())
     }
 
-    /// The name that the row will hold, stamped or not.
+    /// The name that the row will have, stamped or not.
     fn name_after(&self) -> Option<String> {
         self.change.after.upn_key_after(self.before)
     }
 }
 
-/// In an order in which names can pass from row to row.
+/// Writes rows in an order in which names can pass from row to row.
 async fn write_together(tx: &mut Transaction, name: &str, writes: &[Write<'_>], author: Author<'_>) -> StoreResult<()> {
     let gives_up = |write: &&Write<'_>| write.freed_name().is_some();
     let released: Vec<Uuid> = writes.iter().filter(gives_up).map(Write::row).collect();
@@ -141,7 +141,7 @@ async fn write_together(tx: &mut Transaction, name: &str, writes: &[Write<'_>], 
     changes::record(&mut *tx, name, &logged, author).await
 }
 
-/// Row by row; rows between which a name passes stand and fall together. Answers the refused rows.
+/// Writes row by row; rows that exchange a name succeed or fail together. Returns the refused rows.
 async fn write_each(
     tx: &mut Transaction,
     name: &str,
@@ -165,7 +165,7 @@ async fn write_each(
     Ok(refused)
 }
 
-/// What has to be written together: a row with its roles, and those to which its name passes.
+/// The units to write together: a row with its roles, and the rows to which its name passes.
 fn units<'a>(writes: &'a [Write<'_>], given: &[&'a RoleChange]) -> Vec<Unit<'a>> {
     let mut units: BTreeMap<usize, Unit<'a>> = BTreeMap::new();
     let mut unit_of_row: HashMap<Uuid, usize> = HashMap::new();
@@ -186,7 +186,7 @@ fn units<'a>(writes: &'a [Write<'_>], given: &[&'a RoleChange]) -> Vec<Unit<'a>>
     units.into_values().collect()
 }
 
-/// Rows between which names pass have the same number.
+/// Numbers the rows; rows that exchange names have the same number.
 pub(super) fn chains(writes: &[&Write<'_>]) -> Vec<usize> {
     let freed: HashMap<String, usize> = writes
         .iter()
@@ -206,7 +206,7 @@ pub(super) fn chains(writes: &[&Write<'_>]) -> Vec<usize> {
     chain_of
 }
 
-/// What is about to be written of a row, as a hash: the same for the same values. When the row was looked at is no value.
+/// A hash of what is about to be written of a row: equal for equal values. The time of the look-up is not included.
 pub(super) fn signature(change: Option<&Change>, roles: &[RoleChange]) -> String {
     let fields = change.map(|change| {
         let fields = change.fields.iter().filter(|field| field.column != "azuredeletedon");
@@ -227,7 +227,7 @@ pub(super) fn signature(change: Option<&Change>, roles: &[RoleChange]) -> String
     hash(&json!([fields, roles]).to_string())
 }
 
-/// Enough of a hash to tell what is different.
+/// A hash, shortened to a length that still tells differences.
 pub(super) fn hash(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     let start = hash.as_ref().first_chunk().copied().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Groups in groups, asked for upwards from somebody's direct groups (rules.md, section 9): a security group may have more
-//! members than anybody can wait for, a user is in few groups. Bounded in levels and in groups; where the bounds or a
-//! failure leave something unasked, it is not known, and what was known before counts.
+//! Nested groups, requested upwards from a user's direct groups (rules.md, section 9): a security group may have too
+//! many members to wait for, but a user is in few groups. The climb is bounded in levels and in groups. What the bounds
+//! or a failure leave unasked is unknown, and the earlier knowledge counts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,34 +10,34 @@ use crate::domain::feed::Asked;
 use crate::graph::{Graph, GraphError};
 use crate::sync::Failure;
 
-/// How far up is asked.
+/// The maximum number of levels.
 const MOST_LEVELS: usize = 3;
 
-/// How many groups are asked about for one call of the Graph edge.
+/// The maximum number of groups requested in one call of the Graph edge.
 const MOST_GROUPS: usize = 40;
 
-/// How somebody stands to a group by way of others.
+/// A user's membership in a group through other groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sync) enum NestedMembership {
-    /// Inside, through these groups, the inmost first.
+    /// A member through these groups, innermost first.
     Inside(Vec<Uuid>),
     Outside,
     /// Not everything was asked.
     Unknown,
 }
 
-/// The groups that groups were found to be direct members of.
+/// The direct parent groups found for groups.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct ParentGroups {
     parents: BTreeMap<Uuid, Asked<Vec<Uuid>>>,
-    /// Those of them that the mirror has.
+    /// Those already stored in the mirror.
     stored: BTreeSet<Uuid>,
-    /// A question was not answered: another time it may be.
+    /// A request failed: it may succeed another time.
     pub has_failed: bool,
 }
 
 impl ParentGroups {
-    /// The groups that were asked about and are inside `root`.
+    /// The groups that were requested and are within `root`.
     pub fn groups_within(&self, root: Uuid) -> impl Iterator<Item = Uuid> {
         self.parents
             .keys()
@@ -45,18 +45,18 @@ impl ParentGroups {
             .copied()
     }
 
-    /// What the mirror does not have yet: each group, with the groups it is in.
+    /// What the mirror does not have yet: each group, with its parent groups.
     pub fn to_store(&self) -> impl Iterator<Item = (Uuid, &Asked<Vec<Uuid>>)> {
         let new = self.parents.iter().filter(|(group, _)| !self.stored.contains(group));
         new.map(|(group, parents)| (*group, parents))
     }
 
-    /// The mirror has all of it.
+    /// Marks everything as stored in the mirror.
     pub fn note_stored(&mut self) {
         self.stored = self.parents.keys().copied().collect();
     }
 
-    /// How somebody with these direct groups stands to `root`.
+    /// The membership in `root` of a user with these direct groups.
     pub fn place(&self, root: Uuid, direct: &[Uuid]) -> NestedMembership {
         match self.search(root, direct) {
             Ok(path) => NestedMembership::Inside(path),
@@ -65,7 +65,7 @@ impl ParentGroups {
         }
     }
 
-    /// The shortest way up to `root`, or else the groups on the way that have not been asked about.
+    /// The shortest path up to `root`, otherwise the groups on the path that have not been requested.
     fn search(&self, root: Uuid, direct: &[Uuid]) -> Result<Vec<Uuid>, Vec<Uuid>> {
         let mut from: BTreeMap<Uuid, Option<Uuid>> = direct.iter().map(|group| (*group, None)).collect();
         let mut queue: VecDeque<Uuid> = direct.iter().copied().collect();
@@ -90,8 +90,8 @@ impl ParentGroups {
         Err(open)
     }
 
-    /// Asks upwards for some users, each by its direct groups, until everybody is placed or a bound is reached. Groups
-    /// that are known to lead to `root` are asked about first.
+    /// Requests parent groups for some users, each given by its direct groups, until every user is placed or a bound is
+    /// reached. Groups that are known to lead to `root` come first.
     pub async fn climb(
         &mut self,
         graph: &Graph,
@@ -127,7 +127,7 @@ impl ParentGroups {
                     Ok(parents) => {
                         self.parents.insert(group, parents);
                     }
-                    // A group that is gone meanwhile is in no other. Nothing is written of it.
+                    // A group deleted meanwhile is in no other. Nothing about it is stored.
                     Err(GraphError::NotFound { .. }) => {
                         self.parents.insert(group, Asked::default());
                     }

@@ -1,6 +1,6 @@
-//! What the directory said of users, written into the mirror in the order in which it was asked for.
+//! Facts about users from the directory, written into the mirror in the order in which they were requested.
 //!
-//! The one way for a page of the feed, a look-up and a deletion alike: what is known as of a later moment stays, whichever
+//! A page of the feed, a look-up and a deletion all use this one path. A fact from a later moment stays, whichever
 //! answer arrives last (rules.md, section 2, "Order").
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,16 +12,16 @@ use crate::domain::feed::{Asked, Removal, UserChange};
 use crate::store::mirror::{self, Mirrored};
 use crate::store::{StoreResult, Transaction, groups, recheck};
 
-/// What became of facts.
+/// The result of storing facts.
 #[derive(Debug, Default)]
 pub(super) struct StoredChanges {
-    /// Users of whom the mirror knows something else now.
+    /// Users about whom the mirror's facts changed.
     pub changed: Vec<Uuid>,
-    /// Facts that were dropped, since the mirror knows something newer.
+    /// Facts that were dropped because the mirror has newer ones.
     pub older: Vec<Asked<Uuid>>,
 }
 
-/// Takes in facts about users, in the order sent. `absent_is_null` where a property that is not sent is not set.
+/// Stores facts about users, in the order sent. With `absent_is_null`, a property that is not sent is not set.
 pub(super) async fn take_in(
     tx: &mut Transaction,
     facts: &[Asked<UserChange>],
@@ -32,7 +32,7 @@ pub(super) async fn take_in(
     ids.dedup();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
     let mut taken = StoredChanges::default();
-    // In the order in which everybody locks them.
+    // The order in which every transaction locks them.
     let mut latest: BTreeMap<Uuid, Mirrored> = BTreeMap::new();
     for fact in facts {
         let id = fact.value.id();
@@ -45,7 +45,7 @@ pub(super) async fn take_in(
             latest.insert(id, Mirrored { user, asked: fact.at });
         }
     }
-    // They are asked for again until everything about them can be decoded.
+    // They are requested again until everything about them can be decoded.
     let undecodable = latest.values().filter(|known| {
         known.user.state == DirectoryState::Present && known.user.undecodable.properties().next().is_some()
     });
@@ -67,12 +67,12 @@ pub(super) async fn take_in(
     Ok(taken)
 }
 
-/// What is known of a user once a fact is added; nothing where there is nothing to know.
+/// Adds a fact to the known facts about a user; none if nothing is known.
 fn merge(known: Option<&DirectoryUser>, fact: &UserChange, absent_is_null: bool) -> Option<DirectoryUser> {
     let mut user = known.cloned().unwrap_or_default();
     match fact {
         UserChange::Present(patch) => user.absorb(patch, absent_is_null),
-        // A tombstone for somebody never seen is legal, and matters only if she may come back.
+        // A tombstone for a user never seen is legal, and matters only if the user may return.
         UserChange::Removed {
             reason: Removal::Gone, ..
         } if known.is_none() => return None,
@@ -88,7 +88,7 @@ fn merge(known: Option<&DirectoryUser>, fact: &UserChange, absent_is_null: bool)
     Some(user)
 }
 
-/// Those who came back from deletedItems.
+/// Users restored from deletedItems.
 fn returned(changed: &[Mirrored], known: &HashMap<Uuid, Mirrored>) -> Vec<Uuid> {
     let was_away = |id: &Uuid| {
         known

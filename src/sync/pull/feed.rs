@@ -1,5 +1,5 @@
-//! Follows a feed ahead of whoever stores its pages: fetching never waits for storing while there is room, and
-//! pages that have piled up are stored together.
+//! Fetches a feed ahead of the code that stores its pages: fetching does not wait for storing while there is room, and
+//! accumulated pages are stored together.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::domain::feed::{Asked, Entry, Extent, Link, Moment, Next, Page, Trail};
 use crate::graph::GraphError;
 
-/// How many pages may wait to be stored. With the largest pages that is a few megabytes.
+/// The maximum number of pages waiting to be stored. With the largest pages that is a few megabytes.
 const AHEAD: usize = 4;
 
 type PageResult<T> = Result<Page<T>, GraphError>;
@@ -17,13 +17,13 @@ type PageResult<T> = Result<Page<T>, GraphError>;
 /// Pages that are stored together.
 #[derive(Clone, Debug)]
 pub(super) struct Pages<T> {
-    /// When the first of them was asked for.
+    /// When the first of them was requested.
     pub asked: Moment,
-    /// What they list, in the order sent, each as of its page.
+    /// Their entries, in the order sent, each with the moment of its page.
     pub items: Vec<Asked<T>>,
     /// Entries that could not be read.
     pub unreadable: Vec<String>,
-    /// Where the feed goes on.
+    /// Where the feed continues.
     pub next: Next,
 }
 
@@ -48,16 +48,16 @@ impl<T> Pages<T> {
     }
 }
 
-/// A feed that is being followed. Dropping it ends the fetching.
+/// A feed in progress. Dropping it stops the fetching.
 pub(super) struct Feed<T> {
     pages: mpsc::Receiver<PageResult<T>>,
-    /// What came after the pages handed out last.
+    /// The pages after those returned last.
     waiting: VecDeque<PageResult<T>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl<T: Entry + Send + 'static> Feed<T> {
-    /// Begins at a link, or at the start.
+    /// Starts at a link, or at the beginning.
     pub(super) fn begin<F, R>(endpoint: &'static str, at: Option<Link>, fetch: F) -> Self
     where
         F: Fn(Option<Link>) -> R + Send + 'static,
@@ -90,7 +90,7 @@ impl<T: Entry + Send + 'static> Feed<T> {
         }
     }
 
-    /// The next page, with those that came meanwhile.
+    /// The next page, with those that have arrived meanwhile.
     pub(super) async fn next(&mut self) -> Result<Pages<T>, GraphError> {
         let first = match self.waiting.pop_front() {
             Some(answer) => answer,

@@ -1,4 +1,4 @@
-//! Follows a feed from where its checkpoint stands: does what [`Checkpoint::step`] says, page by page.
+//! Follows a feed from its checkpoint: carries out what [`Checkpoint::step`] returns, page by page.
 
 use super::PullError;
 use super::Puller;
@@ -12,17 +12,17 @@ use crate::store::{StoreResult, Transaction, checkpoints};
 use crate::sync::Failure;
 use crate::telemetry::metrics::Metrics;
 
-/// How often a run begins anew because its links died under it.
+/// How often a run starts over because its links expire.
 const MAX_RESTARTS: u32 = 5;
 
-/// A source that has a feed.
+/// A source with a feed.
 pub(super) trait Followed {
-    /// What its pages list.
+    /// The entries of its pages.
     type Item: Entry + Send + 'static;
-    /// The selection that its rounds begin with, where there is one.
+    /// The selection with which its rounds begin, if there is one.
     const SELECTION: Option<&'static str>;
 
-    /// A checkpoint that nothing else goes with may be written later, with those of other sources.
+    /// Whether a checkpoint without rows may be written later, together with those of other sources.
     const WRITES_TOGETHER: bool;
 
     /// The source.
@@ -31,10 +31,10 @@ pub(super) trait Followed {
     /// The link from which the changes follow.
     async fn latest(&self) -> Result<Link, GraphError>;
 
-    /// The pages of a round, or of the changes; nothing where nothing is to be read.
+    /// The pages of a round, or of the changes; none if there is nothing to read.
     fn read(&self, todo: Todo) -> Option<Feed<Self::Item>>;
 
-    /// Writes the rows of pages; `step` gives the checkpoint that follows from what they have shown.
+    /// Writes the rows of pages; `step` computes the checkpoint that follows from them.
     async fn store(
         &self,
         tx: &mut Transaction,
@@ -44,15 +44,15 @@ pub(super) trait Followed {
     ) -> StoreResult<(Checkpoint, Todo)>;
 }
 
-/// A source that is being followed.
+/// A source in progress.
 pub(super) struct Follower<'a, S> {
     puller: &'a Puller,
     lease: &'a Lease,
     source: &'a S,
     pub checkpoint: Checkpoint,
-    /// Entries that could not be read and were left out.
+    /// Entries that could not be read and were skipped.
     pub skipped: usize,
-    /// The checkpoint has come further and is not written.
+    /// The checkpoint has advanced and is not written yet.
     pub is_unwritten: bool,
     /// No page has been stored in this run.
     is_first: bool,
@@ -71,7 +71,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         }
     }
 
-    /// Follows the feed until it has nothing more to say. Answers what is left to do: [`Todo::Sweep`] or [`Todo::Rest`].
+    /// Follows the feed to its end. Returns what remains to do: [`Todo::Sweep`] or [`Todo::Rest`].
     pub(super) async fn follow(&mut self) -> Result<Todo, PullError> {
         let mut todo = self.step(Input::Run(S::SELECTION));
         let mut restarts = 0;
@@ -117,7 +117,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         todo
     }
 
-    /// Does one thing, up to the end of what is read for it.
+    /// Carries out one step, to the end of its pages.
     async fn advance(&mut self, todo: Todo) -> Result<Todo, PullError> {
         if todo == Todo::Latest {
             let link = self.source.latest().await?;
@@ -158,7 +158,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         }
     }
 
-    /// The checkpoint that follows, where the last page of changes names none and nothing else is left to do.
+    /// The checkpoint that follows if the last page of changes is empty and nothing else remains to do.
     fn nothing_new(&self, pages: &Pages<S::Item>) -> Option<Checkpoint> {
         let is_quiet = S::WRITES_TOGETHER && pages.items.is_empty() && pages.unreadable.is_empty();
         if !is_quiet || !matches!(self.checkpoint.state, State::Following { next: None, .. }) {
@@ -169,7 +169,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         (todo == Todo::Rest).then_some(checkpoint)
     }
 
-    /// Pages: their rows, who has to be judged for them, and the checkpoint that follows.
+    /// Stores pages: their rows, the users to re-evaluate, and the checkpoint that follows.
     async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
         let mut tx = self.puller.base.begin(self.lease).await?;
         let ending = self.ending(pages);

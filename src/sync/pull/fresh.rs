@@ -1,26 +1,26 @@
-//! What a look-up brings.
+//! The result of a look-up.
 
 use uuid::Uuid;
 
 use crate::plan::Unasked;
 
-/// What the directory says of somebody right now.
+/// The directory's current answer about a user.
 #[derive(Clone, Debug)]
 pub(in crate::sync) enum LookUpResult {
-    /// The mirror knows this user as the directory does, but for what was not asked.
+    /// The mirror matches the directory for this user, except for what was not asked.
     User(Uuid, Unasked),
-    /// A row that no directory user belongs to.
+    /// A row that has no directory user.
     Row(Uuid),
     /// A name that belongs to the system and has no row.
     Reserved,
-    /// Neither the directory nor the table knows anybody of that name.
+    /// Neither the directory nor the table has a user of this name.
     Nobody,
-    /// The directory gave no answer: the user, if known from elsewhere, and what went wrong.
+    /// The directory gave no answer: the user, if known from another source, and the problem.
     Unanswered(Option<Uuid>, String),
 }
 
 impl LookUpResult {
-    /// What the directory did not say of a user whom it knows.
+    /// What was not asked about a user that the directory has.
     pub fn unasked(&self) -> Unasked {
         match self {
             Self::User(_, unasked) => *unasked,
@@ -29,11 +29,11 @@ impl LookUpResult {
     }
 }
 
-/// What the directory says of some users.
+/// The directory's answers about some users.
 #[derive(Debug)]
 pub(in crate::sync) struct LookUpResults {
-    /// One for each, in the order asked.
+    /// One for each user, in the order requested.
     pub fresh: Vec<LookUpResult>,
-    /// Why the directory could not be asked any more, about anybody.
+    /// Why the directory could not be asked about any further user.
     pub outage: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! One group: its members and owners.
 //!
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
-//! lose what changes in between. A group that is gone or may not be read is not an empty group.
+//! lose changes made in between. A group that is deleted or may not be read is not an empty group.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -20,26 +20,26 @@ use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, pending};
 use crate::sync::Failure;
 
-/// What became of a group.
+/// The result of reading a group.
 pub(super) struct GroupPull {
-    /// Its members are known up to now.
+    /// Its members are known as of now.
     pub is_readable: bool,
-    /// What stood in the way.
+    /// The problem, if there was one.
     pub problem: Option<Problem>,
-    /// Entries that could not be read and were left out.
+    /// Entries that could not be read and were skipped.
     pub skipped: usize,
-    /// The checkpoint, where nothing but it has changed: it is written with those of other groups.
+    /// The checkpoint, if nothing else changed: it is written together with those of other groups.
     pub reached: Option<Checkpoint>,
 }
 
-/// A group that is read, for the environments it matters to.
+/// A group to read, with the environments that use it.
 struct Reader<'a> {
     puller: &'a Puller,
     group: Uuid,
     environments: Vec<String>,
 }
 
-/// What the feed of a group lists: members while it is listed, then changes.
+/// The entries of a group's feed: members while it is listed, then changes.
 enum Item {
     Member(Principal),
     Change(GroupChange),
@@ -55,7 +55,7 @@ impl Entry for Item {
 }
 
 impl Puller {
-    /// Reads one group as far as it goes.
+    /// Reads one group as far as possible.
     pub(super) async fn pull_group(
         &self,
         lease: &Lease,
@@ -75,12 +75,12 @@ impl Puller {
             Err(PullError::Run(error)) => return Err(error),
             Err(PullError::Graph(GraphError::NotFound { .. })) => {
                 let problem = self.note_gone(lease, group, is_root).await?;
-                // Nobody can have come into a nested group that is gone: what was known of it does for everybody.
+                // No user can have joined a nested group that is deleted: its known members are sufficient.
                 (!is_root, Some(problem))
             }
             Err(PullError::Graph(error)) => {
                 if matches!(error, GraphError::Forbidden { .. }) {
-                    // Whoever decides between two runs shall know.
+                    // Requests between two runs must see this too.
                     self.note(lease, group, Input::Forbidden).await?;
                 }
                 (false, Some(Problem::from_graph(Source::Group(group), &error)))
@@ -94,8 +94,8 @@ impl Puller {
         })
     }
 
-    /// The owners of the security groups, whole: there are few, and they matter for access on demand only. Some kinds of
-    /// group have none to read; what was known of them then stands.
+    /// Reads the owners of the security groups, in full: they are few, and matter only for access on demand. For some
+    /// kinds of group they cannot be read; the known owners then stand.
     pub(super) async fn pull_owners(
         &self,
         lease: &Lease,
@@ -116,7 +116,8 @@ impl Puller {
                 Ok(owners) => readings.push((group, owners)),
                 Err(GraphError::BadRequest { .. }) => {}
                 Err(GraphError::NotFound { .. }) => {
-                    // Either the group is gone, which the members say too, or this kind of group has no owners.
+                    // Either the group is deleted, which reading its members shows too, or this kind of group has no
+                    // owners.
                     if let Err(error) = self.graph.group_members(group, None).await {
                         let error = Failure::unless_directory(error)?;
                         problems.push(match error {
@@ -148,7 +149,7 @@ impl Puller {
         Ok(problems)
     }
 
-    /// Notes that a group does not exist. Its members stay as they were known.
+    /// Records that a group does not exist. Its known members stay.
     async fn note_gone(&self, lease: &Lease, group: Uuid, is_root: bool) -> Result<Problem, Failure> {
         let now = self.base.clock.now();
         let is_nested = !is_root;
@@ -163,7 +164,7 @@ impl Puller {
         Ok(Problem::new(Source::Group(group), detail))
     }
 
-    /// Notes what became of a group itself.
+    /// Records a state of the group itself.
     async fn note(&self, lease: &Lease, group: Uuid, input: Input) -> Result<(), Failure> {
         let checkpoint = self.read_checkpoint(Source::Group(group)).await?;
         let mut tx = self.base.begin(lease).await?;
@@ -215,7 +216,7 @@ impl Followed for Reader<'_> {
         pages: &Pages<Item>,
         step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)> {
-        // What is listed for the first time is judged whole, in the end.
+        // After the first listing of a group, everyone is evaluated at the end.
         let is_first = before.is_round() && before.reached_at.is_none();
         let mut listed = Vec::new();
         for Asked { at, value } in &pages.items {
@@ -266,8 +267,8 @@ fn as_of<T: Copy>(at: Moment, values: &[T]) -> Vec<Asked<T>> {
 }
 
 impl Reader<'_> {
-    /// Who joined or left is judged again. A group that did moves many users at once: everyone is judged, wherever
-    /// nested members count.
+    /// Marks users who joined or left for re-evaluation. A group that joined or left moves many users at once: everyone
+    /// is re-evaluated where nested members count.
     async fn note_moved(&self, tx: &mut Transaction, members: &[Uuid]) -> StoreResult<()> {
         pending::mark(&mut *tx, &self.environments, members).await?;
         if groups::any_group_among(&mut *tx, self.group, members).await? {

@@ -1,4 +1,4 @@
-//! Fresh directory data for one user or many: asked for, then written into the mirror (`take_in`), so that the next
+//! Fresh directory data for one or more users: requested, then written into the mirror (`take_in`), so that the next
 //! cycle agrees.
 
 mod search;
@@ -23,16 +23,16 @@ use crate::plan::Unasked;
 use crate::store::{Connection, StoreResult, groups, mirror, rows};
 use crate::sync::Failure;
 
-/// How many users one call of the Graph edge asks for: three requests, which travel together.
+/// The number of users in one call of the Graph edge: three requests, sent together.
 const ASKED_TOGETHER: usize = 20;
 
-/// How many users who were not found are looked for among the deleted ones at once.
+/// How many users who were not found are looked up in deletedItems at once.
 const DELETED_TOGETHER: usize = 8;
 
-/// How many holders of names are asked about for one request: more than ever pass a name on in a row.
+/// The maximum number of name holders looked up for one request: more than ever pass a name on in a row.
 const MOST_HOLDERS: usize = 4;
 
-/// How often the directory is asked about one user while a cycle hears of the same user.
+/// How often the directory is asked about one user while a cycle receives changes of the same user.
 const MOST_QUESTIONS: u32 = 3;
 
 impl Puller {
@@ -43,8 +43,8 @@ impl Puller {
         Ok(answers.fresh.into_iter().next().unwrap_or(LookUpResult::Nobody))
     }
 
-    /// Asks the directory for some users, each named by object id, user principal name or row id. When the directory
-    /// is away, nobody else is asked for.
+    /// Asks the directory for some users, each named by object id, user principal name or row id. If the directory is
+    /// unavailable, the remaining users are not requested.
     pub(in crate::sync) async fn look_up_many(
         &self,
         graph: &Graph,
@@ -58,14 +58,14 @@ impl Puller {
         self.settle(search).await
     }
 
-    /// The same for users who are named by object id alone, whatever rows there are.
+    /// The same for users named only by object id, whatever rows exist.
     pub(in crate::sync) async fn look_up_ids(&self, graph: &Graph, ids: &[Uuid]) -> Result<LookUpResults, Failure> {
         let sought = ids.iter().map(|id| SearchState::Id(*id)).collect();
         self.settle(Search::new(graph, None, sought)).await
     }
 
-    /// Asks until everybody is settled; again for whomever a cycle has heard of meanwhile: what was asked first is older
-    /// than that.
+    /// Repeats the look-up until every user has a result. A user whose changes a cycle received meanwhile is requested
+    /// again: the first answer is older than those.
     async fn settle(&self, mut search: Search<'_>) -> Result<LookUpResults, Failure> {
         for _ in 0..MOST_QUESTIONS {
             self.ask(&mut search).await?;
@@ -76,7 +76,7 @@ impl Puller {
         }
         let settled = |sought| match sought {
             SearchState::Settled(fresh) => fresh,
-            // A cycle hears of this user faster than anybody can ask: what it heard is fresh.
+            // A cycle receives changes of this user faster than a look-up can answer: those are fresh.
             SearchState::Id(id) => LookUpResult::User(id, Unasked::default()),
             _ => LookUpResult::Nobody,
         };
@@ -86,7 +86,7 @@ impl Puller {
         })
     }
 
-    /// What the texts name, as far as the table knows.
+    /// Resolves the texts, as far as the table allows.
     async fn resolve(&self, environment: &str, users: &[String]) -> Result<Vec<SearchState>, Failure> {
         let ids: Vec<Uuid> = users.iter().filter_map(|user| Uuid::parse_str(user).ok()).collect();
         let mut by_id = BTreeMap::new();
@@ -98,7 +98,7 @@ impl Puller {
                     row.azureactivedirectoryobjectid,
                     row.applicationid,
                 ];
-                // What names one row by its object id, and another by another id, names the first.
+                // A text that is the object id of one row and another id of a second row names the first.
                 for id in own.into_iter().flatten() {
                     if row.azureactivedirectoryobjectid == Some(id) {
                         by_id.insert(id, row.clone());
@@ -111,8 +111,8 @@ impl Puller {
         let mut sought = Vec::with_capacity(users.len());
         for user in users {
             sought.push(match Uuid::parse_str(user) {
-                // A row by its own id, or an application user by any of its ids: the directory's users know nothing
-                // of it.
+                // A row by its own id, or an application user by any of its ids: the directory's users do not include
+                // it.
                 Ok(id) => match by_id.get(&id) {
                     None => SearchState::Id(id),
                     Some(row) => match row.azureactivedirectoryobjectid.filter(|_| row.applicationid.is_none()) {
@@ -120,7 +120,7 @@ impl Puller {
                         None => SearchState::Settled(LookUpResult::Row(row.systemuserid)),
                     },
                 },
-                // No name, and no text that PostgreSQL takes.
+                // Neither a name nor a text that PostgreSQL accepts.
                 Err(_) if user.contains('\0') => SearchState::Settled(LookUpResult::Nobody),
                 Err(_) if is_reserved(&upn_key(user)) => {
                     let row = self.base.find_row(environment, user).await?;
@@ -132,7 +132,7 @@ impl Puller {
         Ok(sought)
     }
 
-    /// Asks for whoever is still to be found, and takes in who is.
+    /// Requests the users without a result, and stores those that are found.
     async fn ask(&self, search: &mut Search<'_>) -> Result<(), Failure> {
         for chunk in search.open().chunks(ASKED_TOGETHER) {
             self.ask_together(search, chunk).await?;
@@ -146,7 +146,7 @@ impl Puller {
             return Ok(());
         }
         let keys: Vec<String> = open.iter().map(|(_, key)| key.clone()).collect();
-        // What follows from the answers is asked within the time of the same call.
+        // Follow-up requests use the time limit of the same call.
         let graph = search.graph.begun();
         let owners_of = search.group().filter(|_| !search.owners_asked);
         let answers = match graph.look_up(&keys, !search.roles_asked, owners_of).await {
@@ -182,7 +182,7 @@ impl Puller {
                     }
                     None => search.sought[*at].not_found(user.at),
                 },
-                // The directory does not take such a text for a name, so it is nobody's.
+                // The directory does not accept this text as a name, so no user has it.
                 Err(GraphError::BadRequest { status: 400, .. }) if Uuid::parse_str(key).is_err() => {
                     search.sought[*at].not_found(Moment::default())
                 }
@@ -212,7 +212,7 @@ impl Puller {
         Ok(())
     }
 
-    /// Asks which groups the groups of some users are in, where that counts and they are no direct members.
+    /// Requests the parent groups of some users' groups, where nesting counts and the users are not direct members.
     async fn climb(
         &self,
         search: &mut Search<'_>,
@@ -235,8 +235,8 @@ impl Puller {
         search.ladder.climb(graph, root, &below, &known).await
     }
 
-    /// Who holds the administrator roles. Whoever is in none of the groups any more through which the last reading knows
-    /// roles has left them, or they are gone: they are asked for, one by one since that is rare.
+    /// Reads who holds the administrator roles. A user who is in none of the groups through which the last reading
+    /// knows roles has left them, or the groups are deleted: those groups are requested one by one, since that is rare.
     async fn administrators_of(
         &self,
         graph: &Graph,
@@ -267,7 +267,7 @@ impl Puller {
         })
     }
 
-    /// A name may be an old one, or that of somebody who was deleted: whoever we know by it is asked for.
+    /// A name may be a former one, or that of a deleted user: looks up the user whom the mirror knows by it.
     async fn follow_names(&self, environment: &str, search: &mut Search<'_>) -> Result<(), Failure> {
         for sought in &mut search.sought {
             let SearchState::NoSuchName(name, problem) = sought else {
@@ -286,8 +286,8 @@ impl Puller {
         Ok(())
     }
 
-    /// Whoever was not found is deleted, and perhaps still to be restored; only a second answer says which. Whoever is
-    /// in neither place may have come back between the two questions, and is asked for once more.
+    /// A user who was not found is deleted, and may be restorable; only a second request shows which. A user in neither
+    /// place may have been restored between the two requests, and is requested once more.
     async fn ask_for_deleted(&self, search: &mut Search<'_>) -> Result<(), Failure> {
         let missing = search.missing();
         if missing.is_empty() {
@@ -340,8 +340,8 @@ impl Puller {
         Ok(())
     }
 
-    /// Whoever, by what we know, has the name that the directory gives to a user by now, and whoever has theirs in turn:
-    /// a name is one user's only, so the directory has more to say of them. Without an answer the name stays theirs.
+    /// Looks up the users who, in the mirror, hold the current name of a user, and the holders of their new names in
+    /// turn: a name belongs to one user, so the directory has changes of these. Without an answer they keep the name.
     pub(in crate::sync) async fn look_up_holders(
         &self,
         environment: &str,
@@ -375,8 +375,8 @@ impl Puller {
     }
 }
 
-/// Notes who owns the security group. Some kinds of group have no owners to read; what was known of them then stands. One
-/// that has no members to read either is gone.
+/// Records who owns the security group. For some kinds of group owners cannot be read; the known owners then stand. A
+/// group whose members cannot be read either is deleted.
 async fn note_owners(
     search: &mut Search<'_>,
     graph: &Graph,
@@ -406,7 +406,7 @@ async fn note_owners(
     Ok(())
 }
 
-/// The name of a user who is there, by the mirror.
+/// The name of a present user, according to the mirror.
 async fn mirrored_name(db: &mut Connection, id: Uuid) -> StoreResult<Option<String>> {
     let user = mirror::read_users(db, &[id]).await?.remove(&id);
     Ok(user

@@ -1,6 +1,6 @@
-//! Users of whom an earlier run dropped something as older than what was known, since what was known may have come from a
-//! replica that lags; users of whom something could not be decoded; users whom a listing with unreadable entries left out.
-//! They are asked for by name.
+//! Rechecks users by name: those about whom an earlier run dropped a fact as older than the known one, since that may
+//! have come from a lagging replica; those with data that could not be decoded; and those missing from a listing with
+//! unreadable entries.
 
 use uuid::Uuid;
 
@@ -14,15 +14,16 @@ use crate::store::lease::Lease;
 use crate::store::{checkpoints, mirror, recheck};
 use crate::sync::Failure;
 
-/// How many a run asks for by name: more are a minute of requests, and a full round lists as many in one page.
+/// The maximum number of users that a run rechecks: more take a minute of requests, and a full round lists as many in
+/// one page.
 const MOST_ASKED_FOR: i64 = 1000;
 
-/// How many are asked for and noted together.
+/// The number of users requested and recorded together.
 const TOGETHER: usize = 200;
 
 impl Puller {
-    /// Whom earlier runs have put on the list: as many as one run asks for. If more than that cannot be decoded, a full
-    /// round is the shorter way to all of them.
+    /// The users that earlier runs put on the list, up to the limit of one run. If more than that cannot be decoded, a
+    /// full round is the shorter way to all of them.
     pub(super) async fn recheck_list(&self, lease: &Lease) -> Result<Vec<Asked<Uuid>>, Failure> {
         let list = {
             let mut db = self.base.store.read().await?;
@@ -39,7 +40,7 @@ impl Puller {
         Ok(list)
     }
 
-    /// Asks for everybody on the list. Whoever gets no answer stays on it.
+    /// Requests everyone on the list. A user without an answer stays on it.
     pub(super) async fn recheck(&self, lease: &Lease, list: &[Asked<Uuid>]) -> Result<Option<Problem>, Failure> {
         for users in list.chunks(TOGETHER) {
             self.base.check_cancelled()?;

@@ -1,7 +1,7 @@
-//! The groups of users who came back from deletedItems.
+//! Restored users: re-reads their group memberships.
 //!
-//! A soft-deleted user keeps her memberships, but a listing leaves her out, and the changes of a group tell nothing
-//! when she returns (graph.md, section 3). So whoever returns is asked for directly.
+//! A soft-deleted user keeps its memberships, but a listing omits it, and the changes of a group do not report its
+//! return (graph.md, section 3). So restored users are requested directly.
 
 use super::Puller;
 use super::{Problem, PullError, survive};
@@ -14,7 +14,7 @@ use crate::store::pending;
 use crate::sync::Failure;
 use futures_util::future::join_all;
 
-/// How many users are asked for at once: few come back, and Graph counts each.
+/// The number of users requested at once: few are restored, and Graph counts each.
 const AT_ONCE: usize = 8;
 
 /// No groups.
@@ -24,8 +24,8 @@ const NONE: Listed<Principal> = Listed {
 };
 
 impl Puller {
-    /// Asks for the groups of everybody who came back. Of groups that no environment counts at present, too: when one
-    /// does again, its changes are followed from where they were left.
+    /// Reads the groups of all restored users. Groups that no environment counts at present are included: when one
+    /// counts them again, their changes are followed from the stored link.
     pub(super) async fn pull_returned(&self, lease: &Lease) -> Result<Option<Problem>, Failure> {
         let result = self.ask_for_returned(lease).await;
         Ok(survive(Source::Users, result)?.err())
@@ -48,7 +48,7 @@ impl Puller {
             for (user, answer) in users.iter().zip(answers) {
                 let member_of = match answer {
                     Ok(member_of) => member_of,
-                    // Gone again, which the users' feed tells too: what is known stands.
+                    // Deleted again, which the users' feed reports too: the known facts stand.
                     Err(GraphError::NotFound { .. }) => {
                         let mut tx = self.base.begin(lease).await?;
                         groups::forget_returned(&mut tx, &[*user]).await?;
@@ -58,7 +58,7 @@ impl Puller {
                     Err(error) => return Err(error.into()),
                 };
                 let at = member_of.at;
-                // Who cannot be read whole joins what is known, and is asked for again.
+                // A user with unreadable memberships only gains groups, and is requested again.
                 let whole = Some(Asked { at, value: *user }).filter(|_| member_of.value.unreadable == 0);
                 let pairs = member_of.value.items.iter().map(|group| (*user, group.id));
                 let joined = pairs.filter(|(_, group)| read.contains(group));

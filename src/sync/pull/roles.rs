@@ -1,6 +1,6 @@
-//! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. There is
-//! no feed for them, so all are read and the difference is what changed. A group that is suddenly empty is doubted
-//! if its members say otherwise; one that does not exist gives the role to nobody (rules.md, section 2).
+//! Administrator roles: active, tenant-wide assignments, direct or through a role-assignable group. They have no
+//! feed, so all are read and compared with the last reading. A group that is suddenly empty is doubted if its members
+//! contradict that; a group that does not exist gives the role to no one (rules.md, section 2).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,20 +23,21 @@ use crate::sync::Failure;
 
 const SOURCE: Source = Source::Roles;
 
-/// A tenant always has an administrator. One may be between two activations; that several end at once and leave nobody
-/// is rather the fault of the reading.
+/// A tenant always has an administrator. A single one may be between two activations; if several lose the role at once
+/// and no one is left, the reading is probably at fault.
 const NOBODY_COUNTS_FROM: usize = 2;
 
-/// So long after a group was first found missing its members keep the role, in case it is only not to be seen.
+/// After a group was first found missing, its members keep the role this long, in case it is only temporarily
+/// invisible.
 const KEEPS_ROLE_FOR: TimeDelta = TimeDelta::minutes(15);
 
-/// What is remembered of the principals that are groups, with the checkpoint.
+/// The stored state of principals that are groups, kept with the checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sync) struct RoleGroups {
-    /// Those that do not exist.
+    /// Groups that do not exist.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     orphans: BTreeMap<Uuid, Orphan>,
-    /// Who holds the role through each of the others, or still through one that is missing.
+    /// The role holders through each of the other groups, or still through a missing one.
     #[serde(flatten)]
     members: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
@@ -46,12 +47,12 @@ pub(in crate::sync) struct RoleGroups {
 struct Orphan {
     /// When it was first found missing.
     since: DateTime<Utc>,
-    /// What is assigned to it.
+    /// The roles assigned to it.
     roles: BTreeSet<String>,
 }
 
 impl RoleGroups {
-    /// What the last reading has left.
+    /// The state that the last reading stored.
     pub(in crate::sync) fn of(checkpoint: &Checkpoint) -> Self {
         let known = checkpoint.value.clone();
         known
@@ -59,18 +60,18 @@ impl RoleGroups {
             .unwrap_or_default()
     }
 
-    /// Whether a user was in a group when it was read last.
+    /// Whether a user was in a group at the last reading.
     pub(in crate::sync) fn has_member(&self, group: Uuid, user: Uuid) -> bool {
         self.members.get(&group).is_some_and(|members| members.contains(&user))
     }
 
-    /// Whether a group was missing when it was asked for last.
+    /// Whether a group was missing at the last reading.
     pub(in crate::sync) fn is_missing(&self, group: Uuid) -> bool {
         self.orphans.contains_key(&group)
     }
 
-    /// Takes in what was read of a group, nothing where it does not exist, beside what was known before. Answers who
-    /// holds its role, and who does no more since it has been missing for long enough.
+    /// Stores the reading of a group (none if it does not exist), given the earlier state. Returns the holders of its
+    /// role, and the former holders after it has been missing for long enough.
     fn take(
         &mut self,
         before: &Self,
@@ -104,14 +105,14 @@ impl RoleGroups {
     }
 }
 
-/// What the directory says of who holds a role.
+/// The directory's answer on role holders.
 #[derive(Debug, Default)]
 struct RoleReading {
     asked: Option<Moment>,
     holders: BTreeMap<Uuid, AdminRoles>,
     groups: RoleGroups,
     any_application: bool,
-    /// Who holds no role any more since the group is missing.
+    /// Users who no longer hold a role because the group is missing.
     lapsed: BTreeSet<Uuid>,
     /// Assignments that could not be read.
     unreadable: usize,
@@ -120,13 +121,13 @@ struct RoleReading {
 }
 
 impl Puller {
-    /// Reads who holds one of the three roles. Answers how many entries could not be read.
+    /// Reads the holders of the three roles. Returns the number of entries that could not be read.
     pub(super) async fn pull_roles(&self, lease: &Lease) -> Result<Result<usize, Problem>, Failure> {
         let result = self.read_roles(lease).await;
         survive(SOURCE, result)
     }
 
-    /// The assignments whose principal does not exist, by the last reading.
+    /// The assignments whose principal does not exist, according to the last reading.
     pub(super) async fn orphaned_roles(&self) -> Result<Vec<(Uuid, String)>, Failure> {
         let known = RoleGroups::of(&self.read_checkpoint(SOURCE).await?);
         let orphans = known.orphans.into_iter().map(|(id, orphan)| {
@@ -146,7 +147,7 @@ impl Puller {
         let mut reading = self.read_assignments(&before).await?;
         let emptied = self.contradicted(&reading.groups.members, &before.members).await?;
         if let Some((group, had)) = &emptied {
-            // What its members say of it counts for the next reading, too.
+            // The members' own answer counts for the next reading, too.
             reading.groups.members.insert(*group, had.clone());
         }
         checkpoint.value = Some(serde_json::json!(reading.groups));
@@ -173,7 +174,7 @@ impl Puller {
         Ok(reading.unreadable + reading.unreadable_members)
     }
 
-    /// Every assignment, and the members of the groups among the principals.
+    /// Reads every assignment, and the members of the groups among the principals.
     async fn read_assignments(&self, before: &RoleGroups) -> Result<RoleReading, PullError> {
         let (graph, now) = (self.directory(), self.base.clock.now());
         let mut reading = RoleReading::default();
@@ -218,15 +219,15 @@ impl Puller {
         Ok(reading)
     }
 
-    /// Whether a principal of which nothing else is known is a user: the mirror knows it, or knows nobody yet.
+    /// Whether an otherwise unknown principal is a user: the mirror has it, or has no users yet.
     async fn may_be_user(&self, id: Uuid) -> Result<bool, Failure> {
         let users = self.read_checkpoint(Source::Users).await?;
         let mut db = self.base.store.read().await?;
         Ok(users.reached_at.is_none() || mirror::read_users(&mut db, &[id]).await?.contains_key(&id))
     }
 
-    /// A role-assignable group that had members and is listed without any, although one of them still says to be in
-    /// it: two sources disagree. There is no feed that would name whoever left.
+    /// Role-assignable groups that had members and are now listed as empty, although one member still reports the
+    /// membership: two sources disagree. No feed would report the users who left.
     async fn contradicted(
         &self,
         listed: &BTreeMap<Uuid, BTreeSet<Uuid>>,
@@ -236,13 +237,13 @@ impl Puller {
             let Some(had) = before.get(group) else { continue };
             for member in had {
                 match self.directory().user_member_of(*member).await {
-                    // Absence from what cannot be read whole is no evidence.
+                    // Absence from data that cannot be read in full is not evidence.
                     Ok(groups)
                         if groups.value.unreadable > 0 || groups.value.items.iter().any(|of| of.id == *group) =>
                     {
                         return Ok(Some((*group, had.clone())));
                     }
-                    // Not there any more, or no user at all.
+                    // Deleted, or not a user.
                     Ok(_) | Err(GraphError::NotFound { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -275,7 +276,7 @@ mod tests {
         }
     }
 
-    /// Who holds the role after each reading of the group at a minute; nothing where it does not exist.
+    /// The role holders after each reading of the group, given its minute and members; none if it does not exist.
     fn holders(readings: &[(i64, Option<Listed<Principal>>)]) -> Vec<Vec<Uuid>> {
         let mut before = RoleGroups::default();
         let mut holders = Vec::new();

@@ -13,9 +13,9 @@ use crate::sync::Failure;
 const SOURCE: Source = Source::Skus;
 
 impl Puller {
-    /// Reads the tenant's SKUs. Answers whether there is a Marketing licence: by the configuration, by this
+    /// Reads the tenant's SKUs. Returns whether there is a Marketing licence: by the configuration, by this
     /// reading, or by the last one that succeeded.
-    /// A problem is why it is the last one's; what was skipped is counted.
+    /// A problem explains why the last reading is used; skipped entries are counted.
     pub(super) async fn pull_skus(&self, lease: &Lease) -> Result<(bool, Result<usize, Problem>), Failure> {
         if let Some(marketing) = self.base.settings.tenant_marketing {
             return Ok((marketing, Ok(0)));
@@ -42,7 +42,7 @@ impl Puller {
         });
         let mut tx = self.base.begin(lease).await?;
         let mut checkpoint = checkpoints::read(&mut tx, SOURCE).await?;
-        // It may be among what could not be read.
+        // It may be among the unreadable entries.
         marketing |= unreadable > 0 && checkpoint.value == Some(true.into());
         if skus.iter().any(|sku| !sku.plans.is_empty()) {
             checkpoint.trust();

@@ -1,5 +1,5 @@
-//! What the directory said of some users who were asked about, written into the mirror: the user, the direct memberships,
-//! the roles, each as of the moment it was asked for.
+//! The directory's answers about looked-up users, written into the mirror: the user, the direct memberships, the roles,
+//! each as of the moment it was requested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +16,16 @@ use crate::store::groups::{self, MembershipsOf};
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::Failure;
 
-/// Who holds the administrator roles.
+/// The holders of the administrator roles.
 #[derive(Clone, Debug)]
 pub(in crate::sync) struct RoleHolders {
     pub assignments: Assignments,
-    /// Groups that are assigned a role and cannot be found, each with a user who was in it when it was read last: until a
-    /// cycle says otherwise, that user holds the role (rules.md, section 2).
+    /// Groups that have a role and cannot be found, each with a user who was in it at the last reading: until a cycle
+    /// decides otherwise, that user holds the role (rules.md, section 2).
     pub through_missing: BTreeSet<(Uuid, Uuid)>,
 }
 
-/// What the directory said of a user who is there.
+/// The directory's answer about a present user.
 #[derive(Clone, Debug)]
 pub(in crate::sync) struct UserFacts {
     pub user: Asked<UserPatch>,
@@ -34,15 +34,15 @@ pub(in crate::sync) struct UserFacts {
 }
 
 impl UserFacts {
-    /// Whether every membership could be read: only then one that is missing is over.
+    /// Whether every membership could be read: only then is a missing one over.
     pub fn is_whole(&self) -> bool {
         self.groups.value.unreadable == 0
     }
 }
 
 impl Puller {
-    /// Writes what the directory said of users who are there and marks whom it concerns. Answers those of whom the mirror
-    /// has heard something newer: what was said of them is dropped.
+    /// Writes the answers about present users and marks the affected users for evaluation. Returns the users about whom
+    /// the mirror has newer facts: the answers about these are dropped.
     pub(in crate::sync) async fn take_in(
         &self,
         said: &BTreeMap<Uuid, UserFacts>,
@@ -89,8 +89,8 @@ impl Puller {
         Ok(older)
     }
 
-    /// The groups whose members the mirror holds: those that are followed, or lead to a security group where nested
-    /// members count, by what is known or was found just now.
+    /// The groups whose members the mirror holds: those that are followed, and those that lead to a security group
+    /// where nested members count, by earlier knowledge or by this look-up.
     async fn held_groups(&self, tx: &mut Transaction, ladder: &ParentGroups) -> StoreResult<BTreeSet<Uuid>> {
         let mut held: BTreeSet<Uuid> = groups::followed(&mut *tx).await?.into_iter().collect();
         held.extend(self.base.settings.security_groups(|_| true));
@@ -105,8 +105,8 @@ impl Puller {
         Ok(held)
     }
 
-    /// Writes what the directory said of the owners of a security group, and of groups in groups. A group that joined or
-    /// left another moves many users at once: everyone is judged again, wherever nested members count.
+    /// Writes the answers about the owners of a security group, and about nested groups. A group that joined or left
+    /// another moves many users at once: everyone is re-evaluated where nested members count.
     pub(in crate::sync) async fn take_in_group(
         &self,
         group: Option<Uuid>,
@@ -118,14 +118,14 @@ impl Puller {
         }
         let write = async || {
             let mut tx = self.base.begin(None).await?;
-            // Most ask where nothing is nested.
+            // Most look-ups find no nesting.
             if ladder.to_store().next().is_some() {
                 let held = self.held_groups(&mut tx, ladder).await?;
                 if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
                     environments::judge_everyone(&mut tx, &self.base.settings.nesting()).await?;
                 }
             }
-            // Last: everybody who asks about the group writes here.
+            // Last: every look-up of this group writes here.
             if let (Some(group), Some(owners)) = (group, &owners) {
                 let changed = groups::set_owners(&mut tx, &[(group, owners.clone())]).await?;
                 let changed: Vec<Uuid> = changed.into_iter().map(|(_, owner)| owner).collect();
@@ -136,8 +136,7 @@ impl Puller {
         Ok(self.base.retry(write).await?)
     }
 
-    /// Writes that the directory does not have some users any more. Answers those of whom the mirror has heard something
-    /// newer.
+    /// Writes that the directory no longer has some users. Returns those about whom the mirror has newer facts.
     pub(in crate::sync) async fn take_out(
         &self,
         gone: &[Asked<(Uuid, Option<DeletedUser>)>],
@@ -165,8 +164,8 @@ impl Puller {
     }
 }
 
-/// Users whom the mirror does not have, although a round began after they were asked about: it did not list them, or has
-/// not yet. That answer is the newer one. No round ends before the transaction does.
+/// Users whom the mirror does not have, although a round began after they were requested: it did not list them, or has
+/// not yet. The round's answer is the newer one. No round ends before the transaction does.
 async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, UserFacts>) -> StoreResult<BTreeSet<Uuid>> {
     let ids: Vec<Uuid> = said.keys().copied().collect();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
@@ -182,7 +181,7 @@ async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, UserFacts>) -> Sto
     Ok(unlisted.map(|said| said.user.value.id).collect())
 }
 
-/// The groups that were asked about, with those that the mirror holds of the groups they are in.
+/// The requested groups, with those of their parent groups that the mirror holds.
 fn rungs(ladder: &ParentGroups, held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for (group, parents) in ladder.to_store() {
@@ -197,7 +196,7 @@ fn rungs(ladder: &ParentGroups, held: &BTreeSet<Uuid>) -> MembershipsOf {
     memberships
 }
 
-/// Of the groups that the mirror holds.
+/// The users' memberships in groups that the mirror holds.
 fn memberships(said: &[&UserFacts], held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for said in said {
@@ -214,8 +213,8 @@ fn memberships(said: &[&UserFacts], held: &BTreeSet<Uuid>) -> MembershipsOf {
     memberships
 }
 
-/// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of the
-/// two answers.
+/// The roles a user holds, directly or through a role-assignable group, which cannot be nested. As old as the older of
+/// the two answers.
 fn admin_roles(said: &UserFacts, held: &RoleHolders) -> Asked<(Uuid, AdminRoles)> {
     let assignments = &held.assignments;
     let id = said.user.value.id;

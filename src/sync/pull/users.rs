@@ -1,7 +1,7 @@
-//! `users/delta`: a full round, then changes, for ever.
+//! `users/delta`: a full round, then changes, indefinitely.
 //!
-//! Absence means two things: in a full round a property that is not sent is null, and a user who is not
-//! listed by its last page is looked up in deletedItems and swept; in an incremental round both mean unchanged.
+//! Absence has two meanings. In a full round a property that is not sent is null, and a user who is not listed by its
+//! last page is looked up in deletedItems and swept. In an incremental round both mean unchanged.
 
 use super::Puller;
 use super::facts;
@@ -78,8 +78,8 @@ impl Followed for Users<'_> {
 }
 
 impl Puller {
-    /// Reads the users up to the checkpoint, and answers how many entries could not be read. The problem beside it is one
-    /// that judging need not wait for.
+    /// Reads the users up to the checkpoint, and returns the number of entries that could not be read. The separate
+    /// problem does not delay evaluation.
     pub(super) async fn pull_users(&self, lease: &Lease) -> Result<(Option<Problem>, Result<usize, Problem>), Failure> {
         let users = Users(self);
         let mut follower = Follower::new(self, lease, &users, self.read_checkpoint(Source::Users).await?);
@@ -96,13 +96,13 @@ impl Puller {
         Ok((survive(Source::Users, swept)?.err(), Ok(skipped)))
     }
 
-    /// After a full round: whoever was not listed is soft-deleted or gone. If deletedItems cannot be read,
-    /// nobody is.
+    /// After a full round: users who were not listed are soft-deleted or permanently deleted. If deletedItems cannot be
+    /// read, no user is swept.
     async fn sweep_users(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), PullError> {
         let deleted = self.directory().deleted_users().await?;
         let mut tx = self.base.begin(lease).await?;
         let (listed, had) = mirror::count_seen(&mut tx, checkpoint.round).await?;
-        // Whoever is missing may be one of those who could not be read; the next run asks.
+        // A missing user may be among the unreadable entries; the next run requests it.
         let is_whole = checkpoint.seen.unreadable == 0 && deleted.unreadable == 0;
         let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted.items, is_whole).await?;
         if swept > 0 {

@@ -1,4 +1,4 @@
-//! Who is being looked up, and how far that is.
+//! The state of a look-up of some users.
 
 use uuid::Uuid;
 
@@ -10,19 +10,19 @@ use crate::sync::pull::climb::{NestedMembership, ParentGroups};
 use crate::sync::pull::fresh::LookUpResult;
 use crate::sync::pull::take_in::UserFacts;
 
-/// Somebody who is being looked up.
+/// The state of one user in a look-up.
 pub(super) enum SearchState {
     Id(Uuid),
     Name(String),
-    /// The directory has nobody of that id, as of a moment.
+    /// The directory has no user with this id, as of a moment.
     NoSuchId(Asked<Uuid>),
-    /// The directory has nobody of that name, or did not answer.
+    /// The directory has no user with this name, or did not answer.
     NoSuchName(String, Option<String>),
     Settled(LookUpResult),
 }
 
 impl SearchState {
-    /// How the directory is asked for somebody who is still to be found.
+    /// The key to request from the directory for a user who is not found yet.
     pub(super) fn key(&self) -> Option<String> {
         match self {
             Self::Id(id) => Some(id.to_string()),
@@ -31,7 +31,7 @@ impl SearchState {
         }
     }
 
-    /// The directory has nobody like that.
+    /// The state after the directory has no such user.
     pub(super) fn not_found(&self, at: Moment) -> Self {
         match self {
             Self::Id(id) => Self::NoSuchId(Asked { at, value: *id }),
@@ -40,7 +40,7 @@ impl SearchState {
         }
     }
 
-    /// The directory gave no answer.
+    /// The state after the directory gave no answer.
     pub(super) fn unanswered(&self, problem: String) -> Self {
         match self {
             Self::Id(id) => Self::Settled(LookUpResult::Unanswered(Some(*id), problem)),
@@ -50,21 +50,21 @@ impl SearchState {
     }
 }
 
-/// A look-up under way.
+/// A look-up in progress.
 pub(super) struct Search<'a> {
     pub(super) graph: &'a Graph,
-    /// Whose security group matters, if any environment's.
+    /// The environment whose security group matters, if any.
     pub(super) environment: Option<&'a Environment>,
     pub(super) sought: Vec<SearchState>,
-    /// Whether it has been asked who holds an administrator role; and who does, where that could be read.
+    /// Whether the holders of administrator roles have been requested; and the holders, if they could be read.
     pub(super) roles_asked: bool,
     pub(super) roles: Option<Assignments>,
-    /// Whether the security group's owners have been asked for; and who they are, where that could be read.
+    /// Whether the security group's owners have been requested; and the owners, if they could be read.
     pub(super) owners_asked: bool,
     pub(super) owners: Option<Asked<Listed<Principal>>>,
-    /// What could not be read of the security group.
+    /// What could not be read about the security group.
     pub(super) of_group: Unasked,
-    /// Groups in groups, where they count.
+    /// Nested groups, where they count.
     pub(super) ladder: ParentGroups,
     pub(super) outage: Option<String>,
 }
@@ -85,20 +85,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whoever is still to be found, and how the directory is asked for them.
+    /// The users not found yet, each with the key to request.
     pub(super) fn open(&self) -> Vec<(usize, String)> {
         let sought = self.sought.iter().enumerate();
         sought.filter_map(|(at, sought)| Some((at, sought.key()?))).collect()
     }
 
-    /// Nobody else is asked for: the directory is away.
+    /// Gives up on the remaining users: the directory is unavailable.
     pub(super) fn give_up(&mut self, open: &[(usize, String)], problem: &str) {
         for (at, _) in open {
             self.sought[*at] = self.sought[*at].unanswered(problem.to_owned());
         }
     }
 
-    /// Whom the directory does not have, each with a place in what was asked.
+    /// Users whom the directory does not have, each with its position in the request.
     pub(super) fn missing(&self) -> Vec<(usize, Asked<Uuid>)> {
         let missing = self.sought.iter().enumerate().filter_map(|(at, sought)| match sought {
             SearchState::NoSuchId(id) => Some((at, *id)),
@@ -111,13 +111,13 @@ impl<'a> Search<'a> {
         self.environment.and_then(|environment| environment.security_group)
     }
 
-    /// The security group, where its members through other groups count.
+    /// The security group, where nested members count.
     pub(super) fn nesting_group(&self) -> Option<Uuid> {
         let environment = self.environment?;
         environment.security_group.filter(|_| environment.counts_nested())
     }
 
-    /// What the directory did not say of somebody of whom it said this.
+    /// What is unknown about a user with these facts.
     pub(super) fn unasked(&self, said: &UserFacts) -> Unasked {
         let (groups, in_part) = (&said.groups.value.items, !said.is_whole());
         let place = |root| self.ladder.place(root, groups);
