@@ -1,4 +1,4 @@
-//! `rollcall candidates`: whom an import can be about.
+//! `rollcall candidates`: the candidates for an import.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `rollcall check`: tries out everything a run needs, one line each, with what to do where it fails.
+//! `rollcall check`: tests everything that a run needs, one line each, with the remedy for each failure.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use crate::domain::licence::Category;
 use crate::graph::{ALARMING_SKEW, Graph, GraphError, describe};
 use crate::sync::records::Records;
 
-/// How one check ended.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Ok,
@@ -101,7 +101,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     Ok(ExitCode::from(worst))
 }
 
-/// A clock that is far off makes tokens look expired, and assertions too.
+/// A clock that is far off makes tokens and assertions look expired.
 fn check_clock(graph: &Graph, report: &mut Report) {
     let Some(ahead) = graph.clock_skew() else { return };
     let seconds = ahead.num_seconds();
@@ -146,7 +146,7 @@ async fn check_database(config: &Config, report: &mut Report) {
     store.close().await;
 }
 
-/// Environments that the database has and the configuration lacks.
+/// Environments in the database that the configuration lacks.
 async fn check_left_over(records: &Records, report: &mut Report) {
     match records.left_over().await {
         Ok(left_over) => {
@@ -164,7 +164,7 @@ async fn check_left_over(records: &Records, report: &mut Report) {
     }
 }
 
-/// A database that is not ours to use wants another configuration; one that does not answer may come back.
+/// A foreign database needs another configuration; one that does not answer may come back.
 fn database_exit(error: &CliError) -> u8 {
     match error {
         CliError::Store(error) if error.is_misconfigured() => exit::USAGE,
@@ -236,7 +236,7 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
         .unwrap_or_default()
 }
 
-/// Needed only where application users are created: without it the rest works. Asks about ourselves.
+/// Needed only to create application users; the rest works without it. Looks up our own application.
 async fn check_applications(config: &Config, graph: &Graph, report: &mut Report) {
     let what = "application registrations (Application.Read.All)";
     match graph.service_principal(config.tenant.client_id).await {
@@ -252,7 +252,7 @@ async fn check_applications(config: &Config, graph: &Graph, report: &mut Report)
     }
 }
 
-/// Each SKU with the categories of its plans; plans that count for nothing are only counted.
+/// Each SKU with the categories of its plans; plans without a category are only counted.
 fn sku_rows(config: &Config, skus: &[SubscribedSku]) -> Vec<Vec<String>> {
     skus.iter()
         .map(|sku| {

@@ -6,7 +6,7 @@ use crate::domain::text::Text;
 use crate::sync::records::Records;
 use crate::sync::{Engine, Settings};
 
-/// How many environments an error names.
+/// The most environments in an error.
 const MOST_NAMED: usize = 20;
 
 /// The environment of a command that needs one.

@@ -1,4 +1,4 @@
-//! `rollcall config`: validates, and shows what is in force.
+//! `rollcall config`: validates, and shows the effective configuration.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum Command {
     Show,
 }
 
-/// How long the database may take to say what is left over in it: the rest needs no database.
+/// The timeout of the query for left-over environments: nothing else here needs the database.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
@@ -53,7 +53,7 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the database has beside the configured environments, if it answers.
+/// The environments in the database beside the configured ones, if it answers.
 async fn left_over(config: &Config) -> Option<Vec<LeftOver>> {
     let asked = async {
         let store = wire::connect(config).await.ok()?;

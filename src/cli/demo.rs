@@ -1,7 +1,7 @@
-//! `rollcall demo`: everything with a simulated tenant and a private PostgreSQL.
+//! `rollcall demo`: the whole system with a simulated tenant and a private PostgreSQL.
 //!
-//! It writes a configuration, runs the real cycle over it, plays a few directory changes and shows what followed,
-//! then goes on as the daemon would until it is interrupted.
+//! It writes a configuration, runs the real cycle over it, makes a few directory changes and shows the results, then
+//! continues like the daemon until it is interrupted.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -155,10 +155,10 @@ async fn keep_serving(context: &Context, config: Config, file: ConfigFile, engin
     serve::serve(&context, config, engine, metrics, wire::hangups()?).await
 }
 
-/// The configuration of the demo, on disk, so that other commands can use it too.
+/// The configuration file of the demo, for use by other commands too.
 struct ConfigFile {
     path: PathBuf,
-    /// A token for the API, made anew for every demo.
+    /// A token for the API, new for every demo.
     token: String,
 }
 
@@ -206,7 +206,7 @@ async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliRe
     Ok(ConfigFile { path, token })
 }
 
-/// The usual address, or another one where that is taken.
+/// The usual address, or another one if that is taken.
 async fn free_address() -> SocketAddr {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
     for address in [usual, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))] {
@@ -235,14 +235,14 @@ async fn one_run(engine: &Engine) -> CliResult<Report> {
     }
 }
 
-/// One change of the directory and whom it concerns.
+/// One directory change and the user it concerns.
 struct Player {
     user: Uuid,
     what: String,
     explain: bool,
 }
 
-/// Picks users of the first environment and lets things happen to them.
+/// Picks users of the first environment and changes them.
 async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> CliResult<Vec<Player>> {
     let tenant = simulator.tenant();
     let filter = Filter {
@@ -290,7 +290,7 @@ async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> Cl
     Ok(players)
 }
 
-/// What a run wrote, from the change log.
+/// The changes of a run, from the change log.
 async fn show_changes(engine: &Engine, run: i64) -> CliResult<()> {
     let changes = engine.records().changes(run, None, 40).await?;
     let rows: Vec<Vec<String>> = changes

@@ -1,4 +1,4 @@
-//! `rollcall environment`: which environments there are, and taking leave of one that is gone.
+//! `rollcall environment`: lists the environments, and retires one that is gone.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -127,7 +127,7 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
     }
 }
 
-/// What would happen; nothing does.
+/// A preview of the effects, without any change.
 fn preview(context: &Context, known: &KnownEnvironment, keep: bool) -> CliResult<()> {
     let KnownEnvironment {
         name,

@@ -1,4 +1,4 @@
-//! One line for whoever typed the command, and the exit code that scripts look at (interfaces.md, section 1).
+//! One error line for the user, and the exit code for scripts (interfaces.md, section 1).
 
 use std::fmt;
 use std::process::ExitCode;
@@ -39,11 +39,11 @@ pub enum CliError {
     Graph(GraphError),
     /// The database failed.
     Store(StoreError),
-    /// The rules refuse, or the object asked for does not exist.
+    /// The rules refuse, or the requested object does not exist.
     Refused(Box<Refusal>),
-    /// The rules refused some of what was asked, and the results say which.
+    /// The rules refused part of the request, and the results say which.
     AlreadyShown(Code),
-    /// Something stands in the way of what was asked, by a code that no rule has.
+    /// A conflict with the present state, with a code that is not a rule's.
     InTheWay(&'static str, String),
     /// Anything else.
     Other(String),

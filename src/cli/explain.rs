@@ -1,4 +1,4 @@
-//! `rollcall explain`: the whole diagnostic as a page, or the verdict as JSON.
+//! `rollcall explain`: the full diagnostic as a page, or the verdict as JSON.
 
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ pub fn print(explanation: &Explanation) {
         .triggers
         .iter()
         .map(|(trigger, verdict)| {
-            // Without a row, refresh says what an access would do, and does nothing.
+            // Without a row, refresh reports what an access would do, and changes nothing.
             let is_only_reported = verdict.outcome == Outcome::Create && !trigger.may_create();
             let outcome = verdict.outcome.as_str();
             vec![
@@ -81,7 +81,7 @@ pub fn print(explanation: &Explanation) {
     }
 }
 
-/// The row, what entitles the user, and what lies around the verdict.
+/// The row, the user's entitlement, and the context of the verdict.
 fn print_facts(explanation: &Explanation) {
     match &explanation.row {
         Some(row) => {
@@ -156,7 +156,7 @@ fn print_facts(explanation: &Explanation) {
     say!();
 }
 
-/// The held set that the row is in, and what to do about it.
+/// The held set of the row, and how to decide it.
 fn held_words(held: &Held) -> String {
     let Held { run, reason, .. } = held;
     if held.state != RemovalState::Held {
@@ -171,7 +171,7 @@ fn held_words(held: &Held) -> String {
     )
 }
 
-/// Every check, and what to do about those that failed.
+/// Every check, with the remedy for each failed one.
 fn print_checks(explanation: &Explanation) {
     let rows: Vec<Vec<String>> = explanation
         .verdict

@@ -16,7 +16,7 @@ use crate::domain::text::{Text, entries};
 use crate::sync::imports::{ImportRequest, JobReport, Viewer};
 use crate::sync::{DeskError, Engine, Failure, ImportError};
 
-/// How often progress is shown on a terminal.
+/// The interval of the progress display on a terminal.
 const PROGRESS: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -135,7 +135,7 @@ async fn wait_for(engine: &Engine, submitted: &Job) -> CliResult<()> {
     }
 }
 
-/// Shows how many users are done, until it is dropped.
+/// Shows the number of finished users, until it is dropped.
 fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
     let engine = engine.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {

@@ -59,7 +59,7 @@ pub enum Command {
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     let engine = context.engine().await?;
     let name = wire::operator();
-    // Whoever has the configuration and the database is an operator.
+    // A person with the configuration and the database is an operator.
     let viewer = Viewer {
         name: &name,
         is_operator: true,
@@ -202,7 +202,7 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Prints a job with what it has come to.
+/// Prints a job with its result so far.
 pub fn print_report(context: &Context, report: &JobReport) {
     if context.output == Output::Json {
         print_json(report);

@@ -1,4 +1,4 @@
-//! Lists, page by page: to their end, unless `--limit` says otherwise.
+//! Lists, page by page, to the end unless `--limit` is given.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::output::{self, Table, is_cut_off, note};
 use super::{CliError, Context, Output};
 use crate::domain::text::{Text, escaped_json};
 
-/// How many items are read, and kept, at once.
+/// The number of items that are read, and kept, at once.
 const PAGE: u64 = 1000;
 
 /// How much of a list is shown.
@@ -28,16 +28,16 @@ pub struct Extent {
     after: Option<Text>,
 }
 
-/// What a list looks like.
+/// The format of a list.
 #[derive(Debug)]
 pub struct Layout<'a, T> {
-    /// The titles of the columns.
+    /// The column titles.
     pub heading: &'a [&'a str],
     /// An item as a row.
     pub row: fn(&T) -> Vec<String>,
-    /// What stands in place of a table without rows; without a text there is a heading.
+    /// The text for an empty table; without it the heading is printed.
     pub nothing: Option<&'a str>,
-    /// Members of the JSON document beside the items.
+    /// Additional members of the JSON document.
     pub beside: Map<String, Value>,
 }
 
@@ -53,8 +53,8 @@ impl<'a, T> Layout<'a, T> {
     }
 }
 
-/// Prints a list as far as is asked, and tells where it has stopped before its end. `read` gets so many items behind a
-/// cursor, which `cursor` makes of an item.
+/// Prints a list up to the requested limit, and reports if it stopped before the end. `read` gets a number of items
+/// after a cursor, which `cursor` makes from an item.
 pub async fn print<T: Serialize, C: FromStr + Display>(
     context: &Context,
     extent: &Extent,
@@ -74,7 +74,7 @@ pub async fn print<T: Serialize, C: FromStr + Display>(
     let mut printer = Printer::new(context, &layout);
     loop {
         let wanted = left.min(PAGE);
-        // One too many tells whether there is more.
+        // One extra item shows whether there is more.
         let mut items = read(after, i64::try_from(wanted + 1).unwrap_or(i64::MAX)).await?;
         let more = items.len() as u64 > wanted;
         items.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
@@ -94,7 +94,7 @@ pub async fn print<T: Serialize, C: FromStr + Display>(
     Ok(())
 }
 
-/// Prints what has been read before more is read.
+/// Prints the items read so far before reading more.
 enum Printer<'a, T> {
     Table {
         table: Table,
@@ -102,7 +102,7 @@ enum Printer<'a, T> {
         is_empty: bool,
     },
     Json {
-        /// What of the document follows the items; the next item is put before it.
+        /// The members of the document after the items; the next item is inserted before them.
         beside: &'a Map<String, Value>,
         is_empty: bool,
     },
@@ -166,7 +166,7 @@ impl<'a, T: Serialize> Printer<'a, T> {
     }
 }
 
-/// A document up to its first item, laid out as serde does.
+/// A document up to its first item, in serde's layout.
 fn opening(beside: &Map<String, Value>) -> String {
     let beside = beside.iter().map(|(name, value)| {
         let value = indented(value, 2);
@@ -175,7 +175,7 @@ fn opening(beside: &Map<String, Value>) -> String {
     format!("{{{}\n  \"items\": [", beside.collect::<String>())
 }
 
-/// A value as a part of a document, on a line of its own: JSON has no ends of lines within texts.
+/// A value as a part of a document, on a line of its own: JSON texts contain no line ends.
 fn indented(value: &impl Serialize, blanks: usize) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let indent = format!("\n{}", " ".repeat(blanks));

@@ -1,8 +1,8 @@
-//! The one way to standard output and standard error. Whatever is in a text, a line of ours stays one line: `say!` and
-//! [`table`] escape what could move the cursor, begin a line or turn the direction of writing.
+//! The only way to standard output and standard error. Whatever a text contains, a line of ours stays one line: `say!`
+//! and [`table`] escape what could move the cursor, begin a line or change the writing direction.
 //!
-//! A failure to write is kept until [`finish`]: a command that has begun its work ends it. A reader that has gone away
-//! is no failure; what is left is not printed, and lists end (see [`is_cut_off`]).
+//! A write failure is kept until [`finish`]: a command that has begun its work completes it. A closed pipe is not a
+//! failure; the rest is not printed, and lists end (see [`is_cut_off`]).
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -14,10 +14,10 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::domain::text::{escaped, escaped_json};
 
-/// Why standard output takes no more.
+/// Why standard output accepts no more.
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
-/// Prints a line for people, in the manner of `println!`; text in it cannot make it two.
+/// Prints a line for people, like `println!`; its text cannot break the line.
 macro_rules! say {
     () => { $crate::cli::output::say_line("") };
     ($($text:tt)+) => { $crate::cli::output::say_line(&::std::format!($($text)+)) };
@@ -37,11 +37,11 @@ pub fn say_line(text: &str) {
 
 /// See `note!`.
 pub fn note_line(text: &str) {
-    // Nobody is left to be told that nobody listens.
+    // An error on standard error has nowhere to go.
     let _ = writeln!(io::stderr().lock(), "{}", escaped(text));
 }
 
-/// Prints text of several lines that the program has made.
+/// Prints multi-line text from the program itself.
 pub fn page(text: &str) {
     let lines: String = text.lines().fold(String::new(), |mut page, line| {
         let _ = writeln!(page, "{}", escaped(line));
@@ -50,7 +50,7 @@ pub fn page(text: &str) {
     raw(lines.as_bytes());
 }
 
-/// Prints a document as JSON, which is exact: what a terminal must not see is escaped in JSON's own way.
+/// Prints a document as exact JSON; characters unsafe for a terminal use JSON's own escapes.
 pub fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => raw(format!("{}\n", escaped_json(&text)).as_bytes()),
@@ -69,7 +69,7 @@ pub fn raw(bytes: &[u8]) {
     }
 }
 
-/// Shows how far something is, in a line that the next call replaces; without a text the line goes. Only on a terminal.
+/// Shows progress in a line that the next call replaces; without a text, clears the line. Only on a terminal.
 pub fn progress(text: Option<&str>) {
     let mut err = io::stderr().lock();
     if err.is_terminal() {
@@ -78,12 +78,12 @@ pub fn progress(text: Option<&str>) {
     }
 }
 
-/// Whether standard output takes no more, so that nothing needs to be made for it.
+/// Whether standard output accepts no more, so that no more output is needed.
 pub fn is_cut_off() -> bool {
     FAILURE.get().is_some()
 }
 
-/// The exit code in the end: the command's own, unless its results could not be written.
+/// The final exit code: the command's own, unless its results could not be written.
 pub fn finish(code: ExitCode) -> ExitCode {
     match FAILURE.get() {
         Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -99,8 +99,8 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) {
     Table::new(heading).print(rows);
 }
 
-/// A table that is printed piece by piece. Its columns fit the rows so far: one that a later row widens is wider from
-/// there on. Numbers align right.
+/// A table that is printed in parts. Its columns fit the rows so far; a wider row widens them from there on. Numbers
+/// align right.
 #[derive(Debug)]
 pub struct Table {
     heading: Option<Vec<String>>,

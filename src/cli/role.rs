@@ -92,7 +92,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What came of it, and which roles the user holds now.
+/// Prints the result, and the roles that the user now holds.
 async fn tell(context: &Context, engine: &Engine, grant: &Grant, outcome: Effect) -> CliResult<()> {
     let environment = grant.environment.name(engine)?;
     let holders = engine

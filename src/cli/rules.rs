@@ -1,4 +1,4 @@
-//! `rollcall rules`: the rule table, from the data by which the program judges. Needs neither configuration nor
+//! `rollcall rules`: the rule table, from the data that the program evaluates. Needs neither configuration nor
 //! database.
 
 use std::fmt::Write;
@@ -12,10 +12,10 @@ use crate::domain::reason::Code;
 use crate::rules::table::{Cell, RowState, at_gate, of_entitlement};
 use crate::rules::{Entitlement, RULES};
 
-/// No line is longer: narrow terminals have so many columns.
+/// The maximum line length: the width of a narrow terminal.
 const WIDTH: usize = 80;
 
-/// The columns of triggers that the page shows, and how it calls them.
+/// The trigger columns of the page, and their titles.
 const COLUMNS: [(&str, &str); 3] = [
     ("background", "background"),
     ("on_demand", "on demand"),
@@ -125,14 +125,15 @@ fn page() -> String {
     page
 }
 
-/// What a trigger does at a gate: one word where it is the same for every row, else states of like fate together.
+/// The effect of a trigger at a gate: one word if it is the same for every row, else states with the same effect
+/// together.
 fn summary(cells: &[&Cell]) -> String {
     let mut fates: Vec<(String, Vec<&str>)> = Vec::new();
     for cell in cells {
         let state = match cell.row {
             RowState::None => "no row",
             RowState::Enabled => "enabled",
-            // Whoever disabled it: the gate's example has the last word.
+            // Whoever disabled it: the gate's example decides.
             _ => "disabled",
         };
         let words = cell.words();
@@ -176,7 +177,7 @@ fn paragraph(page: &mut String, text: &str, indent: &str) {
     hanging(page, indent, text);
 }
 
-/// Wraps a text behind a heading, under which it stays.
+/// Wraps a text with a hanging indent below its heading.
 fn hanging(page: &mut String, heading: &str, text: &str) {
     let indent = heading.chars().count();
     let mut line = heading.to_owned();

@@ -1,4 +1,4 @@
-//! `rollcall runs`: history, and the decision about removals that the guard holds.
+//! `rollcall runs`: history, and decisions on held removals.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -195,7 +195,7 @@ async fn decide(context: &Context, held: &Held, decision: Decision) -> CliResult
     }
 }
 
-/// What came of a decision in one environment.
+/// The result of a decision in one environment.
 fn sentence(decided: &Decided, actor: &str) -> String {
     let Decided {
         counts,

@@ -25,22 +25,22 @@ use crate::sync::daemon::{self, Configured, Schedule};
 use crate::sync::{Engine, imports};
 use crate::telemetry::metrics::Metrics;
 
-/// After a signal, what is in hand is finished within this long; what is not is broken off, as a crash would do.
+/// After a signal, current work must finish within this time; the rest is aborted, as in a crash.
 const SOFT_STOP: Duration = Duration::from_secs(8);
 
-/// Then the database's connections are closed, if it still answers.
+/// Then the database connections must close within this time, if the server still answers.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often the metrics recorder tidies up.
+/// The interval of the metrics recorder's upkeep.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Upper bounds in seconds, for cycles that take from a blink to an hour.
+/// Upper bounds in seconds, for cycles from a fraction of a second to an hour.
 const CYCLE_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0];
 /// Upper bounds in seconds for one request.
 const REQUEST_BUCKETS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 pub async fn run(context: &Context) -> CliResult<ExitCode> {
-    // From here on no signal ends the process of itself, however long the start takes.
+    // From here on no signal kills the process by default, however long the start takes.
     let cancel = wire::cancelled_by_signals()?;
     let hangups = wire::hangups()?;
     let config = context.load(false)?;
@@ -50,7 +50,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         wire::migrate_store(&config, &store).await?;
         Ok::<_, CliError>(store)
     };
-    // Migrations may take their time, and are taken back as a whole.
+    // Migrations may take long, and are rolled back as a whole.
     let Some(store) = cancel.run_until_cancelled(open).await else {
         info!("stopped while starting");
         return Ok(ExitCode::SUCCESS);
@@ -100,7 +100,7 @@ pub async fn serve(
         holder: wire::holder(),
         configured,
     };
-    // Before anything is judged. A database that does not answer is the schedule's business.
+    // Before any evaluation. A database that does not answer is the schedule's concern.
     let serving = engine.base();
     let _ = daemon::announce(&serving, &schedule.holder).await;
     let announcing = daemon::keep_announcing(schedule.configured.clone(), schedule.holder.clone());
@@ -113,7 +113,7 @@ pub async fn serve(
         limits: Limits::new(allowance(&config), Clock::system()),
     });
     let served = match open {
-        // Health stays beside the API, for whoever balances its load.
+        // Health also stays on the API's address, for load balancers.
         Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
         None => vec![(listener, api.merge(health).merge(measured))],
     };
@@ -145,7 +145,7 @@ pub async fn serve(
         helpers.spawn(feed_watchdog(interval / 2, clock.clone()));
     }
 
-    // Nothing ends by itself: whatever ends before the signal has crashed.
+    // No task ends by itself: a task that ends before the signal has crashed.
     let crashed = tokio::select! {
         () = cancel.cancelled() => false,
         ended = tasks.join_next() => {
@@ -175,7 +175,7 @@ pub async fn serve(
     Ok(ExitCode::from(u8::from(crashed)))
 }
 
-/// How much each of them may ask.
+/// The limits of each caller.
 fn allowance(config: &Config) -> Allowance {
     Allowance {
         per_second: config.http.requests_per_second,
@@ -183,7 +183,7 @@ fn allowance(config: &Config) -> Allowance {
     }
 }
 
-/// Who may call the API: the static tokens, and the tenant's access tokens where an audience is configured.
+/// The authentication of API callers: the static tokens, and the tenant's access tokens if an audience is configured.
 fn auth(config: &Config) -> CliResult<Auth> {
     let tokens = config.http.tokens.iter().map(|token| StaticToken {
         name: token.name.clone(),
@@ -222,8 +222,8 @@ fn configured(config: &Config, engine: Engine) -> Configured {
     }
 }
 
-/// SIGHUP: environments, guard, licences, fields, tenant and intervals are taken over with the next cycle;
-/// database, HTTP and telemetry want a restart. One that came during the start is answered now.
+/// SIGHUP: environments, guard, licences, fields, tenant and intervals apply from the next cycle; database, HTTP and
+/// telemetry need a restart. A signal during the start is handled now.
 async fn reload_on_hangup(
     path: std::path::PathBuf,
     mut config: Config,

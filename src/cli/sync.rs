@@ -1,4 +1,4 @@
-//! `rollcall sync`: one cycle in the foreground, or one asked of the daemon that leads.
+//! `rollcall sync`: one cycle in the foreground, or one requested from the leading daemon.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::sync::daemon::asked::{self, Followed};
 use crate::sync::daemon::{self, Led};
 use crate::sync::{Counts, Engine, Failure, Report, RunOutcome};
 
-/// How often is looked whether the lease is free.
+/// The interval of checks for a free lease.
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -89,7 +89,7 @@ async fn lead_or_ask(engine: &Engine, request: &Request) -> CliResult<Report> {
     }
 }
 
-/// Asks the daemon for a run and follows it. None when the daemon does not answer.
+/// Requests a run from the daemon and follows it. None when the daemon does not answer.
 async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
     let mut request = request.clone();
     if request.environments.is_empty() {
@@ -173,7 +173,7 @@ pub fn print_report(report: &Report) {
     }
 }
 
-/// Prints what a run did, by environment.
+/// Prints the changes of a run, by environment.
 pub fn counts_table(environments: &[Counts]) {
     let rows: Vec<Vec<String>> = environments
         .iter()

@@ -1,4 +1,4 @@
-//! `rollcall user`: SystemUsers as the table holds them; `act` is what is done to them.
+//! `rollcall user`: SystemUsers in the table; `act` holds the operations on them.
 
 mod act;
 
@@ -45,7 +45,7 @@ pub struct One {
 }
 
 impl One {
-    /// The request of somebody about this user.
+    /// A request of an actor about this user.
     fn ask<'a>(&'a self, engine: &'a Engine, actor: &'a str) -> CliResult<Ask<'a>> {
         Ok(Ask {
             environment: self.environment.name(engine)?,

@@ -36,7 +36,7 @@ impl Context {
         engine(&config, store, cancelled_by_signals()?)
     }
 
-    /// What only looks at the database, which has to be migrated already; the directory is not needed.
+    /// Queries of the database, which has to be migrated already; the directory is not needed.
     pub(super) async fn records(&self) -> CliResult<Records> {
         let config = self.load(true)?;
         Ok(records(&config, self.open_store(&config).await?))
@@ -69,7 +69,7 @@ pub(super) async fn connect(config: &Config) -> CliResult<Store> {
     Ok(Store::connect(database.url.expose(), &database.schema, database.max_connections).await?)
 }
 
-/// Brings the schema up to date, unless it is another tenant's, and records whose it is.
+/// Brings the schema up to date, unless it is another tenant's, and records its tenant.
 pub(super) async fn migrate_store(config: &Config, store: &Store) -> CliResult<()> {
     store.check_tenant(config.tenant.id).await?;
     store.migrate().await?;
@@ -96,7 +96,7 @@ pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the engine is told.
+/// The settings of the engine.
 fn settings(config: &Config) -> Settings {
     let fingerprint = |environment| {
         config::fingerprint(
@@ -153,7 +153,7 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
     })
 }
 
-/// What only looks at an open store.
+/// Queries of an open store.
 pub(super) fn records(config: &Config, store: Store) -> Records {
     Records::new(Base {
         store,
@@ -184,7 +184,7 @@ pub(super) fn cancelled_by_signals() -> CliResult<CancellationToken> {
     Ok(token)
 }
 
-/// Requests to reload. From this call on they end no process.
+/// Requests to reload. From this call on they do not end the process.
 pub(super) fn hangups() -> CliResult<Signal> {
     listen(SignalKind::hangup())
 }
@@ -193,7 +193,7 @@ fn listen(kind: SignalKind) -> CliResult<Signal> {
     signal(kind).map_err(|error| CliError::Other(format!("could not listen for signals: {error}")))
 }
 
-/// Ends a command that reads on and on, once a signal has come.
+/// Ends a long-running read command after a signal.
 pub(super) fn go_on(engine: &Engine) -> CliResult<()> {
     if engine.cancel.is_cancelled() {
         return Err(CliError::Other("stopped".to_owned()));
@@ -201,7 +201,7 @@ pub(super) fn go_on(engine: &Engine) -> CliResult<()> {
     Ok(())
 }
 
-/// Who typed the command, for the change log.
+/// The operator who ran the command, for the change log.
 pub(super) fn operator() -> String {
     std::env::var("SUDO_USER")
         .or_else(|_| std::env::var("USER"))
@@ -210,7 +210,7 @@ pub(super) fn operator() -> String {
         .unwrap_or_else(|| "operator".to_owned())
 }
 
-/// Who this process is, for the lease.
+/// The identity of this process, for the lease.
 pub(super) fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!(

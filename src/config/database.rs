@@ -1,4 +1,4 @@
-//! Section `[database]`: where the table lives. The URL may hold a password, so it is a secret everywhere.
+//! Section `[database]`: the location of the table. The URL may hold a password, so it is a secret everywhere.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use crate::domain::secret::Secret;
 /// Section `[database]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
-    /// The URL, password included.
+    /// The URL, including the password.
     pub url: Secret,
     /// The file it was read from; `None` if the configuration itself holds it.
     pub url_file: Option<PathBuf>,
-    /// Where everything of this installation is.
+    /// The schema of this installation.
     pub schema: Schema,
-    /// Connections of the pool.
+    /// The size of the connection pool.
     pub max_connections: u32,
 }
 
@@ -64,7 +64,7 @@ impl RawDatabase {
                 ));
             }
         };
-        // The problem never repeats the text: it may hold a password.
+        // The problem never quotes the text: it may hold a password.
         if !is_postgres_url(url.expose()) {
             return Err(Issue::new(
                 path,
@@ -113,8 +113,8 @@ impl RawDatabase {
     }
 }
 
-/// Whether the text is a URL of PostgreSQL whose password, if any, is where [`Database::shown_url`] looks for it.
-/// One that holds `/`, `?` or `#` without percent-encoding would end up in the path or after it.
+/// Whether the text is a PostgreSQL URL whose password, if any, is where [`Database::shown_url`] expects it. A password
+/// with an unescaped `/`, `?` or `#` would end up in the path or after it.
 fn is_postgres_url(text: &str) -> bool {
     let scheme = text.starts_with("postgres://") || text.starts_with("postgresql://");
     let plain = |key: &str| {
@@ -127,7 +127,7 @@ fn is_postgres_url(text: &str) -> bool {
         })
 }
 
-/// What may follow the question mark. sqlx would log anything else, with its value.
+/// The allowed query parameters. sqlx would log any other, with its value.
 const PARAMETERS: [&str; 12] = [
     "sslmode",
     "sslrootcert",
@@ -149,7 +149,7 @@ fn unknown_parameter(text: &str) -> Option<String> {
     keys.find(|key| !PARAMETERS.contains(&key.as_str()))
 }
 
-/// The host of a URL on another machine whose certificate is not asked for.
+/// The host of a remote URL without certificate verification.
 fn unverified_host(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
@@ -167,7 +167,7 @@ fn unverified_host(text: &str) -> Option<String> {
 }
 
 impl Database {
-    /// The URL with every password replaced, fit to be shown.
+    /// The URL with every password redacted, for display.
     #[must_use]
     pub fn shown_url(&self) -> String {
         const HIDDEN: &str = "redacted";

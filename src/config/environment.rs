@@ -1,7 +1,7 @@
 //! Sections `[fields]` and `[[environment]]`: the environments with every default filled in.
 //!
-//! Contradictions that rules.md names are refused here, so that the rules need not think of them. An environment
-//! cannot be set through variables: which ones exist is a decision for a reviewed file.
+//! This module refuses contradictions that rules.md names, so that the rules need not check them. An environment cannot
+//! be set through variables: which ones exist is a decision for a reviewed file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,8 +15,7 @@ use super::value::{DAY, Parsed, quoted, requoted, within};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::field::{Field, Policies, Policy};
 
-/// The roles that exist where the configuration lists none: the ones rules.md itself speaks of and every
-/// environment has.
+/// The default roles, if the configuration lists none: the ones that rules.md names and every environment has.
 pub const DEFAULT_ROLES: [&str; 3] = ["System Administrator", "Basic User", "Environment Maker"];
 
 /// Column → policy, as text.
@@ -52,7 +51,7 @@ struct RawLicenseRole {
     role: String,
 }
 
-/// All environments, each with the policies of `[fields]` under its own.
+/// All environments, each with its own policies over those of `[fields]`.
 pub(super) fn validate(
     raw: Vec<RawEnvironment>,
     fields: &RawFields,
@@ -85,7 +84,7 @@ pub(super) fn validate(
     Ok(environments)
 }
 
-/// Puts the given policies over the ones that are there.
+/// Merges the given policies over the existing ones.
 fn merge(path: &str, fields: &RawFields, policies: &mut Policies) -> Result<(), Issue> {
     for (column, policy) in fields {
         let path = format!("{path}.{column}");
@@ -116,7 +115,7 @@ impl RawEnvironment {
             ));
         }
         let kind = self.kind.0;
-        // The all-zero GUID is how the product itself writes "no group".
+        // The product itself writes the all-zero GUID for "no group".
         let security_group = self.security_group.map(|group| group.0).filter(|group| !group.is_nil());
         if security_group.is_some() && matches!(kind, Kind::Default | Kind::Developer) {
             return Err(Issue::new(
@@ -216,7 +215,7 @@ fn license_roles(path: &str, given: Vec<RawLicenseRole>, roles: &[String]) -> Re
     Ok(pairs.into_iter().collect())
 }
 
-/// What is legal but probably not meant.
+/// Warns about settings that are legal but probably unintended.
 fn warn(path: &str, environment: &Environment, surroundings: &mut Surroundings<'_>) {
     let kind = environment.kind;
     let mut warn = |key: &str, problem: String| surroundings.warnings.push(format!("{path}.{key}: {problem}"));

@@ -1,7 +1,7 @@
 //! A fingerprint of everything in the configuration that changes verdicts or fields of one environment.
 //!
-//! Stored beside an environment's checkpoint: when it differs, every row is judged again from the mirror. It must
-//! not depend on the order of keys or lists, nor on names that the operator only sees.
+//! Stored beside an environment's checkpoint: when it differs, every row is re-evaluated from the mirror. It must not
+//! depend on the order of keys or lists, nor on names that are only for the operator.
 
 use ring::digest;
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use crate::domain::environment::Environment;
 use crate::domain::field::Field;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 
-/// What the rules themselves are: a hash of their source (`build.rs`), so that a program with others judges everybody
-/// again. The catalogue has a fingerprint of its own.
+/// The version of the rules: a hash of their source (`build.rs`), so that a program with other rules re-evaluates
+/// everybody. The catalogue has a fingerprint of its own.
 const RULES: &str = env!("ROLLCALL_RULES");
 
 /// 64 hexadecimal digits that change when a verdict or a field of the environment may change.
@@ -23,7 +23,7 @@ pub fn fingerprint(
     viral: ViralCountsAs,
     tenant_marketing: Option<bool>,
 ) -> String {
-    // Taken apart completely, so that a new property cannot be forgotten here.
+    // Fully destructured, so that a new property cannot be forgotten here.
     let Environment {
         name: _,
         kind,
@@ -36,7 +36,7 @@ pub fn fingerprint(
         app_pass_grace,
         pay_as_you_go,
         non_interactive_cap,
-        // Looked at when a role is assigned, never when a user is judged.
+        // Read when a role is assigned, never when a user is evaluated.
         allow_role_assignment_on_disabled_users: _,
         license_role_management,
         roles,
@@ -76,7 +76,7 @@ pub fn fingerprint(
 
     let mut hash = digest::Context::new(&digest::SHA256);
     for (key, value) in parts {
-        // The length keeps a value from running into the next key.
+        // The length separates the value from the next key.
         hash.update(format!("{key}={}:{value}\n", value.len()).as_bytes());
     }
     hex(hash.finish().as_ref())

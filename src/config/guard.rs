@@ -1,4 +1,4 @@
-//! Section `[guard]`: how many users a run may disable before somebody is asked (rules.md, section 11).
+//! Section `[guard]`: how many users a run may disable without approval (rules.md, section 11).
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::value::{DAY, HOUR, Parsed, SECOND, within};
 pub struct Guard {
     /// Disables per environment and day that need no approval.
     pub max_disables: u32,
-    /// The same as a share of the enabled rows, 0 to 100.
+    /// The same as a percentage of the enabled rows, 0 to 100.
     pub max_disable_percent: f64,
-    /// How long a held set waits before it is judged anew.
+    /// How long a held set waits before it is re-evaluated.
     pub hold_expiry: Duration,
 }
 

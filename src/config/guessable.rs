@@ -1,11 +1,11 @@
-//! Tokens that anybody guesses: nothing, and the words that people leave in or copy from an example.
+//! Guessable tokens: the empty one, and words that people leave in or copy from an example.
 //!
-//! A hash hides a token only as well as the token can be guessed. This is no measure of strength.
+//! A hash hides a token only if the token is hard to guess. This does not measure strength.
 
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
-/// In lower case; each counts in upper case and with a capital, too, and with every ending.
+/// In lower case; upper case, a capital and every ending count too.
 const WORDS: [&str; 19] = [
     "",
     "admin",
@@ -28,10 +28,10 @@ const WORDS: [&str; 19] = [
     "welcome",
 ];
 
-/// What people put behind a word, or alone. A line break comes by `echo`.
+/// Common endings of a word, or whole tokens. `echo` adds a line break.
 const ENDINGS: [&str; 8] = ["", "!", "1", "12", "123", "1234", "12345", "12345678"];
 
-/// Whether a token of this hash is one that anybody guesses.
+/// Whether the token of this hash is guessable.
 pub(super) fn is_guessable(sha256: &[u8; 32]) -> bool {
     let spellings = WORDS
         .into_iter()

@@ -1,7 +1,7 @@
 //! Section `[http]`: where the API listens and who may call it.
 //!
-//! An API that others can reach must have a credential: anything but loopback without one is refused. Tokens are
-//! stored as hashes only.
+//! A reachable API must have a credential: any address but loopback is refused without one. Only hashes of tokens are
+//! stored.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,28 +17,28 @@ use crate::domain::system_user::SYNC_ACTOR;
 /// Section `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// Where API, health and metrics are served.
+    /// The address of API, health and metrics.
     pub listen: SocketAddr,
-    /// Where health and metrics are served instead, if given. They are open by design.
+    /// The separate address of health and metrics, if given. They need no token by design.
     pub metrics_listen: Option<SocketAddr>,
-    /// The audience of accepted Entra access tokens; without one none is accepted.
+    /// The audience of accepted Entra access tokens; without it none is accepted.
     pub audience: Option<String>,
     /// Static tokens.
     pub tokens: Vec<ApiToken>,
-    /// Requests a second that one caller may send.
+    /// The most requests a second of one caller.
     pub requests_per_second: u32,
-    /// Requests that one caller may have under way at the same time.
+    /// The most concurrent requests of one caller.
     pub requests_at_once: u32,
 }
 
-/// A static API token. The token itself is not known here.
+/// A static API token. The token itself is unknown here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
-    /// Who holds it; the actor in the change log.
+    /// The holder's name; the actor in the change log.
     pub name: String,
     /// Its SHA-256.
     pub sha256: [u8; 32],
-    /// What it may do.
+    /// Its roles.
     pub roles: Vec<ApiRole>,
 }
 
@@ -50,7 +50,7 @@ impl FromText for ApiRole {
     }
 }
 
-/// An address to listen on. Names other than `localhost` are not looked up: what they mean may change.
+/// An address to listen on. Only the name `localhost` is accepted: other names may change their meaning.
 impl FromText for SocketAddr {
     const EXPECTED: &'static str = "an address and port in quotes, such as \"127.0.0.1:8080\"";
 
@@ -68,7 +68,7 @@ impl FromText for SocketAddr {
 impl FromText for [u8; 32] {
     const EXPECTED: &'static str = "64 hexadecimal digits in quotes";
 
-    /// The text is not repeated: it may be the token itself, put here by mistake.
+    /// The text is not quoted: it may be the token itself, by mistake.
     fn from_text(text: &str) -> Result<Self, String> {
         let mut bytes = [0; 32];
         let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
@@ -115,10 +115,10 @@ impl Default for RawHttp {
             metrics_listen: None,
             audience: None,
             token: Vec::new(),
-            // Twice what one sign-in service was measured to get through; see the README.
+            // Twice the measured rate of one sign-in service; see the README.
             requests_per_second: 10_000,
-            // Some thirty for each connection of the usual pool: enough for the queue never to run dry, and at most
-            // a twentieth of a second for whoever stands behind it.
+            // About thirty for each connection of the default pool: the queue never runs dry, and a caller behind it
+            // waits at most a twentieth of a second.
             requests_at_once: 256,
         }
     }
@@ -187,7 +187,7 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
                 "empty; expected the name of whoever holds the token",
             ));
         }
-        // These are actors of their own in the change log.
+        // These are separate actors in the change log.
         let is_taken = raw.name == SYNC_ACTOR || raw.name.starts_with("app:") || raw.name.starts_with("user:");
         if is_taken || raw.name.contains(char::is_control) {
             return Err(Issue::new(
@@ -236,7 +236,7 @@ fn tokens(raw: Vec<RawToken>) -> Result<Vec<ApiToken>, Issue> {
 }
 
 impl ApiToken {
-    /// The first digits of the hash: enough to tell tokens apart, too few to test guesses against.
+    /// The first digits of the hash: enough to tell tokens apart, too few to verify guesses.
     pub(super) fn shown_hash(&self) -> String {
         format!("{}…", hex(&self.sha256[..4]))
     }

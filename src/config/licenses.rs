@@ -1,6 +1,6 @@
 //! Section `[licenses]`: moves plans between the categories of the built-in catalogue (rules.md, section 12).
 //!
-//! It cannot invent categories. Plans the catalogue does not know may be moved too.
+//! It cannot add categories. It may move plans that the catalogue does not know.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ pub struct Licenses {
     pub catalogue: Catalogue,
     /// The moved plans.
     pub moved: BTreeMap<Uuid, Category>,
-    /// What viral plans are worth.
+    /// The category that viral plans count as.
     pub viral_counts_as: ViralCountsAs,
-    /// Whether the tenant has a Marketing licence; `None` lets its SKUs say so.
+    /// Whether the tenant has a Marketing licence; if `None`, its SKUs decide.
     pub tenant_marketing: Option<bool>,
 }
 

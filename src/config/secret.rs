@@ -1,4 +1,4 @@
-//! Secrets: where they are read from, and the type that keeps them out of logs and answers.
+//! Secrets: their sources, and the type that keeps them out of logs and answers.
 //!
 //! A secret comes from a file or an environment variable that the configuration names, never from the configuration
 //! itself. It must never be printed: `Debug` and `Display` are redacted and nothing serializes it.
@@ -13,13 +13,13 @@ use super::Issue;
 use super::value::may_be_secret;
 use crate::domain::secret::Secret;
 
-/// What reading secrets needs besides the configuration, and what it noticed.
+/// The input for reading secrets besides the configuration, and the warnings found.
 pub(super) struct Surroundings<'a> {
-    /// The folder of the configuration file; relative paths start here.
+    /// The folder of the configuration file, the base of relative paths.
     pub folder: &'a Path,
     /// The process's environment variables.
     pub variables: &'a BTreeMap<String, String>,
-    /// Sentences for the operator about things that work but should not stay.
+    /// Warnings for the operator about settings that work but should not stay.
     pub warnings: Vec<String>,
 }
 
@@ -45,11 +45,10 @@ impl Surroundings<'_> {
         Ok(Secret::new(text))
     }
 
-    /// Reads a file that may be public, such as a certificate. What editors leave is dropped: line ends at its end, and a
-    /// byte order mark.
+    /// Reads a file that may be public, such as a certificate. Drops a byte order mark and the line ends at its end.
     pub(super) fn text_file(&self, path: &str, file: &Path) -> Result<String, Issue> {
         let whole = self.folder.join(file);
-        // The secret itself, where its file should be named, is a likely mistake.
+        // A likely mistake is the secret itself instead of its file's name.
         let shown = if may_be_secret(&file.to_string_lossy()) {
             "that is named here".to_owned()
         } else {
@@ -81,7 +80,7 @@ impl Surroundings<'_> {
     pub(super) fn secret_variable(&self, path: &str, name: &str) -> Result<Secret, Issue> {
         let plausible = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !plausible {
-            // Not repeated: it may be the secret itself.
+            // Not quoted: it may be the secret itself.
             return Err(Issue::new(
                 path,
                 "this is no name of an environment variable; expected one such as GRAPH_SECRET",
@@ -104,7 +103,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// Whether what should name a file looks like what should be in it: a client secret, or a database URL.
+/// Whether a file name looks like the content of the file: a client secret, or a database URL.
 fn may_be_the_secret(file: &Path) -> bool {
     let name = file.to_string_lossy();
     let is_long_word = name.len() >= 16 && !name.contains('/') && file.extension().is_none_or(|end| end.len() > 4);

@@ -1,6 +1,6 @@
-//! The effective configuration for `config show`: every key with its value, defaults included, secrets left out.
+//! The effective configuration for `config show`: every key with its value, including defaults, without secrets.
 //!
-//! The TOML can be loaded again where no secret had to be left out. Places of secrets are shown, contents never.
+//! The TOML can be loaded again unless a secret was left out. It shows where secrets are, never their content.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policies};
 use crate::domain::licence::Category;
 
-/// A table, in the order in which it is shown.
+/// A table, in display order.
 type Table = Vec<(&'static str, Value)>;
 
 impl Config {
@@ -223,7 +223,7 @@ fn environment_table(environment: &Environment) -> Table {
     table
 }
 
-/// The policies after both levels were merged, which is why there is no section `[fields]`.
+/// The merged policies of both levels, which is why there is no section `[fields]`.
 fn fields(policies: &Policies) -> Value {
     let policies = Field::ALL.map(|field| (field.column().to_owned(), json!(policies.of(field).as_str())));
     Value::Object(policies.into_iter().collect())
@@ -237,7 +237,7 @@ fn object(table: Table) -> Value {
     Value::Object(table.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// A value on one line. JSON's strings, numbers and booleans are TOML's, and nothing here is null.
+/// A value on one line. JSON strings, numbers and booleans are valid TOML, and nothing here is null.
 fn toml(value: &Value) -> String {
     let joined = |items: Vec<String>| items.join(", ");
     match value {

@@ -1,4 +1,4 @@
-//! Merges the TOML file with the `ROLLCALL__SECTION__KEY` variables and says, for every value, where it came from.
+//! Merges the TOML file with the `ROLLCALL__SECTION__KEY` variables and reports the source of every value.
 //!
 //! The `config` crate parses and merges; [`Strict`] reads the result. Nothing here knows a section or a key.
 
@@ -14,12 +14,12 @@ use super::{ConfigError, Issue};
 
 const PREFIX: &str = "ROLLCALL__";
 
-/// The variables that override keys: path of the key → name and text of the variable.
+/// The variables that override keys: key path → name and text of the variable.
 #[derive(Clone)]
 pub(super) struct Overrides(BTreeMap<String, (String, String)>);
 
 impl Overrides {
-    /// Picks the variables that begin with `ROLLCALL__`.
+    /// Selects the variables that begin with `ROLLCALL__`.
     pub(super) fn pick(variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut overrides = BTreeMap::new();
         for (variable, text) in variables {
@@ -47,7 +47,7 @@ impl Overrides {
         Ok(Self(overrides))
     }
 
-    /// The variable that set a key, if one did.
+    /// The variable that set a key, if any.
     pub(super) fn variable(&self, path: &str) -> Option<&str> {
         self.0.get(path).map(|(variable, _)| variable.as_str())
     }
@@ -112,9 +112,9 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path, text: &str, overrides: &Ove
     })
 }
 
-/// Adds where the value came from: the variable that set it, else the file.
+/// Adds the source of the value: the variable that set it, else the file.
 pub(super) fn locate(file: &Path, overrides: &Overrides, issue: Issue) -> ConfigError {
-    // A problem with a table is blamed on the variable that replaced it or, failing that, on the file.
+    // A problem with a table is attributed to the variable that replaced it, else to the file.
     let place = match overrides.variable(&issue.path) {
         Some(variable) => format!("environment variable {variable}"),
         None => file.display().to_string(),
@@ -126,7 +126,7 @@ pub(super) fn locate(file: &Path, overrides: &Overrides, issue: Issue) -> Config
     }
 }
 
-/// Shapes the parser's picture of several lines into one that never repeats the file's text.
+/// Rewrites the parser's message of several lines as one that never quotes the file.
 fn not_toml(file: &Path, error: config::ConfigError) -> ConfigError {
     let picture = match error {
         config::ConfigError::FileParse { cause, .. } => cause.to_string(),
@@ -145,7 +145,7 @@ fn not_toml(file: &Path, error: config::ConfigError) -> ConfigError {
     }
 }
 
-/// What belongs under a key that must be there.
+/// The expected content of a missing required key.
 fn what_is_missing(path: &str, key: &str) -> &'static str {
     match (path, key) {
         ("tenant", _) => "a section [tenant] with id, client_id and credential",

@@ -1,9 +1,9 @@
-//! Reads a merged value tree without guessing: a number is no text, and `"8"` in the file is no number.
+//! Reads a merged value tree without conversions: a number is not text, and `"8"` in the file is not a number.
 //!
-//! The `config` crate turns values into whatever type is asked for, so its own deserializer would accept
-//! `max_connections = "8"` or `log = 5`. This one converts in a single case: a value that came from an environment
-//! variable, which can only be text, is parsed to the type that is wanted. Errors never repeat text from the file,
-//! because it could be a secret in the wrong place; where the value came from is added by `source`.
+//! The `config` crate converts values to any requested type, so its own deserializer would accept `max_connections =
+//! "8"` or `log = 5`. This one converts in a single case: the value of an environment variable, which is always text,
+//! is parsed to the requested type. Errors never quote text from the file, because it could be a misplaced secret;
+//! `source` adds where the value came from.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -13,20 +13,20 @@ use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// A value that is read strictly. Its origin, where it has one, is the environment variable that set it.
+/// A value that is read strictly. Its origin, if any, is the environment variable that set it.
 pub(super) struct Strict(pub Value);
 
-/// Why a value cannot be used, in a clause that follows its path.
+/// Why a value is invalid, as a clause that follows its path.
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// The clause.
     pub problem: String,
-    /// The key that is missing below the path, if one is.
+    /// The key that is missing below the path, if any.
     pub missing: Option<&'static str>,
 }
 
 impl Strict {
-    /// The text, if an environment variable supplied it.
+    /// The text, if it comes from an environment variable.
     fn variable_text(&self) -> Option<&str> {
         match (&self.0.kind, self.0.origin()) {
             (ValueKind::String(text), Some(_)) => Some(text.trim()),
@@ -44,7 +44,7 @@ impl Strict {
     }
 }
 
-/// Parses the text of a variable to the wanted type; every other value keeps its own.
+/// Parses the text of a variable to the requested type; every other value keeps its own.
 macro_rules! parse_variable {
     ($($method:ident => $type:ty, $visit:ident, $expected:literal;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
@@ -72,7 +72,7 @@ impl<'de> Deserializer<'de> for Strict {
             ValueKind::String(value) => visitor.visit_string(value),
             ValueKind::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Strict))),
             ValueKind::Table(table) => {
-                // Sorted, so that of several errors the same one is always the first.
+                // Sorted, so that of several errors the first is always the same.
                 let sorted: BTreeMap<String, Value> = table.into_iter().collect();
                 visitor.visit_map(MapDeserializer::new(
                     sorted.into_iter().map(|(key, value)| (key, Strict(value))),
@@ -180,7 +180,7 @@ impl serde::de::Error for Refusal {
     }
 }
 
-/// The wording of serde and Rust, put for an administrator.
+/// The wording of serde and Rust, rephrased for an administrator.
 fn in_plain_words(expected: &str) -> &str {
     match expected {
         "u32" => "a whole number from 0 to 4294967295",
@@ -195,7 +195,7 @@ fn in_plain_words(expected: &str) -> &str {
     }
 }
 
-/// What was found. Text is never repeated: it could be a secret that was put under the wrong key.
+/// The value found. Text is never quoted: it could be a secret under the wrong key.
 fn describe(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => value.to_string(),

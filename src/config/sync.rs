@@ -1,4 +1,4 @@
-//! Section `[sync]`: how often a cycle runs, and how fresh on-demand answers are.
+//! Section `[sync]`: the interval of cycles, and the freshness of on-demand answers.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::value::{DAY, HOUR, MINUTE, Parsed, SECOND, within};
 /// Section `[sync]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sync {
-    /// Between two incremental cycles.
+    /// The time between two incremental cycles.
     pub interval: Duration,
-    /// Between two complete reconciles.
+    /// The time between two full reconciles.
     pub full_interval: Duration,
-    /// How old the directory data may be that on-demand judging uses; zero fetches every time.
+    /// The maximum age of directory data for on-demand evaluation; zero fetches every time.
     pub access_freshness: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Default for RawSync {
 
 impl RawSync {
     pub(super) fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<Sync, Issue> {
-        // Seven days: the directory forgets delta tokens after that, so a longer pause makes every cycle a resync.
+        // Seven days: the directory drops delta tokens after that, so a longer pause makes every cycle a resync.
         let interval = within("sync.interval", self.interval.0, &(SECOND..=7 * DAY))?;
         let full_interval = within("sync.full_interval", self.full_interval.0, &(SECOND..=30 * DAY))?;
         let access_freshness = within(

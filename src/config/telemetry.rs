@@ -1,4 +1,4 @@
-//! Section `[telemetry]`: how much is logged, and in which shape.
+//! Section `[telemetry]`: the log filter and format.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::telemetry::logs::{self, Format};
 pub struct Telemetry {
     /// The log filter, a level or directives.
     pub log: String,
-    /// The shape of log lines.
+    /// The format of log lines.
     pub format: Format,
 }
 

@@ -1,7 +1,7 @@
-//! Section `[tenant]`: which directory, in which cloud, and how rollcall proves who it is.
+//! Section `[tenant]`: the directory, its cloud, and rollcall's credential.
 //!
-//! The clouds and their addresses are Microsoft's national clouds; `custom` is for the others, and for a simulated
-//! tenant on a loopback address. Never accepts a plain-text connection to anything but this machine.
+//! The clouds and their addresses are Microsoft's national clouds; `custom` is for others, and for a simulated tenant
+//! on a loopback address. Never accepts a plain-text connection to another machine.
 
 use crate::domain::word::{alternatives, words};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::value::{FromText, Parsed};
 use crate::domain::credential::{Credential, ManagedHost};
 use crate::domain::secret::Secret;
 
-/// Where the Kubernetes webhook mounts the token unless `AZURE_FEDERATED_TOKEN_FILE` says otherwise.
+/// The default mount path of the Kubernetes webhook's token, unless `AZURE_FEDERATED_TOKEN_FILE` is set.
 const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
 
 /// Section `[tenant]`.
@@ -27,31 +27,31 @@ pub struct Tenant {
     pub id: Uuid,
     /// The application that reads the directory.
     pub client_id: Uuid,
-    /// How the application proves who it is.
+    /// The credential of the application.
     pub credential: Credential,
-    /// What the configuration says of that: the kind and where the secret is, never the secret.
+    /// The configured credential: its kind and the location of the secret, never the secret.
     pub credential_given: Value,
-    /// The cloud that decided the two addresses.
+    /// The cloud that sets the two addresses.
     pub cloud: Cloud,
-    /// Where tokens come from, without a path.
+    /// The token service, without a path.
     pub authority: Url,
-    /// Where Graph answers, without a path.
+    /// Graph, without a path.
     pub graph_root: Url,
-    /// Certificates to trust besides the public ones, PEM: for a proxy that opens TLS.
+    /// Additional trusted certificates, PEM: for a proxy that intercepts TLS.
     pub ca_file: Option<CertificateFile>,
 }
 
-/// A public PEM file and where it was read.
+/// A public PEM file and its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFile {
     /// The content.
     pub pem: String,
-    /// Where it was read.
+    /// Its path.
     pub file: PathBuf,
 }
 
 words! {
-    /// The clouds Microsoft runs.
+    /// The clouds that Microsoft runs.
     pub enum Cloud: "no cloud" {
         /// Worldwide, and US GCC.
         Global "global"
@@ -61,13 +61,13 @@ words! {
         UsGovDod "us_gov_dod"
         /// China, run by 21Vianet.
         China "china"
-        /// Any other: both addresses are given.
+        /// Any other: the configuration gives both addresses.
         Custom "custom"
     }
 }
 
 impl Cloud {
-    /// Authority and Graph root; `None` where the configuration gives them.
+    /// Authority and Graph root; `None` if the configuration gives them.
     const fn roots(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Self::Global => ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
@@ -259,7 +259,7 @@ impl RawCredential {
     }
 }
 
-/// App Service where both its variables are set, which only mean something together; else the metadata service.
+/// App Service if both its variables are set, since one alone means nothing; else the metadata service.
 fn managed_host(path: &str, surroundings: &Surroundings<'_>) -> Result<ManagedHost, Issue> {
     let variable = |name: &str| surroundings.variables.get(name);
     let problem = "the environment variable IDENTITY_ENDPOINT, which the platform sets, is no address";
@@ -306,7 +306,7 @@ fn custom_root(path: &str, text: Option<String>) -> Result<Url, Issue> {
     }
 }
 
-/// An address without path, query and credentials. Plain http only within this machine: tokens travel on it.
+/// An address without path, query and credentials. Plain http only to this machine, because it carries tokens.
 fn root(path: &str, text: &str) -> Result<Url, Issue> {
     let refuse = |problem: &str| {
         Err(Issue::new(

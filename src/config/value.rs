@@ -1,7 +1,7 @@
-//! Values that are text in the file and something else in the program: GUIDs, durations, words of an enum.
+//! Values that are text in the file and another type in the program: GUIDs, durations, enum words.
 //!
-//! A text that does not parse is refused with a sentence that shows the expected shape. Bounds and contradictions
-//! are the sections' own business; only the helpers that several sections share are here.
+//! An invalid text is refused with a sentence that shows the expected form. Each section checks its own bounds and
+//! contradictions; this module holds only the shared helpers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,16 +22,16 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
-/// A value that the file writes as text.
+/// A value that is text in the file.
 pub(super) trait FromText: Sized {
-    /// What a value of another type is told was expected.
+    /// The expected type in the error for a value of another type.
     const EXPECTED: &'static str = "text in quotes";
 
-    /// Reads the text, or says in a clause what it should have been.
+    /// Parses the text, or returns a clause with the expected form.
     fn from_text(text: &str) -> Result<Self, String>;
 }
 
-/// A text that was read into a `T`.
+/// A `T` parsed from text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed<T>(pub T);
 
@@ -60,7 +60,7 @@ impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
 impl FromText for Uuid {
     const EXPECTED: &'static str = "a GUID in quotes, such as \"0f8fad5b-d9cb-469f-a165-70867728950e\"";
 
-    /// Only the hyphenated form, in either case: the other spellings that Rust reads are more likely a mistake.
+    /// Only the hyphenated form, in either case: the other forms that Rust parses are more likely a mistake.
     fn from_text(text: &str) -> Result<Self, String> {
         let hyphenated = text.len() == 36;
         Uuid::try_parse(text).ok().filter(|_| hyphenated).ok_or_else(|| {
@@ -88,7 +88,7 @@ impl FromText for ViralCountsAs {
     }
 }
 
-/// Types whose `FromStr` already answers in a sentence.
+/// Types whose `FromStr` error is already a sentence.
 macro_rules! from_text_by_from_str {
     ($($type:ty),*) => {$(
         impl FromText for $type {
@@ -101,11 +101,11 @@ macro_rules! from_text_by_from_str {
 
 from_text_by_from_str!(Kind, GroupNesting, Format, Cloud, AppPassLapse);
 
-/// So much of a wrong value is repeated.
+/// The quoted length of a wrong value.
 const LONGEST_QUOTE: usize = 32;
 
-/// A wrong value for a message, so that a typing error shows; but nothing that may be a secret in the wrong place, such
-/// as a URL with a password, or the value of a client secret.
+/// A wrong value for a message, so that a typing error shows. Leaves out what may be a misplaced secret, such as a URL
+/// with a password, or a client secret.
 pub(super) fn quoted(text: &str) -> String {
     if text.chars().count() <= LONGEST_QUOTE && !may_be_secret(text) {
         format!("`{text}`")
@@ -114,7 +114,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// A message that quotes a wrong value, quoting it so.
+/// A message that quotes a wrong value, with `quoted` in its place.
 pub(super) fn requoted(problem: &str, text: &str) -> String {
     problem.replace(&format!("`{text}`"), &quoted(text))
 }
@@ -140,7 +140,7 @@ pub(super) fn within(path: &str, duration: Duration, bounds: &RangeInclusive<Dur
     ))
 }
 
-/// A duration as the file would write it, in the largest unit that needs no other.
+/// A duration as in the file, in the largest unit that fits exactly.
 pub(super) fn shown(duration: Duration) -> String {
     let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
     let fitting = units

@@ -1,4 +1,5 @@
-//! `/api/v1`: what interfaces.md, section 4 lists, described by the OpenAPI document that is made from these handlers.
+//! `/api/v1`: the operations of interfaces.md, section 4, described by the OpenAPI document that is generated from
+//! these handlers.
 
 mod acts;
 mod environments;
@@ -34,21 +35,21 @@ use crate::sync::Engine;
 use crate::sync::daemon::Configured;
 use crate::sync::desk::Ask;
 
-/// The largest body taken: a thousand users by their longest names fit.
+/// The largest accepted body: it fits a thousand users with the longest names.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// At most so many items on a page, and so many where nothing is said.
+/// The maximum and default number of items on a page.
 const MOST_ITEMS: i64 = 1000;
 const USUAL_ITEMS: i64 = 100;
 
-/// What handlers work with.
+/// The state of the handlers.
 #[derive(Clone)]
 pub struct Api {
-    /// The engine as configured now.
+    /// The engine in its present configuration.
     pub configured: watch::Receiver<Arc<Configured>>,
-    /// Who may come in.
+    /// Authenticates callers.
     pub auth: Auth,
-    /// How much each of them may ask.
+    /// The limits of each caller.
     pub limits: Limits,
 }
 
@@ -58,7 +59,7 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// What a caller asks about a user.
+/// A caller's request about a user.
 fn ask<'a>(environment: &'a str, user: &'a str, caller: &'a Caller) -> Ask<'a> {
     Ask {
         environment,
@@ -87,7 +88,7 @@ pub struct Paging<C: ToSchema> {
 }
 
 impl Paging<Text> {
-    /// Behind what a page begins whose cursor is made of several parts.
+    /// The last key of the page before, if the cursor has several parts.
     fn after<K: FromStr<Err = &'static str>>(&self) -> Result<Option<K>, Problem> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|problem| Problem::bad_input("cursor", problem))
@@ -104,7 +105,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A list that fits one page.
+    /// A list that fits on one page.
     fn whole(items: Vec<T>) -> Self {
         Self { items, next: None }
     }
@@ -123,7 +124,7 @@ impl<T> Page<T> {
 )]
 struct Document;
 
-/// Every call wants a token.
+/// Every call needs a token.
 struct Bearer;
 
 impl Modify for Bearer {
@@ -154,7 +155,7 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     (handlers, document)
 }
 
-/// The role that an operation wants which is more than reading, for the description. Who is let in says each handler.
+/// The role that an operation needs beyond reading, for the description. Each handler checks the role itself.
 fn role_to_act(operation: &openapi::path::Operation) -> ApiRole {
     match operation.operation_id.as_deref() {
         Some("ask_for_access" | "add_user" | "add_users" | "refresh_user") => ApiRole::Access,
@@ -162,14 +163,14 @@ fn role_to_act(operation: &openapi::path::Operation) -> ApiRole {
     }
 }
 
-/// Whatever goes wrong, in any operation.
+/// Any failure of any operation.
 fn problem() -> openapi::ResponseBuilder {
     let problem = openapi::Ref::from_schema_name("Problem");
     let content = openapi::ContentBuilder::new().schema(Some(problem)).build();
     openapi::ResponseBuilder::new().content("application/problem+json", content)
 }
 
-/// What every operation may answer, since the bounds lie before them all.
+/// A response of every operation, since the limits apply before them all.
 fn too_many_requests() -> openapi::Response {
     let seconds = openapi::Object::with_type(openapi::Type::Integer);
     problem()
@@ -216,7 +217,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(runs::findings))
 }
 
-/// `/api/v1`, and the answer to every address that nothing else answers.
+/// `/api/v1`, and the answer to every unknown address.
 pub fn router(api: Api) -> Router {
     let (handlers, document) = described();
     let document = Arc::new(document);
@@ -244,7 +245,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     described().1
 }
 
-/// Lets a request through whose token is good; what it may do is each handler's to say.
+/// Admits a request with a valid token; each handler checks what its caller may do.
 async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let caller = match api.auth.authenticate(request.headers()).await {
         Ok(caller) => caller,
@@ -260,7 +261,7 @@ async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) 
     response
 }
 
-/// Answers a request without good credentials. Where there are too many of them, each costs its sender a connection.
+/// Answers a request without valid credentials. Above the limit, each costs its sender a connection.
 fn not_let_in(api: &Api, error: AuthError) -> Response {
     let counted = match &error {
         AuthError::Unauthenticated(_) => api.limits.note_stranger(),
@@ -275,7 +276,7 @@ fn not_let_in(api: &Api, error: AuthError) -> Response {
     response
 }
 
-/// What of an address holds a NUL character, which PostgreSQL takes nowhere: a parameter, or the path.
+/// The part of an address that holds a NUL character, which PostgreSQL never accepts: a parameter, or the path.
 fn with_nul(uri: &Uri) -> Option<String> {
     if uri.path().contains("%00") {
         return Some("address".to_owned());
@@ -298,7 +299,7 @@ async fn wrong_method(method: Method) -> Problem {
     )
 }
 
-/// How many items a caller wants on a page.
+/// The requested page size.
 fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     match limit {
         None => Ok(USUAL_ITEMS),
@@ -307,7 +308,7 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
-/// Cuts the item too many that tells whether there is another page.
+/// Drops the extra item that shows whether there is another page.
 fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
     let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
     if has_more {
@@ -317,7 +318,7 @@ fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C)
     Page { items, next }
 }
 
-/// A number in a path, by the name that it has there.
+/// A number in a path, by its name there.
 fn number(name: &str, text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| Problem::bad_input(name, "expected a number"))
 }

@@ -1,12 +1,12 @@
-//! Who calls the API, and what they may do.
+//! Authenticates the callers of the API, and finds their roles.
 //!
-//! A caller presents one bearer token: a static one of the configuration, known here by its SHA-256 alone, or an access
-//! token of our tenant for our application, checked against the keys the tenant publishes. What role an operation needs
-//! is the API's business. Never repeats a token or what it claims, neither in an error nor in a log, and never asks the
-//! machine for the time.
+//! A caller presents one bearer token: a static one of the configuration, known here only by its SHA-256, or an access
+//! token of our tenant for our application, verified with the tenant's published keys. The API decides which role an
+//! operation needs. This module never puts a token or its claims into an error or a log, and never reads the machine's
+//! clock.
 //!
-//! Where to look next: `bearer` reads the header, `access_token` checks what Entra signed, `rs256` is the only algorithm,
-//! `keys` keeps the tenant's keys, `error` says what can go wrong.
+//! Where to look next: `bearer` reads the header, `access_token` verifies Entra's tokens, `rs256` is the only
+//! algorithm, `keys` keeps the tenant's keys, `error` lists the failures.
 
 mod access_token;
 mod bearer;
@@ -32,37 +32,37 @@ pub use crate::domain::api_role::ApiRole;
 pub use error::{AuthError, Fault};
 pub use keys::KeySource;
 
-/// A static token of the configuration. The token itself is not known here.
+/// A static token of the configuration. The token itself is unknown here.
 #[derive(Clone)]
 pub struct StaticToken {
-    /// Who holds it; the actor in the change log.
+    /// The holder's name; the actor in the change log.
     pub name: String,
     /// Its SHA-256.
     pub sha256: [u8; 32],
-    /// What it may do.
+    /// Its roles.
     pub roles: BTreeSet<ApiRole>,
 }
 
-/// Whose access tokens are accepted, and for whom they must be made.
+/// The tenant and audience of accepted access tokens.
 #[derive(Clone, Debug)]
 pub struct Entra {
     /// The tenant.
     pub tenant: Uuid,
-    /// The application id that tokens must be made for; `api://` before it is accepted too.
+    /// The application id of the audience; `api://` before it is accepted too.
     pub audience: String,
     /// Fetches the keys that the tenant publishes.
     pub keys: KeySource,
 }
 
-/// Who calls, as far as it was proven.
+/// The caller, as far as it is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The actor in the change log: the name of a static token, `app:` and the application's id, or `user:` and the
-    /// user's object id. Names nobody, so it may be logged.
+    /// user's object id. It holds no person's name, so it may be logged.
     pub name: String,
-    /// What kind of caller it is.
+    /// The kind of caller.
     pub kind: CallerKind,
-    /// What it was given, at least one.
+    /// Its roles, at least one.
     pub roles: BTreeSet<ApiRole>,
 }
 
@@ -71,9 +71,9 @@ pub struct Caller {
 pub enum CallerKind {
     /// The holder of a static token.
     StaticToken,
-    /// An application that acts for itself.
+    /// An application acting for itself.
     Application,
-    /// A person, through some application.
+    /// A person, through an application.
     User,
 }
 
@@ -100,7 +100,7 @@ impl Caller {
     }
 }
 
-/// Finds out who calls. Cheap to clone; clones share the tenant's keys.
+/// Authenticates callers. Cheap to clone; clones share the tenant's keys.
 #[derive(Clone)]
 pub struct Auth(Arc<Accepted>);
 
@@ -117,7 +117,7 @@ impl fmt::Debug for Auth {
 
 impl Auth {
     /// Accepts these static tokens and, with `entra`, access tokens of its tenant. Fetches nothing yet. With neither,
-    /// nobody is let in.
+    /// it admits nobody.
     #[must_use]
     pub fn new(tokens: Vec<StaticToken>, entra: Option<Entra>, clock: Clock) -> Self {
         Self(Arc::new(Accepted {
@@ -126,12 +126,12 @@ impl Auth {
         }))
     }
 
-    /// Who sent a request with these headers. Must run on a tokio runtime: keys are fetched in a task of their own.
+    /// The caller of a request with these headers. Must run on a tokio runtime: a separate task fetches keys.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unauthenticated`] for no token or a bad one, [`AuthError::NoRole`] for a good one that may do
-    /// nothing here, [`AuthError::KeysUnavailable`] where it cannot be told.
+    /// [`AuthError::Unauthenticated`] for no token or a bad one, [`AuthError::NoRole`] for a good one without a role
+    /// here, [`AuthError::KeysUnavailable`] if it cannot be verified.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
         let token = bearer::read(headers)?;
         let caller = match (self.holder(token), &self.0.access_tokens) {
@@ -146,8 +146,7 @@ impl Auth {
         Ok(caller)
     }
 
-    /// Who holds a static token. Compares with all of them and looks at every byte, so that the time it takes tells
-    /// nothing about them.
+    /// The holder of a static token. Compares with every token and every byte, so that the timing reveals nothing.
     fn holder(&self, token: &str) -> Option<Caller> {
         let presented = digest(&SHA256, token.as_bytes());
         let mut holder = None;

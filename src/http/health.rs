@@ -17,10 +17,10 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::sync::records::Records;
 
-/// Longest wait of a readiness check for the database.
+/// The timeout of the database in a readiness check.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the handlers look at.
+/// The state of the handlers.
 #[derive(Clone)]
 pub struct Watched {
     /// The database.
@@ -55,8 +55,8 @@ async fn render_metrics(State(watched): State<Watched>) -> Response {
     (kind, watched.metrics.render()).into_response()
 }
 
-/// Ready: the database answers, migrations are applied and one cycle has ever succeeded. How old that success is
-/// is told, but does not count: staleness is an alert, not a reason to take a replica out.
+/// Ready: the database answers, migrations are applied and one cycle has ever succeeded. The age of that success is
+/// reported, but does not count: staleness is an alert, not a reason to remove a replica.
 async fn ready(State((watched, looks)): State<(Watched, Arc<Looks>)>) -> Response {
     let seen = tokio::time::timeout(READY_TIMEOUT, looks.next(watched.clone())).await;
     let seen = seen.ok().flatten();
@@ -88,11 +88,11 @@ async fn ready(State((watched, looks)): State<(Watched, Arc<Looks>)>) -> Respons
     (status, Json(body)).into_response()
 }
 
-/// Migrations that are missing, and the last success; nothing where the database does not answer.
+/// The number of missing migrations, and the last success; none if the database does not answer.
 type Seen = Option<(usize, Option<DateTime<Utc>>)>;
 
-/// One look at the database at a time, which serves everybody who asked before it began: they answer whoever asks, so
-/// they must neither take up the pool nor keep each other waiting.
+/// Runs one database check at a time, shared by all requests that came before it began. These endpoints answer anybody,
+/// so they must neither use up the pool nor delay each other.
 #[derive(Default)]
 struct Looks {
     begun: AtomicU64,
@@ -100,7 +100,7 @@ struct Looks {
 }
 
 impl Looks {
-    /// What a look finds that begins from now on. It goes on when whoever asked has gone, for all the others.
+    /// The result of the next check to begin. The check continues for the other callers if this one goes away.
     async fn next(self: Arc<Self>, watched: Watched) -> Seen {
         let before = self.begun.load(Ordering::SeqCst);
         let look = tokio::spawn(async move {

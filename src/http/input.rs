@@ -1,4 +1,4 @@
-//! What a request carries: its body, its parameters and its caller, each refused with a problem that names the field.
+//! The input of a request: body, parameters and caller. Each refusal is a problem that names the field.
 
 use axum::body::{Body, Bytes};
 use axum::extract::Path as AxumPath;
@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// The field that a body lacks, or that cannot be taken: a path as serde tells it, "." for the whole, and what is wrong.
+/// The missing or invalid field of a body, from serde's path ("." for the whole body) and error.
 fn field_of(path: &str, problem: &str) -> String {
     let missing = problem
         .strip_prefix("missing field `")
@@ -59,7 +59,7 @@ fn field_of(path: &str, problem: &str) -> String {
     }
 }
 
-/// What the address names.
+/// The path parameters.
 pub struct Path<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -73,7 +73,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The whole body, up to the limit.
+/// Reads the whole body, up to the limit.
 async fn read(request: Request<Body>, state: &(impl Send + Sync)) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         Problem::new(
@@ -85,7 +85,7 @@ async fn read(request: Request<Body>, state: &(impl Send + Sync)) -> Result<Byte
     })
 }
 
-/// The parameters behind the question mark, trimmed.
+/// The query parameters, trimmed.
 pub struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -107,7 +107,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// An address with the same parameters, without what is around their values.
+/// The same address with the parameter values trimmed.
 fn trimmed_query(uri: &Uri) -> Uri {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = url::form_urlencoded::Serializer::new("/?".to_owned());
@@ -117,7 +117,7 @@ fn trimmed_query(uri: &Uri) -> Uri {
     query.finish().parse().unwrap_or_else(|_| uri.clone())
 }
 
-/// Parameters behind the question mark, or, where there are none and a JSON body is sent, the members of that.
+/// The query parameters or, if there are none, the members of a JSON body.
 pub struct ParamsOrJson<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ParamsOrJson<T> {
@@ -145,13 +145,13 @@ fn caller(parts: &Parts, role: ApiRole) -> Result<Caller, Problem> {
     Ok(caller)
 }
 
-/// Somebody who may read.
+/// A caller who may read.
 pub struct Reader(pub Caller);
 
-/// Somebody who may ask for access, add and refresh users.
+/// A caller who may ask for access, add and refresh users.
 pub struct Requester(pub Caller);
 
-/// Somebody who may do everything.
+/// A caller who may do everything.
 pub struct Operator(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for Reader {

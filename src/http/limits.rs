@@ -1,13 +1,12 @@
-//! How much one caller may ask: so many requests at once, and so many a second.
+//! The limits of one caller: concurrent requests, and requests a second.
 //!
-//! What callers share is the pool of database connections, which serves in the order of asking. So the bound on the
-//! requests that one caller has under way is what keeps a runaway client from starving the others: the queue that
-//! anybody waits in is never longer than the callers' bounds together. The bound on the rate is for an operator who
-//! grants a client less than the machine can do; its default is above that. Whoever cannot prove who they are shares
-//! one rate with all others of that kind; a good token is never refused for their sake.
+//! Callers share the pool of database connections, which serves in order of arrival. The limit on a caller's concurrent
+//! requests keeps a runaway client from starving the others: the queue is never longer than the sum of the callers'
+//! limits. The rate limit is for an operator who grants a client less than the machine can do; its default is above
+//! that. All callers without valid credentials share one rate; a valid token is never refused because of them.
 //!
-//! A token bucket and a counter are all it takes; the crates for it (governor, tower's limits) bring a clock of their
-//! own or know no callers. Never looks at what is asked, and never asks the machine for the time.
+//! A token bucket and a counter are enough; the available crates (governor, tower's limits) bring their own clock or do
+//! not distinguish callers. Never looks at the content of a request, and never reads the machine's clock.
 
 use crate::domain::word::words;
 use std::collections::HashMap;
@@ -19,54 +18,54 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
-/// A bucket fills in this time, so that a second's worth may come at once.
+/// The time to fill a bucket, so that a second's worth may come at once.
 const WINDOW: TimeDelta = TimeDelta::seconds(1);
 
-/// So many requests a second without good credentials are answered in full. Someone with a wrong token sees one of
-/// these; nobody needs more.
+/// The number of requests a second without valid credentials that get a full answer. A client with a wrong token sees
+/// one of these; nobody needs more.
 const STRANGERS_PER_SECOND: u32 = 100;
 
-/// Callers remembered before those who ask nothing are forgotten. The tenant may know many more.
+/// The number of callers kept before idle ones are dropped. The tenant may know many more.
 const MOST_CALLERS: usize = 1024;
 
-/// The log names a caller who is refused so often at most.
+/// The minimum time between two log lines about the same refused caller.
 const WARN_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
-/// What one caller may have.
+/// The limits of one caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Requests a second, above zero.
     pub per_second: u32,
-    /// Requests under way at the same time, above zero.
+    /// Concurrent requests, above zero.
     pub at_once: u32,
 }
 
 words! {
-    /// Which bound was met.
+    /// The limit that was exceeded.
     pub enum Bound {
         /// Requests a second.
         Rate "rate"
-        /// Requests under way.
+        /// Concurrent requests.
         AtOnce "at_once"
-        /// Requests a second of everybody without good credentials.
+        /// Requests a second of all callers without valid credentials.
         Strangers "strangers"
     }
 }
 
-/// A request too many.
+/// A request over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// Which bound was met.
+    /// The limit that was exceeded.
     pub bound: Bound,
     /// Whole seconds to wait, at least one.
     pub retry_after: u16,
 }
 
-/// The leave to work at one request; it ends when this is dropped.
+/// The permission to serve one request; dropping it ends it.
 #[derive(Debug)]
 pub struct Permit(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
 
-/// Who asks how much. Cheap to clone; clones count together.
+/// Counts the requests of callers. Cheap to clone; clones share their counts.
 #[derive(Clone)]
 pub struct Limits(Arc<Counted>);
 
@@ -84,7 +83,7 @@ impl std::fmt::Debug for Limits {
 }
 
 impl Limits {
-    /// Grants every caller the same.
+    /// Grants every caller the same limits.
     #[must_use]
     pub fn new(allowance: Allowance, clock: Clock) -> Self {
         Self(Arc::new(Counted {
@@ -95,7 +94,7 @@ impl Limits {
         }))
     }
 
-    /// Lets a caller's request in, or not.
+    /// Admits a caller's request, or refuses it.
     ///
     /// # Errors
     /// [`TooMany`], with the time after which it may be sent again.
@@ -111,10 +110,10 @@ impl Limits {
             .map_err(|too_many| usage.told(too_many, caller, now))
     }
 
-    /// Counts a request without good credentials.
+    /// Counts a request without valid credentials.
     ///
     /// # Errors
-    /// [`TooMany`], when everybody of that kind together asks too often.
+    /// [`TooMany`], when all of these callers together exceed the rate.
     pub fn note_stranger(&self) -> Result<(), TooMany> {
         let now = self.0.clock.now();
         let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,12 +123,12 @@ impl Limits {
     }
 }
 
-/// What one caller has asked lately.
+/// The recent requests of one caller.
 #[derive(Default)]
 struct Usage {
-    /// When the bucket will be full again; in the past it is.
+    /// When the bucket is full again; it is full if this is past.
     full_at: DateTime<Utc>,
-    /// As many more owners as there are requests under way.
+    /// Has one additional owner for each request under way.
     under_way: Arc<()>,
     warned_at: Option<DateTime<Utc>>,
 }
@@ -147,10 +146,10 @@ impl Usage {
         Ok(Permit(Arc::clone(&self.under_way)))
     }
 
-    /// Takes one from the bucket.
+    /// Takes one token from the bucket.
     fn take(&mut self, per_second: u32, bound: Bound, now: DateTime<Utc>) -> Result<(), TooMany> {
         let one = WINDOW / i32::try_from(per_second).unwrap_or(i32::MAX).max(1);
-        // A clock that was turned back must not lock anybody out.
+        // A clock that was set back must not lock anybody out.
         self.full_at = self.full_at.clamp(now, now + WINDOW);
         let full_at = self.full_at + one;
         let wait = full_at - WINDOW - now;
@@ -169,7 +168,7 @@ impl Usage {
         Arc::strong_count(&self.under_way) > 1 || self.full_at > now
     }
 
-    /// Counts a refusal, and names the caller in the log now and then.
+    /// Counts a refusal, and occasionally logs the caller.
     fn told(&mut self, too_many: TooMany, actor: &str, now: DateTime<Utc>) -> TooMany {
         let bound = too_many.bound.as_str();
         Metrics.api_limited(bound);

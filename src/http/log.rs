@@ -1,4 +1,4 @@
-//! A line for every request, an id and the headers that keep it private for every answer, and bounds on time.
+//! Logs every request, adds an id and privacy headers to every answer, and limits the time of a request.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use uuid::Uuid;
 use super::auth::Caller;
 use super::problem::{Problem, ReportedCode};
 
-/// The header that carries a request's id, both ways.
+/// The header with a request's id, in requests and answers.
 const REQUEST_ID: &str = "x-request-id";
 
-/// The longest that a request may take; one look-up in the directory ends within ten seconds.
+/// The time limit of a request; one look-up in the directory ends within ten seconds.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// Who asked, for the log.
+/// The caller, for the log.
 #[derive(Clone, Debug)]
 pub(super) struct AskedBy(pub String);
 
@@ -60,13 +60,14 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// Nearly every answer is about people, refusals too: no cache keeps one, and no browser takes one for a page.
+/// Nearly every answer is about people, including refusals: no cache may store it, and no browser may render it as a
+/// page.
 fn keep_private(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// The caller's own id for the request where it is a harmless one, else a new one.
+/// The caller's own id for the request if it is harmless, else a new one.
 fn request_id(request: &Request) -> String {
     let usable = |id: &&str| {
         (1..=64).contains(&id.len())
@@ -82,7 +83,7 @@ fn request_id(request: &Request) -> String {
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// Notes for the log who was let in.
+/// Records the admitted caller for the log.
 pub(super) fn note_caller(response: &mut Response, caller: &Caller) {
     response.extensions_mut().insert(AskedBy(caller.name.clone()));
 }

@@ -1,5 +1,5 @@
-//! The places for connections, and who gives up theirs when all are taken: one that waits for its client, never one
-//! whose request is being answered. So clients that connect and say nothing, or read nothing, lock nobody out.
+//! The places for connections. When all are taken, a connection that waits for its client is closed, never one whose
+//! request is being answered. So clients that connect and send nothing, or read nothing, lock nobody out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,13 +16,13 @@ pub(super) struct Places(Arc<Shared>);
 struct Shared {
     free: Arc<Semaphore>,
     guests: Mutex<Guests>,
-    /// Somebody has begun to wait for a client.
+    /// Notified when a connection begins to wait for its client.
     waits: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Guests {
-    /// Counts arrivals and waits, so that whoever waits longest has the smallest number.
+    /// Counts arrivals and waits, so that the longest wait has the smallest number.
     turn: u64,
     present: HashMap<u64, Guest>,
 }
@@ -30,17 +30,17 @@ struct Guests {
 #[derive(Debug)]
 struct Guest {
     peer: IpAddr,
-    /// Since when it has waited for its client; none while a request is being answered.
+    /// The turn when it began to wait for its client; none while a request is being answered.
     waits_since: Option<u64>,
     leave: CancellationToken,
 }
 
-/// The place of one connection, which ends when this is dropped.
+/// The place of one connection; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Places,
     number: u64,
-    /// Cancelled when somebody else needs the place.
+    /// Cancelled when another connection needs the place.
     pub leave: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
@@ -63,7 +63,7 @@ impl Places {
             }
             let permit = tokio::select! {
                 permit = Arc::clone(free).acquire_owned() => permit.ok()?,
-                // Whoever was busy may be sent away by now.
+                // A connection that was busy may be closed by now.
                 () = self.0.waits.notified() => continue,
             };
             return Some(self.seat(peer, permit));
@@ -99,7 +99,8 @@ impl Guests {
         self.turn
     }
 
-    /// Of the address that has most connections waiting, the one that has waited longest; unless one is leaving already.
+    /// Closes the longest-waiting connection of the address with the most waiting connections, unless one is closing
+    /// already.
     fn send_one_away(&self) {
         let mut waiting: HashMap<IpAddr, (usize, u64, &Guest)> = HashMap::new();
         for guest in self.present.values() {
@@ -120,12 +121,12 @@ impl Guests {
 }
 
 impl Place {
-    /// A request has come.
+    /// A request has arrived.
     pub fn is_busy_now(&self) {
         self.note(|_| None);
     }
 
-    /// The answer is there for the client to read, who may ask again.
+    /// The answer is ready to read, and the client may send another request.
     pub fn waits_now(&self) {
         self.note(|guests| Some(guests.next_turn()));
         self.places.0.waits.notify_one();
@@ -164,7 +165,7 @@ mod tests {
     const ANNA: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const MALLORY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66));
 
-    /// Somebody wants a place that is not there. Answers who is sent away: numbers as they came.
+    /// Requests a place when none is free. Returns the closed connections by their order of arrival.
     async fn sent_away(places: &Places, seated: &[Place]) -> Vec<usize> {
         let waits = tokio::time::timeout(std::time::Duration::from_millis(1), places.take(ANNA)).await;
         assert!(waits.is_err(), "there is no place");

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one shape of everything that goes wrong.
+//! Problem documents (RFC 9457): the only form of an error answer.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ use crate::sync::desk::Refusal;
 use crate::sync::desk::explain::ShownCheck;
 use crate::sync::{DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
 
-/// Whoever is told that something is unavailable may try again after so many seconds.
+/// The seconds after which a client may retry when something is unavailable.
 const RETRY_AFTER: u16 = 5;
 
 /// What went wrong, and what to do.
@@ -61,12 +61,12 @@ impl Serialize for AboutBlank {
     }
 }
 
-/// The code that a caller was told, for the log.
+/// The code that the caller received, for the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReportedCode(pub &'static str);
 
 impl Problem {
-    /// A problem that is no refusal by the rules.
+    /// A problem that is not a refusal by the rules.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Box<str>>, remedy: &'static str) -> Self {
         Self {
             kind: AboutBlank,
@@ -83,7 +83,7 @@ impl Problem {
         }
     }
 
-    /// Input that cannot be taken.
+    /// Invalid input.
     pub fn bad_input(field: &str, detail: impl Into<Box<str>>) -> Self {
         Self {
             field: Some(field.into()),
@@ -96,7 +96,7 @@ impl Problem {
         }
     }
 
-    /// Something that is asked for does not exist.
+    /// A requested object that does not exist.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
         Self::new(

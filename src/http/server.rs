@@ -1,9 +1,9 @@
-//! Connections: how many, and how slowly their clients may speak and read.
+//! Connections: their number, and the time limits for slow clients.
 //!
-//! One task for each connection, HTTP/1.1. A client who sends the head of a request too slowly, or none at all, or who
-//! does not read the answer, loses the connection (`unread`); where there is no place for another, it loses it at once
-//! (`places`). The length of a request is bounded in time where it is answered (`log`), and in size where it is read
-//! (`input`). What does not fit waits in the kernel's queue. Never looks into a request.
+//! One task for each connection, HTTP/1.1. A client that sends the head of a request too slowly or not at all, or does
+//! not read the answer, loses the connection (`unread`); when no place is left, it loses it at once (`places`). `log`
+//! limits the time of a request, and `input` its size. Further connections wait in the kernel's queue. Never looks into
+//! a request.
 
 use std::io;
 use std::net::IpAddr;
@@ -25,28 +25,28 @@ use super::places::{Place, Places};
 use super::unread::Impatient;
 use crate::clock::Clock;
 
-/// Read ahead for the head of a request, at most twice; a longer one is 431. A token has up to 16 KiB, and proxies add
-/// headers of their own.
+/// The read buffer for the head of a request, at most twice; a longer head is 431. A token has up to 16 KiB, and
+/// proxies add their own headers.
 const READ_AHEAD: usize = 64 * 1024;
-/// Header lines of a request; more is 431.
+/// The most header lines of a request; more is 431.
 const HEADERS_LIMIT: usize = 64;
-/// The pause after the machine refused to accept a connection, usually for lack of file descriptors.
+/// The pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the clients of one listener may have together.
+/// The limits of one listener's clients together.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections open at the same time.
+    /// The most open connections.
     pub connections: usize,
-    /// Time to send the head of a request, counted from the connection or the last answer.
+    /// The time to send the head of a request, from the connection or the last answer.
     pub head_timeout: Duration,
-    /// Time to read an answer, counted from where it no longer fits the buffers between.
+    /// The time to read an answer, from when it no longer fits the buffers between.
     pub answer_timeout: Duration,
 }
 
 impl Default for Bounds {
-    /// A connection costs some ten kilobytes and a file descriptor. Idle ones live as long as with nginx, a little longer
-    /// than load balancers keep theirs for, so that these close them first. The largest answers have a megabyte or two.
+    /// A connection costs some ten kilobytes and a file descriptor. The idle timeout is as with nginx, slightly longer
+    /// than that of load balancers, so that these close first. The largest answers have a megabyte or two.
     fn default() -> Self {
         Self {
             connections: 1024,
@@ -56,10 +56,10 @@ impl Default for Bounds {
     }
 }
 
-/// Serves until the token is cancelled; requests in flight are finished.
+/// Serves until the token is cancelled; finishes requests in flight.
 ///
 /// # Errors
-/// Never: what fails is one connection's matter. The type is that of servers.
+/// Never: a failure affects one connection only. The type is that of servers.
 pub async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
@@ -71,14 +71,14 @@ pub async fn serve_within(
     while let Some((stream, place)) = next(&listener, &places, &cancel).await {
         tasks.spawn(speak(bounds, stream, router.clone(), place, cancel.clone()));
     }
-    // Nobody is taken in while the last ones are answered.
+    // No connection is accepted while the last requests finish.
     drop(listener);
     tasks.close();
     tasks.wait().await;
     Ok(())
 }
 
-/// The next connection, once there is a place for it; nothing after the cancellation.
+/// The next connection, once there is a place for it; none after the cancellation.
 async fn next(listener: &TcpListener, places: &Places, cancel: &CancellationToken) -> Option<(TcpStream, Place)> {
     let accept = async {
         let (stream, peer) = accept(listener).await;
@@ -101,7 +101,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     }
 }
 
-/// Whether a connection failed before it was ours.
+/// Whether a connection failed before it was accepted.
 fn is_the_client_s(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -109,7 +109,7 @@ fn is_the_client_s(error: &io::Error) -> bool {
     )
 }
 
-/// Answers the requests of one connection, one after another.
+/// Serves the requests of one connection, one after another.
 async fn speak(bounds: Bounds, stream: TcpStream, router: Router, place: Place, cancel: CancellationToken) {
     let place = Arc::new(place);
     let router = TowerToHyperService::new(router);
@@ -136,7 +136,7 @@ async fn speak(bounds: Bounds, stream: TcpStream, router: Router, place: Place, 
             connection.await
         }
         () = place.leave.cancelled() => {
-            // Unless a request has come at this very moment.
+            // Unless a request has just arrived.
             if !place.is_busy() {
                 debug!("a connection that waited for its client has made room for another");
                 return;

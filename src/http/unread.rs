@@ -1,4 +1,4 @@
-//! A connection whose client has to read: what is written goes out within a time, or the connection ends.
+//! A connection with a write timeout: the client reads in time, or the connection ends.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 pub(super) struct Impatient<S> {
     stream: S,
     within: Duration,
-    /// Runs from the first byte that did not go out until everything has.
+    /// Runs from the first unsent byte until everything is sent.
     overdue: Option<BoxFuture<'static, ()>>,
 }
 
@@ -27,7 +27,7 @@ impl<S: AsyncWrite + Unpin> Impatient<S> {
         }
     }
 
-    /// What has become of a write, if there is still time for it.
+    /// The result of a write, or an error after the timeout.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             return written;
@@ -66,7 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Comes when there is nothing left to write.
+    /// Called when nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         let flushed = ready!(self.in_time(cx, flushed));

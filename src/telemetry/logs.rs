@@ -1,8 +1,8 @@
 //! Sets up the log: lines on standard error, as text for people or as one JSON object each for collectors.
 //!
-//! A line carries the fields of the spans around it, so every line of a cycle names its run. Standard output is for
-//! results and must never be written to here. What may be logged at which level is decided where it is logged; whatever
-//! is in a value, an event is one line.
+//! A line carries the fields of its enclosing spans, so every line of a cycle names its run. Standard output is for
+//! results; nothing here may write to it. The caller decides what is logged at which level; whatever a value contains,
+//! an event is one line.
 
 use crate::domain::word::words;
 use std::fmt;
@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::domain::text::{escaped, escaped_json};
 
 words! {
-    /// The shape of log lines.
+    /// The format of log lines.
     #[derive(Default)]
     pub enum Format: "no log format" {
         /// For people.
@@ -30,8 +30,8 @@ words! {
     }
 }
 
-/// Dependencies that talk more than an operator wants to read. They get the level asked for, but at most `warn`,
-/// unless the filter names them.
+/// Dependencies that log more than an operator wants. They get the requested level, but at most `warn`, unless the
+/// filter names them.
 const QUIET: [&str; 9] = [
     "sqlx",
     "hyper",
@@ -57,10 +57,10 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| "logging has been started before".to_owned())
 }
 
-/// Whether [`init`] would take the filter.
+/// Whether [`init`] would accept the filter.
 ///
 /// # Errors
-/// A sentence that says what is expected.
+/// A sentence that gives the expected form.
 pub fn check(filter: &str) -> Result<(), String> {
     parse(filter).map(drop)
 }
@@ -89,8 +89,8 @@ where
     })
 }
 
-/// A value in a line of text. The library lets through what begins another line or moves a terminal's cursor, depending
-/// on how a value was handed to it.
+/// Escapes a value in a line of text. Depending on how a value was recorded, the library lets through characters that
+/// begin another line or move a terminal's cursor.
 fn value(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let text = format!("{value:?}");
     match field.name() {
@@ -99,7 +99,7 @@ fn value(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Res
     }
 }
 
-/// Takes an event in JSON in one piece, as the library hands it over, and escapes what JSON need not.
+/// Takes a JSON event in one piece, as the library writes it, and adds escapes that JSON does not require.
 struct Exact<W>(W);
 
 impl<W: io::Write> io::Write for Exact<W> {
@@ -123,8 +123,8 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     if filter.trim().is_empty() {
         return Err(format!("the log filter is empty; {EXPECTED}"));
     }
-    // A word on its own would be read as the name of a module, so a mistyped level would silence everything.
-    // Directives with `[` may have commas inside; those are left to the library.
+    // A single word would be parsed as a module name, so a mistyped level would silence everything. Directives with `[`
+    // may contain commas; those are left to the library.
     let mut base = LevelFilter::ERROR;
     if !filter.contains('[') {
         for directive in filter.split(',').filter(|directive| !directive.contains('=')) {
@@ -138,7 +138,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
         .map_err(|_| refuse())
 }
 
-/// A level by its name; the library would take numbers as well.
+/// A level by its name; the library would also accept numbers.
 fn level(name: &str) -> Option<LevelFilter> {
     let known = ["off", "error", "warn", "info", "debug", "trace"];
     let name = name.to_ascii_lowercase();

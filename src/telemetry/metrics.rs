@@ -1,17 +1,17 @@
-//! The one list of metrics. Labels are bounded: never a user, never an object id.
+//! The list of all metrics. Labels are bounded: never a user, never an object id.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{counter, gauge, histogram};
 
-/// Records what happened; free to copy and share.
+/// Records metrics; free to copy and share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Metrics;
 
 impl Metrics {
-    /// One answered or failed Graph request. `endpoint` is a template such as `users/delta`; `status` the
-    /// HTTP status, or `error` where none came.
+    /// One answered or failed Graph request. `endpoint` is a template such as `users/delta`; `status` is the HTTP
+    /// status, or `error` without one.
     pub fn graph_request(self, endpoint: &'static str, status: &str, elapsed: Duration) {
         counter!("rollcall_graph_requests_total", "endpoint" => endpoint, "status" => status.to_owned()).increment(1);
         histogram!("rollcall_graph_request_seconds", "endpoint" => endpoint).record(elapsed.as_secs_f64());
@@ -22,12 +22,12 @@ impl Metrics {
         counter!("rollcall_graph_throttled_total").increment(1);
     }
 
-    /// A request is repeated because of `reason` (`throttled`, `unavailable`, `broken_body`, `network`, `unauthorized`).
+    /// A request is retried because of `reason` (`throttled`, `unavailable`, `broken_body`, `network`, `unauthorized`).
     pub fn graph_retry(self, reason: &'static str) {
         counter!("rollcall_graph_retries_total", "reason" => reason).increment(1);
     }
 
-    /// A source begins a full round because its link died. `cause` is one of the Graph edge's bounded causes.
+    /// A source begins a full round because its link expired. `cause` is one of the Graph edge's bounded causes.
     pub fn resync(self, resource: &'static str, cause: &'static str) {
         counter!("rollcall_resyncs_total", "resource" => resource, "cause" => cause).increment(1);
     }
@@ -60,7 +60,7 @@ impl Metrics {
         gauge!("rollcall_non_interactive_users", "environment" => environment.to_owned()).set(whole(count));
     }
 
-    /// What a cycle changed.
+    /// The changes of a cycle.
     pub fn changes(self, environment: &str, created: u64, updated: u64, enabled: u64, disabled: u64) {
         for (operation, count) in [
             ("create", created),
@@ -73,7 +73,7 @@ impl Metrics {
         }
     }
 
-    /// Users without a row who got none.
+    /// Users without a row for whom none was created.
     pub fn skips(self, environment: &str, reason: &str, count: u64) {
         counter!("rollcall_skips_total", "environment" => environment.to_owned(), "reason" => reason.to_owned())
             .increment(count);
@@ -84,24 +84,24 @@ impl Metrics {
         gauge!("rollcall_findings", "environment" => environment.to_owned(), "code" => code).set(whole(count));
     }
 
-    /// Rows whose removal waits for a person.
+    /// Rows whose removal waits for approval.
     pub fn guard_held(self, count: i64) {
         gauge!("rollcall_guard_held").set(whole(count));
     }
 
-    /// What an environment leaves that is in the database but not in the configuration: enabled rows, and rows whose
-    /// removal was held, which nobody can decide.
+    /// The rows of an environment that is in the database but not in the configuration: enabled rows, and rows with a
+    /// held removal, which nobody can decide.
     pub fn left_over(self, environment: &str, enabled: i64, held: i64) {
         gauge!("rollcall_left_over_rows", "environment" => environment.to_owned()).set(whole(enabled));
         gauge!("rollcall_left_over_held", "environment" => environment.to_owned()).set(whole(held));
     }
 
-    /// The API refused a request that was one too many. `bound` is one of three.
+    /// The API refused a request over a limit. `bound` is one of three.
     pub fn api_limited(self, bound: &'static str) {
         counter!("rollcall_api_limited_total", "bound" => bound).increment(1);
     }
 
-    /// An import job is over. There are few categories, because whoever submits cannot make more.
+    /// An import job is over. There are few categories, because submitters cannot add any.
     pub fn import_job(self, outcome: &'static str, category: &str, critical: bool) {
         let critical = if critical { "true" } else { "false" };
         counter!(
@@ -111,12 +111,12 @@ impl Metrics {
         .increment(1);
     }
 
-    /// How old a delta token is.
+    /// The age of a delta token.
     pub fn delta_token_age(self, resource: &'static str, age: TimeDelta) {
         gauge!("rollcall_delta_token_age_seconds", "resource" => resource).set(whole(age.num_seconds()));
     }
 
-    /// How long ago the users had last been read to their end.
+    /// The time since the users were last read completely.
     pub fn lag(self, age: TimeDelta) {
         gauge!("rollcall_lag_seconds").set(whole(age.num_seconds()));
     }
@@ -127,7 +127,7 @@ impl Metrics {
         gauge!("rollcall_db_pool_idle").set(whole(i64::try_from(idle).unwrap_or(i64::MAX)));
     }
 
-    /// Which build this is.
+    /// The build that is running.
     pub fn build_info(self) {
         gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }

@@ -1,4 +1,4 @@
-//! What is done to SystemUsers: on demand, by hand, and for rows that are no directory users.
+//! Operations on SystemUsers: on demand, by hand, and for rows without a directory user.
 
 use std::path::PathBuf;
 
@@ -218,8 +218,8 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
     Ok(())
 }
 
-/// `column=value` as JSON. The database reads a text as whatever the column holds, so that "1.10" stays what was typed;
-/// only the access mode is a number here, and what looks like an array or an object may be one.
+/// `column=value` as JSON. The database parses a text as the column's type, so that "1.10" stays as typed. Only the
+/// access mode is a number here; a text that looks like an array or an object may be one.
 fn values(set: &[String]) -> CliResult<Map<String, Value>> {
     let mut values = Map::new();
     for pair in set {
@@ -241,7 +241,7 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
     Ok(values)
 }
 
-/// The names given, and those in a file.
+/// The given names, and those in a file.
 fn names(users: Vec<Text>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
     let mut users: Vec<String> = users.into_iter().map(String::from).collect();
     if let Some(file) = file {
@@ -255,7 +255,7 @@ fn names(users: Vec<Text>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
     Ok(users)
 }
 
-/// Adds users together; one who is refused does not keep the others from being added.
+/// Adds users together; a refused user does not block the others.
 async fn add_many(
     context: &Context,
     engine: &Engine,
@@ -276,7 +276,7 @@ async fn add_many(
     told.print(context)
 }
 
-/// What became of many users, for people and programs.
+/// The results for many users, for people and programs.
 #[derive(Default)]
 struct ResultList {
     rows: Vec<Vec<String>>,
@@ -317,7 +317,7 @@ impl ResultList {
     }
 }
 
-/// Makes stubs one by one; one that is refused does not keep the others from being made.
+/// Makes stubs one by one; a refused stub does not block the others.
 async fn stubs(
     context: &Context,
     engine: &Engine,

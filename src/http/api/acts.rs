@@ -1,4 +1,4 @@
-//! What is done to one SystemUser: edits, enabling and disabling, holds, deletion, binding a stub.
+//! Operations on one SystemUser: edits, enabling and disabling, holds, deletion, binding a stub.
 
 use axum::Json;
 use axum::extract::State;
@@ -106,7 +106,7 @@ pub struct Reason {
     reason: Text,
 }
 
-/// Handlers that differ only in what they call.
+/// Handlers that differ only in the operation they call.
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident $operation:literal $method:ident $path:literal $guard:ident;)*) => {$(
         $(#[$doc])*

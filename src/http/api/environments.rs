@@ -1,4 +1,4 @@
-//! Environments: what they are, who could be in them, and why somebody is or is not.
+//! Environments: what they are, who is a candidate, and why a user has access or not.
 
 use axum::Json;
 use axum::extract::State;

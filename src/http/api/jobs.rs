@@ -18,7 +18,8 @@ use crate::http::problem::Problem;
 use crate::sync::imports::{JobFilter, JobReport, Viewer};
 use crate::sync::{DeskError, ImportError};
 
-/// Whoever submits a job that is not for the background waits so long for its end, and is told how far it is then.
+/// How long the submitter of a job that is not for the background waits for its end, before the answer shows its
+/// progress.
 const AT_ONCE_ENDS_WITHIN: u32 = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -183,7 +184,7 @@ pub async fn requeue(
     requeued.map(Json).map_err(wrong_state)
 }
 
-/// The request was good, the job has gone too far for it, or not far enough.
+/// The request is valid, but the job has progressed too far for it, or not far enough.
 fn wrong_state(error: ImportError) -> Problem {
     match error {
         ImportError::Desk(DeskError::BadInput { problem, .. }) => Problem::new(

@@ -1,4 +1,4 @@
-//! Rows that do not come from a directory user, and who owns the columns of one.
+//! Rows without a directory user, and who owns the columns of a row.
 
 use axum::Json;
 use axum::extract::State;

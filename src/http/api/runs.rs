@@ -1,4 +1,4 @@
-//! Sync history, decisions about what the guard holds, a run on request, and findings.
+//! Sync history, decisions on held removals, requested runs, and findings.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::sync::guard::approval::{Decided, Decision};
 use crate::sync::records::RunDetails;
 use crate::sync::{CycleError, UnknownEnvironment};
 
-/// How long a request for a run waits for the run's number, and how often it looks.
+/// How long a request for a run waits for the run's number, and how often it checks.
 const RUN_BEGINS_WITHIN: u32 = 25;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 

@@ -1,4 +1,4 @@
-//! SystemUsers: lists, single rows, and how they come into being. What is done to one is in `acts`.
+//! SystemUsers: lists, single rows, and how rows are created. `acts` holds the operations on one row.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,8 @@
-//! Access tokens that Entra signed: from the text to a caller.
+//! Verifies access tokens signed by Entra: from the text to a caller.
 //!
-//! Signature, issuer, audience, tenant and time are checked in this order, all of them, before a claim is believed.
-//! <https://learn.microsoft.com/entra/identity-platform/access-tokens> and `access-token-claims-reference` beside it say
-//! what Entra puts into one.
+//! Signature, issuer, audience, tenant and time are checked in this order, all of them, before a claim is trusted.
+//! <https://learn.microsoft.com/entra/identity-platform/access-tokens> and `access-token-claims-reference` beside it
+//! describe Entra's claims.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,13 +17,13 @@ use super::keys::{KeySet, Keys};
 use super::{ApiRole, Caller, CallerKind, Entra, rs256};
 use crate::clock::Clock;
 
-/// How far the clocks of Entra and of this machine may differ, in seconds.
+/// The allowed difference between the clocks of Entra and of this machine, in seconds.
 const LEEWAY: f64 = 60.0;
 
-/// What `typ` may say: Entra writes the first, RFC 9068 the second.
+/// The accepted values of `typ`: Entra writes the first, RFC 9068 the second.
 const TYPES: [&str; 2] = ["JWT", "at+jwt"];
 
-/// Checks access tokens.
+/// Verifies access tokens.
 pub(super) struct AccessTokens {
     tenant: Uuid,
     audiences: [String; 2],
@@ -40,12 +40,12 @@ struct Claims {
     nbf: Option<f64>,
     tid: Option<String>,
     oid: Option<String>,
-    /// The application that asked for the token: `azp` in tokens of version 2, `appid` in those of version 1.
+    /// The application that requested the token: `azp` in version 2 tokens, `appid` in version 1.
     azp: Option<String>,
     appid: Option<String>,
-    /// What a person let that application do; only in delegated tokens.
+    /// The delegated permissions; only in delegated tokens.
     scp: Option<String>,
-    /// `app` or `user`, where the application's registration asks for the claim.
+    /// `app` or `user`, if the application's registration requests the claim.
     idtyp: Option<String>,
     roles: Option<Vec<String>>,
 }
@@ -53,7 +53,7 @@ struct Claims {
 impl AccessTokens {
     pub fn new(entra: Entra, clock: Clock) -> Self {
         rs256::install();
-        // The crate would ask the machine for the time; everything but the signature is checked here.
+        // The crate would read the machine's clock; everything but the signature is checked here.
         let mut signature_only = Validation::new(Algorithm::RS256);
         signature_only.required_spec_claims = HashSet::new();
         signature_only.validate_exp = false;
@@ -68,7 +68,7 @@ impl AccessTokens {
         }
     }
 
-    /// Who presents this token.
+    /// The caller that presents this token.
     pub async fn check(&self, token: &str) -> Result<Caller, AuthError> {
         let header = decode_header(token).map_err(|_| Fault::NotAJwt)?;
         let kid = acceptable(&header)?;
@@ -84,7 +84,7 @@ impl AccessTokens {
             Ok(token) => Ok(token.claims),
             Err(error) => Err(match error.kind() {
                 ErrorKind::InvalidAlgorithm => Fault::Algorithm,
-                // Only what is signed is read as JSON.
+                // Only a signed payload is parsed as JSON.
                 ErrorKind::Json(_) | ErrorKind::Utf8(_) => Fault::Claims,
                 _ => Fault::Signature,
             }),
@@ -117,7 +117,7 @@ impl AccessTokens {
     }
 }
 
-/// The key's id, where the header asks for nothing that is not done.
+/// The key's id, if the header requires nothing unsupported.
 fn acceptable(header: &Header) -> Result<&str, Fault> {
     if header.alg != Algorithm::RS256 {
         return Err(Fault::Algorithm);
@@ -132,8 +132,8 @@ fn acceptable(header: &Header) -> Result<&str, Fault> {
     header.kid.as_deref().ok_or(Fault::UnknownKey)
 }
 
-/// Whose token it is. Every access token names the application that asked for it; an identity token, which has the same
-/// issuer, audience and signature, does not.
+/// The caller that the claims name. Every access token names the application that requested it; an identity token,
+/// which has the same issuer, audience and signature, does not.
 fn caller(claims: Claims) -> Result<Caller, Fault> {
     let id = |claim: Option<String>| Uuid::try_parse(&claim?).ok();
     let application = id(claims.azp.or(claims.appid)).ok_or(Fault::NotAnAccessToken)?;

@@ -1,16 +1,16 @@
-//! The one place that reads the `Authorization` header (RFC 6750, section 2.1).
+//! The only code that reads the `Authorization` header (RFC 6750, section 2.1).
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 use super::error::Fault;
 
-/// Longer tokens are refused unread. Entra's stay below 8 KiB, since most servers take no more.
+/// Longer tokens are refused unread. Entra's stay below 8 KiB, since most servers accept no more.
 pub(super) const LONGEST: usize = 16 << 10;
 
 const SCHEME: &str = "Bearer";
 
-/// The token a request presents.
+/// The token of a request.
 pub(super) fn read(headers: &HeaderMap) -> Result<&str, Fault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Fault::Missing)?;

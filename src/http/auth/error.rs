@@ -1,6 +1,6 @@
-//! Why a caller is not let in, and what to answer (RFC 6750, section 3.1).
+//! Why a caller is refused, and the answer (RFC 6750, section 3.1).
 //!
-//! Nothing here holds a token or a claim of one, but for the name of a caller who is proven.
+//! Nothing here holds a token or its claims, except the name of a proven caller.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use thiserror::Error;
 
 use super::ApiRole;
 
-/// Why a caller is not let in.
+/// Why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
-    /// There is no token, or it proves nothing: 401.
+    /// The token is missing or invalid: 401.
     #[error("authenticate the caller ({0})")]
     Unauthenticated(Fault),
-    /// The token is good, and may do nothing here: 403.
+    /// The token is valid, but has no role here: 403.
     #[error("let in {caller}, who has no role of this application")]
     NoRole {
-        /// Whose it is.
+        /// The caller.
         caller: String,
     },
-    /// The role that this call needs is missing: 403.
+    /// The caller lacks the role that this call needs: 403.
     #[error("do for {caller} what needs the role {role}")]
     Forbidden {
-        /// Who asks.
+        /// The caller.
         caller: String,
-        /// What they lack.
+        /// The missing role.
         role: ApiRole,
     },
-    /// The tenant's keys cannot be had, so nobody can tell whether the token is good: 503. The cause was logged.
+    /// The tenant's keys are unavailable, so the token cannot be verified: 503. The cause was logged.
     #[error("fetch the keys that access tokens are checked by")]
     KeysUnavailable {
-        /// When they are asked for again.
+        /// The time until the next fetch of the keys.
         retry_after: Duration,
     },
 }
@@ -43,7 +43,7 @@ pub enum Fault {
     /// No `Authorization` header.
     #[error("there is no bearer token")]
     Missing,
-    /// `Basic` and the like.
+    /// Another scheme, such as `Basic`.
     #[error("the Authorization header holds something other than a bearer token")]
     OtherScheme,
     /// More than one `Authorization` header.
@@ -52,52 +52,52 @@ pub enum Fault {
     /// Not `Bearer` and one word.
     #[error("the Authorization header is malformed")]
     Malformed,
-    /// Not read.
+    /// Too long, so it was not read.
     #[error("the token is longer than 16 KiB")]
     TooLong,
-    /// No static token, and no access tokens are accepted.
+    /// Not a known static token, and access tokens are not accepted.
     #[error("the token is unknown")]
     Unknown,
-    /// The configuration names no credential at all.
+    /// The configuration has no credential at all.
     #[error("this server accepts no token yet: its configuration has neither http.audience nor a token")]
     NothingAccepted,
-    /// No static token, and no JWT either; `alg: none` too.
+    /// Neither a known static token nor a JWT; also `alg: none`.
     #[error("the token is neither a known one nor a signed access token")]
     NotAJwt,
-    /// Anything but RS256.
+    /// Any algorithm but RS256.
     #[error("the token is not signed with RS256")]
     Algorithm,
-    /// An extension that must be understood, and is not.
+    /// An unsupported critical extension.
     #[error("the token needs an extension that is not understood")]
     Extension,
-    /// No `kid`, or one the tenant does not publish.
+    /// No `kid`, or one that the tenant does not publish.
     #[error("the token is signed with a key that the tenant does not publish")]
     UnknownKey,
-    /// The signature does not fit.
+    /// The signature is wrong.
     #[error("the signature of the token is wrong")]
     Signature,
-    /// A claim is there and has a strange type, or the payload is no JSON.
+    /// A claim has the wrong type, or the payload is not JSON.
     #[error("the claims of the token cannot be read")]
     Claims,
-    /// A claim that must be there is not.
+    /// A required claim is missing.
     #[error("the token lacks the claim {0}")]
     Lacks(&'static str),
-    /// `exp` is past.
+    /// `exp` is in the past.
     #[error("the token has expired")]
     Expired,
-    /// `nbf` is still to come.
+    /// `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// `iss` is somebody else.
+    /// `iss` is another issuer.
     #[error("the token has another issuer")]
     Issuer,
-    /// `aud` is somebody else.
+    /// `aud` is another application.
     #[error("the token is made for another application")]
     Audience,
-    /// `tid` is somebody else.
+    /// `tid` is another tenant.
     #[error("the token is of another tenant")]
     Tenant,
-    /// An identity token or the like.
+    /// Not an access token, such as an identity token.
     #[error("the token is not an access token")]
     NotAnAccessToken,
 }
@@ -147,7 +147,7 @@ impl AuthError {
         }
     }
 
-    /// What goes into `WWW-Authenticate`. Whoever sent no bearer token is told the scheme and no error.
+    /// The value of `WWW-Authenticate`. Without a bearer token in the request it holds the scheme and no error.
     #[must_use]
     pub fn challenge(&self) -> Option<HeaderValue> {
         let plain = HeaderValue::from_static("Bearer");
@@ -166,7 +166,7 @@ impl AuthError {
         Some(HeaderValue::try_from(challenge).unwrap_or(plain))
     }
 
-    /// What goes into `Retry-After`: the same request may succeed then.
+    /// The value of `Retry-After`: the same request may succeed then.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

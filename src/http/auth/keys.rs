@@ -1,8 +1,7 @@
-//! The tenant's keys: kept for a day, fetched anew when a token names one that is not known.
+//! The tenant's keys: kept for a day, fetched again when a token names an unknown one.
 //!
-//! Anybody can send a token with an invented key id, so fetches are rare whatever comes in, run in a task of their own
-//! that no caller can break off, and are shared by all who wait. A fetch that fails takes nothing away: what is known
-//! stays good.
+//! Anybody can send a token with an invented key id, so fetches are rare whatever comes in. They run in a task of their
+//! own that no caller can cancel, and all waiting callers share one. A failed fetch keeps the known keys.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,17 +18,17 @@ use crate::clock::Clock;
 use crate::domain::signing_keys::SigningKeys;
 use crate::error::chain;
 
-/// Keys are renewed at this age: Entra announces a new key well ahead, and withdraws one at any time.
+/// Keys are renewed at this age: Entra announces a new key well ahead, but may revoke one at any time.
 const RENEWED_AFTER: TimeDelta = TimeDelta::hours(24);
-/// Between two fetches at least.
+/// The minimum time between two fetches.
 const PAUSE: TimeDelta = TimeDelta::seconds(60);
-/// The same as long as there is not a single key, when nobody gets in by an access token.
+/// The same while there is no key, when no access token is accepted.
 const PAUSE_WITHOUT_KEYS: TimeDelta = TimeDelta::seconds(10);
 
 type Fetched = Result<SigningKeys, Box<dyn Error + Send + Sync>>;
 type Fetching = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 
-/// Fetches what the tenant publishes.
+/// Fetches the tenant's published keys.
 #[derive(Clone)]
 pub struct KeySource(Arc<dyn Fn() -> Fetching + Send + Sync>);
 
@@ -54,7 +53,7 @@ impl KeySource {
     }
 }
 
-/// The keys that were fetched together.
+/// The keys of one fetch.
 pub(super) struct KeySet {
     pub issuers: Vec<String>,
     keys: HashMap<String, DecodingKey>,
@@ -95,7 +94,7 @@ struct State {
     /// When the last fetch began, and whether it failed.
     begun_at: Option<DateTime<Utc>>,
     failed: bool,
-    /// Cancelled when the fetch under way has ended.
+    /// Cancelled when the current fetch has ended.
     ended: Option<CancellationToken>,
 }
 
@@ -108,13 +107,13 @@ impl Keys {
         }))
     }
 
-    /// The keys among which there is one of this id; waits for a fetch where there is none yet.
+    /// The key set with a key of this id; waits for a fetch if it is unknown.
     pub async fn with(&self, kid: &str) -> Result<Arc<KeySet>, AuthError> {
         let ended = {
             let mut state = self.lock();
             if let Some(known) = state.with(kid) {
                 if self.0.clock.now() - known.fetched_at >= RENEWED_AFTER {
-                    // Nobody waits for it: the old keys are good meanwhile.
+                    // Nobody waits for it: the old keys stay valid meanwhile.
                     self.fetch(&mut state);
                 }
                 return Ok(known);
@@ -128,7 +127,7 @@ impl Keys {
         state.with(kid).ok_or_else(|| state.refusal(self.0.clock.now()))
     }
 
-    /// Begins a fetch unless one is under way or the last one is too recent; says how to wait for its end.
+    /// Begins a fetch unless one is running or the last one is too recent; returns how to wait for its end.
     fn fetch(&self, state: &mut State) -> Option<CancellationToken> {
         if let Some(ended) = state.ended.as_ref().filter(|ended| !ended.is_cancelled()) {
             return Some(ended.clone());
@@ -176,7 +175,7 @@ impl State {
         self.known.clone().filter(|known| known.keys.contains_key(kid))
     }
 
-    /// How long no fetch may begin yet.
+    /// The time until a fetch may begin.
     fn pause_left(&self, now: DateTime<Utc>) -> TimeDelta {
         let Some(begun_at) = self.begun_at else {
             return TimeDelta::zero();
@@ -186,11 +185,11 @@ impl State {
         } else {
             PAUSE_WITHOUT_KEYS
         };
-        // A clock that was set back must not make the pause longer.
+        // A clock that was set back must not prolong the pause.
         (begun_at + pause - now).clamp(TimeDelta::zero(), pause)
     }
 
-    /// What to answer where a key is not known. While fetches fail it may be a new one.
+    /// The answer for an unknown key. While fetches fail, it may be a new one.
     fn refusal(&self, now: DateTime<Utc>) -> AuthError {
         if !self.failed && self.known.is_some() {
             return Fault::UnknownKey.into();

@@ -1,7 +1,7 @@
-//! RS256 by `ring`, and nothing else: what `jsonwebtoken` checks signatures with.
+//! RS256 with `ring`, and nothing else: the signature provider of `jsonwebtoken`.
 //!
-//! It signs nothing, knows no other algorithm, and takes a key only as modulus and exponent, so that no key can be taken
-//! for a secret of an HMAC.
+//! It signs nothing, knows no other algorithm, and accepts a key only as modulus and exponent, so that no key can be
+//! misused as an HMAC secret.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -21,7 +21,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     },
 };
 
-/// Makes it the provider of the process. Nobody else installs one; a second call changes nothing.
+/// Installs the provider for the process. Nothing else installs one; a second call changes nothing.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
