@@ -3,10 +3,13 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::json;
 
 use super::error::CliResult;
-use super::output::{or_dash, print_json, progress, say, table};
+use super::list::{self, Extent, Layout};
+use super::output::{or_dash, print_json, progress, say};
 use super::{CliError, Context, Output, chosen, wire};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::text::Text;
@@ -16,7 +19,7 @@ use crate::sync::records::Records;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Lists the configured environments, and those that are left over in the database.
-    List,
+    List(Extent),
     /// Takes leave of an environment that the configuration lacks: disables its rows.
     #[command(after_help = "Examples:\n  rollcall environment retire lab\n  rollcall environment retire lab --yes")]
     Retire(Retire),
@@ -37,38 +40,40 @@ pub struct Retire {
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     match command {
-        Command::List => list(context, &context.records().await?).await?,
+        Command::List(extent) => list(context, &context.records().await?, &extent).await?,
         Command::Retire(asked) => retire(context, &context.engine().await?, &asked).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(context: &Context, records: &Records) -> CliResult<()> {
-    let all = records.known().await?;
-    if context.output == Output::Json {
-        let shown = all.iter().map(|known| {
-            json!({
-                "name": known.name, "kind": known.kind, "configured": records.is_configured(&known.name),
-                "enabled": known.enabled, "disabled": known.disabled, "held": known.held,
-                "last_judged": known.judged_at,
-            })
-        });
-        print_json(&json!({ "items": shown.collect::<Vec<_>>(), "next": null }));
-        return Ok(());
-    }
-    let is_left = |known: &KnownEnvironment| !records.is_configured(&known.name);
-    let cells = |known: &KnownEnvironment| {
-        let judged = known.judged_at.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
+/// An environment as it is listed.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    kind: Option<String>,
+    configured: bool,
+    enabled: i64,
+    disabled: i64,
+    held: i64,
+    last_judged: Option<DateTime<Utc>>,
+}
+
+impl Listed {
+    fn cells(&self) -> Vec<String> {
+        let judged = self.last_judged.map(|at| at.format("%Y-%m-%d %H:%M").to_string());
         vec![
-            known.name.clone(),
-            or_dash(known.kind.as_deref()),
-            if is_left(known) { "left over" } else { "configured" }.to_owned(),
-            known.enabled.to_string(),
-            known.disabled.to_string(),
-            known.held.to_string(),
+            self.name.clone(),
+            or_dash(self.kind.as_deref()),
+            if self.configured { "configured" } else { "left over" }.to_owned(),
+            self.enabled.to_string(),
+            self.disabled.to_string(),
+            self.held.to_string(),
             or_dash(judged.as_deref()),
         ]
-    };
+    }
+}
+
+async fn list(context: &Context, records: &Records, extent: &Extent) -> CliResult<()> {
     let heading = [
         "ENVIRONMENT",
         "KIND",
@@ -78,8 +83,40 @@ async fn list(context: &Context, records: &Records) -> CliResult<()> {
         "HELD",
         "JUDGED (UTC)",
     ];
-    table(&heading, &all.iter().map(cells).collect::<Vec<_>>());
-    if all.iter().any(is_left) {
+    let names = records.listed_names().await?;
+    let mut has_left_over = false;
+    list::print(
+        context,
+        extent,
+        Layout::new(&heading, Listed::cells),
+        |listed: &Listed| listed.name.clone(),
+        async |after: Option<String>, limit| {
+            let behind = match &after {
+                Some(after) => names.iter().position(|name| name == after).map(|at| at + 1),
+                None => Some(0),
+            };
+            let Some(behind) = behind else {
+                chosen::check(&names, after.as_deref().unwrap_or_default())?;
+                return Ok(Vec::new());
+            };
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let wanted = &names[behind..names.len().min(behind.saturating_add(limit))];
+            let known = records.known(wanted).await?.into_iter().map(|known| Listed {
+                configured: records.is_configured(&known.name),
+                name: known.name,
+                kind: known.kind,
+                enabled: known.enabled,
+                disabled: known.disabled,
+                held: known.held,
+                last_judged: known.judged_at,
+            });
+            let listed: Vec<Listed> = known.collect();
+            has_left_over |= listed.iter().any(|listed| !listed.configured);
+            Ok(listed)
+        },
+    )
+    .await?;
+    if has_left_over && context.output == Output::Table {
         say!();
         say!("What is left over is not kept true: configure it again, or `rollcall environment retire NAME`.");
     }

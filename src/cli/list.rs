@@ -1,4 +1,4 @@
-//! Lists, page by page, to the end unless `--limit` is given.
+//! Lists, page by page, and the results of commands for many users, to the end unless `--limit` is given.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -26,6 +26,17 @@ pub struct Extent {
     /// Go on behind this one: `next` of a list that has stopped before its end.
     #[arg(long, value_name = "CURSOR")]
     after: Option<Text>,
+}
+
+/// How many results of a command for many users are shown. The limit does not change what the command does.
+#[derive(Debug, clap::Args)]
+pub struct Shown {
+    /// Show at most so many results; 0 means all. Every user is acted on all the same.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Show all results, as without a limit.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
 }
 
 /// The format of a list.
@@ -62,10 +73,7 @@ pub async fn print<T: Serialize, C: FromStr + Display>(
     cursor: impl Fn(&T) -> C,
     mut read: impl AsyncFnMut(Option<C>, i64) -> CliResult<Vec<T>>,
 ) -> CliResult<()> {
-    let mut left = extent
-        .limit
-        .filter(|limit| *limit > 0 && !extent.all)
-        .unwrap_or(u64::MAX);
+    let mut left = most(extent.limit, extent.all);
     let refused = || CliError::Usage("--after: expected `next` of a list that has stopped".to_owned());
     let mut after = match &extent.after {
         Some(after) => Some(after.parse().map_err(|_| refused())?),
@@ -92,6 +100,26 @@ pub async fn print<T: Serialize, C: FromStr + Display>(
         note!("There are more: go on with --after {next}, or leave out --limit.");
     }
     Ok(())
+}
+
+/// Prints the results up to the limit and says how many are left out.
+pub fn print_results<T: Serialize>(context: &Context, shown: &Shown, mut layout: Layout<'_, T>, results: &[T]) {
+    let most = usize::try_from(most(shown.limit, shown.all)).unwrap_or(usize::MAX);
+    let (results, left_out) = results.split_at(results.len().min(most));
+    let left_out = left_out.len();
+    if left_out > 0 {
+        layout.beside.insert("left_out".to_owned(), Value::from(left_out));
+    }
+    let mut printer = Printer::new(context, &layout);
+    printer.add(results);
+    printer.end(None);
+    if left_out > 0 && !is_cut_off() {
+        note!("{left_out} more results are not shown: leave out --limit to see all.");
+    }
+}
+
+fn most(limit: Option<u64>, all: bool) -> u64 {
+    limit.filter(|limit| *limit > 0 && !all).unwrap_or(u64::MAX)
 }
 
 /// Prints the items read so far before reading more.

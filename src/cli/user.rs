@@ -10,7 +10,7 @@ use super::list::{self, Extent, Layout};
 use super::output::{mode_name, note, or_dash, print_json, say, table, value_text};
 use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{Filter, SystemUser};
+use crate::domain::system_user::{Filter, SystemUser, azure_state};
 use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::desk::Ask;
@@ -20,10 +20,10 @@ use serde_json::json;
 pub enum Command {
     /// Lists rows.
     #[command(
-        after_help = "Examples:\n  rollcall user list --environment production --state disabled\n  rollcall user list --environment production --reason unlicensed --output json"
+        after_help = "STATE also says whether the directory user is soft-deleted or gone, and whether the row is deleted.\n\nExamples:\n  rollcall user list --environment production --state disabled\n  rollcall user list --environment production --reason unlicensed --output json"
     )]
     List(List),
-    /// Shows one row with its history.
+    /// Shows one row, with the columns that customers have added, its roles and its history.
     Show {
         #[command(flatten)]
         one: One,
@@ -112,7 +112,7 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
         vec![
             or_dash(user.domainname.as_deref()),
             or_dash(user.fullname.as_deref()),
-            if user.isdisabled { "disabled" } else { "enabled" }.to_owned(),
+            state_of(user),
             or_dash(user.disabledreason.as_deref()),
             mode_name(user.accessmode).to_owned(),
             user.systemuserid.to_string(),
@@ -129,6 +129,17 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
         Ok(engine.records().users(environment, &filter).await?)
     })
     .await
+}
+
+/// Enabled or not, and whether the row or its directory user is deleted.
+fn state_of(user: &SystemUser) -> String {
+    let state = if user.isdisabled { "disabled" } else { "enabled" };
+    match (user.deletedstate, user.azurestate) {
+        (0, azure_state::SOFT_DELETED) => format!("{state}, soft-deleted"),
+        (0, azure_state::GONE) => format!("{state}, gone"),
+        (0, _) => state.to_owned(),
+        _ => "deleted".to_owned(),
+    }
 }
 
 async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliResult<()> {
@@ -150,11 +161,15 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
         .desk()
         .role_holders(environment, Some(user), None, None, i64::MAX)
         .await?;
+    // A row's own columns first, in their order.
+    let mut shown = json!(row);
+    if let Some(columns) = shown.as_object_mut() {
+        columns.extend(records.custom(&row).await?);
+    }
     if context.output == Output::Json {
-        print_json(&json!({ "user": row, "roles": held, "history": history }));
+        print_json(&json!({ "user": shown, "roles": held, "history": history }));
         return Ok(());
     }
-    let shown = json!(row);
     let width = 30;
     for (column, value) in shown.as_object().into_iter().flatten() {
         say!("{column:<width$} {}", value_text(value));

@@ -212,20 +212,27 @@ impl Records {
         Ok(environments::left_over(&mut self.db().await?, &self.base.settings.names()).await?)
     }
 
-    /// The configured environments, then the left-over ones, with exact counts of their rows.
-    pub async fn known(&self) -> Result<Vec<KnownEnvironment>, Failure> {
-        let mut db = self.db().await?;
+    /// The names of the configured environments, then of the left-over ones.
+    pub async fn listed_names(&self) -> Result<Vec<String>, Failure> {
         let mut names = self.base.settings.names();
-        names.extend(left_over(&mut db, &names).await?);
-        let mut known = environments::known(&mut db, &names).await?;
+        names.extend(left_over(&mut self.db().await?, &names).await?);
+        Ok(names)
+    }
+
+    /// These environments, with exact counts of their rows.
+    pub async fn known(&self, names: &[String]) -> Result<Vec<KnownEnvironment>, Failure> {
+        let mut known = environments::known(&mut self.db().await?, names).await?;
         let mut all = Vec::new();
         for name in names {
-            let at = known.iter().position(|known| known.name == name);
+            let at = known.iter().position(|known| known.name == *name);
             let mut one = at.map_or_else(KnownEnvironment::default, |at| known.swap_remove(at));
-            if let Ok(environment) = self.base.environment(&name) {
+            if let Ok(environment) = self.base.environment(name) {
                 one.kind = Some(environment.kind.as_str().to_owned());
             }
-            all.push(KnownEnvironment { name, ..one });
+            all.push(KnownEnvironment {
+                name: name.clone(),
+                ..one
+            });
         }
         Ok(all)
     }

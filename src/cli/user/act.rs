@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -9,14 +10,16 @@ use super::One;
 use crate::cli::chosen::Chosen;
 use crate::cli::error::CliResult;
 use crate::cli::import::lines;
+use crate::cli::list::{self, Layout, Shown};
 use crate::cli::output::{mode_name, or_dash, print_json, say, table};
 use crate::cli::{CliError, Context, Output, wire};
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
 use crate::domain::text::{Text, object_id, trimmed};
 use crate::rules::{Client, Trigger};
 use crate::sync::Engine;
-use crate::sync::desk::{Answer, Ask, MOST_AT_ONCE, Ownership, Refusal};
+use crate::sync::desk::{Answer, Ask, Effect, MOST_AT_ONCE, Ownership, Refusal};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -32,6 +35,8 @@ pub enum Command {
         file: Option<PathBuf>,
         #[command(flatten)]
         environment: Chosen,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Does what a sign-in does: makes or enables the row if the rules allow it.
     Access {
@@ -83,6 +88,8 @@ pub enum Command {
         /// Their company.
         #[arg(long)]
         company: Option<Text>,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Binds a stub to a directory user; what refers to the row stays.
     #[command(
@@ -137,6 +144,7 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             users,
             file,
             environment,
+            shown,
         } => match names(users, file)?.as_slice() {
             [user] => {
                 engine
@@ -144,7 +152,11 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
                     .add(ask(environment.name(engine)?, user), Trigger::AdminAdd)
                     .await?
             }
-            users => return add_many(context, engine, &actor, environment.name(engine)?, users).await,
+            users => {
+                let environment = environment.name(engine)?;
+                let results = add_many(engine, &actor, environment, users).await?;
+                return results.print(context, &shown);
+            }
         },
         Command::Access { one, client } => {
             let client = if client == "api" {
@@ -165,16 +177,17 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             file,
             environment,
             company,
+            shown,
         } => {
-            return stubs(
-                context,
+            let results = stubs(
                 engine,
                 &actor,
                 environment.name(engine)?,
                 names(users, file)?,
                 company.as_deref().filter(|company| !company.is_empty()),
             )
-            .await;
+            .await?;
+            return results.print(context, &shown);
         }
         Command::Map {
             stub,
@@ -256,13 +269,7 @@ fn names(users: Vec<Text>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
 }
 
 /// Adds users together; a refused user does not block the others.
-async fn add_many(
-    context: &Context,
-    engine: &Engine,
-    actor: &str,
-    environment: &str,
-    users: &[String],
-) -> CliResult<()> {
+async fn add_many(engine: &Engine, actor: &str, environment: &str, users: &[String]) -> CliResult<ResultList> {
     let mut told = ResultList::default();
     for users in users.chunks(MOST_AT_ONCE) {
         let results = engine
@@ -273,43 +280,68 @@ async fn add_many(
             told.add(user, result.map_err(Box::new));
         }
     }
-    told.print(context)
+    Ok(told)
+}
+
+/// The result for one of many users.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum UserResult {
+    Answered {
+        user: String,
+        outcome: Effect,
+        row: Option<Box<SystemUser>>,
+    },
+    Refused {
+        user: String,
+        outcome: &'static str,
+        code: Code,
+        detail: String,
+    },
+}
+
+impl UserResult {
+    fn cells(&self) -> Vec<String> {
+        match self {
+            Self::Answered { user, outcome, row } => {
+                let id = row.as_ref().map(|row| row.systemuserid.to_string());
+                vec![user.clone(), outcome.as_str().to_owned(), or_dash(id.as_deref())]
+            }
+            Self::Refused { user, code, .. } => vec![user.clone(), format!("refused ({code})"), "-".to_owned()],
+        }
+    }
 }
 
 /// The results for many users, for people and programs.
 #[derive(Default)]
 struct ResultList {
-    rows: Vec<Vec<String>>,
-    items: Vec<Value>,
+    items: Vec<UserResult>,
     refused: Option<Box<Refusal>>,
 }
 
 impl ResultList {
     fn add(&mut self, user: &str, result: Result<Answer, Box<Refusal>>) {
         match result {
-            Ok(answer) => {
-                let id = answer.user.as_ref().map(|row| row.systemuserid.to_string());
-                let outcome = answer.outcome.as_str().to_owned();
-                self.rows.push(vec![user.to_owned(), outcome, or_dash(id.as_deref())]);
-                self.items
-                    .push(json!({ "user": user, "outcome": answer.outcome, "row": answer.user }));
-            }
+            Ok(answer) => self.items.push(UserResult::Answered {
+                user: user.to_owned(),
+                outcome: answer.outcome,
+                row: answer.user.map(Box::new),
+            }),
             Err(refusal) => {
-                let outcome = format!("refused ({})", refusal.code);
-                self.rows.push(vec![user.to_owned(), outcome, "-".to_owned()]);
-                self.items.push(
-                    json!({ "user": user, "outcome": "refused", "code": refusal.code, "detail": refusal.detail }),
-                );
+                self.items.push(UserResult::Refused {
+                    user: user.to_owned(),
+                    outcome: "refused",
+                    code: refusal.code,
+                    detail: refusal.detail.clone(),
+                });
                 self.refused.get_or_insert(refusal);
             }
         }
     }
 
-    fn print(self, context: &Context) -> CliResult<()> {
-        match context.output {
-            Output::Json => print_json(&json!({ "items": self.items, "next": null })),
-            Output::Table => table(&["USER", "OUTCOME", "SYSTEMUSERID"], &self.rows),
-        }
+    fn print(self, context: &Context, shown: &Shown) -> CliResult<()> {
+        let layout = Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells);
+        list::print_results(context, shown, layout, &self.items);
         match self.refused {
             Some(refusal) => Err(CliError::AlreadyShown(refusal.code)),
             None => Ok(()),
@@ -319,13 +351,12 @@ impl ResultList {
 
 /// Makes stubs one by one; a refused stub does not block the others.
 async fn stubs(
-    context: &Context,
     engine: &Engine,
     actor: &str,
     environment: &str,
     users: Vec<String>,
     company: Option<&str>,
-) -> CliResult<()> {
+) -> CliResult<ResultList> {
     let mut told = ResultList::default();
     for user in &users {
         let ask = Ask {
@@ -340,7 +371,7 @@ async fn stubs(
             Err(error) => return Err(error),
         }
     }
-    told.print(context)
+    Ok(told)
 }
 
 fn print(context: &Context, answer: &Answer) {

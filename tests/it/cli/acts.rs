@@ -382,6 +382,43 @@ async fn a_database_that_is_away_has_its_own_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_marks_deleted_rows_and_a_row_shows_columns_of_customers() {
+    let stage = stage().await;
+    let mut db = PgConnection::connect(&stage.database.url).await.unwrap();
+    for statement in [
+        "alter table rollcall.system_user add column cost_centre text",
+        "insert into rollcall.system_user
+             (environment, systemuserid, domainname, azureactivedirectoryobjectid, isdisabled, azurestate, deletedstate)
+         select 'sandbox', gen_random_uuid(), name || '@contoso.example', gen_random_uuid(), disabled, azure, deleted
+         from (values ('ada', false, 0, 0), ('bob', true, 1, 0), ('cleo', true, 2, 0), ('dan', true, 2, 1))
+              as given (name, disabled, azure, deleted)",
+        "update rollcall.system_user set cost_centre = 'R-7' where domainname = 'ada@contoso.example'",
+    ] {
+        sqlx::query(statement).execute(&mut db).await.unwrap();
+    }
+    let list = stage.user("list").await;
+    for (user, state) in [
+        ("ada", "enabled"),
+        ("bob", "disabled, soft-deleted"),
+        ("cleo", "disabled, gone"),
+        ("dan", "deleted"),
+    ] {
+        let rows = cells(&list);
+        let row = rows.iter().find(|row| row[0].starts_with(user)).unwrap();
+        assert_eq!(row[2], state, "{list}");
+    }
+    let ada = cells(&list).into_iter().find(|row| row[0].starts_with("ada")).unwrap();
+    let ada = ada.last().unwrap();
+    let shown = stage.user(&format!("show {ada}")).await;
+    let line = shown.lines().find(|line| line.starts_with("cost_centre "));
+    assert_eq!(line.map(|line| line.ends_with(" R-7")), Some(true), "{shown}");
+    let shown: Value = serde_json::from_str(&stage.user(&format!("show {ada} --output json")).await).unwrap();
+    assert_eq!(shown["user"]["cost_centre"], "R-7", "{shown}");
+    db.close().await.unwrap();
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_unknown_users_are_one_line_of_the_log() {
     let stage = stage().await;
     let users: String = (0..1000)

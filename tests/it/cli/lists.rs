@@ -111,3 +111,60 @@ async fn list_1_a_list_goes_on_to_its_end_unless_a_limit_stops_it() {
     db.close().await.unwrap();
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn environments_are_listed_in_pieces() {
+    let stage = Stage::new().await;
+    let whole: Value = serde_json::from_str(&stage.good("environment list --all --output json").await).unwrap();
+    let said = stage.run("environment list --limit 1 --output json").await;
+    assert_eq!(
+        said.stderr,
+        "There are more: go on with --after production, or leave out --limit.\n"
+    );
+    assert_eq!(said.json()["next"], "production");
+    let rest = stage.good("environment list --after production --output json").await;
+    let rest: Value = serde_json::from_str(&rest).unwrap();
+    assert_eq!(whole["items"][0], said.json()["items"][0]);
+    assert_eq!(whole["items"][1], rest["items"][0]);
+    let counts = [&whole, &said.json(), &rest].map(|list| list["items"].as_array().unwrap().len());
+    assert_eq!(counts, [2, 1, 1]);
+    let line = stage.bad("environment list --after attic", 2).await;
+    assert!(line.contains("known: production, sandbox"), "{line}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_cuts_what_is_shown_of_a_batch_and_not_what_is_done() {
+    let stage = Stage::new().await;
+    let stubs = "user stub a@contoso.example b@contoso.example c@contoso.example --environment sandbox";
+    let said = stage.run(&format!("{stubs} --limit 1 --output json")).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(
+        said.stderr,
+        "2 more results are not shown: leave out --limit to see all.\n"
+    );
+    let document = said.json();
+    assert_eq!(document["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&document["left_out"], &document["next"]),
+        (&Value::from(2), &Value::Null)
+    );
+    assert_eq!(
+        stage
+            .number("select count(*) from rollcall.system_user where isstub")
+            .await,
+        3
+    );
+    let again = stage
+        .run("user add x@contoso.example y@contoso.example --environment sandbox --limit 1")
+        .await;
+    assert_eq!(again.code, Some(6), "{again:?}");
+    assert_eq!(cells(&again.stdout).len(), 2, "{again:?}");
+    let all = stage
+        .run("user add x@contoso.example y@contoso.example --environment sandbox --all --output json")
+        .await
+        .json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+    assert!(all.get("left_out").is_none(), "{all}");
+    stage.end().await;
+}
