@@ -38,7 +38,7 @@ use crate::domain::text::escaped;
 use crate::http::problem::Problem;
 use crate::telemetry::logs;
 
-/// Where the configuration is looked for when nothing says otherwise.
+/// The default path of the configuration.
 const DEFAULT_CONFIG: &str = "/etc/rollcall/rollcall.toml";
 
 /// Keeps a table of SystemUsers true to a Microsoft Entra ID directory.
@@ -123,7 +123,7 @@ enum Command {
     },
 }
 
-/// What every command gets.
+/// The context of every command.
 #[derive(Debug)]
 struct Context {
     config: PathBuf,
@@ -131,7 +131,7 @@ struct Context {
     log: Option<String>,
 }
 
-/// Parses, runs, and answers the exit code.
+/// Parses, runs, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     // Both TLS users, reqwest and sqlx, are built to take the process's provider.
@@ -164,10 +164,10 @@ pub fn main() -> ExitCode {
     output::finish(code)
 }
 
-/// Prints what the parser has to say: help, the version, or what is wrong with the arguments.
+/// Prints the parser's message: help, the version, or what is wrong with the arguments.
 fn told(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // It repeats what was typed among lines of its own: the same again about arguments that are escaped.
+        // The message quotes the arguments among its own lines: parse again with escaped arguments.
         let typed = std::env::args_os().map(|argument| escaped(&argument.to_string_lossy()).into_owned());
         let again = Arguments::try_parse_from(typed).err();
         let text = again.as_ref().unwrap_or(error).render().to_string();

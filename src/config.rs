@@ -1,9 +1,10 @@
-//! The configuration: one TOML file, single keys overridden by `ROLLCALL__SECTION__KEY`, secrets named by place.
+//! The configuration: one TOML file, single keys overridden by `ROLLCALL__SECTION__KEY`, secrets referenced by
+//! location.
 //!
-//! Each section has a file: a `Raw…` struct in the shape of the file, and the validated values the program uses.
-//! Loading stops at the first problem and says it in one line: where, which key, what is expected. It must never
-//! guess (a number is no text), never accept a secret in the file itself, and never repeat one in a message.
-//! The keys are described for administrators in `config/rollcall.toml`.
+//! Each section has a file: a `Raw…` struct in the shape of the file, and the validated values that the program uses.
+//! Loading stops at the first problem and reports it in one line: place, key, expectation. It must never guess (a
+//! number is not text), never accept a secret in the file itself, and never repeat one in a message.
+//! `config/rollcall.toml` describes the keys for administrators.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,19 +71,19 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// The plans that `[licenses]` moves.
     pub moved_plans: BTreeMap<uuid::Uuid, Category>,
-    /// What viral plans are worth.
+    /// The category that viral plans count as.
     pub viral_counts_as: ViralCountsAs,
-    /// Whether the tenant has a Marketing licence; `None` lets its SKUs say so.
+    /// Whether the tenant has a Marketing licence; if `None`, its SKUs decide.
     pub tenant_marketing: Option<bool>,
     /// The environments, in the order of the file; at least one.
     pub environments: Vec<Environment>,
-    /// Sentences for the operator: legal, but should not stay.
+    /// Warnings for the operator: settings that are legal, but should not stay.
     pub warnings: Vec<String>,
     /// Keys that variables have set: path → variable.
     pub overrides: BTreeMap<String, String>,
 }
 
-/// Why there is no configuration: one line with place, key and expectation. Holds no secret.
+/// Why loading failed: one line with place, key and expectation. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file, or the environment variable that set the value.
@@ -93,7 +94,7 @@ pub struct ConfigError {
     pub problem: String,
 }
 
-/// A problem with a key, before it is known where the value came from.
+/// A problem with a key, before the source of its value is known.
 #[derive(Debug)]
 pub(crate) struct Issue {
     path: String,
@@ -143,8 +144,8 @@ struct RawConfig {
 
 impl Config {
     /// Loads the file, applies the overrides among `variables`, reads the secrets, and validates everything.
-    /// `variables` are the process's environment variables. Relative paths in the configuration start at the
-    /// folder of the file.
+    /// `variables` are the process's environment variables. Relative paths in the configuration start at the folder of
+    /// the file.
     ///
     /// # Errors
     /// The first problem found.
@@ -168,7 +169,7 @@ impl Config {
         Ok(config)
     }
 
-    /// A password in a file that everybody can read.
+    /// Warns of a password in a file that everybody can read.
     fn warn_of_open_password(&mut self) {
         let in_file = self.database.url_file.is_none() && !self.overrides.contains_key("database.url");
         let readable_by_all = || fs::metadata(&self.file).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);

@@ -1,13 +1,13 @@
 //! Edge: Microsoft Graph, read only. The only user of `reqwest` and `oauth2`.
 //!
-//! [`Graph`] answers in the words of [`crate::domain::feed`]. One call is one logical read: tokens, throttling and
-//! repetition happen inside it, and nowhere else. It keeps no state between calls but the access token, decides
-//! nothing about users, and never writes to the directory.
+//! [`Graph`] answers in the types of [`crate::domain::feed`]. One call is one logical read: tokens, throttling and
+//! retries happen inside it, and nowhere else. It keeps no state between calls but the access token, decides nothing
+//! about users, and never writes to the directory.
 //!
-//! Where to look next: `client` sends and judges, `pages` reads listings whole, `attempt` says what one failure means, `batch` sends several reads in
-//! one request, `look_up` asks about users on demand, `auth` obtains tokens, `keys` reads what the tokens of others are
-//! checked by, `wire` decodes, `link` guards where the token may travel, `fault` sorts refusals, `retry` waits, `skew`
-//! watches the clock, `error` lists what can go wrong.
+//! Where to look next: `client` sends and judges, `pages` reads whole listings, `attempt` says what one failure means,
+//! `batch` sends several reads in one request, `look_up` reads users on demand, `auth` obtains tokens, `keys` reads the
+//! keys that verify callers' tokens, `wire` decodes, `link` guards where the token may travel, `fault` classifies
+//! refusals, `retry` waits, `skew` watches the clock, `error` lists the failures.
 
 mod attempt;
 mod auth;
@@ -54,8 +54,8 @@ pub use settings::{GraphSettings, RetryBounds};
 pub use crate::domain::secret::Secret;
 pub use skew::ALARMING_SKEW;
 
-/// Names the selection behind every user feed. A delta link is bound to the selection it began with, so a checkpoint
-/// that was made under another fingerprint needs a full round.
+/// The property selection of every user feed. A delta link is bound to the selection it began with, so a checkpoint
+/// with another fingerprint needs a full round.
 pub const SELECTION_FINGERPRINT: &str = SELECTION;
 
 impl Graph {
@@ -63,12 +63,12 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Settings`] for settings that cannot work.
+    /// [`GraphError::Settings`] for invalid settings.
     pub fn new(settings: &GraphSettings, clock: Clock, cancel: CancellationToken) -> Result<Self, GraphError> {
         Self::build(settings, clock, cancel)
     }
 
-    /// Asks the token service for a new token and says when it ends. For `check`.
+    /// Requests a new token and returns its expiry. For `check`.
     ///
     /// # Errors
     ///
@@ -77,19 +77,19 @@ impl Graph {
         self.renew_token().await
     }
 
-    /// How far this machine's clock is ahead of the directory's, by the latest answer that told its time; negative
-    /// where it is behind.
+    /// How far this machine's clock is ahead of the directory's, by the latest answer with a time; negative if it is
+    /// behind.
     #[must_use]
     pub fn clock_skew(&self) -> Option<TimeDelta> {
         self.patience.skew.told()
     }
 
-    /// What the access tokens of this tenant are checked by, as it publishes it for everybody. No token is sent.
+    /// The tenant's public keys, which verify its access tokens. Sends no token.
     ///
     /// # Errors
     ///
-    /// [`GraphError::ForeignLink`] where the metadata sends us to another host for the keys, [`GraphError::Protocol`]
-    /// where no key can be used; never [`GraphError::NotFound`] for missing metadata, since the keys have a known place.
+    /// [`GraphError::ForeignLink`] if the metadata points to another host for the keys, [`GraphError::Protocol`] if no
+    /// key is usable; never [`GraphError::NotFound`] for missing metadata, since the keys have a known place.
     pub async fn signing_keys(&self) -> Result<SigningKeys, GraphError> {
         self.shared.publisher.signing_keys(&self.patience.begun()).await
     }
@@ -98,15 +98,15 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`GraphError::LinkExpired`] only where a link was given; a first request that is refused for the same reason is
+    /// [`GraphError::LinkExpired`] only if a link was given; a first request refused for the same reason is
     /// [`GraphError::BadRequest`].
     pub async fn users_delta(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
         let first = || format!("users/delta?$select={SELECTION}");
         self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at).await
     }
 
-    /// The link from which a group's membership changes follow, without reading any member. Take it before the
-    /// plain listing, else changes in between are lost.
+    /// The link that a group's membership changes follow from, without reading any member. Get it before the plain
+    /// listing, or changes in between are lost.
     ///
     /// # Errors
     ///
@@ -145,11 +145,11 @@ impl Graph {
         }
     }
 
-    /// One page of a group's membership changes. A large group comes in several entries.
+    /// One page of a group's membership changes. A large group is split into several entries.
     ///
     /// # Errors
     ///
-    /// [`GraphError::LinkExpired`] when the listing must be read anew.
+    /// [`GraphError::LinkExpired`] when the listing must be read again.
     pub async fn group_delta(&self, at: &Link) -> Result<Page<GroupChange>, GraphError> {
         self.fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, String::new, Some(at))
             .await
@@ -167,7 +167,7 @@ impl Graph {
             .await
     }
 
-    /// All direct members of a group, for one that is small.
+    /// All direct members of a small group.
     ///
     /// # Errors
     ///
@@ -187,11 +187,11 @@ impl Graph {
         self.fetch_all::<RawPrincipal>(endpoint::GROUP_OWNERS, first).await
     }
 
-    /// All owners of some groups, in the order asked, twenty groups in a request.
+    /// All owners of some groups, in the given order, twenty groups in a request.
     ///
     /// # Errors
     ///
-    /// What concerns all, as for [`Self::look_up`]; what concerns one group stands in its place:
+    /// An error that affects all, as for [`Self::look_up`]; an error of one group is in its place in the answer:
     /// [`GraphError::NotFound`] when the group is gone.
     pub async fn owners_of_groups(
         &self,
@@ -203,7 +203,7 @@ impl Graph {
         self.begun().look_up_owners(groups).await
     }
 
-    /// All active assignments of a role, permanent and activated, of any scope. Eligible ones are not among them.
+    /// All active assignments of a role, permanent and activated, of any scope, without eligible ones.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl Graph {
             .await
     }
 
-    /// What the tenant has bought.
+    /// The tenant's subscriptions.
     ///
     /// # Errors
     ///
@@ -234,8 +234,8 @@ impl Graph {
         Ok(deleted.await?.value)
     }
 
-    /// One soft-deleted user; `None` where there is none of this id, be it that the user lives, is gone for good or
-    /// never was.
+    /// One soft-deleted user; `None` if there is none of this id, because the user is present, permanently deleted or
+    /// unknown.
     ///
     /// # Errors
     ///
@@ -258,7 +258,7 @@ impl Graph {
         }
     }
 
-    /// The service principal of an application; `None` where this tenant has none. Needs the optional permission
+    /// The service principal of an application; `None` if this tenant has none. Needs the optional permission
     /// `Application.Read.All`.
     ///
     /// # Errors
@@ -274,14 +274,14 @@ impl Graph {
         Ok(found.find(|principal| principal.app_id == app_id))
     }
 
-    /// Fresh facts about any number of users, each by object id or user principal name; with `with_roles` about the
-    /// administrators too, and about the owners of a group, where one is given. Twenty questions travel in one request, of which a user needs two, the roles three and the owners one;
-    /// where the service refuses such batches, they are asked one by one.
+    /// Current facts about any number of users, each by object id or user principal name; with `with_roles` also the
+    /// administrators, and if a group is given also its owners. One request carries twenty questions: two per user,
+    /// three for the roles, one for the owners. If the service refuses such batches, they are sent one by one.
     ///
     /// # Errors
     ///
-    /// What concerns all: no token, no batch within the bounds of repetition, a stop. What concerns one user, the roles
-    /// or the owners alone, stands in their place of the answer.
+    /// An error that affects all: no token, no batch within the retry limits, a stop. An error of one user, of the
+    /// roles or of the owners is in its place in the answer.
     pub async fn look_up(
         &self,
         users: &[String],
@@ -291,11 +291,11 @@ impl Graph {
         self.begun().look_up_all(users, with_roles, owners_of).await
     }
 
-    /// The groups that some groups are direct members of, in the order asked, twenty in a request.
+    /// The direct parent groups of some groups, in the given order, twenty in a request.
     ///
     /// # Errors
     ///
-    /// What concerns all, as for [`Self::look_up`]; what concerns one group stands in its place.
+    /// An error that affects all, as for [`Self::look_up`]; an error of one group is in its place in the answer.
     pub async fn groups_of_groups(
         &self,
         groups: &[Uuid],
@@ -303,8 +303,8 @@ impl Graph {
         self.begun().look_up_groups(groups).await
     }
 
-    /// One user by object id or user principal name; `None` where there is none, or only a soft-deleted one. An
-    /// absent property is not set.
+    /// One user by object id or user principal name; `None` if there is none, or only a soft-deleted one. An absent
+    /// property is not set.
     ///
     /// # Errors
     ///
@@ -320,7 +320,7 @@ impl Graph {
         }
     }
 
-    /// The groups, roles and administrative units a user is a direct member of.
+    /// The groups, roles and administrative units that a user is a direct member of.
     ///
     /// # Errors
     ///
@@ -330,7 +330,7 @@ impl Graph {
         self.fetch_all::<RawPrincipal>(endpoint::MEMBER_OF, first).await
     }
 
-    /// Some user, or `None` in an empty tenant. For `check`: an `account_enabled` that is not a value shows that a
+    /// Any user, or `None` in an empty tenant. For `check`: an `account_enabled` that is not a value shows that a
     /// permission is missing although Graph answers (graph.md, section 8).
     ///
     /// # Errors
@@ -343,7 +343,7 @@ impl Graph {
     }
 }
 
-/// A user who is there.
+/// A user who is present.
 fn present(user: UserChange) -> Option<UserPatch> {
     match user {
         UserChange::Present(user) => Some(*user),
@@ -351,33 +351,33 @@ fn present(user: UserChange) -> Option<UserPatch> {
     }
 }
 
-/// Where the direct members of a group are listed.
+/// The path of a group's direct members.
 fn members_of(group: Uuid) -> String {
     format!("groups/{group}/members?$select=id")
 }
 
-/// Where the owners of a group are listed.
+/// The path of a group's owners.
 fn owners_of(group: Uuid) -> String {
     format!("groups/{group}/owners?$select=id")
 }
 
-/// Where a user is read.
+/// The path of a user.
 fn user_at(segment: &str) -> String {
     format!("{segment}?$select={SELECTION}")
 }
 
-/// Where it is read what a user, or a group, is a direct member of: the plain listing, since what is asked of an index lags.
+/// The path of the direct memberships of a user or a group: the plain listing, since indexed queries lag.
 fn groups_at(segment: &str) -> String {
     format!("{segment}/memberOf?$select=id")
 }
 
-/// Where the assignments of a role are read.
+/// The path of a role's assignments.
 fn assignments_of(role: AdminRole) -> String {
     let role = role.template_id();
     format!("roleManagement/directory/roleAssignments?$filter=roleDefinitionId%20eq%20'{role}'&$expand=principal")
 }
 
-/// The path that names a user, or nothing for a text that cannot name one and might name something else.
+/// The path segment of a user; none for a text that cannot name one and might name something else.
 fn user_segment(id_or_upn: &str) -> Option<String> {
     if let Ok(id) = Uuid::try_parse(id_or_upn) {
         return Some(format!("users/{id}"));
@@ -385,7 +385,7 @@ fn user_segment(id_or_upn: &str) -> Option<String> {
     if !id_or_upn.contains('@') || id_or_upn.chars().any(char::is_control) {
         return None;
     }
-    // A name that begins with `$` must be written as a key, where a quote is doubled.
+    // A name that begins with `$` must be written as a key, with quotes doubled.
     let quoted = id_or_upn.starts_with('$');
     let segment = if quoted {
         format!("users('{}')", id_or_upn.replace('\'', "''"))

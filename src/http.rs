@@ -1,9 +1,9 @@
-//! Edge: HTTP. Health and metrics for whoever watches the daemon, the API for whoever works with it. It decides
-//! nothing: handlers read the request, call the engine and write the answer.
+//! Edge: HTTP. Health and metrics for monitoring, the API for clients. It decides nothing: handlers read the request,
+//! call the engine and write the answer.
 //!
-//! `health` is open; `api` wants a token (`auth`) for everything but its own description, and grants each caller so
-//! much (`limits`); `server` bounds connections: `places` how many there are, `unread` how long one waits for a client
-//! who does not read. Whatever goes wrong is told as a [`problem::Problem`].
+//! `health` is open; `api` needs a token (`auth`) for everything but its own description, and limits each caller
+//! (`limits`). `server` limits connections: `places` their number, `unread` the wait for a client that does not read.
+//! Every failure is reported as a [`problem::Problem`].
 
 pub mod api;
 pub mod auth;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use server::{Bounds, serve_within};
 
-/// Serves until the token is cancelled; requests in flight are finished.
+/// Serves until the token is cancelled; finishes requests in flight.
 ///
 /// # Errors
 /// When the listener fails.

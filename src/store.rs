@@ -1,9 +1,9 @@
 //! Edge: PostgreSQL. The only user of sqlx; one file per family of tables.
 //!
-//! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens
-//! inside one. Writes are set-based: one statement per batch, never one per user. No statement names a schema, and none that
-//! updates or returns computes a time or a number (`tests/it/statements.rs`). Every function fails when the database does
-//! not answer; one that fails otherwise says so.
+//! A function that takes a `&mut PgConnection` runs inside the caller's transaction; no HTTP call ever happens inside
+//! one. Writes are set-based: one statement per batch, never one per user. No statement names a schema, and none that
+//! updates or returns computes a time or a number (`tests/it/statements.rs`). Every function fails when the database
+//! does not answer; one with other failures documents them.
 
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
@@ -53,23 +53,23 @@ use self::connection::{Breakdown, STATEMENT_TIMEOUT};
 use crate::domain::feed::Moment;
 use crate::domain::schema::Schema;
 
-/// Longest wait for a connection from the pool.
+/// The longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server is told about a session, so that one whose owner was stopped or is gone does not last. A leader's
-/// transactions are bounded more tightly (`lease`).
+/// The session settings, so that a session whose owner is suspended or gone does not last. A leader's transactions have
+/// tighter limits (`lease`).
 const SESSION: [(&str, &str); 8] = [
-    // Our tables grow from nothing within one connection: a plan made for an empty table must not last.
+    // Our tables grow from nothing within one connection: a plan for an empty table must not last.
     ("plan_cache_mode", "force_custom_plan"),
     ("statement_timeout", STATEMENT_TIMEOUT),
-    // Somebody else's lock is waited for this long; our own transactions are over in less.
+    // The longest wait for a foreign lock; our own transactions are shorter.
     ("lock_timeout", "10s"),
     // We never pause within a transaction.
     ("idle_in_transaction_session_timeout", "8s"),
-    // Nobody reads an answer: the server notices while it sends (milliseconds) and while it works.
+    // If nobody reads an answer, the server notices while it sends (milliseconds) and while it works.
     ("tcp_user_timeout", "8000"),
     ("client_connection_check_interval", "2s"),
-    // A machine that is gone does not use up the server's connections for hours (seconds).
+    // A machine that is gone does not hold server connections for hours (seconds).
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
 ];
@@ -83,7 +83,7 @@ pub struct Store {
     draws: Arc<Draws>,
 }
 
-/// The draws of moments: how many were begun, and the last that has ended, by its number.
+/// The moments drawn: how many draws have begun, and the number of the last that has ended.
 #[derive(Debug, Default)]
 struct Draws {
     begun: AtomicU64,
@@ -91,10 +91,10 @@ struct Draws {
 }
 
 impl Store {
-    /// Opens a pool; the first connection is made at once, so that a wrong address shows here.
+    /// Opens a pool; makes the first connection at once, so that a wrong address shows here.
     ///
     /// No statement names a schema: the connections' search path does. The catalogue is searched first, and `pg_temp`
-    /// last, so that a temporary table of somebody else's trigger hides none of ours.
+    /// last, so that a foreign trigger's temporary table hides none of ours.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
@@ -114,7 +114,7 @@ impl Store {
                 let may_live = younger.is_older_than(&metadata);
                 Box::pin(async move {
                     if may_live {
-                        // A sign of life, and a trigger of somebody else's may have set another.
+                        // Tests the connection, and undoes a search path that a foreign trigger may have set.
                         connection.execute("reset search_path").await?;
                     }
                     Ok(may_live)
@@ -132,8 +132,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Any other encoding cannot hold every name, or (as `SQL_ASCII`) counts bytes for characters. A pooler may keep our
-    /// settings from the server. Migrations are written out with the schema's name as it is.
+    /// Any other encoding cannot hold every name, or (like `SQL_ASCII`) counts bytes as characters. A pooler may keep
+    /// our settings from the server. Migrations are rewritten with the schema's name as it is.
     async fn check_session(&self) -> StoreResult<()> {
         let mut db = self.read().await?;
         let session = sqlx::query!(
@@ -154,21 +154,21 @@ impl Store {
         }
     }
 
-    /// Begins a transaction whose writes are the sync's own, not an edit by somebody else.
+    /// Begins a transaction whose writes are marked as the sync's own, as opposed to an edit by another program.
     pub async fn begin(&self) -> StoreResult<Transaction> {
         Transaction::begin(self.read().await?).await
     }
 
-    /// A connection for reading outside a transaction.
+    /// A connection for reads outside a transaction.
     pub async fn read(&self) -> StoreResult<Connection> {
         Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
     }
 
-    /// A number for a question to the directory, higher than every earlier one, whoever drew it.
+    /// A number for a request to the directory, higher than every earlier one of any process.
     pub async fn next_moment(&self) -> StoreResult<Moment> {
         let begun = self.draws.begun.load(Ordering::SeqCst);
         let mut last = self.draws.last.lock().await;
-        // One that was begun after we asked does as well: who waits together asks for one number.
+        // A draw that began after our call is as good: callers that wait together share one number.
         if last.0 > begun {
             return Ok(last.1);
         }
@@ -179,13 +179,13 @@ impl Store {
         Ok(last.1)
     }
 
-    /// How many of the pool's connections one kind of work may take at once.
+    /// The number of pool connections that one kind of work may take at once.
     #[must_use]
     pub fn half_of_pool(&self) -> usize {
         (self.pool.options().get_max_connections() as usize / 2).max(1)
     }
 
-    /// The same database through one connection of its own, for what must not wait behind others.
+    /// The same database through a separate connection, for work that must not wait behind others.
     #[must_use]
     pub fn apart(&self) -> Self {
         let options = self.pool.options().clone().max_connections(1);
@@ -204,10 +204,10 @@ impl Store {
         (self.pool.size(), self.pool.num_idle())
     }
 
-    /// Asks the database for a sign of life.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it does not.
     pub async fn ping(&self) -> StoreResult<()> {
         let mut db = self.read().await?;
         sqlx::query("select").execute(&mut db).await?;
@@ -224,7 +224,7 @@ fn search_path(schema: &Schema) -> String {
     format!("{schema}, pg_temp")
 }
 
-/// Fails unless exactly as many rows were written as were meant to be: a trigger may leave one out, and nobody says so.
+/// Fails unless the expected number of rows was written: a trigger may drop a row without an error.
 fn expect_rows(written: impl TryInto<usize>, expected: usize) -> StoreResult<()> {
     if written.try_into().ok() == Some(expected) {
         Ok(())

@@ -1,4 +1,4 @@
-//! Metrics and tracing. What is counted is listed here and nowhere else.
+//! Metrics and tracing. This module lists all metrics.
 
 pub mod logs;
 pub mod metrics;
