@@ -183,6 +183,7 @@ impl From<UnknownEnvironment> for Problem {
     fn from(UnknownEnvironment(name): UnknownEnvironment) -> Self {
         Self {
             code: "environment_not_found",
+            remedy: "GET /api/v1/environments lists the environments.",
             ..Self::not_found(&format!("environment `{name}`"))
         }
     }

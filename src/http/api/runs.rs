@@ -203,7 +203,9 @@ pub async fn sync(
     let asked = asked::ask(&engine, &wanted).await;
     let request = asked.map_err(|error| match error {
         CycleError::UnknownEnvironment(UnknownEnvironment(name)) => {
-            Problem::bad_input("environments", format!("there is no environment `{name}`"))
+            let known = engine.settings.names().join(", ");
+            let problem = format!("there is no environment `{name}`; known: {known}");
+            Problem::bad_input("environments", problem)
         }
         CycleError::Failed(failure) => failure.into(),
     })?;

@@ -303,3 +303,22 @@ async fn what_a_constraint_of_the_customer_s_refuses_is_a_conflict_wherever_it_i
     assert_eq!(results["items"][1]["answer"]["outcome"], "unchanged", "{results}");
     stage.end().await;
 }
+
+#[tokio::test]
+async fn an_unknown_environment_is_answered_with_where_the_known_ones_are() {
+    let stage = Stage::new().await;
+    let missing = stage.get("environments/mars").await;
+    assert_eq!(missing.problem(), (404, "environment_not_found"));
+    assert_eq!(
+        missing.body["remedy"],
+        "GET /api/v1/environments lists the environments."
+    );
+    let sync = stage.post("sync", &json!({"environments": ["mars"]})).await;
+    assert_eq!(sync.problem(), (422, "bad_input"));
+    let detail = sync.body["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("there is no environment `mars`; known: production"),
+        "{detail}"
+    );
+    stage.end().await;
+}
