@@ -81,6 +81,8 @@ pub struct Store {
     breakdown: Breakdown,
     schema: Schema,
     draws: Arc<Draws>,
+    /// How many statements were sent.
+    statements: Arc<AtomicU64>,
 }
 
 /// The moments drawn: how many draws have begun, and the number of the last that has ended.
@@ -106,12 +108,15 @@ impl Store {
             .options([("search_path", search_path(schema))]);
         let breakdown = Breakdown::default();
         let younger = breakdown.clone();
+        let statements = Arc::new(AtomicU64::new(0));
+        let sent = Arc::clone(&statements);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(move |connection, metadata| {
                 let may_live = younger.is_older_than(&metadata);
+                sent.fetch_add(u64::from(may_live), Ordering::Relaxed);
                 Box::pin(async move {
                     if may_live {
                         // Tests the connection, and undoes a search path that a foreign trigger may have set.
@@ -127,6 +132,7 @@ impl Store {
             breakdown,
             schema: schema.clone(),
             draws: Arc::default(),
+            statements,
         };
         store.check_session().await?;
         Ok(store)
@@ -161,7 +167,11 @@ impl Store {
 
     /// A connection for reads outside a transaction.
     pub async fn read(&self) -> StoreResult<Connection> {
-        Ok(Connection::new(self.pool.acquire().await?, self.breakdown.clone()))
+        Ok(Connection::new(
+            self.pool.acquire().await?,
+            self.breakdown.clone(),
+            Arc::clone(&self.statements),
+        ))
     }
 
     /// A number for a request to the directory, higher than every earlier one of any process.
@@ -179,7 +189,13 @@ impl Store {
         Ok(last.1)
     }
 
-    /// The number of pool connections that one kind of work may take at once.
+    /// How many statements this process has sent, by this pool and those apart from it.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// How many of the pool's connections one kind of work may take at once.
     #[must_use]
     pub fn half_of_pool(&self) -> usize {
         (self.pool.options().get_max_connections() as usize / 2).max(1)
@@ -195,6 +211,7 @@ impl Store {
             breakdown: self.breakdown.clone(),
             schema: self.schema.clone(),
             draws: Arc::default(),
+            statements: Arc::clone(&self.statements),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,7 @@ pub struct Connection {
     /// Whether the server refused a statement of the transaction, so that it can only be rolled back.
     has_failed: bool,
     breakdown: Breakdown,
+    statements: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Connection {
@@ -75,13 +77,14 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(inner: PoolConnection<Postgres>, breakdown: Breakdown) -> Self {
+    pub(super) fn new(inner: PoolConnection<Postgres>, breakdown: Breakdown, statements: Arc<AtomicU64>) -> Self {
         Self {
             inner: Some(inner),
             state: State::Idle,
             in_transaction: false,
             has_failed: false,
             breakdown,
+            statements,
         }
     }
 
@@ -91,6 +94,7 @@ impl Connection {
             return Err(silence("the connection has broken before"));
         };
         self.state = State::Busy;
+        self.statements.fetch_add(1, Ordering::Relaxed);
         let ending = Completion {
             state: &mut self.state,
             has_failed: &mut self.has_failed,
@@ -236,6 +240,8 @@ impl Transaction {
     /// Begins a transaction. Its writes are distinguished from edits by other programs.
     pub(super) async fn begin(mut connection: Connection) -> StoreResult<Self> {
         connection.in_transaction = true;
+        // Two in one message.
+        connection.statements.fetch_add(1, Ordering::Relaxed);
         connection.simple("begin; select write_as_sync()").await?;
         Ok(Self(connection))
     }

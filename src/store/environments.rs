@@ -1,15 +1,19 @@
 //! The stored state of each environment: its configuration, and how far its evaluation is. Environments outside a
 //! process's configuration stay known here (rules.md, section 11).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::run::LeftOver;
 
-/// Progress of "judge everyone".
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far "judge everyone" has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The epoch at which everyone must be evaluated.
     pub epoch: i64,
@@ -25,15 +29,138 @@ pub struct Progress {
     pub folding: i16,
 }
 
-/// Registers an environment and its configuration, and adds up the changes of the row count. A changed configuration
-/// re-evaluates everyone, and so does the return of a retired environment.
-pub async fn register(
+/// What the configuration says of an environment that the database has to know.
+#[derive(Clone, Debug, Serialize)]
+pub struct Registration {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether its users have rows.
+    pub has_database: bool,
+    /// Everything that shapes its verdicts.
+    pub fingerprint: String,
+    /// The columns that belong to customers once they edit them.
+    pub until_edited: Vec<String>,
+    /// How many enabled non-interactive users there may be.
+    pub cap: u32,
+}
+
+/// What there is to do in an environment, found out for all of them at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Survey {
+    /// How far "judge everyone" has come.
+    pub progress: Progress,
+    /// It is registered as it is configured, and nothing of earlier runs or of the clock waits for it.
+    pub is_prepared: bool,
+    /// Some users wait to be evaluated.
+    pub has_pending: bool,
+    /// Some rows wait for a free non-interactive slot.
+    pub has_waiting: bool,
+    /// Nothing is held or in doubt, no name waits, and no finding about a source is open.
+    pub is_calm: bool,
+}
+
+impl Survey {
+    /// There is nothing to do.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.is_calm && !self.has_pending && !self.has_waiting && self.progress.judged_epoch >= self.progress.epoch
+    }
+}
+
+/// Looks what there is to do in some environments, at a time. Where everyone was last judged before `judged_before`,
+/// everyone is due again.
+pub async fn survey(
     db: &mut Connection,
-    name: &str,
-    kind: &str,
-    fingerprint: &str,
-    until_edited: &[String],
-) -> StoreResult<Progress> {
+    registrations: &[Registration],
+    folding: i16,
+    now: DateTime<Utc>,
+    judged_before: Option<DateTime<Utc>>,
+) -> StoreResult<HashMap<String, Survey>> {
+    let found = sqlx::query!(
+        r#"select name as "name!", epoch as "epoch!", judged_epoch as "judged_epoch!", walk_epoch, walk_after, judged_at,
+                  is_set_up as "is_set_up!", folding as "folding!",
+                  exists (select from pending p where p.environment = name) as "has_pending!",
+                  exists (
+                      select from system_user s
+                      where s.environment = name and s.disabledreason = 'non_interactive_cap') as "has_waiting!",
+                  (is_set_up or not has_database)
+                      and not has_names
+                      and not exists (select from environment_doubt d where d.environment = name)
+                      and not exists (select from held_set h where h.environment = name and h.decision is null)
+                      and not exists (
+                          select from finding f
+                          where f.environment = name and f.azureactivedirectoryobjectid is null and f.closed_at is null)
+                      as "is_calm!",
+                  coalesce(
+                      is_as_configured and folding >= $2 and (is_set_up or not has_database) and not has_names
+                      and not (judged_epoch = epoch and coalesce(judged_at <= $4, false))
+                      and not exists (select from removal r where r.environment = name and r.state = 'collected')
+                      and not exists (
+                          select from held_set h
+                          where h.environment = name and h.decision is null and h.expires_at <= $3)
+                      and not exists (
+                          select from system_user s
+                          where s.environment = name and s.due_at <= $3 and s.azureactivedirectoryobjectid is not null),
+                      false) as "is_prepared!"
+           from (select e.*, w.has_database,
+                        e.closed_at is null and e.kind = w.kind and e.fingerprint = w.fingerprint
+                            and to_jsonb(e.until_edited) = w.until_edited and q.non_interactive_cap = w.cap
+                            as is_as_configured,
+                        exists (select from name_to_fold n where n.environment = e.name) as has_names
+                 from jsonb_to_recordset($1) as w (
+                     name text, kind text, has_database boolean, fingerprint text, until_edited jsonb, cap int)
+                 join environment e on e.name = w.name
+                 left join environment_quota q on q.environment = w.name) as known"#,
+        json!(registrations),
+        folding,
+        now,
+        judged_before
+    )
+    .fetch_all(db)
+    .await?;
+    let surveys = found.into_iter().map(|row| {
+        let progress = Progress {
+            epoch: row.epoch,
+            judged_epoch: row.judged_epoch,
+            walk_after: row.walk_after.filter(|_| row.walk_epoch == Some(row.epoch)),
+            judged_at: row.judged_at,
+            is_set_up: row.is_set_up,
+            folding: row.folding,
+        };
+        let survey = Survey {
+            progress,
+            is_prepared: row.is_prepared,
+            has_pending: row.has_pending,
+            has_waiting: row.has_waiting,
+            is_calm: row.is_calm,
+        };
+        (row.name, survey)
+    });
+    Ok(surveys.collect())
+}
+
+/// Adds up what has changed in the row counts since.
+pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
+    sqlx::query!(
+        "with folded as (delete from enabled_delta returning environment, delta, bound),
+              total as (select environment, sum(delta)::bigint as delta, sum(bound)::bigint as bound
+                        from folded group by environment)
+         update environment e
+         set enabled_rows = enabled_rows + total.delta, bound_rows = bound_rows + total.bound from total
+         where e.name = total.environment and (total.delta <> 0 or total.bound <> 0)"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
+/// of one that somebody had taken leave of.
+pub async fn register(db: &mut Connection, registration: &Registration) -> StoreResult<Progress> {
+    let name = &registration.name;
     sqlx::query!(
         "insert into environment as e (name, kind, fingerprint, until_edited) values ($1, $2, $3, $4)
          on conflict (name) do update set
@@ -44,20 +171,9 @@ pub async fn register(
          where e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
             or e.kind is distinct from excluded.kind or e.closed_at is not null",
         name,
-        kind,
-        fingerprint,
-        until_edited
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!(
-        "with folded as (delete from enabled_delta where environment = $1 returning delta, bound),
-              total as (select coalesce(sum(delta), 0)::bigint as delta, coalesce(sum(bound), 0)::bigint as bound
-                        from folded)
-         update environment
-         set enabled_rows = enabled_rows + total.delta, bound_rows = bound_rows + total.bound from total
-         where name = $1 and (total.delta <> 0 or total.bound <> 0)",
-        name
+        registration.kind,
+        registration.fingerprint,
+        &registration.until_edited
     )
     .execute(&mut *db)
     .await?;
@@ -93,18 +209,35 @@ pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> Sto
     .await?)
 }
 
-/// The rows with an object id, from the running count: enabled, disabled.
-pub async fn count_rows(db: &mut Connection, name: &str) -> StoreResult<(i64, i64)> {
-    let counts = sqlx::query!(
-        r#"select coalesce(sum(enabled), 0)::bigint as "enabled!", coalesce(sum(bound), 0)::bigint as "bound!"
-           from (select enabled_rows as enabled, bound_rows as bound from environment where name = $1
+/// The rows with an object id of each environment, by the running count.
+#[derive(Clone, Debug, Default)]
+pub struct RowCounts {
+    /// The environment.
+    pub environment: String,
+    /// Enabled rows.
+    pub enabled: i64,
+    /// Disabled ones.
+    pub disabled: i64,
+    /// Enabled non-interactive users, counted one by one.
+    pub non_interactive: i64,
+}
+
+/// Counts the rows of every environment, or of one.
+pub async fn count_rows(db: &mut Connection, only: Option<&str>) -> StoreResult<Vec<RowCounts>> {
+    Ok(sqlx::query_as!(
+        RowCounts,
+        r#"select name as "environment!", sum(enabled)::bigint as "enabled!",
+                  sum(bound - enabled)::bigint as "disabled!",
+                  (select count(*) from system_user s
+                   where s.environment = name and not s.isdisabled and s.accessmode = 4 and s.applicationid is null) as "non_interactive!"
+           from (select name, enabled_rows as enabled, bound_rows as bound from environment
                  union all
-                 select delta, bound from enabled_delta where environment = $1) as counted"#,
-        name
+                 select environment, delta, bound from enabled_delta) as counted
+           where $1::text is null or name = $1 group by name"#,
+        only
     )
-    .fetch_one(db)
-    .await?;
-    Ok((counts.enabled, counts.bound - counts.enabled))
+    .fetch_all(db)
+    .await?)
 }
 
 /// When everyone in an environment was last evaluated.

@@ -429,9 +429,6 @@ pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResu
 /// The nested groups of each of some groups, at any depth, without the group itself, ordered by id.
 pub async fn nested_groups(db: &mut Connection, roots: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Uuid>>> {
     let mut nested: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    if roots.is_empty() {
-        return Ok(nested);
-    }
     let found = sqlx::query!(
         r#"with recursive nested (root, id) as (
                select group_id, object_id from directory_membership

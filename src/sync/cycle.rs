@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
 
-use self::findings::{doubts_of, problem_lines};
+use self::findings::{doubts_of, has_problem, note_sources, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
 use self::removals::Doubts;
 pub use self::report::{Counts, Report, ReportedChange, RunOutcome};
@@ -29,9 +29,9 @@ use crate::domain::run::LeftOver;
 use crate::domain::source::Source;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::error::chain;
-use crate::store::environments;
+use crate::store::environments::{self, Survey};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, checkpoints, runs};
+use crate::store::{StoreError, StoreResult, Transaction, checkpoints, runs};
 use crate::sync::judge::sentence;
 
 /// Environments for which a constraint or trigger of the customer rejects a write, each with the message to report.
@@ -97,22 +97,21 @@ impl Cycle {
         let chosen = self.chosen(&request.environments)?;
         let now = self.base.clock.now();
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let (run_id, left_over) = {
-            let mut tx = self.base.begin(lease).await?;
-            let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
-            let told = json!(left_over);
-            let id = runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?;
-            tx.commit().await?;
-            (id, left_over)
-        };
-        begun(run_id).await;
+        let mut tx = self.base.begin(lease).await?;
+        environments::add_up(&mut tx).await?;
+        let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
+        let told = json!(left_over);
         let run = RunInfo {
             lease: Some(lease),
-            run_id,
+            run_id: runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?,
             now,
             dry_run: request.dry_run,
             actor: SYNC_ACTOR,
         };
+        let run_id = run.run_id;
+        self.set_aside(&mut tx, run, &left_over).await?;
+        tx.commit().await?;
+        begun(run_id).await;
         let span = info_span!("cycle", run = run_id);
         // Boxed: the future is large, and every future that awaits a run would contain it.
         let result = Box::pin(self.run_begun(lease, run, request, &chosen, left_over))
@@ -121,11 +120,11 @@ impl Cycle {
         if matches!(result, Err(CycleError::Failed(Failure::Cancelled))) {
             info!(run = run_id, "stopping; the next run goes on where this one left off");
             let stopped = ["stopped before its end".to_owned()];
-            let _ = self.end(run, RunOutcome::Incomplete, &[], &stopped).await;
+            let _ = self.break_off(run, RunOutcome::Incomplete, &stopped).await;
         } else if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off");
-            // Best effort: the next run closes a run that is left open.
-            let _ = self.end(run, RunOutcome::Failed, &[], &[chain(error)]).await;
+            // Best effort: a run that is left open is closed by the next one.
+            let _ = self.break_off(run, RunOutcome::Failed, &[chain(error)]).await;
         }
         result
     }
@@ -153,29 +152,37 @@ impl Cycle {
         left_over: Vec<LeftOver>,
     ) -> Result<Report, CycleError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
-        self.set_aside(run, &left_over).await?;
         let mut refused = self.prepare(run, request.full).await?;
         let pulled = Box::pin(self.puller.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);
         for problem in &problems {
             warn!(problem, "a source could not be read to its end");
         }
-        let doubts = self.doubts(lease, chosen).await?;
+        let mut tx = self.base.begin(lease).await?;
+        let doubts = doubts(&mut tx, chosen).await?;
+        let surveys = self.survey(&mut tx, run).await?;
+        tx.commit().await?;
         problems.extend(doubts.iter().map(|(_, why, _)| format!("in doubt: {why}")));
 
         let mut environments = Vec::new();
         let mut changes = Vec::new();
         let mut holds: Vec<Doubt> = Vec::new();
         let mut held = 0;
-        for (environment, fingerprint) in chosen.iter().copied() {
+        for (environment, _) in chosen.iter().copied() {
+            let survey = surveys.get(&environment.name).cloned().unwrap_or_default();
+            // Nothing but its users has to be looked at.
+            let is_calm =
+                survey.is_calm && !refused.0.contains_key(&environment.name) && !has_problem(environment, &pulled);
             let mut part = EnvironmentRun::new(&self.base, view(&self.base.settings, environment, &pulled), run);
-            if pulled.users_reached {
+            if pulled.users_reached && !(is_calm && survey.is_quiet()) {
                 let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
                 let told: Vec<_> = told.map(|(source, why, _)| (*source, why.clone())).collect();
                 let concerned = doubts_of(environment, &told, &pulled);
-                let judged = self.judge_environment(&mut part, fingerprint, concerned).await;
+                let judged = self.judge_environment(&mut part, &survey, concerned).await;
                 let judged = match judged {
-                    Ok((why, is_set_up)) => {
+                    Ok(why) if is_calm && why.is_empty() => Ok(why),
+                    Ok(why) => {
+                        let is_set_up = survey.progress.is_set_up;
                         let noted = self.note_findings(run, environment, &pulled, &why, is_set_up).await;
                         noted.map(|()| why)
                     }
@@ -194,8 +201,9 @@ impl Cycle {
         problems.extend(refused.0.values().cloned());
         // A doubt that holds removals has its finding there.
         let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
-        self.finish_sources(run, &pulled, &refused, idle.map(|(source, why, _)| (*source, why)))
-            .await?;
+        let idle = idle.map(|(source, why, _)| (*source, why));
+        let mut tx = self.base.begin(run.lease).await?;
+        note_sources(&mut tx, run, &pulled, &refused, idle).await?;
         let holds = held > 0 || !holds.is_empty();
 
         let outcome = match (problems.is_empty(), holds) {
@@ -204,12 +212,11 @@ impl Cycle {
             (true, false) => RunOutcome::Complete,
         };
         if run.dry_run {
-            // For the client that requested the run from a daemon.
-            let mut tx = self.base.begin(run.lease).await?;
+            // For whoever asked a daemon for it.
             runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
-            tx.commit().await?;
         }
-        self.end(run, outcome, &environments, &problems).await?;
+        self.end(&mut tx, run, outcome, &environments, &problems).await?;
+        tx.commit().await?;
         info!(outcome = outcome.as_str(), "the run has ended");
         Ok(Report {
             run: run.run_id,
@@ -223,65 +230,57 @@ impl Cycle {
         })
     }
 
-    /// Evaluates one environment after all sources are pulled. Returns why removals are held, and whether the
-    /// environment has its placeholder rows.
+    /// Everything about one environment once everything is pulled. Answers why something is held.
     async fn judge_environment(
         &self,
         part: &mut EnvironmentRun<'_>,
-        fingerprint: &str,
+        survey: &Survey,
         doubts: Doubts,
-    ) -> Result<(Vec<Doubt>, bool), Failure> {
-        let progress = self.register(part.run, part.view.environment, fingerprint).await?;
-        part.judge(&progress).await?;
+    ) -> Result<Vec<Doubt>, Failure> {
+        part.judge(&survey.progress).await?;
         let why = part.decide_removals(doubts).await?;
-        part.judge_waiting().await?;
-        Ok((why, progress.is_set_up))
+        part.judge_waiting(survey.has_waiting).await?;
+        Ok(why)
     }
 
-    /// The sources in doubt, why, and for which of the chosen environments. A doubt stays with an environment until a
-    /// run, this one or another, has evaluated the environment with it.
-    async fn doubts(
-        &self,
-        lease: &Lease,
-        chosen: &[&(Environment, String)],
-    ) -> Result<Vec<(Source, Doubt, Vec<String>)>, Failure> {
-        let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let mut tx = self.base.begin(lease).await?;
-        checkpoints::tell_doubts(&mut tx).await?;
-        let told = checkpoints::doubts(&mut tx, &names).await?;
-        tx.commit().await?;
-        let mut doubts: Vec<(Source, Doubt, Vec<String>)> = Vec::new();
-        for (environment, source, why) in told {
-            match doubts.last_mut() {
-                Some(last) if last.0 == source && last.1 == why => last.2.push(environment),
-                _ => doubts.push((source, why, vec![environment])),
-            }
-        }
-        Ok(doubts)
+    async fn break_off(&self, run: RunInfo<'_>, outcome: RunOutcome, problems: &[String]) -> StoreResult<()> {
+        let mut tx = self.base.begin(run.lease).await?;
+        self.end(&mut tx, run, outcome, &[], problems).await?;
+        tx.commit().await
     }
 
     async fn end(
         &self,
+        tx: &mut Transaction,
         run: RunInfo<'_>,
         outcome: RunOutcome,
         environments: &[Counts],
         problems: &[String],
-    ) -> Result<(), CycleError> {
+    ) -> StoreResult<()> {
         let counts: serde_json::Map<String, Value> = environments
             .iter()
             .map(|counts| (counts.environment.clone(), json!(counts)))
             .collect();
-        let mut tx = self.base.begin(run.lease).await?;
-        runs::end(
-            &mut tx,
-            run.run_id,
-            outcome.as_str(),
-            &Value::Object(counts),
-            problems,
-            self.base.clock.now(),
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(())
+        let counts = Value::Object(counts);
+        let now = self.base.clock.now();
+        runs::end(tx, run.run_id, outcome.as_str(), &counts, problems, now).await
     }
+}
+
+/// Which sources are in doubt, why, and for which of the chosen environments: each keeps a doubt until it has been judged
+/// by it, whether in this run or another.
+async fn doubts(
+    tx: &mut Transaction,
+    chosen: &[&(Environment, String)],
+) -> StoreResult<Vec<(Source, Doubt, Vec<String>)>> {
+    let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
+    checkpoints::tell_doubts(&mut *tx).await?;
+    let mut doubts: Vec<(Source, Doubt, Vec<String>)> = Vec::new();
+    for (environment, source, why) in checkpoints::doubts(tx, &names).await? {
+        match doubts.last_mut() {
+            Some(last) if last.0 == source && last.1 == why => last.2.push(environment),
+            _ => doubts.push((source, why, vec![environment])),
+        }
+    }
+    Ok(doubts)
 }

@@ -235,9 +235,12 @@ impl Puller {
     /// Every configured security group, with the nested groups that count for some environment.
     async fn groups_within(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
         let settings = &self.base.settings;
-        let mut db = self.base.store.read().await?;
         let counting = settings.security_groups(Environment::counts_nested);
-        let mut nested = nested_groups(&mut db, &counting).await?;
+        let mut nested = if counting.is_empty() {
+            HashMap::new()
+        } else {
+            nested_groups(&mut self.base.store.read().await?, &counting).await?
+        };
         let roots = settings.security_groups(|_| true).into_iter();
         Ok(roots
             .map(|root| (root, nested.remove(&root).unwrap_or_default()))

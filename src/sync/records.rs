@@ -15,7 +15,7 @@ use crate::domain::environment::{Environment, GroupNesting, KnownEnvironment};
 use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
 use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine};
 use crate::domain::system_user::{Filter, SystemUser};
-use crate::store::{Connection, StoreResult, changes, columns, environments, findings, quota, removals, rows, runs};
+use crate::store::{Connection, StoreResult, changes, columns, environments, findings, removals, rows, runs};
 
 /// Answers queries from the database.
 #[derive(Clone)]
@@ -73,9 +73,8 @@ pub struct EnvironmentInfo {
 
 impl EnvironmentInfo {
     async fn of(db: &mut Connection, environment: &Environment) -> StoreResult<Self> {
-        let (enabled, disabled) = environments::count_rows(&mut *db, &environment.name).await?;
-        let cap = environment.non_interactive_cap;
-        let free = quota::free_slots(&mut *db, &environment.name, cap).await?;
+        let mut counts = environments::count_rows(&mut *db, Some(&environment.name)).await?;
+        let counts = counts.pop().unwrap_or_default();
         let held = removals::count_held(db, std::slice::from_ref(&environment.name)).await?;
         Ok(Self {
             name: environment.name.clone(),
@@ -86,11 +85,11 @@ impl EnvironmentInfo {
             creator: environment.creator,
             app_pass_capacity: environment.app_pass_capacity,
             pay_as_you_go: environment.pay_as_you_go,
-            non_interactive_cap: cap,
-            non_interactive_users: i64::from(cap) - free,
+            non_interactive_cap: environment.non_interactive_cap,
+            non_interactive_users: counts.non_interactive,
             roles: environment.roles.clone(),
-            enabled,
-            disabled,
+            enabled: counts.enabled,
+            disabled: counts.disabled,
             configured: true,
             held,
         })

@@ -11,7 +11,7 @@ use rollcall::store::Store;
 use rollcall::sync::daemon::gauges;
 use uuid::Uuid;
 
-use crate::world::{NO_LIMITS, World, guarded_environment, open_environment};
+use crate::world::{NO_LIMITS, World, guarded_environment, licensed, open_environment};
 
 /// Rows that a cycle with ten changes may read and write in the large tenant, small tables that are scanned included:
 /// a fortieth of the tenant.
@@ -56,6 +56,58 @@ async fn ten_changes_cost_the_same_in_a_tenant_of_any_size() {
     assert!(busy.requests <= idle.requests + 2, "{table}");
     assert!(idle.read() <= MOST_READ && idle.written() <= MOST_WRITTEN, "{table}");
     assert!(busy.read() <= MOST_READ && busy.written() <= MOST_WRITTEN, "{table}");
+}
+
+/// Most statements of a cycle over a hundred environments, half of them behind a group of their own, gauges included. How
+/// many requests share a number varies.
+const MOST_STATEMENTS_IDLE: u64 = 210;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_cycle_asks_the_database_once_for_all_environments() {
+    let environments = (0..100).map(|at| {
+        let name = format!("env{at:03}");
+        if at % 2 == 0 {
+            open_environment(&name)
+        } else {
+            guarded_environment(&name, Uuid::from_u128(0x9_0000 + at))
+        }
+    });
+    let simulator = SimulatorSettings {
+        gzip: false,
+        ..SimulatorSettings::default()
+    };
+    let world = World::with(environments.collect(), simulator, NO_LIMITS).await;
+    let users = [("Ada", "Lovelace"), ("Bea", "Babbage"), ("Cy", "Cray")]
+        .map(|(given, family)| licensed(world.tenant(), given, family));
+    for at in (1..100).step_by(2) {
+        let group = Uuid::from_u128(0x9_0000 + at);
+        world.tenant().create_group_with_id(group, &format!("Group {at}"));
+        world.tenant().add_members(group, users[..2].iter().copied());
+    }
+    world.sync_completely().await;
+    let (idle, requests) = statements(&world).await;
+    println!("a hundred environments, idle: {idle} statements, {requests} requests");
+    assert!(idle <= MOST_STATEMENTS_IDLE, "{idle}");
+    world
+        .tenant()
+        .update_user(users[0], |user| user.job_title = Some("Countess".to_owned()));
+    let (changed, requests) = statements(&world).await;
+    println!("a hundred environments, one changed user: {changed} statements, {requests} requests");
+    assert_eq!(
+        world
+            .number("select count(*) from rollcall.system_user where jobtitle = 'Countess'")
+            .await,
+        100
+    );
+    world.end().await;
+}
+
+/// What a cycle sends to the database and to Graph, the gauges included.
+async fn statements(world: &World) -> (u64, u64) {
+    let before = (world.engine.store.statements(), sent(world));
+    world.sync_completely().await;
+    gauges::refresh(&world.engine).await.unwrap();
+    (world.engine.store.statements() - before.0, sent(world) - before.1)
 }
 
 /// An idle cycle and one with ten changes.

@@ -48,7 +48,11 @@ impl EnvironmentRun<'_> {
             };
             let Some(newest) = list.last() else { return Ok(()) };
             after = Some(newest.object_id);
+            let is_last = rows_of(list.len()) < limit;
             self.count_batch(Scope::Pending(list)).await?;
+            if is_last {
+                return Ok(());
+            }
         }
     }
 
@@ -114,11 +118,17 @@ impl EnvironmentRun<'_> {
         }
     }
 
-    /// Evaluates the users who waited for a slot or a name that this run has freed. Runs after the removals.
-    pub(in crate::sync) async fn judge_waiting(&mut self) -> Result<(), Failure> {
+    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
+    pub(in crate::sync) async fn judge_waiting(&mut self, mut has_waiting: bool) -> Result<(), Failure> {
         loop {
-            self.judge_late().await?;
+            if has_waiting || !self.tally.late.is_empty() {
+                has_waiting = true;
+                self.judge_late().await?;
+            }
             let woken = std::mem::take(&mut self.tally.woken);
+            if woken.is_empty() {
+                return Ok(());
+            }
             let list = {
                 let mut db = self.base.store.read().await?;
                 pending::among(&mut db, self.name(), &woken).await?

@@ -12,7 +12,7 @@ use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::store::findings::{self, ObservedFinding};
-use crate::store::{checkpoints, names, refusals, removals};
+use crate::store::{StoreResult, Transaction, checkpoints, names, refusals, removals};
 use crate::sync::Failure;
 use crate::sync::pull::{Problem, Pulled};
 
@@ -76,37 +76,34 @@ impl Cycle {
         tx.commit().await?;
         Ok(())
     }
+}
 
-    /// Records findings about the sources of the tenant.
-    pub(super) async fn finish_sources(
-        &self,
-        run: RunInfo<'_>,
-        pulled: &Pulled,
-        refused: &Refused,
-        idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
-    ) -> Result<(), Failure> {
-        let unread = pulled
-            .problems
-            .iter()
-            .filter(|problem| !matches!(problem.source, Source::Group(_)));
-        let seen: Vec<ObservedFinding> = unread
-            .chain(&pulled.skipped)
-            .map(|problem| source_finding(problem.source, &problem.detail))
-            .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
-            .chain(refused.0.iter().map(|(name, why)| ObservedFinding {
-                code: findings::ENVIRONMENT_REFUSED.to_owned(),
-                ..source_finding(format_args!("environment:{name}"), why)
-            }))
-            .chain(pulled.orphaned_roles.iter().map(|(id, detail)| ObservedFinding {
-                code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
-                ..source_finding(format_args!("role:{id}"), detail)
-            }))
-            .collect();
-        let mut tx = self.base.begin(run.lease).await?;
-        findings::reconcile_sources(&mut tx, None, &seen, Some(run.run_id), run.now).await?;
-        tx.commit().await?;
-        Ok(())
-    }
+/// Findings about the sources of the tenant.
+pub(super) async fn note_sources(
+    tx: &mut Transaction,
+    run: RunInfo<'_>,
+    pulled: &Pulled,
+    refused: &Refused,
+    idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
+) -> StoreResult<()> {
+    let unread = pulled
+        .problems
+        .iter()
+        .filter(|problem| !matches!(problem.source, Source::Group(_)));
+    let seen: Vec<ObservedFinding> = unread
+        .chain(&pulled.skipped)
+        .map(|problem| source_finding(problem.source, &problem.detail))
+        .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
+        .chain(refused.0.iter().map(|(name, why)| ObservedFinding {
+            code: findings::ENVIRONMENT_REFUSED.to_owned(),
+            ..source_finding(format_args!("environment:{name}"), why)
+        }))
+        .chain(pulled.orphaned_roles.iter().map(|(id, detail)| ObservedFinding {
+            code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
+            ..source_finding(format_args!("role:{id}"), detail)
+        }))
+        .collect();
+    findings::reconcile_sources(tx, None, &seen, Some(run.run_id), run.now).await
 }
 
 /// One line for each cause, with the sources that it makes unreadable.
@@ -133,7 +130,13 @@ fn source_finding(source: impl Display, detail: &str) -> ObservedFinding {
     }
 }
 
-/// The groups that an environment reads, as sources. Nested groups are included only where the environment counts them.
+/// Whether a group that an environment reads could not be read to its end.
+pub(super) fn has_problem(environment: &Environment, pulled: &Pulled) -> bool {
+    let sources = group_sources(environment, pulled);
+    pulled.problems.iter().any(|problem| sources.contains(&problem.source))
+}
+
+/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
 fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
     let root = environment.security_group;
     let counts_nested = environment.counts_nested();

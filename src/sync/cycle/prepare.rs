@@ -1,26 +1,35 @@
 //! Before anything is pulled: what earlier runs left, what is due, and environments that this configuration lacks
 //! (rules.md, section 11). Changes are not recorded for those, so they are evaluated in full when they return.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use super::part::RunInfo;
 use super::{Cycle, Refused};
+use crate::domain::directory_user::FOLDING;
 use crate::domain::doubt::Doubt;
 use crate::domain::environment::Environment;
 use crate::domain::feed::checkpoint::Input;
 use crate::domain::field::{Field, Policy};
 use crate::domain::run::LeftOver;
 use crate::domain::source::Source;
-use crate::store::environments::{self, Progress};
+use crate::store::environments::{self, Progress, Registration, Survey};
 use crate::store::{
-    StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals, removals, rows,
+    Connection, StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals,
+    removals, rows,
 };
 use crate::sync::Failure;
 
 impl Cycle {
-    /// Sets aside environments that are not configured, before anything is pulled: they will miss its changes. Their
-    /// held sets expire too.
-    pub(super) async fn set_aside(&self, run: RunInfo<'_>, left_over: &[LeftOver]) -> Result<(), Failure> {
+    /// Before anything is pulled: what is not there will miss it. Held sets expire there, too.
+    pub(super) async fn set_aside(
+        &self,
+        tx: &mut Transaction,
+        run: RunInfo<'_>,
+        left_over: &[LeftOver],
+    ) -> StoreResult<()> {
         for left in left_over {
             warn!(
                 environment = left.environment,
@@ -29,23 +38,27 @@ impl Cycle {
                 "an environment is left over: configure it again, or take leave of it with `rollcall environment retire`"
             );
         }
-        let mut tx = self.base.begin(run.lease).await?;
-        let away = environments::others(&mut tx, &self.base.settings.names()).await?;
-        environments::set_aside(&mut tx, &away).await?;
+        let away = environments::others(&mut *tx, &self.base.settings.names()).await?;
+        environments::set_aside(&mut *tx, &away).await?;
         for name in &away {
-            expire_sets(&mut tx, name, run).await?;
+            expire_sets(&mut *tx, name, run).await?;
         }
-        findings::reconcile_left_over(&mut tx, left_over, run.run_id, run.now).await?;
-        tx.commit().await?;
-        Ok(())
+        findings::reconcile_left_over(tx, left_over, run.run_id, run.now).await
     }
 
     /// Handles what earlier runs left and what is due, before anything is pulled. Returns the environments whose writes
     /// the database rejects, with the message; the others continue.
     pub(super) async fn prepare(&self, run: RunInfo<'_>, full: bool) -> Result<Refused, Failure> {
         let mut refused = Refused::default();
+        let surveys = {
+            let mut db = self.base.store.read().await?;
+            self.survey(&mut db, run).await?
+        };
         for (environment, fingerprint) in &self.base.settings.environments {
             let name = &environment.name;
+            if surveys.get(name).is_some_and(|survey| survey.is_prepared) {
+                continue;
+            }
             let prepared = self.prepare_environment(run, environment, fingerprint).await;
             let progress = refused.or_note(name, prepared)?;
             if environment.has_database && !run.dry_run && progress.is_some_and(|progress| !progress.is_set_up) {
@@ -76,8 +89,7 @@ impl Cycle {
         removals::requeue_collected(&mut tx, name).await?;
         expire_sets(&mut tx, name, run).await?;
         pending::mark_due(&mut tx, name, run.now).await?;
-        let interval = chrono::Duration::from_std(self.base.settings.full_interval).unwrap_or(chrono::Duration::MAX);
-        let is_due = progress.judged_at.is_some_and(|at| run.now - at >= interval);
+        let is_due = progress.judged_at.is_some_and(|at| Some(at) <= self.due_before(run));
         if is_due && progress.judged_epoch == progress.epoch {
             environments::judge_everyone(&mut tx, std::slice::from_ref(name)).await?;
             // No later change of these users would show that they are readable now.
@@ -128,23 +140,41 @@ impl Cycle {
         environment: &Environment,
         fingerprint: &str,
     ) -> Result<Progress, Failure> {
-        let until_edited: Vec<String> = Field::ALL
-            .into_iter()
-            .filter(|field| environment.policies.of(*field) == Policy::UntilEdited)
-            .map(|field| field.column().to_owned())
-            .collect();
         let mut tx = self.base.begin(run.lease).await?;
-        let progress = environments::register(
-            &mut tx,
-            &environment.name,
-            environment.kind.as_str(),
-            fingerprint,
-            &until_edited,
-        )
-        .await?;
+        let progress = environments::register(&mut tx, &registration(environment, fingerprint)).await?;
         quota::set_cap(&mut tx, &environment.name, environment.non_interactive_cap).await?;
         tx.commit().await?;
         Ok(progress)
+    }
+
+    /// What there is to do in each environment; where there is nothing, nothing is asked of it alone.
+    pub(super) async fn survey(&self, db: &mut Connection, run: RunInfo<'_>) -> StoreResult<HashMap<String, Survey>> {
+        let environments = self.base.settings.environments.iter();
+        let registrations = environments.map(|(environment, fingerprint)| registration(environment, fingerprint));
+        let registrations: Vec<Registration> = registrations.collect();
+        let due_before = self.due_before(run);
+        environments::survey(db, &registrations, FOLDING, run.now, due_before).await
+    }
+
+    /// Where everyone was last judged at this time or before, everyone is due.
+    fn due_before(&self, run: RunInfo<'_>) -> Option<DateTime<Utc>> {
+        let interval = chrono::Duration::from_std(self.base.settings.full_interval).ok()?;
+        run.now.checked_sub_signed(interval)
+    }
+}
+
+/// What the database has to know of an environment.
+fn registration(environment: &Environment, fingerprint: &str) -> Registration {
+    let until_edited = Field::ALL
+        .into_iter()
+        .filter(|field| environment.policies.of(*field) == Policy::UntilEdited);
+    Registration {
+        name: environment.name.clone(),
+        kind: environment.kind.as_str(),
+        has_database: environment.has_database,
+        fingerprint: fingerprint.to_owned(),
+        until_edited: until_edited.map(|field| field.column().to_owned()).collect(),
+        cap: environment.non_interactive_cap,
     }
 }
 

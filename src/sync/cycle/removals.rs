@@ -31,7 +31,11 @@ impl EnvironmentRun<'_> {
     pub(in crate::sync) async fn decide_removals(&mut self, mut doubts: Doubts) -> Result<Vec<Doubt>, Failure> {
         let (name, run) = (self.name(), self.run);
         let found = std::mem::take(&mut self.tally.removals);
-        let collected = self.open_removals(found).await?;
+        let collected = if found.is_empty() {
+            Vec::new()
+        } else {
+            self.open_removals(found).await?
+        };
         if collected.is_empty() {
             return Ok(Vec::new());
         }

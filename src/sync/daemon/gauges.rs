@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
-use crate::store::{Connection, checkpoints, environments, findings, removals, rows, runs};
+use crate::store::{Connection, checkpoints, environments, findings, removals, runs};
 use crate::sync::{Engine, Failure};
 use crate::telemetry::metrics::Metrics;
 
@@ -64,10 +64,9 @@ pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
     // An environment that has left the configuration keeps its gauges, and they stay correct.
     let mut names = engine.settings.names();
     names.extend(environments::others(&mut db, &names).await?);
-    for name in &names {
-        let (enabled, disabled) = environments::count_rows(&mut db, name).await?;
-        Metrics.users(name, enabled, disabled);
-        Metrics.non_interactive(name, rows::count_non_interactive(&mut db, name).await?);
+    for counts in environments::count_rows(&mut db, None).await? {
+        Metrics.users(&counts.environment, counts.enabled, counts.disabled);
+        Metrics.non_interactive(&counts.environment, counts.non_interactive);
     }
     refresh_findings(&mut db, &names).await?;
     Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
