@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rollcall::clock::Clock;
+use rollcall::domain::environment::{Environment, GroupNesting};
 use rollcall::domain::schema::Schema;
+use rollcall::rules::Client;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, Tenant, User};
 use rollcall::store::Store;
 use rollcall::sync::daemon::gauges;
 use uuid::Uuid;
 
+use crate::on_demand::{ENV, ask, said};
 use crate::world::{NO_LIMITS, World, guarded_environment, licensed, open_environment};
 
 /// Rows that a cycle with ten changes may read and write in the large tenant, small tables that are scanned included:
@@ -225,4 +228,50 @@ fn side_by_side(small: &[Cost; 2], large: &[Cost; 2]) -> String {
         }
     }
     text
+}
+
+/// Most statements of an access, whatever environments and groups there are that nobody asked about.
+const MOST_STATEMENTS_OF_AN_ACCESS: u64 = 70;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_costs_the_same_whatever_environments_and_groups_there_are() {
+    let alone = access_statements(1, 2).await;
+    let among_many = access_statements(20, 10).await;
+    println!("an access: {alone} statements, among 20 environments with 10 nested groups each {among_many}");
+    assert!(among_many <= alone, "{among_many}, alone {alone}");
+    assert!(alone <= MOST_STATEMENTS_OF_AN_ACCESS, "{alone}");
+}
+
+/// What the first access of somebody in a nested group sends to the database.
+async fn access_statements(environments: u128, nested: u128) -> u64 {
+    let gate = |at: u128| Uuid::from_u128(0x8_0000 + at);
+    let all = (0..environments).map(|at| Environment {
+        group_nesting: GroupNesting::OnDemand,
+        ..guarded_environment(&if at == 0 { ENV.to_owned() } else { format!("env{at:03}") }, gate(at))
+    });
+    let world = World::with(all.collect(), SimulatorSettings::default(), NO_LIMITS).await;
+    let (ada, bea) = (
+        licensed(world.tenant(), "Ada", "Lovelace"),
+        licensed(world.tenant(), "Bea", "Babbage"),
+    );
+    for at in 0..environments {
+        world.tenant().create_group_with_id(gate(at), &format!("Gate {at}"));
+        let inner = (0..nested).map(|inner| world.tenant().create_group(&format!("Inner {at} {inner}")));
+        let inner: Vec<Uuid> = inner.collect();
+        for group in &inner {
+            world.tenant().add_member(*group, bea);
+        }
+        if at == 0 {
+            world.tenant().add_member(inner[0], ada);
+        }
+        world.tenant().add_members(gate(at), inner.into_iter().chain([bea]));
+    }
+    world.sync_completely().await;
+    let before = world.engine.store.statements();
+    let user = ada.to_string();
+    let answer = world.engine.desk().access(ask(&user), Client::Interactive).await;
+    assert_eq!(said(&answer), "created");
+    let statements = world.engine.store.statements() - before;
+    world.end().await;
+    statements
 }
