@@ -1,12 +1,12 @@
-//! What callers of the API may do.
+//! The app roles of API callers.
 
 use super::word::words;
 words! {
-    /// What a caller may do. Entra knows them as app roles of our application.
+    /// A permission of a caller. In Entra these are app roles of our application.
     pub enum ApiRole {
         /// Read everything.
         Read "Rollcall.Read"
-        /// Ask for access on behalf of somebody who signs in.
+        /// Request access on behalf of a user who signs in.
         Access "Rollcall.Access"
         /// Change users, decide on held runs, start jobs. Implies the others.
         Operate "Rollcall.Operate"

@@ -7,37 +7,37 @@ use super::feed::{Patch, UserPatch};
 use super::field::Field;
 pub use super::unknowns::{Property, Unknowns};
 
-/// Whether the directory still has the user.
+/// Whether the user exists in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum DirectoryState {
-    /// Live.
+    /// Present.
     #[default]
     Present,
-    /// Deleted, restorable.
+    /// Soft-deleted, restorable.
     SoftDeleted,
-    /// Gone for good.
+    /// Permanently deleted.
     Gone,
 }
 
-/// A directory user: who it is and what the rules look at.
+/// A directory user: its identity and the properties that the rules use.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DirectoryUser {
     /// The object id: the only identity.
     pub id: Uuid,
-    /// Whether the directory still has it.
+    /// Whether the user exists in the directory.
     pub state: DirectoryState,
-    /// When it was soft-deleted, where deletedItems said so.
+    /// When it was soft-deleted, if deletedItems reported that.
     pub deleted_at: Option<DateTime<Utc>>,
-    /// `accountEnabled`; none where the application may not read it.
+    /// `accountEnabled`; none if the application may not read it.
     pub account_enabled: Option<bool>,
     /// An AI agent's account.
     pub is_agent: bool,
-    /// Usable plan ids, sorted, without repeats.
+    /// Usable plan ids, sorted, without duplicates.
     pub usable_plans: Vec<Uuid>,
-    /// Which texts had NUL characters, which no column can hold and which were removed: a bit for each,
+    /// Which texts had NUL characters, which no column can store and which were removed: one bit for each,
     /// in the order of [`DirectoryUser::absorb`].
     pub nul_removed: i32,
-    /// What could not be decoded when it was read last.
+    /// What could not be decoded at the last reading.
     pub undecodable: Unknowns,
     /// `userPrincipalName`.
     pub user_principal_name: Option<String>,
@@ -68,13 +68,13 @@ pub struct DirectoryUser {
 }
 
 impl DirectoryUser {
-    /// Takes in what the directory sent. `absent_is_null` in a full round, where a property that was never
-    /// set is left out; in an incremental round absent means unchanged (rules.md, section 7).
-    /// A user that is sent is there: an earlier deletion is over. What cannot be decoded leaves what was known.
+    /// Applies what the directory sent. Set `absent_is_null` in a full round, where a property that was never set is
+    /// omitted; in an incremental round absent means unchanged (rules.md, section 7). A user that is sent exists: an
+    /// earlier deletion is over. A property that cannot be decoded keeps its known value.
     pub fn absorb(&mut self, patch: &UserPatch, absent_is_null: bool) {
         let is_new = self.id.is_nil();
         self.id = patch.id;
-        // If it is a tombstone, nothing is to be concluded from what it does not mention, nor from its being there.
+        // If the entry is a tombstone, neither its presence nor what it omits is evidence.
         let may_be_removed = patch.undecodable.has(Property::Removed);
         let absent_is_null = absent_is_null && !may_be_removed;
         if !may_be_removed {
@@ -131,7 +131,7 @@ impl DirectoryUser {
         }
     }
 
-    /// Takes in the plans. Where some of them cannot be decoded, what was known stands beside the others.
+    /// Applies the plans. If some cannot be decoded, the known plans are kept in addition to the decoded ones.
     fn absorb_plans(&mut self, patch: &Patch<Vec<Uuid>>, is_incomplete: bool, is_new: bool, absent_is_null: bool) {
         let is_undecodable = is_incomplete || *patch == Patch::Undecodable;
         let is_decoded = matches!(patch, Patch::Value(_) | Patch::Absent) && !is_undecodable;
@@ -143,8 +143,8 @@ impl DirectoryUser {
             }
             Patch::Value(plans) => self.usable_plans.clone_from(plans),
             Patch::Absent if absent_is_null => self.usable_plans.clear(),
-            // The collection is never null in the directory (graph.md, section 2.2): the application may not read it,
-            // and what was known stands.
+            // The collection is never null in the directory (graph.md, section 2.2): null means that the application
+            // may not read it, and the known plans stand.
             Patch::Null | Patch::Undecodable => {}
             Patch::Absent => return,
         }
@@ -154,8 +154,8 @@ impl DirectoryUser {
         }
     }
 
-    /// The key under which user principal names are unique: lower-cased by Unicode's rules. None where there is
-    /// no name, or none that a row could hold: names are never cut.
+    /// The key under which user principal names are unique: lower-cased by Unicode's rules. None if there is no name,
+    /// or none that a row could store: names are never truncated.
     #[must_use]
     pub fn upn_key(&self) -> Option<String> {
         let usable =
@@ -164,21 +164,22 @@ impl DirectoryUser {
     }
 }
 
-/// Grows with every change of [`upn_key`], a newer Unicode of the standard library too: stored keys are made anew.
+/// The version of [`upn_key`]. Increment it with every change, including a newer Unicode version of the standard
+/// library: stored keys are then recomputed.
 pub const FOLDING: i16 = 1;
 
-/// The longest key that an index of the database takes, in bytes.
+/// The longest key that an index of the database accepts, in bytes.
 const KEY_BYTES: usize = 2600;
 
-/// Folds a user principal name, the one place where that is done: lower case by Unicode's rules and no locale's, so
-/// that İ becomes i with a dot above (two code points) and not i. Not normalised: the directory compares code points,
-/// and two names that only look alike may be two people.
+/// Folds a user principal name; no other code does. Lower case by Unicode's rules, independent of locale, so that İ
+/// becomes i with a dot above (two code points) and not i. Not normalised: the directory compares code points, and two
+/// names that only look alike may be two people.
 #[must_use]
 pub fn upn_key(upn: &str) -> String {
     upn.to_lowercase()
 }
 
-/// The key of a row's name; none for a blank name, and for one that no index takes.
+/// The key of a row's name; none for a blank name, and for one that no index accepts.
 #[must_use]
 pub fn name_key(name: &str) -> Option<String> {
     Some(upn_key(name)).filter(|key| !key.trim().is_empty() && key.len() <= KEY_BYTES)

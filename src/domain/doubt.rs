@@ -1,5 +1,5 @@
-//! Why removals are held (rules.md, section 11): what a source said is no evidence by itself, or a limit of the guard
-//! would be exceeded. Kept and shown as a sentence; decided by its kind.
+//! Why removals are held (rules.md, section 11): a source's answer alone is not evidence, or a limit of the guard would
+//! be exceeded. Stored and shown as a sentence; handled by its kind.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::reason::Code;
 use super::source::Source;
 
-/// The reasons that a doubt about the listing of the users concerns.
+/// The reasons that a doubt about the users' listing concerns.
 const PRESENCE: &[Code] = &[Code::DirectoryDeleted, Code::DirectorySoftDeleted];
-/// The reasons that a doubt about the listing of a group concerns.
+/// The reasons that a doubt about a group's listing concerns.
 const MEMBERSHIP: &[Code] = &[Code::NotInSecurityGroup];
-/// The reasons that a doubt about administrators concerns: they need neither a licence nor the group.
+/// The reasons that a doubt about administrators concerns: administrators need neither a licence nor the group.
 const ROLES: &[Code] = &[Code::Unlicensed, Code::AppPassExhausted, Code::NotInSecurityGroup];
 /// The reasons that a doubt about licences concerns.
 pub const LICENCES: &[Code] = &[Code::Unlicensed, Code::AppPassExhausted];
@@ -26,7 +26,7 @@ macro_rules! doubts {
         #[expect(missing_docs, reason = "the sentences of the table say it")]
         pub enum Doubt {
             $(#[doc = $text] $variant { $($hole: $kind),* },)*
-            /// A limit of the guard, or what an older version doubted.
+            /// A limit of the guard, or a doubt of an older version.
             Told(String),
         }
 
@@ -37,7 +37,7 @@ macro_rules! doubts {
                 match self { $(Self::$variant { .. } => $code,)* Self::Told(_) => "told" }
             }
 
-            /// The reasons of removals that it makes no evidence, where a source has brought it.
+            /// The removal reasons for which the source is not evidence under this doubt.
             #[must_use]
             pub const fn concerns(&self, source: Source) -> &'static [Code] {
                 match (self, source) {
@@ -95,7 +95,7 @@ impl FromStr for Doubt {
     }
 }
 
-/// What a text has where a sentence has `{}`.
+/// The parts of a text at the positions where a sentence has `{}`.
 fn holes<'a>(text: &'a str, sentence: &str) -> Option<Vec<&'a str>> {
     let mut parts = sentence.split("{}");
     let mut rest = text.strip_prefix(parts.next()?)?;

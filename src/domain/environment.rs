@@ -13,41 +13,41 @@ words! {
     pub enum Kind: "no kind of environment" {
         /// For daily work.
         Production "production"
-        /// For tests and changes.
+        /// For testing and for changes.
         Sandbox "sandbox"
         /// The tenant's default environment.
         Default "default"
-        /// A trial: rows are made on demand only.
+        /// A trial: rows are created on demand only.
         Trial "trial"
         /// One developer's own.
         Developer "developer"
-        /// Dataverse for Teams: rows are made on demand only.
+        /// Dataverse for Teams: rows are created on demand only.
         Teams "teams"
     }
 }
 
 words! {
-    /// What membership through a nested group is worth.
+    /// How membership through a nested group counts.
     #[derive(Default)]
     pub enum GroupNesting: "no group nesting" {
-        /// Nothing; nested groups are not read in the cycle.
+        /// It does not count; nested groups are not read in the cycle.
         #[default]
         Ignore "ignore"
-        /// Access on demand only.
+        /// It counts for access on demand only.
         OnDemand "on_demand"
-        /// As much as direct membership.
+        /// It counts as direct membership.
         Full "full"
     }
 }
 
 words! {
-    /// What happens to rows that live on app passes when the capacity drops to 0.
+    /// What happens to rows that depend on app passes when the capacity drops to 0.
     #[derive(Default)]
     pub enum AppPassLapse: "nothing that can happen when app passes lapse" {
-        /// They are disabled after the grace.
+        /// They are disabled after the grace period.
         #[default]
         Disable "disable"
-        /// They stay until another entitlement has decided.
+        /// They stay until another entitlement decides.
         Keep "keep"
     }
 }
@@ -60,44 +60,44 @@ pub struct Environment {
     pub name: String,
     /// Its kind.
     pub kind: Kind,
-    /// Whether it has a database; without one nobody gets a row.
+    /// Whether it has a database; without one no user gets a row.
     pub has_database: bool,
-    /// The security group whose members may have access; none lets everybody through.
+    /// The security group whose members may have access; if there is none, everyone may.
     pub security_group: Option<Uuid>,
-    /// What nested membership is worth.
+    /// How nested membership counts.
     pub group_nesting: GroupNesting,
     /// The creator of a developer environment, by object id.
     pub creator: Option<Uuid>,
     /// App passes allocated to the environment; 0 means none.
     pub app_pass_capacity: u32,
-    /// What a drop to 0 means.
+    /// The effect of a drop to 0.
     pub app_pass_lapse: AppPassLapse,
-    /// How long rows that live on app passes outlast them.
+    /// The grace period of rows that depend on app passes.
     pub app_pass_grace: Duration,
     /// Whether pay-as-you-go is on.
     pub pay_as_you_go: bool,
-    /// How many enabled non-interactive users there may be; 7 by default (seeds.md, row B20).
+    /// The maximum number of enabled non-interactive users; 7 by default (seeds.md, row B20).
     pub non_interactive_cap: u32,
-    /// Whether disabled users may be given security roles.
+    /// Whether disabled users may be granted security roles.
     pub allow_role_assignment_on_disabled_users: bool,
-    /// Whether `license_roles` are kept by the sync.
+    /// Whether the sync maintains `license_roles`.
     pub license_role_management: bool,
-    /// Names of the security roles that exist here.
+    /// The names of its security roles.
     pub roles: Vec<String>,
-    /// Roles that come and go with a plan: plan id and role name.
+    /// Roles that the sync grants and revokes with a plan: plan id and role name.
     pub license_roles: Vec<(Uuid, String)>,
     /// Who owns each column.
     pub policies: Policies,
 }
 
 impl Environment {
-    /// Whether members of groups within the security group count for anything.
+    /// Whether members of groups within the security group count at all.
     #[must_use]
     pub fn counts_nested(&self) -> bool {
         self.group_nesting != GroupNesting::Ignore
     }
 
-    /// An environment with every default.
+    /// An environment with default settings.
     #[must_use]
     pub fn new(name: &str, kind: Kind) -> Self {
         Self {
@@ -126,30 +126,30 @@ impl Environment {
         self.roles.iter().any(|known| known == role)
     }
 
-    /// Whether the sync gives and takes the roles that `license_roles` maps from plans (rules.md, section 8).
+    /// Whether the sync grants and revokes the roles that `license_roles` maps from plans (rules.md, section 8).
     #[must_use]
     pub fn manages_license_roles(&self) -> bool {
         self.license_role_management && !matches!(self.kind, Kind::Teams | Kind::Trial | Kind::Developer)
     }
 }
 
-/// An environment with what is in it.
+/// An environment with its counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownEnvironment {
     /// Its name.
     pub name: String,
-    /// Its kind as configured last; none where that was before anybody wrote it down.
+    /// Its kind as last configured; none if that was before kinds were recorded.
     pub kind: Option<String>,
-    /// When everyone was last judged.
+    /// When everyone was last evaluated.
     pub judged_at: Option<DateTime<Utc>>,
-    /// When somebody took leave of it.
+    /// When it was retired.
     pub closed_at: Option<DateTime<Utc>>,
     /// Enabled rows of users and applications.
     pub enabled: i64,
-    /// Disabled ones.
+    /// Disabled rows.
     pub disabled: i64,
     /// Rows whose removal waits for a person.
     pub held: i64,
-    /// Whether there is any row at all, a placeholder perhaps.
+    /// Whether it has any row, including placeholders.
     pub has_rows: bool,
 }

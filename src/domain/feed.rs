@@ -1,7 +1,7 @@
-//! What the directory tells us, in our words: the shapes that `graph` produces and `store` keeps.
+//! The directory's data in our types: the shapes that `graph` produces and `store` keeps.
 //!
-//! Absent, null and value are three things on the wire and stay three things here; what absence means
-//! depends on the kind of round (rules.md, section 7) and is decided where the mirror is written.
+//! Absent, null and value are three things on the wire and remain three things here. What absence means depends on the
+//! kind of round (rules.md, section 7) and is decided where the mirror is written.
 
 pub mod checkpoint;
 mod trail;
@@ -15,12 +15,12 @@ use super::unknowns::Unknowns;
 pub use trail::{Entry, Extent, Trail};
 
 /// An opaque link of a feed: a next link or a delta link, followed verbatim.
-/// It is as good as a secret, so neither `Debug` nor `Display` shows it.
+/// It is as sensitive as a secret, so neither `Debug` nor `Display` shows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Link(String);
 
 impl Link {
-    /// Wraps a link as received.
+    /// Wraps a received link.
     #[must_use]
     pub fn new(link: String) -> Self {
         Self(link)
@@ -39,13 +39,13 @@ impl fmt::Debug for Link {
     }
 }
 
-/// The place of an answer among all answers (rules.md, section 2, "Order"): a number from one sequence of the database,
-/// drawn before the attempt that was answered. What was asked for later is newer, whichever arrives last and whichever
-/// daemon asked; clocks have no say in it.
+/// The position of an answer among all answers (rules.md, section 2, "Order"): a number from one sequence of the
+/// database, drawn before the attempt that was answered. A later request is newer, whichever answer arrives last and
+/// whichever daemon sent it; clocks play no part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub i64);
 
-/// An answer, and when it was asked for. Of an answer that took several requests, when the first of them was.
+/// An answer, and when it was requested. If it took several requests, when the first of them was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked<T> {
     /// The moment.
@@ -55,7 +55,7 @@ pub struct Asked<T> {
 }
 
 impl<T> Asked<T> {
-    /// What else is said by the same answer.
+    /// Another value from the same answer.
     pub fn map<U>(self, say: impl FnOnce(T) -> U) -> Asked<U> {
         Asked {
             at: self.at,
@@ -67,21 +67,21 @@ impl<T> Asked<T> {
 /// One page of a feed.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// When it was asked for.
+    /// When it was requested.
     pub asked: Moment,
     /// What the page lists, in the order sent.
     pub items: Vec<T>,
-    /// Entries that could not be read (no id, an id that is no GUID): skipped, one sentence each,
-    /// without personal data.
+    /// Entries that could not be read (no id, an id that is not a GUID): skipped, one sentence each, without personal
+    /// data.
     pub unreadable: Vec<String>,
-    /// How long the page was.
+    /// The size of the page in bytes.
     pub bytes: usize,
-    /// Where the feed goes on.
+    /// Where the feed continues.
     pub next: Next,
 }
 
 impl<T> Page<T> {
-    /// The same page of something else.
+    /// The same page with its items converted.
     #[must_use]
     pub fn map<U>(self, of: impl Fn(T) -> U) -> Page<U> {
         Page {
@@ -99,7 +99,7 @@ impl<T> Page<T> {
 pub enum Next {
     /// More pages follow.
     Page(Link),
-    /// The round is complete; changes from here on are under this link. Delta feeds only.
+    /// The round is complete; later changes are under this link. Delta feeds only.
     Delta(Link),
     /// The listing is complete. Plain listings only.
     End,
@@ -115,7 +115,7 @@ pub enum Patch<T> {
     Null,
     /// A value.
     Value(T),
-    /// Something that is no value of this property: it is unknown.
+    /// Something that is not a value of this property: it is unknown.
     Undecodable,
 }
 
@@ -138,8 +138,8 @@ impl<T> Patch<T> {
         }
     }
 
-    /// Applies the patch to what is known: in a full round absent means null, in an incremental one unchanged. What
-    /// cannot be decoded changes nothing.
+    /// Applies the patch to the known value: in a full round absent means null, in an incremental one unchanged. A
+    /// value that cannot be decoded changes nothing.
     pub fn apply_to(&self, known: &mut Option<T>, absent_is_null: bool)
     where
         T: Clone,
@@ -165,15 +165,15 @@ pub enum UserChange {
     Removed {
         /// The object id.
         id: Uuid,
-        /// Soft-deleted or gone.
+        /// Soft-deleted or permanently deleted.
         reason: Removal,
-        /// When it was deleted, where the answer says so.
+        /// When it was deleted, if the answer says so.
         deleted_at: Option<DateTime<Utc>>,
     },
 }
 
 impl UserChange {
-    /// Whom it is about.
+    /// The user's object id.
     #[must_use]
     pub fn id(&self) -> Uuid {
         match self {
@@ -186,9 +186,9 @@ impl UserChange {
 /// A whole listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// What it lists, in the order sent.
+    /// Its entries, in the order sent.
     pub items: Vec<T>,
-    /// How many entries could not be read. Where there are any, absence from the listing is no evidence.
+    /// The number of entries that could not be read. If there are any, absence from the listing is not evidence.
     pub unreadable: usize,
 }
 
@@ -197,7 +197,7 @@ pub struct Listed<T> {
 pub enum Removal {
     /// `changed`: soft-deleted, restorable.
     SoftDeleted,
-    /// `deleted`: gone for good.
+    /// `deleted`: permanently deleted.
     Gone,
 }
 
@@ -208,12 +208,12 @@ pub struct UserPatch {
     pub id: Uuid,
     /// `#microsoft.graph.agentUser`: an AI agent's account.
     pub is_agent: bool,
-    /// What cannot be decoded beside the properties that are [`Patch::Undecodable`]: entries of `assignedPlans` (the
-    /// others are in `usable_plans`), `@odata.type`, `@removed`.
+    /// What cannot be decoded in addition to the properties that are [`Patch::Undecodable`]: entries of `assignedPlans`
+    /// (the others are in `usable_plans`), `@odata.type`, `@removed`.
     pub undecodable: Unknowns,
     /// `accountEnabled`.
     pub account_enabled: Patch<bool>,
-    /// Ids of the `assignedPlans` whose `capabilityStatus` is `Enabled` or `Warning`; sorted, without repeats.
+    /// Ids of the `assignedPlans` whose `capabilityStatus` is `Enabled` or `Warning`; sorted, without duplicates.
     pub usable_plans: Patch<Vec<Uuid>>,
     /// `userPrincipalName`.
     pub user_principal_name: Patch<String>,
@@ -243,12 +243,12 @@ pub struct UserPatch {
     pub country: Patch<String>,
 }
 
-/// What kind of object a relation points to.
+/// The kind of object that a relation refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
-    /// The answer does not say, or not so that it can be decoded.
+    /// The answer does not say, or its value cannot be decoded.
     Unknown,
-    /// A user, an agent user, or a member whose type the answer did not name.
+    /// A user, an agent user, or a member without a type in the answer.
     User,
     /// A group.
     Group,
@@ -269,27 +269,27 @@ impl PrincipalKind {
 pub struct Principal {
     /// The object id.
     pub id: Uuid,
-    /// What it is.
+    /// Its kind.
     pub kind: PrincipalKind,
 }
 
-/// One entry of `groups/delta`; a large group comes in several.
+/// One entry of `groups/delta`; a large group is sent in several.
 #[derive(Clone, Debug)]
 pub struct GroupChange {
     /// The group.
     pub group: Uuid,
-    /// The group itself is soft-deleted or gone.
+    /// The group itself is soft-deleted or permanently deleted.
     pub removed: bool,
-    /// Who joined, in order.
+    /// The members who joined, in order.
     pub joined: Vec<Principal>,
-    /// Who left, in order. An id is never both in one entry.
+    /// The members who left, in order. An id is never in both lists of one entry.
     pub left: Vec<Uuid>,
 }
 
 /// One active role assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleAssignment {
-    /// Who holds it: a user, a role-assignable group, a service principal.
+    /// The holder: a user, a role-assignable group, a service principal.
     pub principal: Principal,
     /// Whether `directoryScopeId` is "/".
     pub tenant_wide: bool,
@@ -311,7 +311,7 @@ pub struct SubscribedSku {
     pub plans: Vec<(Uuid, String)>,
 }
 
-/// A soft-deleted user, as `directory/deletedItems` tells it.
+/// A soft-deleted user, as `directory/deletedItems` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletedUser {
     /// The object id.
@@ -323,9 +323,9 @@ pub struct DeletedUser {
 /// An application in this tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePrincipal {
-    /// The object id, which is this tenant's.
+    /// The object id, specific to this tenant.
     pub object_id: Uuid,
-    /// The application id, which is the same in every tenant.
+    /// The application id, the same in every tenant.
     pub app_id: Uuid,
     /// `displayName`, where sent.
     pub display_name: Option<String>,
@@ -333,10 +333,10 @@ pub struct ServicePrincipal {
     pub account_enabled: Option<bool>,
 }
 
-/// What the directory says about one user on demand.
+/// The directory's answer about one user on demand.
 #[derive(Clone, Debug)]
 pub struct LookedUp {
-    /// The user; `None` where the directory has no such live user.
+    /// The user; `None` if the directory has no such live user.
     pub user: Asked<Option<UserPatch>>,
     /// The groups the user is a direct member of.
     pub groups: Asked<Listed<Uuid>>,

@@ -4,7 +4,7 @@ use super::word::words;
 use std::fmt;
 use std::str::FromStr;
 
-/// A column of `system_user` that the directory feeds.
+/// A column of `system_user` that comes from the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
     /// `userPrincipalName`
@@ -85,7 +85,7 @@ impl Field {
         }
     }
 
-    /// The policy where the configuration says nothing.
+    /// The policy if none is configured.
     #[must_use]
     pub const fn default_policy(self) -> Policy {
         match self {
@@ -95,13 +95,13 @@ impl Field {
         }
     }
 
-    /// Whether it says who the user is: such a column follows the directory, and nobody edits it.
+    /// Whether it identifies the user: such a column follows the directory, and cannot be edited.
     #[must_use]
     pub const fn is_identity(self) -> bool {
         matches!(self, Self::DomainName | Self::ObjectId)
     }
 
-    /// Whether a policy makes sense: the identity columns are not for choice.
+    /// Whether a policy is valid for the column: identity columns have no choice.
     #[must_use]
     pub fn allows(self, policy: Policy) -> bool {
         !self.is_identity() || policy == self.default_policy()
@@ -151,7 +151,7 @@ impl Policies {
     /// Sets one column's policy.
     ///
     /// # Errors
-    /// A sentence, if the policy makes no sense for the column.
+    /// A sentence, if the policy is not valid for the column.
     pub fn set(&mut self, field: Field, policy: Policy) -> Result<(), String> {
         if !field.allows(policy) {
             return Err(format!(

@@ -1,4 +1,4 @@
-//! Imports: what is asked of them, the jobs, and whom they can be about (rules.md, section 9).
+//! Imports: requests, jobs, and the users they can select (rules.md, section 9).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,23 +6,23 @@ use uuid::Uuid;
 
 use super::word::words;
 
-/// What is asked of an import.
+/// The parameters of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = Import)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct ImportRequest {
-    /// Where to.
+    /// The target environment.
     #[serde(skip)]
     pub environment: String,
-    /// The default company of every row that is made.
+    /// The default company of every row that is created.
     #[schema(required, min_length = 1, max_length = 256)]
     pub company: String,
     /// Selected users, by object id or user principal name. Not together with `all`.
     pub users: Vec<String>,
-    /// Everybody in the directory who has no row and whom the rules let in.
+    /// Everyone in the directory who has no row and whom the rules admit.
     pub all: bool,
-    /// Answer at once instead of waiting for the end.
+    /// Answer immediately instead of waiting for the end.
     pub background: bool,
     /// The queue: jobs of one group run one after another.
     pub batch_group: Option<String>,
@@ -32,17 +32,17 @@ pub struct ImportRequest {
     pub critical: bool,
     /// The label of its metrics.
     pub monitoring_category: Option<String>,
-    /// What its owner says of it.
+    /// The owner's description.
     pub description: Option<String>,
     /// Cron, in UTC: a run at each due time.
     pub schedule: Option<String>,
-    /// How often it is tried again in a row when the directory is unavailable.
+    /// How often it is retried in a row when the directory is unavailable.
     #[schema(minimum = 0, maximum = 5)]
     pub max_retries: Option<u8>,
 }
 
 impl ImportRequest {
-    /// An import at once with every other option left out; still without users.
+    /// An immediate import with every other option omitted; users must still be added.
     #[must_use]
     pub fn new(environment: &str, company: &str) -> Self {
         Self {
@@ -62,11 +62,11 @@ words! {
         Waiting "waiting"
         /// A worker has it.
         Running "running"
-        /// Over, with a result for every user.
+        /// Finished, with a result for every user.
         Ended "ended"
-        /// Over, without.
+        /// Finished, without a result for every user.
         Failed "failed"
-        /// Stopped.
+        /// Cancelled.
         Cancelled "cancelled"
     }
 }
@@ -76,17 +76,17 @@ words! {
     pub enum JobOutcome {
         /// Every user has a row.
         Complete "complete"
-        /// Some were refused.
+        /// Some users were refused.
         EndedWithRefusals "ended_with_refusals"
         /// It could not be carried out.
         Failed "failed"
-        /// Somebody stopped it.
+        /// It was cancelled.
         Cancelled "cancelled"
     }
 }
 
 impl JobOutcome {
-    /// The state of a job that ended so.
+    /// The state of a job with this outcome.
     #[must_use]
     pub const fn state(self) -> JobState {
         match self {
@@ -102,11 +102,11 @@ words! {
     #[derive(Deserialize, utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum ItemState: "no result of an import" {
-        /// Not judged yet.
+        /// Not evaluated yet.
         Waiting "waiting"
-        /// Has a row now.
+        /// A row was created.
         Created "created"
-        /// Had one.
+        /// The user already had a row.
         AlreadyPresent "already_present"
         /// The rules refuse it.
         Refused "refused"
@@ -119,13 +119,13 @@ words! {
 pub struct Job {
     /// Its number.
     pub id: i64,
-    /// Where users are imported to.
+    /// The target environment.
     pub environment: String,
-    /// The default company of every row it makes.
+    /// The default company of every row it creates.
     pub company: String,
-    /// Everybody without a row, instead of selected users.
+    /// Everyone without a row, instead of selected users.
     pub all: bool,
-    /// Nobody waits for it.
+    /// No caller waits for it.
     pub background: bool,
     /// Jobs of one group run one after another.
     pub batch_group: Option<String>,
@@ -135,17 +135,17 @@ pub struct Job {
     pub critical: bool,
     /// The label of its metrics.
     pub monitoring_category: String,
-    /// What its owner says of it.
+    /// The owner's description.
     pub description: Option<String>,
-    /// Cron, in UTC: it makes a run at each due time and imports nobody itself.
+    /// Cron, in UTC: it starts a run at each due time and imports no users itself.
     pub schedule: Option<String>,
     /// The scheduled job whose run this is.
     pub scheduled_by: Option<i64>,
-    /// How often it is tried again in a row when the directory is unavailable.
+    /// How often it is retried in a row when the directory is unavailable.
     pub max_retries: i16,
     /// Its owner.
     pub submitted_by: String,
-    /// Since when it is there.
+    /// When it was submitted.
     pub submitted_at: DateTime<Utc>,
     /// `waiting`, `running`, `ended`, `failed`, `cancelled`.
     #[schema(value_type = String)]
@@ -155,42 +155,42 @@ pub struct Job {
     pub outcome: Option<JobOutcome>,
     /// How often in a row the directory was unavailable.
     pub attempts: i16,
-    /// When it is tried again.
+    /// When it is retried.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When a scheduled job makes its next run.
+    /// When a scheduled job starts its next run.
     pub next_run_at: Option<DateTime<Utc>>,
     /// When a worker first took it.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When it finished.
     pub ended_at: Option<DateTime<Utc>>,
-    /// How many users it is about; of everybody, how many there were when it began.
+    /// The number of its users; for an import of everyone, the number when it began.
     pub total: i32,
     /// Users who got a row.
     pub created: i32,
-    /// Users who had one.
+    /// Users who already had a row.
     pub already_present: i32,
     /// Users whom the rules refuse.
     pub refused: i32,
-    /// Why it failed, or is tried again.
+    /// Why it failed, or is retried.
     pub error: Option<String>,
-    /// Who wants it to stop.
+    /// Who cancelled it.
     pub cancelled_by: Option<String>,
-    /// How far an import of everybody has come.
+    /// The position of an import of everyone.
     #[serde(skip)]
     pub walk_after: Option<Uuid>,
-    /// And that it has come to the end.
+    /// Whether an import of everyone has reached its end.
     #[serde(skip)]
     pub is_walked: bool,
 }
 
 impl Job {
-    /// How many of its users have a result.
+    /// The number of its users that have a result.
     #[must_use]
     pub const fn done(&self) -> i32 {
         self.created + self.already_present + self.refused
     }
 
-    /// Whether nothing will happen to it any more.
+    /// Whether it is finished.
     #[must_use]
     pub fn is_over(&self) -> bool {
         !matches!(self.state, JobState::Waiting | JobState::Running)
@@ -200,19 +200,19 @@ impl Job {
 /// One user of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Item {
-    /// Its place in the job.
+    /// Its position in the job.
     pub position: i64,
-    /// The user as given; an import of everybody gives object ids.
+    /// The user as given; for an import of everyone, the object id.
     #[serde(rename = "user")]
     pub given: String,
-    /// Who that is, once known.
+    /// The user's object id, once known.
     pub object_id: Option<Uuid>,
     /// `waiting`, `created`, `already_present`, `refused`.
     #[schema(value_type = String)]
     pub state: ItemState,
     /// The reason code of a refusal.
     pub code: Option<String>,
-    /// More about it, where there is more to say than the code does.
+    /// Details beyond the code, if there are any.
     pub detail: Option<String>,
     /// The row.
     pub systemuserid: Option<Uuid>,
@@ -229,7 +229,7 @@ pub struct Candidate {
     pub display_name: Option<String>,
     /// `mail`.
     pub mail: Option<String>,
-    /// Whether sign-in is allowed, where that is known.
+    /// Whether sign-in is allowed, if known.
     pub account_enabled: Option<bool>,
     /// An AI agent's account.
     pub is_agent: bool,

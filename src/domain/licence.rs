@@ -1,10 +1,10 @@
-//! The licence catalogue: what a service plan is worth to a SystemUser (rules.md, section 12).
+//! The licence catalogue: how a service plan counts for a SystemUser (rules.md, section 12).
 //!
-//! The directory names plans by id only, so the built-in table `licence_plans.tsv` says for every published plan
-//! which category it has; a plan it does not know is worth nothing. The configuration may move single plans.
-//! This module judges plans, never SKUs, and never whether a plan is usable: the caller passes the plans whose
-//! `capabilityStatus` is `Enabled` or `Warning` (rules.md, section 1). What the judgement leads to is decided
-//! where entitlement is (rules.md, section 3).
+//! The directory identifies plans by id only, so the built-in table `licence_plans.tsv` gives the category of every
+//! published plan; an unknown plan counts for nothing. The configuration may change single plans. This module
+//! evaluates plans, never SKUs, and never whether a plan is usable: the caller passes the plans whose
+//! `capabilityStatus` is `Enabled` or `Warning` (rules.md, section 1). The entitlement code decides the effect
+//! (rules.md, section 3).
 
 use super::word::words;
 use std::collections::HashMap;
@@ -15,52 +15,52 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 words! {
-    /// What a service plan is worth (rules.md, sections 1 and 12).
+    /// How a service plan counts (rules.md, sections 1 and 12).
     #[derive(Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Category {
         /// Gives a person a paid right to Dynamics 365, Power Apps or Power Automate.
         Full "full"
-        /// Comes with Microsoft 365: enough on demand, not enough for background creation.
+        /// Part of Microsoft 365: sufficient on demand, not for background creation.
         FreeM365 "free_m365"
-        /// A self-service free or trial plan; [`ViralCountsAs`] says what it is worth.
+        /// A self-service free or trial plan; [`ViralCountsAs`] says how it counts.
         Viral "viral"
-        /// A pass for one app. It belongs to the environment and is worth nothing on a person.
+        /// A pass for one app. It belongs to the environment and counts for nothing on a person.
         AppPass "app_pass"
         /// A right of the whole tenant, read from its SKUs, never through a person.
         Marketing "marketing"
-        /// Worth nothing. Every plan the catalogue does not know is this.
+        /// Counts for nothing. Every plan that the catalogue does not know has this category.
         None "none"
     }
 }
 
 words! {
-    /// What a plan of category [`Category::Viral`] is worth: `licenses.viral_counts_as` of the configuration.
+    /// How a plan of category [`Category::Viral`] counts: `licenses.viral_counts_as` of the configuration.
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum ViralCountsAs {
-        /// As much as a paid plan (rules.md, section 1).
+        /// As a paid plan (rules.md, section 1).
         #[default]
         Full "full"
-        /// As much as the plans that come with Microsoft 365.
+        /// As the plans that are part of Microsoft 365.
         FreeM365 "free_m365"
-        /// Nothing.
+        /// Not at all.
         None "none"
     }
 }
 
-/// What a person's usable plans are worth. Each field names the plan that decided, so that a verdict can.
+/// How a person's usable plans count. Each field names the plan that decided, so that a verdict can name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Licences {
-    /// The smallest id among the plans of category `full`; without one, the smallest viral id where viral plans
-    /// count as full. `Some` is what the column `islicensed` says.
+    /// The smallest id among the plans of category `full`; without one, the smallest viral id if viral plans count as
+    /// full. `Some` sets the column `islicensed`.
     pub full: Option<Uuid>,
-    /// The smallest id among the plans of category `free_m365`; without one, the smallest viral id where viral
-    /// plans count as that. Found whether or not there is a full plan.
+    /// The smallest id among the plans of category `free_m365`; without one, the smallest viral id if viral plans
+    /// count as that. Set whether or not there is a full plan.
     pub free_m365: Option<Uuid>,
 }
 
-/// The category of every known service plan, and the names people know the plans by.
+/// The category of every known service plan, and the published plan names.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     plans: HashMap<Uuid, Plan>,
@@ -78,8 +78,8 @@ const TABLE: &str = include_str!("licence_plans.tsv");
 static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
     let rows = lines(TABLE).filter_map(|line| {
         let row = read_line(line);
-        // A test reads every line, so a shipped table has none that fails; skipping one means `none`, which
-        // gives nobody a right by mistake.
+        // A test reads every line, so no line of a released table fails. Skipping a line means `none`, which grants no
+        // one a right by mistake.
         debug_assert!(row.is_some(), "malformed line in licence_plans.tsv: {line:?}");
         row
     });
@@ -87,15 +87,15 @@ static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
 });
 
 impl Catalogue {
-    /// The table that the program was built with. Read once per process; later calls copy it.
+    /// The table built into the program. Parsed once per process; later calls copy it.
     #[must_use]
     pub fn builtin() -> Self {
         BUILTIN.clone()
     }
 
-    /// The same catalogue with these plans moved, as the `[licenses]` section of the configuration says.
-    /// Ids may be unknown to the table. Of two entries for one id the later one counts; telling the operator about
-    /// the contradiction is up to the configuration.
+    /// The same catalogue with the categories of these plans changed, as the `[licenses]` section of the configuration
+    /// says. Ids may be unknown to the table. Of two entries for one id the later one counts; reporting the
+    /// contradiction to the operator is up to the configuration.
     #[must_use]
     pub fn with_overrides(mut self, overrides: &[(Uuid, Category)]) -> Self {
         for &(id, category) in overrides {
@@ -104,7 +104,7 @@ impl Catalogue {
         self
     }
 
-    /// What the plan is worth; [`Category::None`] for a plan that is not known.
+    /// The plan's category; [`Category::None`] for an unknown plan.
     #[must_use]
     pub fn category(&self, id: Uuid) -> Category {
         self.plans.get(&id).map_or(Category::None, |plan| plan.category)
@@ -128,9 +128,9 @@ impl Catalogue {
         ids.into_iter()
     }
 
-    /// Sixteen hexadecimal digits that change when, and only when, the worth of some plan changes: everybody has to
-    /// be judged again. Names do not count, and neither does a plan that is listed as `none`, since unlisted ones
-    /// are that too. [`ViralCountsAs`] is not part of it: who stores the fingerprint stores the setting next to it.
+    /// Sixteen hexadecimal digits that change if, and only if, the category of some plan changes: everyone must then be
+    /// re-evaluated. Names do not count. Neither does a plan listed as `none`, since unlisted plans have that category
+    /// too. [`ViralCountsAs`] is not included: the caller stores that setting next to the fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut worth: Vec<(Uuid, Category)> = self
@@ -146,7 +146,7 @@ impl Catalogue {
             hash.update(category.as_str().as_bytes());
             hash.update(b"\n");
         }
-        // 64 bits: it tells versions of one table apart and guards nothing.
+        // 64 bits: it distinguishes versions of one table and has no security purpose.
         let first = hash
             .finish()
             .as_ref()
@@ -156,7 +156,7 @@ impl Catalogue {
         format!("{first:016x}")
     }
 
-    /// What a person's usable plans are worth together (rules.md, sections 1, 3 and 12). Neither order nor
+    /// How a person's usable plans count together (rules.md, sections 1, 3 and 12). Neither order nor
     /// repetition matters. Plans of the categories `app_pass` and `marketing` count for nothing on a person.
     #[must_use]
     pub fn judge(&self, usable_plans: &[Uuid], viral: ViralCountsAs) -> Licences {

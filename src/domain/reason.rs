@@ -1,4 +1,4 @@
-//! Reason codes (rules.md, section 10): stable names, whether trying again can help, a sentence and a remedy.
+//! Reason codes (rules.md, section 10): stable names, whether a retry can help, a sentence and a remedy.
 
 use std::fmt;
 
@@ -18,25 +18,25 @@ macro_rules! codes {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Whether the same request may succeed later without anybody changing anything.
+            /// Whether the same request may succeed later without any change by a person.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$variant => $retryable,)* }
             }
 
-            /// One sentence that says what is the matter.
+            /// One sentence that states the problem.
             #[must_use]
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
 
-            /// One sentence that says what to do.
+            /// One sentence that states the remedy.
             #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)* }
             }
 
-            /// The code of that name.
+            /// The code with this name.
             #[must_use]
             pub fn parse(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)* _ => None }

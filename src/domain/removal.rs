@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::reason::Code;
 use super::word::words;
 
-/// Where a removal stands that was not carried out at once.
+/// The state of a removal that was not carried out immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalState {
-    /// A run has found it, and nobody has decided yet.
+    /// A run has found it; it is undecided.
     Collected,
     /// It waits for a person.
     Held,
@@ -23,7 +23,7 @@ pub enum RemovalState {
 }
 
 impl RemovalState {
-    /// The state of that name: what is no other is collected.
+    /// The state with this name; any other name means collected.
     #[must_use]
     pub fn parse(name: &str) -> Self {
         match name {
@@ -35,7 +35,7 @@ impl RemovalState {
 }
 
 words! {
-    /// What a person decides about a held set.
+    /// A person's decision about a held set.
     pub enum Decision {
         /// Carry it out.
         Approve "approved"
@@ -70,17 +70,17 @@ pub struct HeldSet {
     pub run_id: i64,
     /// Why it is held.
     pub why: String,
-    /// Since when.
+    /// When it was held.
     pub held_at: DateTime<Utc>,
     /// Until when it can be approved.
     pub expires_at: DateTime<Utc>,
-    /// What became of it.
+    /// The decision.
     pub decision: Option<String>,
-    /// By whom.
+    /// Who decided it.
     pub decided_by: Option<String>,
     /// Rows still waiting.
     pub rows: i64,
-    /// Whether somebody can decide it: it is open, and its environment is configured.
+    /// Whether it can be decided: it is open, and its environment is configured.
     pub can_be_decided: bool,
 }
 
@@ -99,7 +99,7 @@ pub struct HeldRow {
     pub reason: String,
 }
 
-/// Where a list of held rows goes on: behind this one.
+/// The position after which a list of held rows continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldKey {
     pub(crate) environment: String,

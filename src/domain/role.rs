@@ -1,4 +1,4 @@
-//! Security roles: what a user may do in an environment. The sync gives few of them (rules.md, section 8).
+//! Security roles: a user's permissions in an environment. The sync grants few of them (rules.md, section 8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,23 +11,23 @@ use uuid::Uuid;
 
 use super::word::words;
 
-/// The role that the last enabled holder cannot lose.
+/// The role that its last enabled holder cannot lose.
 pub const SYSTEM_ADMINISTRATOR: &str = "System Administrator";
-/// Given to whoever is created in a default environment, and to stubs where there is no [`SALESPERSON`].
+/// Granted to users created in a default environment, and to stubs if there is no [`SALESPERSON`].
 pub const BASIC_USER: &str = "Basic User";
-/// Given to whoever is created in a default environment.
+/// Granted to users created in a default environment.
 pub const ENVIRONMENT_MAKER: &str = "Environment Maker";
-/// Given to stubs where the environment has it.
+/// Granted to stubs if the environment has the role.
 pub const SALESPERSON: &str = "Salesperson";
 
 words! {
-    /// Where an assignment comes from. Removal by the sync touches only its own.
+    /// The origin of an assignment. The sync removes only its own.
     pub enum Provenance {
         /// The sync, from a plan that `license_roles` maps.
         License "license"
-        /// The sync, when it made a row in a default environment.
+        /// The sync, when it created a row in a default environment.
         Default "default"
-        /// A data import that made a stub.
+        /// A data import that created a stub.
         Import "import"
         /// A person or another program.
         Manual "manual"
@@ -41,9 +41,9 @@ pub struct Assignment {
     pub systemuserid: Uuid,
     /// The role's name.
     pub role: String,
-    /// Where it comes from.
+    /// Its origin.
     pub provenance: Provenance,
-    /// A person took the role away: it is not held, and does not come back while its cause lasts.
+    /// A person revoked the role: it is not held, and does not return while its cause lasts.
     pub revoked: bool,
 }
 
@@ -60,13 +60,13 @@ pub struct Holder {
     pub role: String,
     /// `license`, `default`, `import` or `manual`.
     pub provenance: String,
-    /// Since when.
+    /// When it was granted.
     pub granted_at: DateTime<Utc>,
-    /// By whom.
+    /// Who granted it.
     pub granted_by: String,
 }
 
-/// Where a list of assignments goes on: behind this one. As a text it is opaque, and fits an address as it is.
+/// The position after which a list of assignments continues. As text it is opaque and safe in a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HolderKey {
     pub(crate) systemuserid: Uuid,

@@ -1,4 +1,4 @@
-//! What runs leave to be looked at: themselves, what they changed, and what an operator should know.
+//! Records of runs: the runs, their changes, and findings for an operator.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ pub struct Run {
     pub id: i64,
     /// What started it: `interval`, `sync`.
     pub trigger: String,
-    /// Whether it only showed what would change.
+    /// Whether it was a dry run.
     pub dry_run: bool,
-    /// The environments it judged.
+    /// The environments it evaluated.
     pub environments: Vec<String>,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -22,10 +22,10 @@ pub struct Run {
     pub ended_at: Option<DateTime<Utc>>,
     /// `complete`, `incomplete`, `held` or `failed`; none while it runs.
     pub outcome: Option<String>,
-    /// What it did, by environment.
+    /// Its counts, by environment.
     #[schema(value_type = Object)]
     pub counts: Value,
-    /// What stood in its way, a sentence each.
+    /// Its problems, one sentence each.
     pub problems: Vec<String>,
     /// Environments that were in the database but not in its configuration.
     #[schema(value_type = Vec<LeftOver>)]
@@ -37,7 +37,7 @@ pub struct Run {
 pub struct RunLine {
     /// Its number.
     pub id: i64,
-    /// When.
+    /// The time of the change.
     pub at: DateTime<Utc>,
     /// The environment.
     pub environment: String,
@@ -45,9 +45,9 @@ pub struct RunLine {
     pub systemuserid: Uuid,
     /// The row's name now.
     pub domainname: Option<String>,
-    /// What.
+    /// The operation.
     pub operation: String,
-    /// By which rule.
+    /// The rule behind it.
     pub reason: Option<String>,
     /// Column → [old, new].
     #[schema(value_type = Object)]
@@ -57,15 +57,15 @@ pub struct RunLine {
 /// One line of a row's history.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChangeLine {
-    /// When.
+    /// The time of the change.
     pub at: DateTime<Utc>,
-    /// In which run.
+    /// The run, if there was one.
     pub run_id: Option<i64>,
-    /// By whom.
+    /// The actor.
     pub actor: String,
-    /// What.
+    /// The operation.
     pub operation: String,
-    /// By which rule.
+    /// The rule behind it.
     pub reason: Option<String>,
     /// Column → [old, new].
     pub fields: Value,
@@ -78,26 +78,26 @@ pub struct OpenFinding {
     pub id: i64,
     /// The code.
     pub code: String,
-    /// `critical` where an environment is left, or would be, without a System Administrator; else `warning`.
+    /// `critical` if an environment is left, or would be left, without a System Administrator; otherwise `warning`.
     pub severity: String,
-    /// The environment; none where it is about the tenant.
+    /// The environment; none if it is about the tenant.
     pub environment: Option<String>,
     /// The directory user, if it is about one.
     pub azureactivedirectoryobjectid: Option<Uuid>,
     /// One sentence.
     pub detail: String,
-    /// Since when.
+    /// When it was opened.
     pub opened_at: DateTime<Utc>,
 }
 
-/// An environment that is in the database with rows, but not in the configuration, and that nobody has taken leave of.
+/// An environment that has rows in the database, is not in the configuration and has not been retired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LeftOver {
     /// The environment.
     pub environment: String,
-    /// Its enabled rows, which nothing keeps true any more.
+    /// Its enabled rows, which are no longer kept up to date.
     pub enabled: i64,
-    /// Rows whose removal was held when it went, and which nobody can decide.
+    /// Rows whose removal was held when it left the configuration, and which no one can decide.
     pub held: i64,
 }
 

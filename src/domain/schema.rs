@@ -1,17 +1,17 @@
-//! The schema of the database that holds an installation. One database may hold several, each for a tenant of its own.
+//! The database schema of an installation. One database may hold several, each for its own tenant.
 
 use std::fmt;
 
-/// A schema's name: a plain identifier, because migrations are written out with it.
+/// A schema's name: a plain identifier, because it is inserted into the text of migrations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema(String);
 
 impl Schema {
-    /// What a name may be, in words.
+    /// The rule for names, as text.
     pub const EXPECTED: &str =
         "a lower-case letter, then at most 47 lower-case letters, digits or underscores; not public, not pg_…";
 
-    /// The schema of that name, if it is a name that we may take.
+    /// The schema with this name, if the name is allowed.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A value that must not be shown. Call [`expose`](Self::expose) at the last moment, where it leaves the program.
+/// A value that must not be shown. Call [`expose`](Self::expose) as late as possible, where the value leaves the
+/// program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -1,18 +1,18 @@
-//! The keys a tenant signs its access tokens with, as it publishes them.
+//! The keys with which a tenant signs its access tokens, as published.
 
-/// What the tenant publishes so that others can check its tokens.
+/// The tenant's published data for token validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKeys {
-    /// What `iss` may say in a token of this tenant; versions 1 and 2 of tokens name different issuers.
+    /// The allowed values of `iss` in a token of this tenant; versions 1 and 2 of tokens have different issuers.
     pub issuers: Vec<String>,
-    /// The keys in use, never none. No two have the same id.
+    /// The keys in use, at least one. No two have the same id.
     pub keys: Vec<SigningKey>,
 }
 
 /// One RSA public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKey {
-    /// What tokens name it by.
+    /// The key id that tokens refer to.
     pub kid: String,
     /// The modulus, big-endian, without leading zeros.
     pub modulus: Vec<u8>,

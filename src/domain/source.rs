@@ -1,4 +1,4 @@
-//! The sources of the directory, each of which is read, kept and doubted for itself.
+//! The sources of the directory. Each is read, stored and doubted separately.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,14 +12,14 @@ pub enum Source {
     Users,
     /// The members of a group, in a feed.
     Group(Uuid),
-    /// Who holds an administrator role; read whole each time.
+    /// The holders of administrator roles; read in full each time.
     Roles,
-    /// What the tenant has bought; read whole each time.
+    /// The tenant's SKUs; read in full each time.
     Skus,
 }
 
 impl Source {
-    /// What kind of source it is: a metric label.
+    /// The kind of source, as a metric label.
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ pub mod access_mode {
     pub const READ: i16 = 2;
     /// The support placeholder.
     pub const SUPPORT: i16 = 3;
-    /// Programs only; at most seven a environment.
+    /// Programs only; by default at most seven per environment.
     pub const NON_INTERACTIVE: i16 = 4;
     /// The delegated administrator placeholder.
     pub const DELEGATED_ADMIN: i16 = 5;
@@ -30,13 +30,13 @@ pub mod azure_state {
     pub const EXISTS: i16 = 0;
     /// Soft-deleted.
     pub const SOFT_DELETED: i16 = 1;
-    /// Gone.
+    /// Permanently deleted.
     pub const GONE: i16 = 2;
 }
 
 /// `accessmode_origin` of a mode that the sync chose and may change.
 pub const ORIGIN_SYNC: &str = "sync";
-/// `accessmode_origin` of a mode that a person chose: the sync leaves it alone.
+/// `accessmode_origin` of a mode that a person chose: the sync does not change it.
 pub const ORIGIN_CUSTOMER: &str = "customer";
 
 /// The actor under which the sync writes.
@@ -62,10 +62,10 @@ pub fn is_reserved(key: &str) -> bool {
     RESERVED.contains(&key)
 }
 
-/// What entitled a row; only what lapses with a grace is told apart (rules.md, section 3).
+/// What entitled a row; only what lapses with a grace period is distinguished (rules.md, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastEntitlement {
-    /// Nothing that leaves a grace behind.
+    /// Nothing that has a grace period.
     #[default]
     Other,
     /// App passes alone.
@@ -87,15 +87,16 @@ impl From<LastEntitlement> for Option<String> {
     }
 }
 
-/// The columns of `rollcall.system_user` behind its key, the one place that lists them: `$then` is a macro that takes
-/// what is given and this table. A row is a name, the same for SQL, whether it may be null as sqlx writes it, and its
-/// type; where batches write it, its type in SQL and its parameter; and the field that it is, where the directory feeds
-/// it as a text. A new column wants a migration beside, with a `write_each` that writes it: `tests/it/columns.rs`.
+/// The columns of `rollcall.system_user` after its key, listed only here: `$then` is a macro that takes the given
+/// tokens and this table. A row contains a name; the same name for SQL; its nullability as sqlx writes it; and its
+/// type. If batches write the column, its SQL type and parameter follow; if the directory feeds it as a text, the field
+/// follows. A new column needs a migration whose `write_each` writes it: `tests/it/columns.rs`.
 macro_rules! with_columns {
     ($then:ident $given:tt) => {
         $then! { $given
             written {
-                /// The Entra object id of a user, or of an application's service principal; none for stubs and placeholders.
+                /// The Entra object id of a user, or of an application's service principal; none for stubs and
+                /// placeholders.
                 azureactivedirectoryobjectid "azureactivedirectoryobjectid" "?" Option<Uuid>, "uuid[]" "$5";
                 /// The application id of an application user, which never changes.
                 applicationid "applicationid" "?" Option<Uuid>, "uuid[]" "$6";
@@ -129,9 +130,9 @@ macro_rules! with_columns {
                 accessmode "accessmode" "!" i16, "smallint[]" "$20";
                 /// `sync` or `customer`: who set the access mode.
                 accessmode_origin "accessmode_origin" "!" String, "text[]" "$21";
-                /// Whether the user may not sign in.
+                /// Whether the user is barred from signing in.
                 isdisabled "isdisabled" "!" bool, "boolean[]" "$22";
-                /// Why, as a reason code.
+                /// The reason code, if disabled.
                 disabledreason "disabledreason" "?" Option<String>, "text[]" "$23";
                 /// `sync` or the actor who disabled it.
                 disabled_by "disabled_by" "?" Option<String>, "text[]" "$24";
@@ -149,16 +150,16 @@ macro_rules! with_columns {
                 deletedstate "deletedstate" "!" i16, "smallint[]" "$30";
                 /// A placeholder made by data import.
                 isstub "isstub" "!" bool, "boolean[]" "$31";
-                /// The default company, from the import that made the row.
+                /// The default company, from the import that created the row.
                 company "company" "?" Option<String>, "text[]" "$32";
                 /// Held by an administrator.
                 onhold "onhold" "!" bool, "boolean[]" "$33";
                 /// Why it is held.
                 holdreason "holdreason" "?" Option<String>, "text[]" "$34";
-                /// When a time-bound judgement of this row falls due.
+                /// When a time-bound evaluation of this row is due.
                 #[serde(skip)]
                 due_at "due_at" "?" Option<DateTime<Utc>>, "timestamptz[]" "$35";
-                /// The folded name, where the row is live and holds it.
+                /// The folded name, if the row is live and holds it.
                 #[serde(skip)]
                 upn_key "upn_key" "?" Option<String>, "text[]" "$36";
                 /// When a value last changed.
@@ -167,11 +168,11 @@ macro_rules! with_columns {
                 modifiedby "modifiedby" "!" String, "text[]" "$38";
             }
             apart {
-                /// The row into which a stub went.
+                /// The row into which a stub was merged.
                 merged_into "merged_into" "?" Option<Uuid>;
-                /// Columns that a person edited and the sync leaves alone since (policy `until_edited`).
+                /// Columns that a person edited and that the sync no longer writes (policy `until_edited`).
                 customer_owned "customer_owned" "!" Vec<String>;
-                /// What entitled the row when it was last judged with anything that did.
+                /// The entitlement at the last evaluation in which the row had one.
                 #[serde(skip)]
                 last_entitlement "last_entitlement" "?" LastEntitlement;
                 /// When it was created.
@@ -212,7 +213,7 @@ macro_rules! define {
                 }
             }
 
-            /// Sets the text of a synchronised column; the object id is not a text and is left alone.
+            /// Sets the text of a synchronised column; the object id is not a text and is not changed.
             pub fn set_text(&mut self, field: Field, value: Option<String>) {
                 match field {
                     Field::ObjectId => {}
@@ -235,7 +236,7 @@ macro_rules! define {
 }
 with_columns!(define []);
 
-/// What a list of rows may ask for.
+/// The filter of a list of rows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Enabled or disabled rows only.
@@ -248,9 +249,9 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Text in name, full name or e-mail, case-insensitive.
     pub text: Option<String>,
-    /// Go on after this key.
+    /// Continue after this key.
     pub after: Option<Uuid>,
-    /// At most so many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
@@ -269,7 +270,7 @@ impl SystemUser {
 }
 
 impl SystemUser {
-    /// An enabled row with nothing in it.
+    /// An enabled row without data.
     #[must_use]
     pub fn blank(environment: &str, systemuserid: Uuid, actor: &str, now: DateTime<Utc>) -> Self {
         Self {
@@ -284,8 +285,8 @@ impl SystemUser {
         }
     }
 
-    /// The key that the row holds once it is written: a name that stays keeps the key it has, or goes on without one
-    /// where somebody else holds it.
+    /// The key that the row holds once it is written: an unchanged name keeps its key, or stays without one if another
+    /// row holds it.
     #[must_use]
     pub fn upn_key_after(&self, before: Option<&Self>) -> Option<String> {
         match before {
@@ -296,7 +297,7 @@ impl SystemUser {
         }
     }
 
-    /// Disables the row; who and why stand beside it.
+    /// Disables the row, with the actor and the reason.
     pub fn disable(&mut self, by: &str, reason: Code) {
         self.isdisabled = true;
         self.disabledreason = Some(reason.as_str().to_owned());
@@ -310,7 +311,7 @@ impl SystemUser {
         self.disabled_by = None;
     }
 
-    /// Whether the sync may enable the row again: it has disabled it, or the row went with its environment, which is back.
+    /// Whether the sync may enable the row again: the sync disabled it, or its environment was retired and is back.
     #[must_use]
     pub fn is_disabled_by_sync(&self) -> bool {
         self.isdisabled
@@ -318,7 +319,7 @@ impl SystemUser {
                 || self.disabledreason.as_deref() == Some(Code::EnvironmentRetired.as_str()))
     }
 
-    /// Whether it is one of the two placeholders, which nobody touches.
+    /// Whether it is one of the two placeholders, which are never changed.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.azureactivedirectoryobjectid.is_none()
@@ -329,13 +330,13 @@ impl SystemUser {
                 .is_some_and(|name| is_reserved(&upn_key(name)))
     }
 
-    /// A non-interactive user: one of the few that the cap counts while it is enabled.
+    /// A non-interactive user: counted by the cap while it is enabled.
     #[must_use]
     pub fn is_non_interactive(&self) -> bool {
         self.accessmode == access_mode::NON_INTERACTIVE && self.applicationid.is_none()
     }
 
-    /// An enabled row that is bound to a directory object: what the guard's percentage counts.
+    /// An enabled row that is bound to a directory object: counted by the guard's percentage.
     #[must_use]
     pub fn is_enabled_and_bound(&self) -> bool {
         !self.isdisabled && self.azureactivedirectoryobjectid.is_some()
@@ -343,7 +344,7 @@ impl SystemUser {
 }
 
 impl SystemUser {
-    /// An enabled regular row with nothing in it, for the rule table and for tests.
+    /// An enabled regular row without data, for the rule table and for tests.
     pub(crate) fn example(id: Option<Uuid>) -> Self {
         Self {
             azureactivedirectoryobjectid: id,

@@ -1,4 +1,4 @@
-//! Text that comes from outside: how it is read, and how it is shown to people. It is data, whatever is in it.
+//! Text from outside: how it is read, and how it is shown to people. It is data, whatever its content.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-/// Whether a character does something to the text around it instead of being seen: control characters (C0 and C1),
-/// separators of lines and paragraphs, marks that turn the direction of writing, and what takes no room at all.
+/// Whether a character affects the text around it instead of being visible: control characters (C0 and C1), line and
+/// paragraph separators, marks that change the direction of writing, and zero-width characters.
 #[must_use]
 pub const fn is_hidden(character: char) -> bool {
     matches!(character,
@@ -24,7 +24,7 @@ pub const fn is_hidden(character: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A text as one line of a terminal or a log: hidden characters stand as escapes, `\n` or `\u{1b}`.
+/// A text as one line of a terminal or a log: hidden characters are escaped, as `\n` or `\u{1b}`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -45,7 +45,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A JSON document that says the same without hidden characters: those within its texts stand as JSON's own escapes.
+/// An equivalent JSON document without hidden characters: those within its texts become JSON escapes.
 #[must_use]
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     let is_within_text = |character| character != '\n' && is_hidden(character);
@@ -65,14 +65,14 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A text without what editors, spreadsheets and dialogs leave around it: blanks, ends of lines, the byte order mark
-/// and other characters that nobody sees. A NUL stays, to be refused.
+/// A text without what editors, spreadsheets and dialogs leave around it: blanks, line ends, the byte order mark and
+/// other invisible characters. A NUL stays, to be rejected.
 #[must_use]
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || (is_hidden(character) && !character.is_control()))
 }
 
-/// An id as people paste it: in either case, with braces or without.
+/// An id as people paste it: in upper or lower case, with or without braces.
 ///
 /// # Errors
 /// A clause that says what is expected.
@@ -80,12 +80,12 @@ pub fn object_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(trimmed(text)).map_err(|_| "expected a GUID".to_owned())
 }
 
-/// The lines of a list, however its lines end: one entry each, empty ones left out.
+/// The lines of a list, whatever its line ends: one entry each, empty ones omitted.
 pub fn entries(list: &str) -> impl Iterator<Item = &str> {
     list.split(['\n', '\r']).map(trimmed).filter(|entry| !entry.is_empty())
 }
 
-/// A text that somebody typed, pasted or sent: it is trimmed as it comes in, whatever way it comes.
+/// A text that a person typed, pasted or sent: it is trimmed on input, whatever the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Text(String);
 
@@ -141,7 +141,7 @@ impl utoipa::ToSchema for Text {}
 mod tests {
     use super::*;
 
-    /// What text-1 and its siblings are made of, and how each is shown.
+    /// Hidden characters, and how each is shown.
     const HIDDEN: [(&str, &str); 22] = [
         ("\0", "\\u{0}"),
         ("\u{7}", "\\u{7}"),

@@ -2,8 +2,8 @@
 
 macro_rules! properties {
     ($($variant:ident $name:literal)*) => {
-        /// What may be undecodable about a user; the number is its bit in [`Unknowns`]. The texts come first, in the
-        /// order of [`absorb`](super::directory_user::DirectoryUser::absorb).
+        /// The properties of a user that may be undecodable; the number is the bit in [`Unknowns`]. The texts come
+        /// first, in the order of [`absorb`](super::directory_user::DirectoryUser::absorb).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Property { $(#[doc = $name] $variant,)* }
 
@@ -40,45 +40,45 @@ properties! {
     Removed "@removed"
 }
 
-/// Which properties have a value that cannot be decoded (rules.md, section 2): what was known of them stands.
+/// Which properties have a value that cannot be decoded (rules.md, section 2): their known values stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unknowns(i32);
 
 impl Unknowns {
-    /// The plans have never been decoded: there are no last known ones.
+    /// The plans have never been decoded: there are no known ones.
     const NO_PLANS_EVER: i32 = 1 << 30;
 
-    /// As it is stored.
+    /// From the stored form.
     #[must_use]
     pub const fn from_bits(bits: i32) -> Self {
         Self(bits)
     }
 
-    /// As it is stored.
+    /// The stored form.
     #[must_use]
     pub const fn bits(self) -> i32 {
         self.0
     }
 
-    /// Notes a property.
+    /// Sets or clears a property.
     pub fn set(&mut self, property: Property, is_undecodable: bool) {
         let bit = 1 << property as i32;
         self.0 = if is_undecodable { self.0 | bit } else { self.0 & !bit };
     }
 
-    /// Whether a property is among them.
+    /// Whether a property is set.
     #[must_use]
     pub const fn has(self, property: Property) -> bool {
         self.0 & (1 << property as i32) != 0
     }
 
-    /// A user whose plans were never decoded.
+    /// The value for a user whose plans were never decoded.
     #[must_use]
     pub(crate) const fn no_plans() -> Self {
         Self(Self::NO_PLANS_EVER | 1 << Property::AssignedPlans as i32)
     }
 
-    /// Notes that the plans were decoded, or have never been.
+    /// Records that the plans were decoded, or never were.
     pub(super) const fn note_plans(&mut self, are_decoded: bool) {
         if are_decoded {
             self.0 &= !Self::NO_PLANS_EVER;
@@ -87,13 +87,13 @@ impl Unknowns {
         }
     }
 
-    /// Whether nothing is known of the plans, not even from earlier; some may be known to be usable.
+    /// Whether no complete list of plans was ever decoded; some plans may be known to be usable.
     #[must_use]
     pub const fn no_plans_ever(self) -> bool {
         self.0 & Self::NO_PLANS_EVER != 0
     }
 
-    /// The properties.
+    /// The properties that are set.
     pub fn properties(self) -> impl Iterator<Item = Property> {
         Property::ALL
             .iter()

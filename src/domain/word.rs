@@ -1,6 +1,7 @@
 //! Enums whose variants have names: in the database, the configuration, metrics, logs and answers.
 
-/// Declares one. Where it says what a text that is none of the names is (`"no log format"`), a text can be read into it.
+/// Declares one. If it says how to describe a text that is no name (`"no log format"`), the enum can be parsed from
+/// text.
 macro_rules! words {
     ($(#[$about:meta])* $vis:vis enum $name:ident $(: $no:literal)? {
         $($(#[$of:meta])* $variant:ident $word:literal)*
@@ -19,7 +20,7 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)* }
             }
 
-            /// The one of that name.
+            /// The variant with this name.
             #[must_use]
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.into_iter().find(|one| one.as_str() == name)
@@ -52,7 +53,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// Names to choose from, in a sentence.
+/// The names to choose from, as part of a sentence.
 pub(crate) fn alternatives(names: &[String]) -> String {
     match names {
         [some @ .., last] if !some.is_empty() => format!("{} or {last}", some.join(", ")),

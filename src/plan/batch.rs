@@ -1,6 +1,6 @@
-//! Some users of one environment decided together: who gets which name and which slot, which removal waits, who must
-//! stay a System Administrator. The one way from users to what is written, whether a cycle, an import or one person
-//! asks. Pure: between reading and writing.
+//! Evaluates a batch of users of one environment: who gets which name and which slot, which removals wait, and who must
+//! remain a System Administrator. The only path from users to what is written, for a cycle, an import or a single
+//! request. Pure: it runs between reading and writing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,86 +14,86 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{SYNC_ACTOR, is_reserved};
 use crate::rules::{Outcome, Trigger, Verdict};
 
-/// What becomes of the removals that a batch finds.
+/// How a batch treats the removals it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removals {
-    /// The guard decides when the run has seen everybody. Such a row is written once, when that is done.
+    /// The guard decides after the run has evaluated everyone. Such a row is written once, after that decision.
     Collect,
-    /// They are held: everything else about the row is written.
+    /// They are held: all other changes of the row are written.
     Hold,
     /// They are carried out.
     Apply,
-    /// They are carried out, unless they wait for a person or a person has refused them.
+    /// They are carried out, unless they wait for a person or a person rejected them.
     ApplyUnlessHeld,
 }
 
-/// What is asked about a batch.
+/// The parameters of a batch.
 #[derive(Clone, Copy)]
 pub struct Policy<'a> {
-    /// What caused the evaluation.
+    /// The trigger of the evaluation.
     pub trigger: Trigger,
-    /// Who is recorded.
+    /// The actor to record.
     pub actor: &'a str,
     /// The time of the evaluation.
     pub now: DateTime<Utc>,
-    /// Makes the key of a new row.
+    /// Creates the key of a new row.
     pub new_id: &'a (dyn Fn() -> Uuid + Send + Sync),
-    /// What becomes of removals.
+    /// How removals are treated.
     pub removals: Removals,
-    /// Whether slots for non-interactive users are given out now; in a cycle that is done last.
+    /// Whether slots for non-interactive users are assigned now; a cycle assigns them last.
     pub slots_are_open: bool,
-    /// The default company of whoever gets a row.
+    /// The default company of users who get a row.
     pub company: Option<&'a str>,
 }
 
-/// What the environment has few of, counted while it is locked.
+/// The scarce resources of the environment, counted under a lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Non-interactive users who may still be enabled.
+    /// The number of non-interactive users who may still be enabled.
     pub slots: i64,
     /// Enabled System Administrators.
     pub administrators: i64,
 }
 
 impl Quotas {
-    /// Whether anybody in a batch takes or leaves some of it.
+    /// Whether any user in a batch may consume or free some of them.
     #[must_use]
     pub fn concern(candidates: &[Candidate], policy: &Policy<'_>) -> bool {
         let takes_slot = |candidate: &Candidate| policy.slots_are_open && candidate.wants_slot();
         candidates.iter().any(|it| takes_slot(it) || it.is_administrator())
     }
 
-    /// Tells a candidate what is left for it.
+    /// Sets what is left for a candidate.
     pub fn tell(self, candidate: &mut Candidate) {
         candidate.slot_is_free = self.slots > 0;
         candidate.is_last_administrator = self.administrators == 1 && candidate.is_enabled_administrator();
     }
 }
 
-/// One user, decided.
+/// The decision about one user.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The user, as it was decided.
+    /// The user, as evaluated.
     pub candidate: Candidate,
     /// The verdict.
     pub verdict: Verdict,
-    /// What becomes of the row.
+    /// The plan for the row.
     pub plan: RowPlan,
-    /// What becomes of its roles.
+    /// The plan for its roles.
     pub roles: RolePlan,
-    /// It is not over: the user has to be decided again.
+    /// The user must be evaluated again.
     pub is_open: bool,
 }
 
 impl Decision {
-    /// The row that there is or will be.
+    /// The row that exists or will exist.
     #[must_use]
     pub fn row_id(&self) -> Option<Uuid> {
         let made = self.plan.change.as_ref().map(|change| change.after.systemuserid);
         self.candidate.row.as_ref().map(|row| row.systemuserid).or(made)
     }
 
-    /// What the row or its roles go through; none where nothing changes that anybody sees.
+    /// The operation on the row or its roles; none if no visible column changes.
     #[must_use]
     pub fn operation(&self) -> Option<Operation> {
         let change = self.plan.change.as_ref().filter(|change| !change.fields.is_empty());
@@ -102,18 +102,18 @@ impl Decision {
     }
 }
 
-/// What becomes of a batch.
+/// The decisions about a batch.
 #[derive(Debug, Default)]
 pub struct Draft {
     /// In the order given.
     pub decisions: Vec<Decision>,
-    /// Non-interactive users whose turn comes after the removals. Some are decided all the same, since somebody else
+    /// Non-interactive users to evaluate after the removals. Some are decided here in any case, because another user
     /// needs their name.
     pub late: Vec<Uuid>,
 }
 
-/// Decides a batch. `keepers` are the names that nobody in it can have, `held` the rows whose removal waits for a person
-/// or was refused by one.
+/// Evaluates a batch. `keepers` are the names that no user in it can have, `held` the rows whose removal waits for a
+/// person or was rejected by one.
 #[must_use]
 pub fn decide(
     mut candidates: Vec<Candidate>,
@@ -136,7 +136,7 @@ pub fn decide(
         let is_late = candidate.wants_slot() && !policy.slots_are_open;
         if is_late {
             draft.late.push(candidate.id);
-            // Its name cannot wait if somebody else in the batch takes it.
+            // Its name cannot wait if another user in the batch takes it.
             if !is_wanted(&candidate) {
                 continue;
             }
@@ -168,7 +168,7 @@ pub fn decide(
             plan.change = None;
         }
         let is_open = if is_on_demand {
-            // The cycle looks at it, too: it keeps the findings and whatever else only it does.
+            // The cycle evaluates the user too: it maintains the findings and does the rest of its own work.
             is_held || plan.change.is_some() || !roles.changes.is_empty()
         } else {
             verdict.undecided || roles.keeps_last_administrator || is_late || lacks_administrator
@@ -197,7 +197,7 @@ impl Policy<'_> {
     }
 }
 
-/// The holder of a name that somebody asks for gives it up; everything else about it waits for the cycle.
+/// The holder of a requested name gives it up; its other changes wait for the cycle.
 fn give_name_up(candidate: Candidate, view: &EnvironmentView<'_>, policy: &Policy<'_>) -> Decision {
     let verdict = candidate.evaluate(view, Trigger::Background, policy.now);
     let writer = Writer {
@@ -218,7 +218,7 @@ fn give_name_up(candidate: Candidate, view: &EnvironmentView<'_>, policy: &Polic
     }
 }
 
-/// Finds out whose name is taken by somebody who keeps it.
+/// Marks the candidates whose name another row keeps.
 pub fn settle_names(
     candidates: &mut [Candidate],
     keepers: &BTreeSet<String>,

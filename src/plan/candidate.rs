@@ -1,4 +1,4 @@
-//! One user of a batch with everything that is known of it, as the rules look at it. Pure.
+//! One user of a batch with all its known facts, as the rules see it. Pure.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use crate::domain::role::{Assignment, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::{SYNC_ACTOR, SystemUser};
 use crate::rules::{AdminRoles, DirectoryAnswer, GroupRelation, Subject, Trigger, Verdict, evaluate};
 
-/// What is known of an environment and its sources while its users are evaluated.
+/// The facts about an environment and its sources during an evaluation.
 #[derive(Clone, Debug)]
 pub struct EnvironmentView<'a> {
     /// The environment.
     pub environment: &'a Environment,
-    /// What plans are worth.
+    /// The licence catalogue.
     pub catalogue: &'a Catalogue,
-    /// What viral plans are worth.
+    /// How viral plans count.
     pub viral_counts_as: ViralCountsAs,
-    /// Groups that could not be read just now, beside those of which the mirror says so.
+    /// Groups that could not be read just now, in addition to those that the mirror marks as unreadable.
     pub unread: BTreeSet<Uuid>,
     /// The tenant has a Marketing licence.
     pub tenant_marketing: bool,
@@ -33,33 +33,33 @@ pub struct EnvironmentView<'a> {
     pub stale_skus: bool,
 }
 
-/// Which of the groups that count for an environment could not be read.
+/// Which of an environment's groups could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     /// The security group itself.
     pub group: bool,
-    /// One within it: who is no direct member is in doubt.
+    /// A group within it: users who are not direct members are in doubt.
     pub nested: bool,
 }
 
-/// What the directory did not say of somebody who was asked about: what was known before counts.
+/// What was not answered about a looked-up user: the earlier knowledge counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Unasked {
-    /// Who holds an administrator role: nobody loses access for want of a licence or a group.
+    /// The holders of administrator roles: no user loses access for lack of a licence or a group.
     pub roles: bool,
-    /// Who owns the security group.
+    /// The owners of the security group.
     pub owners: bool,
-    /// Which groups the user's groups are in.
+    /// The parent groups of the user's groups.
     pub nesting: bool,
-    /// Whether there is such a security group at all: nobody is out of it for certain.
+    /// Whether the security group exists at all: no user is certainly outside it.
     pub group: bool,
-    /// Something was asked and not answered; otherwise it is a bound that kept it from being asked.
+    /// A request failed; otherwise a bound prevented it.
     pub has_failed: bool,
 }
 
 impl Unasked {
-    /// What was not said of either of two.
+    /// What is missing from either of the two.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -72,17 +72,17 @@ impl Unasked {
     }
 }
 
-/// One user with everything that is known, before the verdict.
+/// One user with all known facts, before the verdict.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Candidate {
-    /// The object id; the row's id for a row that no directory user belongs to; nil for nobody.
+    /// The object id; for a row without a directory user, the row's id; nil if neither exists.
     pub id: Uuid,
-    /// What the directory says; none where it was not heard of this user.
+    /// The directory's facts; none if the directory reported nothing about this user.
     pub user: Option<DirectoryUser>,
     /// The row, locked.
     pub row: Option<SystemUser>,
-    /// The row's security roles, those that a person took away included.
+    /// The row's security roles, including those that a person revoked.
     pub assignments: Vec<Assignment>,
     /// Administrator roles in the directory.
     pub roles: AdminRoles,
@@ -90,12 +90,12 @@ pub struct Candidate {
     pub relation: GroupRelation,
     /// Which groups could not be read for it.
     pub unread: Unread,
-    /// The directory was asked about this very user just now, but for this: its memberships are known, even where the
-    /// groups cannot be listed.
+    /// Set if the directory was asked about this user just now, with what was not answered: its memberships are known,
+    /// even if the groups cannot be listed.
     pub asked: Option<Unasked>,
-    /// In the batch only because its row holds a name that somebody else in it wants.
+    /// In the batch only because its row holds a name that another user in it wants.
     pub has_joined: bool,
-    /// Another live row keeps the wanted name. Settled by the batch, as are the two below.
+    /// Another live row keeps the wanted name. Set by the batch, as are the two below.
     pub name_is_taken: bool,
     /// One more non-interactive user may be enabled.
     pub slot_is_free: bool,
@@ -104,7 +104,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Somebody of whom the tables know nothing; `user` is what the directory says.
+    /// A user without any data in the tables; `user` is the directory's answer.
     #[must_use]
     pub fn nobody(user: Option<DirectoryUser>) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Candidate {
         }
     }
 
-    /// A disabled non-interactive user would take one of the few slots if it is enabled.
+    /// Whether a disabled non-interactive user would take one of the few slots when enabled.
     #[must_use]
     pub fn wants_slot(&self) -> bool {
         self.row
@@ -143,8 +143,8 @@ impl Candidate {
         self.row.is_some() && is_administrator(&self.assignments)
     }
 
-    /// A System Administrator whom the directory has taken away: if nobody else is one, somebody has to look at that
-    /// until there is one again.
+    /// A System Administrator whose account was deleted or disabled in the directory: if there is no other one, an
+    /// operator must be alerted until there is.
     pub(super) fn is_lost_administrator(&self, plan: &RowPlan) -> bool {
         let row = plan.change.as_ref().map(|change| &change.after).or(self.row.as_ref());
         let by_directory = |row: &SystemUser| {
@@ -157,7 +157,7 @@ impl Candidate {
         self.is_administrator() && row.is_some_and(|row| row.isdisabled && row.deletedstate == 0 && by_directory(row))
     }
 
-    /// What becomes of the row.
+    /// The plan for the row.
     pub(super) fn plan(
         &self,
         environment: &Environment,
@@ -169,7 +169,7 @@ impl Candidate {
         plan_row(environment, user, row, verdict, self.name_is_taken, removals, writer)
     }
 
-    /// What becomes of the row's roles, once the row itself is planned.
+    /// The plan for the row's roles, once the row itself is planned.
     pub(super) fn plan_roles(&self, environment: &Environment, plan: &RowPlan) -> RolePlan {
         let created = plan.change.as_ref().map(|change| &change.after);
         match (&self.user, self.row.as_ref().or(created)) {
@@ -182,7 +182,7 @@ impl Candidate {
         }
     }
 
-    /// Whether what is planned leaves the environment with one System Administrator less.
+    /// Whether the plan leaves the environment with one System Administrator fewer.
     pub(super) fn stops_being_administrator(&self, plan: &RowPlan, roles: &RolePlan) -> bool {
         let loses_role = || {
             let kept = self.assignments.iter().filter(|held| {
@@ -199,7 +199,7 @@ impl Candidate {
         evaluate(view.environment, &self.subject(view, now), trigger)
     }
 
-    /// What the rules look at.
+    /// The facts that the rules use.
     #[must_use]
     pub fn subject(&self, view: &EnvironmentView<'_>, now: DateTime<Utc>) -> Subject<'_> {
         let mut relation = self.relation;
@@ -207,7 +207,7 @@ impl Candidate {
         let is_certain = self.asked.is_some() && relation == GroupRelation::Member;
         let has_climbed = self.asked.is_some_and(|unasked| !unasked.nesting);
         let may_be_nested = match relation {
-            // A nested owner is more than an owner only where nested members count in full.
+            // A nested owner is more than an owner only if nested members count in full.
             GroupRelation::OwnerOnly => view.environment.group_nesting == GroupNesting::Full,
             relation => relation == GroupRelation::None,
         };
@@ -244,20 +244,21 @@ impl Candidate {
             .and_then(DirectoryUser::upn_key)
     }
 
-    /// The name the directory wants for the user, if it is not the one that its row holds.
+    /// The name the directory wants for the user, if it differs from the one that its row holds.
     #[must_use]
     pub fn missing_name(&self) -> Option<String> {
         self.wanted_name().filter(|name| self.held_name() != Some(name))
     }
 
-    /// The name its row holds: live rows do, unless another program wrote it and it is not folded yet or taken.
+    /// The name that its row holds: every live row holds its name, unless another program wrote it and it is not folded
+    /// yet or is taken.
     #[must_use]
     pub fn held_name(&self) -> Option<&String> {
         self.row.as_ref().and_then(|row| row.upn_key.as_ref())
     }
 }
 
-/// Somebody of a name that belongs to the system.
+/// A user whose name is reserved for the system.
 #[must_use]
 pub fn reserved() -> DirectoryUser {
     DirectoryUser {
@@ -266,7 +267,7 @@ pub fn reserved() -> DirectoryUser {
     }
 }
 
-/// Somebody whom the directory does not know.
+/// A user whom the directory does not know.
 #[must_use]
 pub fn unknown(id: Uuid) -> DirectoryUser {
     DirectoryUser {

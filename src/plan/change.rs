@@ -1,4 +1,4 @@
-//! One change of one row, as it is applied and as the change log keeps it.
+//! One change of one row, as applied and as recorded in the change log.
 
 use crate::domain::word::words;
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 
-/// Columns that say whose a row is and who wrote it when, beside those that nobody is shown.
+/// Columns that record a row's ownership, author and times, in addition to the hidden ones.
 const BOOKKEEPING: [&str; 6] = [
     "environment",
     "systemuserid",
@@ -18,11 +18,11 @@ const BOOKKEEPING: [&str; 6] = [
 ];
 
 words! {
-    /// What a change is, for the change log.
+    /// The kind of a change, for the change log.
     pub enum Operation {
         /// A new row.
         Create "create"
-        /// Columns follow the directory.
+        /// Columns are updated from the directory.
         Update "update"
         /// The row is enabled again.
         Enable "enable"
@@ -35,7 +35,7 @@ words! {
     }
 }
 
-/// One column: what it held and what it holds.
+/// One column's old and new value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldChange {
     /// The column.
@@ -49,23 +49,23 @@ pub struct FieldChange {
 /// A row to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What it is.
+    /// The operation.
     pub operation: Operation,
-    /// The rule behind it, where there is one.
+    /// The rule behind it, if there is one.
     pub reason: Option<Code>,
-    /// The row as it shall be.
+    /// The row after the change.
     pub after: SystemUser,
     /// The columns that differ.
     pub fields: Vec<FieldChange>,
-    /// By how much the number of enabled rows that are bound to the directory changes.
+    /// The change in the number of enabled rows that are bound to the directory.
     pub enabled_delta: i64,
-    /// By how much the number of rows that are bound to the directory changes.
+    /// The change in the number of rows that are bound to the directory.
     pub bound_delta: i64,
 }
 
 impl Change {
-    /// What has to be written to get from one row to another; nothing where they are the same.
-    /// `otherwise` is what it is called if it neither makes, enables nor disables the row.
+    /// The change from one row to another; none if they are equal. `otherwise` is the operation if the change neither
+    /// creates, enables nor disables the row.
     #[must_use]
     pub fn between(
         before: Option<&SystemUser>,
@@ -103,7 +103,7 @@ impl Change {
 }
 
 impl Change {
-    /// Gives a row that is being made its default company. A row that exists keeps the one it has.
+    /// Sets the default company of a row to be created. An existing row keeps its company.
     #[must_use]
     pub fn with_company(mut self, company: Option<&str>) -> Self {
         if let (Operation::Create, Some(company)) = (self.operation, company) {
@@ -118,7 +118,7 @@ impl Change {
     }
 }
 
-/// Lists the columns in which two rows differ; bookkeeping columns (`modifiedon` and the like) do not count.
+/// The columns in which two rows differ; bookkeeping columns (`modifiedon` and the like) do not count.
 fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChange> {
     let (old, new) = (json!(before), json!(after));
     let columns = SystemUser::COLUMNS.iter();

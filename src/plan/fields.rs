@@ -4,10 +4,10 @@ use crate::domain::directory_user::DirectoryUser;
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
 
-/// Something about a user that an operator should look at.
+/// Something about a user that an operator should examine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind.
+    /// The finding's code.
     pub code: Code,
     /// One sentence without personal data.
     pub detail: String,
@@ -18,11 +18,11 @@ pub struct Finding {
 pub enum Desired {
     /// Write this.
     Value(Option<String>),
-    /// The directory's value is unusable: a row keeps what it has, a new row starts with this.
+    /// The directory's value is unusable: an existing row keeps its value, a new row starts with this.
     KeepOr(Option<String>),
 }
 
-/// What the directory wants in a column, with a finding where its value could not be taken as it is.
+/// The desired value of a column, with a finding if the directory's value could not be used unchanged.
 #[must_use]
 pub fn desired(user: &DirectoryUser, field: Field) -> (Desired, Option<Finding>) {
     match field {
@@ -81,7 +81,7 @@ fn full_name(user: &DirectoryUser) -> String {
     }
 }
 
-/// The mail, or the user principal name where there is no mail; never something that is no address.
+/// The mail, or the user principal name if there is no mail; never a text that is not an address.
 fn address(user: &DirectoryUser) -> (Desired, Option<Finding>) {
     let name = present(user.user_principal_name.as_ref());
     let fallback = || name.filter(|name| is_address(name)).map(str::to_owned);

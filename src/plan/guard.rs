@@ -1,6 +1,6 @@
-//! The guard: how many removals a run may make without a person (rules.md, section 11). Pure.
+//! The guard: how many removals a run may make without a person's approval (rules.md, section 11). Pure.
 
-/// Below this many enabled rows a percentage says nothing.
+/// Below this many enabled rows a percentage is meaningless.
 const PERCENT_COUNTS_FROM: i64 = 20;
 
 /// The configured limits.
@@ -8,12 +8,12 @@ const PERCENT_COUNTS_FROM: i64 = 20;
 pub struct Limits {
     /// Disables by rule in 24 hours, per environment.
     pub max_disables: u32,
-    /// The same in percent of the rows that were enabled when the run began.
+    /// The same as a percentage of the rows enabled when the run began.
     pub max_disable_percent: f64,
 }
 
 impl Limits {
-    /// With so many enabled rows the percentage lets a sum of removals through; no more need be counted.
+    /// The number of enabled rows from which the percentage allows a sum of removals; no more need be counted.
     #[must_use]
     pub fn enough_rows(self, sum: i64) -> i64 {
         #[expect(
@@ -26,7 +26,7 @@ impl Limits {
     }
 }
 
-/// What the guard looks at, for one environment and one run.
+/// The guard's input for one environment and one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Removals this run wants to make.
@@ -37,10 +37,10 @@ pub struct Load {
     pub enabled_at_start: i64,
 }
 
-/// Whether the removals go through; otherwise why not, in one sentence.
+/// Whether the removals are allowed.
 ///
 /// # Errors
-/// The sentence, when a limit would be exceeded.
+/// Why not, in one sentence, when a limit would be exceeded.
 pub fn admit(limits: Limits, load: Load) -> Result<(), String> {
     let sum = load.wanted + load.recent;
     if load.wanted == 0 {

@@ -1,4 +1,4 @@
-//! Which security roles the sync gives to a row, and which of its own it takes back (rules.md, section 8). Pure.
+//! Which security roles the sync grants to a row, and which of its own it revokes (rules.md, section 8). Pure.
 
 use uuid::Uuid;
 
@@ -7,23 +7,23 @@ use crate::domain::environment::{Environment, Kind};
 use crate::domain::role::{Assignment, BASIC_USER, ENVIRONMENT_MAKER, Provenance, SALESPERSON, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::SystemUser;
 
-/// One role given or taken.
+/// One role granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleChange {
     /// The row.
     pub systemuserid: Uuid,
     /// The role's name.
     pub role: String,
-    /// Where the assignment comes from.
+    /// The origin of the assignment.
     pub provenance: Provenance,
-    /// Given, or taken.
+    /// Granted, or revoked.
     pub is_granted: bool,
-    /// Taken by a person from what the sync gave: it shall not come back while its cause lasts.
+    /// A person revoked a role that the sync granted: it must not return while its cause lasts.
     pub leaves_mark: bool,
 }
 
 impl RoleChange {
-    /// A role that is given.
+    /// A role to grant.
     #[must_use]
     pub fn grant(systemuserid: Uuid, role: &str, provenance: Provenance) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl RoleChange {
         }
     }
 
-    /// A role that is taken, without a trace.
+    /// A role to revoke, without a mark.
     #[must_use]
     pub fn take(assignment: &Assignment) -> Self {
         Self {
@@ -48,17 +48,17 @@ impl RoleChange {
     }
 }
 
-/// What the sync does about one row's roles.
+/// The sync's plan for one row's roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolePlan {
     /// In order.
     pub changes: Vec<RoleChange>,
-    /// A licence no longer gives System Administrator, but nobody else has it: the row keeps it.
+    /// A licence no longer grants System Administrator, but no other user has the role: the row keeps it.
     pub keeps_last_administrator: bool,
 }
 
-/// Plans the roles of a row that exists or is about to. `row` is the row as it shall be, `is_last_administrator` that
-/// it is the only enabled one with the System Administrator role.
+/// Plans the roles of a row that exists or will exist. `row` is the row after the change; `is_last_administrator` says
+/// that it is the only enabled one with the System Administrator role.
 #[must_use]
 pub fn plan_roles(
     environment: &Environment,
@@ -110,7 +110,7 @@ pub fn plan_roles(
     plan
 }
 
-/// The role of a stub: Salesperson where there is one, else Basic User (rules.md, section 6).
+/// The role of a stub: Salesperson if the environment has it, otherwise Basic User (rules.md, section 6).
 #[must_use]
 pub fn stub_role(environment: &Environment) -> Option<&'static str> {
     [SALESPERSON, BASIC_USER]

@@ -1,4 +1,4 @@
-//! One user in one environment: the row as it shall be.
+//! One user in one environment: the planned row.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,10 +12,10 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::{LastEntitlement, SYNC_ACTOR, SystemUser, azure_state};
 use crate::rules::{Outcome, Trigger, Verdict};
 
-/// What becomes of removals while a plan is made.
+/// How a plan treats removals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemovalMode {
-    /// They are only named; the guard decides when the run has seen everything.
+    /// They are only named; the guard decides after the run has evaluated everyone.
     Collect,
     /// They are part of the change.
     Apply,
@@ -26,11 +26,11 @@ pub enum RemovalMode {
 pub struct RowPlan {
     /// What to write, if anything.
     pub change: Option<Change>,
-    /// The row must be disabled for this reason, and the change does not do it yet.
+    /// The reason for which the row must be disabled, if the change does not disable it yet.
     pub removal: Option<Code>,
-    /// What an operator should look at.
+    /// Findings for an operator.
     pub findings: Vec<Finding>,
-    /// The row follows the directory: neither a gate nor doubt keeps it from that.
+    /// The row follows the directory: neither a gate nor a doubt prevents it.
     pub follows: bool,
 }
 
@@ -44,7 +44,7 @@ impl RowPlan {
     }
 }
 
-/// Who writes, and when.
+/// The author and time of a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// The actor for `createdby` and `modifiedby`.
@@ -55,8 +55,8 @@ pub struct Writer<'a> {
     pub new_id: Uuid,
 }
 
-/// Plans one row. `user` is what the verdict was about, `keeps_name` says that a rename is blocked by
-/// another live row. Diagnostics changes nothing.
+/// Plans one row. `user` is the subject of the verdict; `keeps_name` says that another live row blocks a rename. The
+/// diagnostics trigger changes nothing.
 #[must_use]
 pub fn plan_row(
     environment: &Environment,
@@ -135,7 +135,7 @@ fn new_row(environment: &Environment, user: &DirectoryUser, writer: Writer<'_>) 
     }
 }
 
-/// Columns by their policy. A user who is deleted or gone leaves the last values standing.
+/// Sets the columns by their policy. A user who is soft-deleted or permanently deleted keeps the last values.
 fn follow_directory(
     environment: &Environment,
     user: &DirectoryUser,
@@ -173,7 +173,7 @@ fn follow_directory(
     }
 }
 
-/// What is written at once, even when a removal waits: the directory's state and the licence.
+/// Sets what is written immediately, even while a removal waits: the directory's state and the licence.
 fn follow_state(user: &DirectoryUser, verdict: &Verdict, keeps_name: bool, now: DateTime<Utc>, after: &mut SystemUser) {
     after.islicensed = verdict.islicensed;
     match user.state {

@@ -1,32 +1,31 @@
-//! Who gets which user principal name when many rows are renamed at once.
+//! Assigns user principal names when many rows are renamed at once.
 //!
-//! Names are unique among the live rows of an environment. A name may pass from row to row within one batch,
-//! in chains and in swaps; it passes only if its holder really moves on. Pure; source: rules.md, gate 7.
+//! Names are unique among the live rows of an environment. A name may pass from row to row within one batch, in chains
+//! and in swaps; it passes only if its holder really gives it up. Pure; source: rules.md, gate 7.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-/// Someone who wants a name: a row that is renamed or comes back, or a user who would get a new row.
+/// A user who wants a name: a row that is renamed or restored, or a user who would get a new row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The directory user.
     pub object_id: Uuid,
-    /// The name wanted, lower-cased.
+    /// The wanted name, lower-cased.
     pub wanted: String,
     /// The name its row holds now.
     pub held: Option<String>,
-    /// Whether a row exists already.
+    /// Whether a row already exists.
     pub has_row: bool,
 }
 
-/// Decides every claim of a batch. `keepers` are the names held by live rows that make no claim and give
-/// nothing up; a row that gives its name up without wanting another simply does not occur.
-/// Returns the object ids whose claim fails.
+/// Decides every claim of a batch. `keepers` are the names held by live rows that make no claim and give nothing up; a
+/// row that gives its name up without wanting another is in neither list. Returns the object ids whose claim fails.
 #[must_use]
 pub fn blocked(claims: &[Claim], keepers: &BTreeSet<String>) -> HashSet<Uuid> {
     let mut order: Vec<&Claim> = claims.iter().collect();
-    // Who already holds the name goes first, then rows before new users, then the smaller id.
+    // The current holder of the name goes first, then rows before new users, then the smaller id.
     order.sort_by_key(|claim| {
         (
             claim.held.as_ref() != Some(&claim.wanted),

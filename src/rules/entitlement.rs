@@ -1,4 +1,4 @@
-//! What entitles a user (rules.md, section 3), and the grace of app passes that are gone.
+//! What entitles a user (rules.md, section 3), and the grace period of lapsed app passes.
 
 use chrono::{DateTime, Utc};
 
@@ -8,15 +8,15 @@ use crate::domain::environment::{AppPassLapse, Environment};
 use crate::domain::system_user::LastEntitlement;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 
-/// How the grace of lapsed app passes stands.
+/// The state of the grace period of lapsed app passes.
 pub(super) enum Lapse {
-    /// It lasts, until then or without end.
+    /// It lasts, until this time or without end.
     Lasting(Option<DateTime<Utc>>),
-    /// It is over, since then.
+    /// It ended at this time.
     Over(DateTime<Utc>),
 }
 
-/// The first that fits. `on_demand_only` where the user reaches the security group by gate 13 or 14 only.
+/// The first entitlement that applies. `on_demand_only` if the user is in the security group by gate 13 or 14 only.
 pub(super) fn entitlement(environment: &Environment, subject: &Subject<'_>, on_demand_only: bool) -> Entitlement {
     let is_non_interactive = subject
         .row
@@ -39,12 +39,12 @@ pub(super) fn entitlement(environment: &Environment, subject: &Subject<'_>, on_d
     }
 }
 
-/// Everything but app passes that counts on demand only.
+/// Everything except app passes that counts on demand only.
 pub(super) fn counts_on_demand(environment: &Environment, subject: &Subject<'_>) -> bool {
     subject.licences.free_m365.is_some() || subject.tenant_marketing || environment.pay_as_you_go
 }
 
-/// The grace of an enabled row that lived on app passes which are gone: none when it does not apply.
+/// The grace period of an enabled row that depended on app passes now gone; none if it does not apply.
 pub(super) fn app_pass_lapse(
     environment: &Environment,
     subject: &Subject<'_>,

@@ -1,4 +1,4 @@
-//! The one judge: gates in order, then entitlement, then the outcome table (rules.md, sections 2 to 4).
+//! The only evaluator: gates in order, then entitlement, then the outcome table (rules.md, sections 2 to 4).
 
 use super::access_mode::access_mode;
 use super::entitlement::{Lapse, app_pass_lapse, counts_on_demand, entitlement};
@@ -11,7 +11,7 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::domain::system_user::{LastEntitlement, SystemUser, is_reserved};
 
-/// Judges one user in one environment.
+/// Evaluates one user in one environment.
 #[must_use]
 pub fn evaluate(environment: &Environment, subject: &Subject<'_>, trigger: Trigger) -> Verdict {
     let mut judge = Judge::new(environment, subject, trigger);
@@ -21,14 +21,14 @@ pub fn evaluate(environment: &Environment, subject: &Subject<'_>, trigger: Trigg
     judge.conclude()
 }
 
-/// What the first gate that did not pass wants.
+/// The effect of the first gate that did not pass.
 #[derive(Clone, Copy)]
 enum Stop {
-    /// The row is never touched: nothing follows the directory.
+    /// The row is never changed: nothing follows the directory.
     Untouched(Code),
-    /// The directory's answer or a group is in doubt: the row stays, the asker may try again.
+    /// The directory's answer or a group is in doubt: the row stays, the caller may retry.
     Doubt(Code),
-    /// The row stays as it is, its columns follow.
+    /// The row's state stays, its columns follow the directory.
     LeftAlone(Code),
     /// The row is disabled.
     Disable(Code),
@@ -40,7 +40,7 @@ struct Judge<'a> {
     trigger: Trigger,
     checks: Vec<Check>,
     stop: Option<Stop>,
-    /// Gate 13 or 14: what the user has counts on demand only.
+    /// Gate 13 or 14: the user's entitlement counts on demand only.
     on_demand_only: bool,
     /// Gates 1 to 6 passed.
     follow: bool,
@@ -63,7 +63,7 @@ impl<'a> Judge<'a> {
         self.checks.push(Check { gate, status, code });
     }
 
-    /// Notes a check; the first one that fails decides.
+    /// Records a check; the first one that fails decides.
     fn gate(&mut self, gate: Gate, failed: Option<Stop>) {
         match failed {
             None => self.note(gate, Status::Pass, None),
@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
             return;
         };
         let present = user.state == DirectoryState::Present;
-        // A row that exists keeps its old name when the new one is taken; only a missing row is stopped.
+        // An existing row keeps its old name when the new one is taken; only a new row is blocked.
         let conflict = present && self.subject.upn_blocked;
         if conflict && row.is_some() {
             self.note(Gate::UserPrincipalName, Status::Fail, Some(Code::UpnConflict));
@@ -244,13 +244,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Nothing can be said against the user's licence: no plans were ever decoded.
+    /// Whether the user's licence cannot be judged: no plans were ever decoded.
     fn are_plans_unknown(&self) -> bool {
         matches!(self.subject.answer, DirectoryAnswer::Known(user) if user.undecodable.no_plans_ever())
     }
 
-    /// Whether a source that could not be read might forbid to disable for this reason: an administrator needs neither
-    /// group nor licence, and a tenant with a Marketing licence needs no other.
+    /// Whether an unreadable source might contradict this reason for disabling: an administrator needs neither group
+    /// nor licence, and a tenant with a Marketing licence needs no other.
     fn reads_stale_source(&self, code: Option<Code>) -> bool {
         match code {
             Some(Code::NotInSecurityGroup) => self.subject.stale_roles,
@@ -259,8 +259,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What a person has decided about the row, reported whichever gate decides. Rows that are never touched have
-    /// nothing of the kind.
+    /// A person's decision about the row, reported whichever gate decides. Rows that are never changed have none.
     fn check_row(&mut self) {
         let Some(row) = self
             .subject
@@ -279,7 +278,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A non-interactive user who wants to sign in to the web interface.
+    /// Whether a non-interactive user wants to sign in to the web interface.
     fn wants_web(&self, row: &SystemUser) -> bool {
         self.trigger == Trigger::Access(Client::Interactive) && row.accessmode == NON_INTERACTIVE
     }
@@ -295,7 +294,7 @@ impl<'a> Judge<'a> {
             Some(Code::NotInSecurityGroup | Code::Unlicensed | Code::AppPassExhausted)
         );
         if outcome == Outcome::Refuse && self.reads_stale_source(code) {
-            // Nobody is told to have no right by sources that could not be read.
+            // A source that could not be read is no reason to tell a user that it has no right.
             (code, undecided) = (Some(Code::DirectoryUnavailable), true);
         }
         if outcome == Outcome::Disable {
@@ -314,7 +313,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        // Import is additive: it stops at an existing row, in whatever state.
+        // Import only adds: it stops at an existing row, in whatever state.
         if self.trigger == Trigger::Import && self.subject.row.is_some() {
             (outcome, code, undecided) = (Outcome::Leave, None, false);
             self.follow = false;
@@ -322,7 +321,7 @@ impl<'a> Judge<'a> {
         let (accessmode, setupuser) = access_mode(self.environment, self.subject);
         let due_at = match self.app_pass_lapse() {
             Some(Lapse::Lasting(due)) => due,
-            // It stays over while the row waits for the guard: it does not begin anew.
+            // The period stays over while the row waits for the guard: it does not start again.
             Some(Lapse::Over(due)) => Some(due),
             None => None,
         };
@@ -346,7 +345,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Nothing happens to an existing row; on demand the asker is told.
+    /// An existing row stays unchanged; on demand the caller is refused.
     fn stay(&self) -> Outcome {
         match (self.trigger.is_background(), self.subject.row) {
             (true, Some(_)) => Outcome::Leave,
@@ -357,7 +356,7 @@ impl<'a> Judge<'a> {
 
     fn stopped(&self, stop: Stop) -> (Outcome, Option<Code>) {
         match stop {
-            // Its name may follow the app registration (gate 3), which nobody refuses.
+            // Its name may follow the app registration (gate 3), which is never refused.
             Stop::Untouched(code @ Code::ApplicationUser) if self.trigger.is_refresh() => (Outcome::Leave, Some(code)),
             Stop::LeftAlone(Code::DeveloperForeignUser) if !self.trigger.is_background() => {
                 (self.stay(), Some(Code::DeveloperEnvironment))
@@ -371,7 +370,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The reason of a row that stays disabled: a lapse of app passes outlives "unlicensed".
+    /// The reason of a row that stays disabled: a lapse of app passes takes precedence over "unlicensed".
     fn standing_reason(&self, code: Code) -> Code {
         let exhausted = self.subject.row.is_some_and(|row| {
             row.disabledreason.as_deref() == Some(Code::AppPassExhausted.as_str())
@@ -437,13 +436,13 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Gate 6: the directory answered, but not what has to be known of a user who is there.
+/// Gate 6: the directory answered, but without required data of a present user.
 fn is_incomplete(user: &DirectoryUser) -> bool {
     user.state == DirectoryState::Present && (user.account_enabled.is_none() || user.upn_key().is_none())
 }
 
-/// Gate 6, too: the directory said something of the account that cannot be decoded. What was known before says nothing
-/// of today; everything else of the user follows.
+/// Gate 6, too: the account state cannot be decoded. The earlier state says nothing about now; all other properties of
+/// the user follow.
 fn is_account_unknown(user: &DirectoryUser) -> bool {
     user.state == DirectoryState::Present && user.undecodable.has(Property::AccountEnabled)
 }

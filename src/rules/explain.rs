@@ -1,4 +1,4 @@
-//! Words for a verdict: what each check looked at and what to do where it failed. Never decides anything.
+//! Text for a verdict: what each check found, and what to do if it failed. Never decides anything.
 
 use super::gate::Gate;
 use super::subject::{DirectoryAnswer, GroupRelation, Subject};
@@ -7,16 +7,16 @@ use crate::domain::directory_user::DirectoryState;
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::system_user::{ORIGIN_SYNC, access_mode};
 
-/// What is said of one check.
+/// The text for one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
     /// What was found.
     pub detail: String,
-    /// What to do, where it failed or is unknown.
+    /// The remedy, if the check failed or is unknown.
     pub remedy: Option<&'static str>,
 }
 
-/// The words for every check of a verdict, in its order.
+/// The text for every check of a verdict, in order.
 #[must_use]
 pub fn words(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict) -> Vec<Words> {
     let word = |check: &Check| {
@@ -29,7 +29,7 @@ pub fn words(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict
     verdict.checks.iter().map(word).collect()
 }
 
-/// What lets a user through although a rule would not: the exemption from the licence or the group.
+/// What admits a user against a rule: the exemption from the licence or the group.
 #[must_use]
 pub fn exemption(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict) -> Option<String> {
     let mut exemptions = Vec::new();
@@ -67,7 +67,7 @@ pub fn accessmode_reason(environment: &Environment, subject: &Subject<'_>) -> St
 }
 
 fn detail(environment: &Environment, subject: &Subject<'_>, verdict: &Verdict, check: Check) -> String {
-    // Where nothing was found out, nothing is claimed.
+    // If nothing was found out, nothing is claimed.
     let is_unread = check.gate == Gate::SecurityGroup && matches!(subject.relation, GroupRelation::Unreadable);
     if check.status == Status::Unknown && check.code.is_none() && !is_unread {
         return "not known".to_owned();

@@ -1,5 +1,5 @@
-//! The gates and the checks that follow them: name, number, condition and codes of each stand in one place, and an
-//! example that fails it, from which `rollcall rules` asks the judge itself what happens.
+//! The gates and the checks that follow them. The name, number, condition and codes of each are in one place, with an
+//! example that fails it, which `rollcall rules` passes to the evaluator to obtain the outcome.
 
 use super::situation::{GROUP, Situation};
 use super::subject::{Client, GroupRelation, Trigger};
@@ -14,16 +14,16 @@ use crate::domain::system_user::{SUPPORT_UPN, SystemUser};
 pub struct Rule {
     /// The gate.
     pub gate: Gate,
-    /// Its number in rules.md, section 2; the section for a check of another one, as in `§4`.
+    /// Its number in rules.md, section 2; for a check of another section, that section, as in `§4`.
     pub number: &'static str,
     /// When this line applies, in one sentence.
     pub condition: &'static str,
-    /// What follows beside the outcome; often nothing.
+    /// The effect in addition to the outcome; often empty.
     pub note: &'static str,
-    /// The codes that the check can carry, and those that whoever asks is told in their place.
+    /// The codes that the check can carry, and those reported to the caller in their place.
     pub codes: &'static [Code],
-    /// Turns a licensed user whom every gate lets through into one whom this line is about. Rows of any state
-    /// come in and keep their state.
+    /// Turns a licensed user who passes every gate into one to whom this line applies. Accepts rows of any state and
+    /// keeps their state.
     pub(crate) example: fn(&mut Situation),
 }
 
@@ -46,7 +46,7 @@ macro_rules! gates {
             }
         }
 
-        /// Every line, in the order in which the judge looks at them.
+        /// Every line, in evaluation order.
         pub const RULES: &[Rule] = &[$($(Rule {
             gate: Gate::$variant,
             number: $number,
@@ -181,7 +181,7 @@ gates! {
 }
 
 impl Rule {
-    /// The trigger that stands for "on demand".
+    /// The trigger that represents "on demand".
     pub(crate) const fn on_demand(&self) -> Trigger {
         match self.gate {
             Gate::WebAccess => Trigger::Access(Client::Interactive),

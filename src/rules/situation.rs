@@ -1,5 +1,5 @@
-//! One complete situation that owns everything a verdict looks at: for the rule table and for the tests, which
-//! start from a plain one and change what matters.
+//! One complete situation that owns every input of a verdict: for the rule table and for the tests, which start from a
+//! plain one and change what matters.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,22 +10,22 @@ use crate::domain::environment::{Environment, Kind};
 use crate::domain::licence::Licences;
 use crate::domain::system_user::SystemUser;
 
-/// The user whom every situation is about.
+/// The user of every situation.
 pub(crate) const USER: Uuid = Uuid::from_u128(0x0a);
 /// A security group.
 pub(crate) const GROUP: Uuid = Uuid::from_u128(0x67);
 /// A service plan.
 pub(crate) const PLAN: Uuid = Uuid::from_u128(0x9a);
 
-/// An environment, a user, perhaps a row.
+/// An environment, a user and optionally a row.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the subject's")]
 pub(crate) struct Situation {
     /// The environment.
     pub environment: Environment,
-    /// The directory's record; none where the look-up failed.
+    /// The directory's record; none if the look-up failed.
     pub user: Option<DirectoryUser>,
-    /// What the plans are worth.
+    /// How the plans count.
     pub licences: Licences,
     /// Administrator roles.
     pub roles: AdminRoles,
@@ -50,7 +50,7 @@ pub(crate) struct Situation {
 }
 
 impl Situation {
-    /// A user who is there and allowed to sign in, without anything that entitles; no row, no security group.
+    /// A present user who may sign in and has no entitlement; no row, no security group.
     pub(crate) fn new() -> Self {
         Self {
             environment: Environment::new("test", Kind::Production),
@@ -85,7 +85,7 @@ impl Situation {
         self
     }
 
-    /// What the judge looks at.
+    /// The input of the evaluation.
     pub(crate) fn subject(&self) -> Subject<'_> {
         Subject {
             answer: self

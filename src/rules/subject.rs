@@ -1,4 +1,4 @@
-//! What a verdict is about: everything the rules may look at, and nothing else.
+//! The subject of a verdict: everything the rules may use, and nothing else.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::domain::feed::AdminRole;
 use crate::domain::licence::Licences;
 use crate::domain::system_user::SystemUser;
 
-/// What caused an evaluation.
+/// The cause of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trigger {
     /// The cycle.
@@ -28,7 +28,7 @@ pub enum Trigger {
     Diagnostics,
 }
 
-/// How the user wants to work; non-interactive users have no web access.
+/// The client through which the user works; non-interactive users have no web access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
     /// The web interface.
@@ -38,7 +38,7 @@ pub enum Client {
 }
 
 impl Trigger {
-    /// Every trigger by name, an interactive access first.
+    /// Every trigger by name; access as an interactive one.
     pub const ALL: [Self; 7] = [
         Self::Background,
         Self::Access(Client::Interactive),
@@ -63,25 +63,25 @@ impl Trigger {
         }
     }
 
-    /// Somebody wants access for the user and waits for the answer: access, api, `admin_add` and import.
+    /// Whether a caller requests access for the user and waits for the answer: access, api, `admin_add` and import.
     #[must_use]
     pub const fn is_on_demand(self) -> bool {
         matches!(self, Self::Access(_) | Self::Api | Self::AdminAdd | Self::Import)
     }
 
-    /// Everything but the cycle judges on demand.
+    /// Whether it is the cycle; every other trigger evaluates on demand.
     #[must_use]
     pub const fn is_background(self) -> bool {
         matches!(self, Self::Background)
     }
 
-    /// Refresh and diagnostics, which gives refresh's verdict.
+    /// Refresh and diagnostics, which returns refresh's verdict.
     #[must_use]
     pub const fn is_refresh(self) -> bool {
         matches!(self, Self::Refresh | Self::Diagnostics)
     }
 
-    /// Refresh and diagnostics judge as access does, but never create.
+    /// Refresh and diagnostics evaluate as access does, but never create.
     #[must_use]
     pub const fn may_create(self) -> bool {
         !self.is_refresh()
@@ -102,7 +102,7 @@ impl FromStr for Trigger {
     }
 }
 
-/// What the directory says of the user.
+/// The directory's answer about the user.
 #[derive(Clone, Copy, Debug)]
 pub enum DirectoryAnswer<'a> {
     /// The mirror's record, or a fresh one.
@@ -111,12 +111,12 @@ pub enum DirectoryAnswer<'a> {
     Unknown,
 }
 
-/// How the user stands to the environment's security group.
+/// The user's relation to the environment's security group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupRelation {
     /// A direct member.
     Member,
-    /// An owner who is no member.
+    /// An owner who is not a member.
     OwnerOnly,
     /// A member through a nested group only.
     NestedOnly,
@@ -144,7 +144,7 @@ impl AdminRoles {
         self.global || self.power_platform || self.dynamics_365
     }
 
-    /// Whether the user escapes the security group: Global and Power Platform administrators do.
+    /// Whether the security group does not apply to the user: Global and Power Platform administrators are exempt.
     #[must_use]
     pub const fn escapes_group(self) -> bool {
         self.global || self.power_platform
@@ -167,21 +167,21 @@ impl AdminRoles {
     }
 }
 
-/// Everything an evaluation looks at beside the environment and the trigger.
+/// Everything an evaluation uses in addition to the environment and the trigger.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one input of rules.md, section 1")]
 pub struct Subject<'a> {
     /// The directory's answer.
     pub answer: DirectoryAnswer<'a>,
-    /// What the user's plans are worth.
+    /// How the user's plans count.
     pub licences: Licences,
     /// Administrator roles.
     pub roles: AdminRoles,
-    /// Relation to the security group; `None` where the environment has no group.
+    /// Relation to the security group; `None` if the environment has no group.
     pub relation: GroupRelation,
     /// The row in this environment, by object id or by name.
     pub row: Option<&'a SystemUser>,
-    /// Another live row keeps the user principal name, this run's renames counted.
+    /// Another live row keeps the user principal name, after this run's renames.
     pub upn_blocked: bool,
     /// The tenant has a Marketing licence.
     pub tenant_marketing: bool,
@@ -189,9 +189,9 @@ pub struct Subject<'a> {
     pub non_interactive_slot: bool,
     /// The row is the last enabled System Administrator.
     pub last_system_administrator: bool,
-    /// The administrator roles could not be read in this run: nobody loses access for want of group or licence.
+    /// The administrator roles could not be read in this run: no user loses access for lack of group or licence.
     pub stale_roles: bool,
-    /// The SKUs could not be read in this run: nobody loses access for want of a licence.
+    /// The SKUs could not be read in this run: no user loses access for lack of a licence.
     pub stale_skus: bool,
     /// The time of the evaluation.
     pub now: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! The rules as tables, for people and documents: what happens at each gate and under each entitlement. Nothing here
-//! is typed by hand: every cell is what the judge says of an example.
+//! The rules as tables, for people and documents: the outcome at each gate and under each entitlement. Nothing here is
+//! typed by hand: every cell is the evaluator's verdict on an example.
 
 use crate::domain::word::words;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ impl Situation {
 }
 
 words! {
-    /// The state of a row before it is judged.
+    /// The state of a row before it is evaluated.
     pub enum RowState {
         /// There is no row.
         None "none"
@@ -35,22 +35,22 @@ words! {
     }
 }
 
-/// What becomes of a row in one state, for one trigger.
+/// The outcome for a row in one state, for one trigger.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell {
     /// The state of the row before.
     pub row: RowState,
-    /// What caused the evaluation; an access by a program stands for everything on demand.
+    /// The trigger; an access by a program represents all on-demand triggers.
     pub trigger: Trigger,
-    /// What happens.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why: the row's reason.
+    /// The row's reason.
     pub code: Option<Code>,
-    /// What whoever asks is told.
+    /// The reason reported to the caller.
     pub asker_code: Option<Code>,
     /// The access mode of a row that ends enabled.
     pub accessmode: i16,
-    /// `setupuser` likewise.
+    /// `setupuser` of a row that ends enabled.
     pub setupuser: bool,
 }
 
@@ -83,7 +83,7 @@ impl Cell {
         }
     }
 
-    /// The column it stands in: `background`, `on_demand`, `import` or `refresh`.
+    /// Its column in the table: `background`, `on_demand`, `import` or `refresh`.
     #[must_use]
     pub const fn column(&self) -> &'static str {
         match self.trigger {
@@ -94,7 +94,8 @@ impl Cell {
         }
     }
 
-    /// Refresh and diagnostics say what an access would create, and create nothing.
+    /// Whether a creation is only reported: refresh and diagnostics say what an access would create, and create
+    /// nothing.
     #[must_use]
     pub fn is_only_reported(&self) -> bool {
         self.outcome == Outcome::Create && !self.trigger.may_create()
@@ -123,8 +124,8 @@ impl Cell {
     }
 }
 
-/// What happens where a line of the gates applies, by the state of the row and the trigger. States in which it
-/// cannot apply are left out.
+/// The outcomes where a line of the gates applies, by the state of the row and the trigger. States in which it cannot
+/// apply are omitted.
 #[must_use]
 pub fn at_gate(rule: &Rule) -> Vec<Cell> {
     let mut cells = Vec::new();
@@ -162,7 +163,7 @@ pub fn of_entitlement(entitlement: Entitlement) -> Vec<Cell> {
     ] {
         for state in RowState::ALL {
             let situation = entitled(entitlement, state);
-            // A non-interactive user is one by its row.
+            // A user is non-interactive by its row.
             if entitlement != Entitlement::NonInteractive || situation.row.is_some() {
                 cells.push(Cell::new(state, &situation.judge(trigger)));
             }
@@ -171,7 +172,7 @@ pub fn of_entitlement(entitlement: Entitlement) -> Vec<Cell> {
     cells
 }
 
-/// A user with this entitlement whom every gate lets through.
+/// A user with this entitlement who passes every gate.
 fn entitled(entitlement: Entitlement, state: RowState) -> Situation {
     Situation::new().with(|it| {
         it.row = state.row();

@@ -8,11 +8,11 @@ use super::subject::Trigger;
 use crate::domain::reason::Code;
 
 words! {
-    /// What entitles the user, the first that fits (rules.md, section 3).
+    /// What entitles the user; the first that applies (rules.md, section 3).
     pub enum Entitlement {
         /// The row is non-interactive; no licence is needed.
         NonInteractive "non_interactive"
-        /// A usable full plan.
+        /// Whether the user has a usable full plan.
         Full "full"
         /// An administrator role.
         Admin "admin"
@@ -24,7 +24,7 @@ words! {
 }
 
 impl Entitlement {
-    /// Who has it, in one sentence.
+    /// Which users have it, in one sentence.
     #[must_use]
     pub const fn condition(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Entitlement {
 }
 
 words! {
-    /// What happens to the row.
+    /// The outcome for the row.
     pub enum Outcome {
         /// It is created.
         Create "create"
@@ -49,19 +49,19 @@ words! {
         Enable "enable"
         /// It stays enabled.
         Keep "keep"
-        /// It is disabled; on demand, the asker is refused too.
+        /// It is disabled; on demand, the caller is refused too.
         Disable "disable"
         /// It stays as it is.
         Leave "leave"
-        /// There is none and there will be none, for now.
+        /// There is no row, and none is created for now.
         Skip "skip"
-        /// Nothing happens and the asker is told why.
+        /// Nothing changes, and the caller is told why.
         Refuse "refuse"
     }
 }
 
 impl Outcome {
-    /// Whether there is an enabled row afterwards, by this verdict.
+    /// Whether there is an enabled row after this verdict.
     #[must_use]
     pub const fn ends_enabled(self) -> bool {
         matches!(self, Self::Create | Self::Enable | Self::Keep)
@@ -69,7 +69,7 @@ impl Outcome {
 }
 
 words! {
-    /// How a check ended.
+    /// The result of a check.
     pub enum Status {
         /// Passed.
         Pass "pass"
@@ -77,7 +77,7 @@ words! {
         Fail "fail"
         /// Does not apply.
         NotApplicable "not_applicable"
-        /// Could not be found out.
+        /// Could not be determined.
         Unknown "unknown"
     }
 }
@@ -85,11 +85,11 @@ words! {
 /// One check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Which.
+    /// The gate.
     pub gate: Gate,
-    /// How it ended.
+    /// The result.
     pub status: Status,
-    /// Why, where it failed, is unknown, or passed with a reservation.
+    /// The reason, if it failed, is unknown, or passed with a reservation.
     pub code: Option<Code>,
 }
 
@@ -97,42 +97,42 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent answers")]
 pub struct Verdict {
-    /// What caused it.
+    /// The trigger.
     pub trigger: Trigger,
-    /// What happens to the row.
+    /// The outcome for the row.
     pub outcome: Outcome,
-    /// The primary reason: why the row is or stays disabled, why nothing happens, why the asker is refused. It is
-    /// the row's reason; [`Verdict::asker_code`] is what the asker is told.
+    /// The primary reason: why the row is or stays disabled, why nothing happens, why the caller is refused. It is
+    /// the row's reason; [`Verdict::asker_code`] is the one reported to the caller.
     pub code: Option<Code>,
     /// What entitles the user.
     pub entitlement: Entitlement,
     /// The access mode the row should have if it ends enabled.
     pub accessmode: i16,
-    /// `setupuser` likewise.
+    /// `setupuser` of a row that ends enabled.
     pub setupuser: bool,
     /// A usable full plan.
     pub islicensed: bool,
     /// The row's columns and `azurestate` follow the directory (every gate up to 6 passed).
     pub follow: bool,
-    /// The reason cannot be settled now; the user is judged again in the next cycle.
+    /// The reason cannot be settled now; the user is re-evaluated in the next cycle.
     pub undecided: bool,
-    /// Entitled by app passes alone.
+    /// Entitled by app passes only.
     pub by_app_pass_alone: bool,
-    /// When the verdict must be looked at again although nothing changes.
+    /// When the verdict must be re-evaluated although nothing changes.
     pub due_at: Option<DateTime<Utc>>,
     /// Every check, in order.
     pub checks: Vec<Check>,
 }
 
 impl Verdict {
-    /// Whether someone who asked for access is turned away.
+    /// Whether a caller who requested access is refused.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(self.outcome, Outcome::Disable | Outcome::Refuse | Outcome::Skip)
     }
 
-    /// What really happens to an enabled row whose removal waits for a person, or was rejected by one: it stays, and
-    /// somebody who asks for access is refused (rules.md, section 4).
+    /// What really happens to an enabled row whose removal waits for a person, or was rejected by one: it stays
+    /// enabled, and a caller who requests access is refused (rules.md, section 4).
     #[must_use]
     pub fn while_held(mut self) -> Self {
         if self.outcome == Outcome::Disable {
@@ -145,8 +145,8 @@ impl Verdict {
         self
     }
 
-    /// What whoever asked is told, where that differs from the row's reason: of the user, not of the row
-    /// (rules.md, gates 8, 9 and 11). The background sync, refresh and diagnostics have the row's.
+    /// The reason reported to the caller, which may differ from the row's: it is about the user, not the row
+    /// (rules.md, gates 8, 9 and 11). The background sync, refresh and diagnostics report the row's.
     #[must_use]
     pub const fn asker_code(&self) -> Option<Code> {
         match self.code {
@@ -156,7 +156,7 @@ impl Verdict {
     }
 }
 
-/// Someone who asks for a user is told of the user, not of a row.
+/// The reason for a caller who requests a user: about the user, not about a row.
 pub(super) const fn for_asker(code: Code) -> Code {
     match code {
         Code::DirectoryDeleted => Code::UserNotFound,

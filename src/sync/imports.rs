@@ -235,7 +235,7 @@ impl Imports {
         Ok(candidates::list(&mut db, name, text, after, limit).await?)
     }
 
-    /// A job, whoever may see it.
+    /// A job, without a check of who may see it.
     async fn find_job(&self, id: i64) -> Result<Job, ImportError> {
         let mut db = self.base.store.read().await?;
         jobs::find(&mut db, id).await?.ok_or(ImportError::UnknownJob(id))

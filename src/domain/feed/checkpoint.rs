@@ -1,11 +1,11 @@
-//! How far a source of the directory has been read: one state for all feeds, and the one function that moves it.
+//! How far a source of the directory has been read: one state for all feeds, and the one function that advances it.
 //!
-//! [`Checkpoint::step`] takes what happened and says what to do next. It fetches nothing and stores nothing: `sync::pull`
-//! does what it says, and `store::checkpoints` keeps the state with the rows of the page that led to it.
+//! [`Checkpoint::step`] takes an input and returns what to do next. It fetches nothing and stores nothing: `sync::pull`
+//! carries out what it returns, and `store::checkpoints` stores the state with the rows of the page that led to it.
 //!
 //! A round begins with a walk through the delta feed (users), or with a plain listing before which the link of the
-//! changes is taken (groups). Absence means something only once a round has come to its end, and only then is a source
-//! swept. After a round its changes are followed, for ever.
+//! changes is taken (groups). Absence is significant only after a round has ended, and only then is a source swept.
+//! After a round its changes are followed indefinitely.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,95 +15,95 @@ use super::{Link, Moment, Next, Patch, UserChange};
 use crate::domain::doubt::Doubt;
 use crate::domain::source::Source;
 
-/// From so many users on, one property missing from all of them is no coincidence.
+/// From this many users on, a property missing from all of them is not a coincidence.
 const ALL_MISSING_COUNTS_FROM: u64 = 20;
 
 /// Where a feed stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// A round has to begin.
+    /// A round must begin.
     #[default]
     Begin,
-    /// A walk through the delta feed from its beginning is under way.
+    /// A walk through the delta feed from its beginning is in progress.
     Walk {
-        /// The page to go on with.
+        /// The page to continue with.
         next: Link,
     },
-    /// A plain listing is under way.
+    /// A plain listing is in progress.
     Listing {
-        /// The page to go on with; none before the first.
+        /// The page to continue with; none before the first.
         next: Option<Link>,
-        /// Where the changes are that came since it began.
+        /// The link of the changes since the listing began.
         changes: Link,
     },
-    /// A round has come to its end, and its changes are followed.
+    /// A round has ended, and its changes are followed.
     Following {
-        /// Where the changes begin that are not followed yet.
+        /// The link of the changes that are not followed yet.
         link: Link,
-        /// The page of theirs to go on with.
+        /// The page of changes to continue with.
         next: Option<Link>,
-        /// Whoever the round did not list has still to be looked for.
+        /// Users whom the round did not list must still be looked up.
         unswept: bool,
     },
 }
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A run begins, with this selection of properties, where there is one.
+    /// A run begins, with this selection of properties, if there is one.
     Run(Option<&'static str>),
-    /// The link of the changes was taken, at a time.
+    /// The link of the changes was received, at this time.
     Latest(Link, DateTime<Utc>),
     /// Pages are being stored.
     Pages(PageStats, PageEnd),
-    /// After a round, whoever it did not list was looked for.
+    /// After a round, the users whom it did not list were looked up.
     Swept {
-        /// How many it listed.
+        /// The number of users it listed.
         listed: u64,
-        /// How many there had been.
+        /// The number of users before the round.
         had: u64,
-        /// Everything it said could be read.
+        /// Everything could be read.
         is_whole: bool,
     },
-    /// A stored link is dead.
+    /// A stored link has expired.
     DeadLink,
-    /// The answer could not be used. `is_first`: the first of the run, so that the page before it cannot be the cause.
+    /// The answer is unusable. `is_first`: the first answer of the run, so that the page before it cannot be the cause.
     BadAnswer {
         /// See above.
         is_first: bool,
     },
-    /// What the feed is about does not exist. It counts as known where it is only nested in something else.
+    /// The object of the feed does not exist. Its content counts as known if it is only nested in another group.
     Gone {
         /// See above.
         is_nested: bool,
         /// The time.
         now: DateTime<Utc>,
     },
-    /// It may not be read.
+    /// The object may not be read.
     Forbidden,
-    /// Somebody wants a new round.
+    /// A new round is requested.
     Renew,
-    /// Somebody wants a new round, unless one is under way.
+    /// A new round is requested, unless one is in progress.
     RenewUnlessUnderWay,
-    /// Every environment has been told of the doubt: what led to it is read anew, since a feed of changes would never
-    /// take back what was wrong.
+    /// Every environment has seen the doubt: what led to it is read again, since a feed of changes would never correct
+    /// what was wrong.
     DoubtTold,
 }
 
-/// How pages that are being stored end.
+/// The end of pages that are being stored.
 #[derive(Clone, Debug)]
 pub struct PageEnd {
-    /// When the first of them was asked for.
+    /// When the first of them was requested.
     pub asked: Moment,
-    /// Where the feed goes on.
+    /// Where the feed continues.
     pub next: Next,
-    /// The selection that a round begins with.
+    /// The selection with which a round begins.
     pub selection: Option<&'static str>,
-    /// Now.
+    /// The current time.
     pub now: DateTime<Utc>,
 }
 
-/// What to do.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Todo {
     /// Take the link of the changes.
@@ -112,15 +112,15 @@ pub enum Todo {
     Round(Option<Link>),
     /// Read the changes.
     Changes(Link),
-    /// Go on with what is being read.
+    /// Continue with what is being read.
     GoOn,
-    /// Look for whoever the round did not list.
+    /// Look up the users whom the round did not list.
     Sweep,
     /// Nothing, until the next run.
     Rest,
 }
 
-/// What a round, or the changes after it, have shown so far.
+/// Statistics of a round, or of the changes after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PageStats {
@@ -131,11 +131,11 @@ pub struct PageStats {
     pub with_account: u64,
     /// Users whose plans could be read.
     pub with_plans: u64,
-    /// Whether anybody had a plan when the round began.
+    /// Whether any user had a plan when the round began.
     pub had_plans: bool,
     /// Entries that could not be read.
     pub unreadable: u64,
-    /// Changes since the last round could not be read: only another round would tell them again.
+    /// Changes since the last round could not be read: only another round would report them again.
     pub missed: bool,
 }
 
@@ -149,9 +149,9 @@ impl PageStats {
         }
     }
 
-    /// What makes users that ended so no evidence.
+    /// The doubt under which users with these statistics are not evidence.
     fn doubt(self, is_round: bool) -> Option<Doubt> {
-        // The plans of everybody vanished at once: a withdrawn permission looks like that, not a change of licences.
+        // The plans of all users vanished at once: that indicates a withdrawn permission, not a change of licences.
         let enough = if is_round {
             self.had_plans
         } else {
@@ -167,10 +167,10 @@ impl PageStats {
     }
 }
 
-/// Whether a property that every user has was told, or is known from before.
+/// Whether a property that every user has was sent, or is known from before.
 fn is_readable<T>(patch: &Patch<T>, is_round: bool) -> bool {
     match patch {
-        // Of one value that cannot be decoded the user's own finding tells.
+        // The user's own finding reports a single value that cannot be decoded.
         Patch::Value(_) | Patch::Undecodable => true,
         Patch::Null => false,
         Patch::Absent => !is_round,
@@ -182,25 +182,25 @@ fn is_readable<T>(patch: &Patch<T>, is_round: bool) -> bool {
 pub struct Checkpoint {
     /// The source.
     pub source: Source,
-    /// Where it stands, if it is a feed.
+    /// Its state, if it is a feed.
     pub state: State,
-    /// What the present round, or the changes after the last one, have shown.
+    /// Statistics of the current round, or of the changes after the last one.
     pub seen: PageStats,
-    /// The present or last round: the moment at which its first page was asked for.
+    /// The current or last round: the moment at which its first page was requested.
     pub round: Moment,
     /// When the link of the changes was received.
     pub delta_since: Option<DateTime<Utc>>,
-    /// The selection that the round began with.
+    /// The selection with which the round began.
     pub selection: String,
-    /// False while the object behind the source is gone or may not be read.
+    /// False while the source's object does not exist or may not be read.
     pub readable: bool,
-    /// Why what the source removed lately is no evidence by itself, until every environment has been told.
+    /// Why recent removals by the source are not evidence by themselves, until every environment has seen it.
     pub doubt: Option<Doubt>,
-    /// The last doubt, once they have, until the source says something beyond doubt.
+    /// The last doubt, after every environment has seen it, until the source gives an answer beyond doubt.
     pub suspicion: Option<Doubt>,
-    /// What a source without a feed said last.
+    /// The last value of a source without a feed.
     pub value: Option<Value>,
-    /// When everything there was had last been read.
+    /// When everything had last been read.
     pub reached_at: Option<DateTime<Utc>>,
 }
 
@@ -223,13 +223,13 @@ impl Checkpoint {
         }
     }
 
-    /// The source says something beyond doubt.
+    /// Clears the doubts: the source gave an answer beyond doubt.
     pub fn trust(&mut self) {
         self.doubt = None;
         self.suspicion = None;
     }
 
-    /// Whether what comes next belongs to a round: what it does not mention is not set.
+    /// Whether the next entries belong to a round: a property that they omit is not set.
     #[must_use]
     pub fn is_round(&self) -> bool {
         !matches!(self.state, State::Following { .. })
@@ -241,7 +241,7 @@ impl Checkpoint {
         matches!(source, Source::Group(_))
     }
 
-    /// What follows from what happened, and what to do.
+    /// The next state and the next step after an input.
     #[must_use]
     pub fn step(mut self, input: Input) -> (Self, Todo) {
         let mut todo = None;
@@ -258,11 +258,11 @@ impl Checkpoint {
             Input::Pages(seen, ending) => todo = Some(self.take(seen, ending)),
             Input::Swept { listed, had, is_whole } => self.note_swept(listed, had, is_whole),
             Input::DeadLink => match &mut self.state {
-                // What a listing began with may be as dead as its page.
+                // The link with which a listing began may have expired like its page.
                 State::Following { next, .. } if next.is_some() && !Self::lists(self.source) => *next = None,
                 state => *state = State::Begin,
             },
-            // Of a walk the same page is tried once more, by the next run.
+            // The next run tries the same page of a walk once more.
             Input::BadAnswer { is_first } if is_first || Self::lists(self.source) => match &mut self.state {
                 State::Begin => {}
                 State::Walk { .. } => self.state = State::Begin,
@@ -292,7 +292,7 @@ impl Checkpoint {
         (self, todo)
     }
 
-    /// What to do where nothing is being read.
+    /// What to do when nothing is being read.
     fn todo(&self) -> Todo {
         match &self.state {
             State::Begin if Self::lists(self.source) => Todo::Latest,
@@ -303,7 +303,7 @@ impl Checkpoint {
         }
     }
 
-    /// Takes in what pages have shown, and how they ended.
+    /// Applies the statistics of pages and the way they ended.
     fn take(&mut self, seen: PageStats, ending: PageEnd) -> Todo {
         let is_round = self.is_round();
         match &self.state {
@@ -311,7 +311,7 @@ impl Checkpoint {
                 self.round = ending.asked;
                 ending.selection.unwrap_or_default().clone_into(&mut self.selection);
                 self.seen = PageStats {
-                    // A round that was broken off has overwritten some of what it is compared with.
+                    // An interrupted round has overwritten part of what it is compared with.
                     had_plans: self.seen.had_plans,
                     ..PageStats::default()
                 };
@@ -321,7 +321,7 @@ impl Checkpoint {
             } => {
                 self.seen = PageStats {
                     missed: self.seen.missed,
-                    // What the round could not read counts until it is swept.
+                    // What the round could not read counts until the source is swept.
                     unreadable: if *unswept { self.seen.unreadable } else { 0 },
                     ..PageStats::default()
                 };
@@ -351,14 +351,14 @@ impl Checkpoint {
                 (State::Following { link, next, unswept }, Todo::GoOn)
             }
             (before, Next::Delta(link)) => self.reach(&before, link, ending.now),
-            // No page of changes ends so.
+            // No page of changes ends this way.
             (before, Next::End) => (before, Todo::GoOn),
         };
         self.state = state;
         todo
     }
 
-    /// Everything there was has been read.
+    /// Everything has been read.
     fn reach(&mut self, before: &State, link: Link, now: DateTime<Utc>) -> (State, Todo) {
         let is_round = !matches!(before, State::Following { .. });
         self.delta_since = Some(now);
@@ -386,7 +386,7 @@ impl Checkpoint {
         match self.source {
             _ if !is_whole => {}
             Source::Group(_) if listed > 0 => self.trust(),
-            // A group that is read for the first time has lost nobody.
+            // A group that is read for the first time has lost no members.
             Source::Group(group) if had > 0 && self.reached_at.is_some() => {
                 self.doubt = Some(Doubt::GroupEmpty { group, had });
             }

@@ -1,5 +1,5 @@
-//! The way through the pages of one feed. Whoever answers may lead in a circle, through pages that bring nothing, or on
-//! to ever new ones: every feed that is followed has an end.
+//! Bounds the pages of one feed. A server may return a cycle of links, pages without new entries, or endless new pages:
+//! every feed that is followed must end.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,34 +8,34 @@ use super::{
     DeletedUser, GroupChange, Next, Page, Principal, RoleAssignment, ServicePrincipal, SubscribedSku, UserChange,
 };
 
-/// So many pages in a row may bring nothing new. An empty page is legal (graph.md, section 2.3), and a feed that is cut
-/// off here is taken up again where it was by the next run, so that even a service that needs more comes to its end.
+/// The maximum number of consecutive pages without new entries. An empty page is legal (graph.md, section 2.3). The
+/// next run continues a feed that is cut off here, so that even a service that needs more pages reaches its end.
 const MOST_IDLE_PAGES: u32 = 1000;
 
-/// A feed of more pages than this has some entries to a page.
+/// From this many pages on, a feed must average a minimum number of entries a page.
 const SPARSE_PAGES: u64 = 10_000;
 const ENTRIES_TO_A_PAGE: u64 = 5;
 
-/// So many entries are remembered, in a few megabytes. Whoever repeats more of them meets the other bounds.
+/// The number of entries remembered, in a few megabytes. A feed that repeats more of them meets the other bounds.
 const REMEMBERED: usize = 500_000;
 
-/// How much a feed may bring.
+/// The maximum extent of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Entries.
     pub entries: u64,
-    /// Bytes of all its pages.
+    /// Bytes of all its pages together.
     pub bytes: u64,
 }
 
 impl Extent {
-    /// Of a feed whose pages are stored one by one: more than any tenant has users.
+    /// For a feed whose pages are stored one by one: more than the users of any tenant.
     pub const STREAMED: Self = Self {
         entries: 20_000_000,
         bytes: 64 << 30,
     };
 
-    /// Of a listing that is held in memory.
+    /// For a listing held in memory.
     pub const HELD: Self = Self {
         entries: 1_000_000,
         bytes: 256 << 20,
@@ -44,7 +44,7 @@ impl Extent {
 
 /// An entry of a feed.
 pub trait Entry {
-    /// What it has in common with its repetitions.
+    /// The part that an entry shares with its repetitions.
     fn key(&self) -> impl Hash;
 }
 
@@ -60,7 +60,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Before the first page.
+    /// The state before the first page.
     #[must_use]
     pub fn new(extent: Extent) -> Self {
         Self {
@@ -73,10 +73,10 @@ impl Trail {
         }
     }
 
-    /// Goes on from a page.
+    /// Advances by a page.
     ///
     /// # Errors
-    /// Why the feed is not to be followed any further, in a clause.
+    /// Why the feed must not be followed any further, as a clause.
     pub fn step<T: Entry>(&mut self, page: &Page<T>) -> Result<(), String> {
         let Extent { entries, bytes } = self.extent;
         self.read.entries += count(page.items.len() + page.unreadable.len());
@@ -103,7 +103,7 @@ impl Trail {
         Ok(())
     }
 
-    /// Whether any entry of a page is not remembered from another.
+    /// Whether a page contains any entry not remembered from another.
     fn brings_something<T: Entry>(&mut self, page: &Page<T>) -> bool {
         if self.entries.len() > REMEMBERED {
             self.entries.clear();
@@ -129,7 +129,7 @@ impl Entry for UserChange {
     }
 }
 
-/// A large group comes in several entries.
+/// A large group is sent in several entries.
 impl Entry for GroupChange {
     fn key(&self) -> impl Hash {
         (self.group, self.removed, &self.joined, &self.left)
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    /// Follows pages to the one that is refused: its number, and why.
+    /// Follows pages to the one that is rejected: its number, and why.
     fn follow(extent: Extent, pages: impl Fn(u64) -> Page<Principal>) -> (u64, String) {
         let mut trail = Trail::new(extent);
         let refused = (0..1_000_000).find_map(|number| trail.step(&pages(number)).err().map(|why| (number, why)));
