@@ -212,7 +212,7 @@ impl Cycle {
             (true, false) => RunOutcome::Complete,
         };
         if run.dry_run {
-            // For whoever asked a daemon for it.
+            // For the client that requested the run from a daemon.
             runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
         }
         self.end(&mut tx, run, outcome, &environments, &problems).await?;
@@ -267,8 +267,8 @@ impl Cycle {
     }
 }
 
-/// Which sources are in doubt, why, and for which of the chosen environments: each keeps a doubt until it has been judged
-/// by it, whether in this run or another.
+/// The sources in doubt, why, and for which of the chosen environments. A doubt stays with an environment until a
+/// run, this one or another, has evaluated the environment with it.
 async fn doubts(
     tx: &mut Transaction,
     chosen: &[&(Environment, String)],

@@ -118,7 +118,7 @@ impl EnvironmentRun<'_> {
         }
     }
 
-    /// Whoever waited for something that this run has given free, a slot or a name: after the removals.
+    /// Evaluates the users who waited for a slot or a name that this run has freed. Runs after the removals.
     pub(in crate::sync) async fn judge_waiting(&mut self, mut has_waiting: bool) -> Result<(), Failure> {
         loop {
             if has_waiting || !self.tally.late.is_empty() {

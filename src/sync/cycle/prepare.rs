@@ -156,7 +156,7 @@ impl Cycle {
         environments::survey(db, &registrations, FOLDING, run.now, due_before).await
     }
 
-    /// Where everyone was last judged at this time or before, everyone is due.
+    /// If everyone was last evaluated at this time or before, everyone is due.
     fn due_before(&self, run: RunInfo<'_>) -> Option<DateTime<Utc>> {
         let interval = chrono::Duration::from_std(self.base.settings.full_interval).ok()?;
         run.now.checked_sub_signed(interval)
