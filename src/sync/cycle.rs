@@ -123,7 +123,7 @@ impl Cycle {
             let _ = self.break_off(run, RunOutcome::Incomplete, &stopped).await;
         } else if let Err(error) = &result {
             warn!(run = run_id, error = %chain(error), "the run broke off");
-            // Best effort: a run that is left open is closed by the next one.
+            // Best effort: the next run closes a run that is left open.
             let _ = self.break_off(run, RunOutcome::Failed, &[chain(error)]).await;
         }
         result

@@ -136,7 +136,7 @@ pub(super) fn has_problem(environment: &Environment, pulled: &Pulled) -> bool {
     pulled.problems.iter().any(|problem| sources.contains(&problem.source))
 }
 
-/// The groups that an environment reads, as sources: those nested in its own only where it counts them.
+/// The groups that an environment reads, as sources. Nested groups are included only where the environment counts them.
 fn group_sources(environment: &Environment, pulled: &Pulled) -> BTreeSet<Source> {
     let root = environment.security_group;
     let counts_nested = environment.counts_nested();

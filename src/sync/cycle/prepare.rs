@@ -23,7 +23,8 @@ use crate::store::{
 use crate::sync::Failure;
 
 impl Cycle {
-    /// Before anything is pulled: what is not there will miss it. Held sets expire there, too.
+    /// Sets aside environments that are not configured, before anything is pulled: they will miss its changes. Their
+    /// held sets expire too.
     pub(super) async fn set_aside(
         &self,
         tx: &mut Transaction,
