@@ -147,10 +147,13 @@ pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
         "with folded as (delete from enabled_delta returning environment, delta, bound),
               total as (select environment, sum(delta)::bigint as delta, sum(bound)::bigint as bound
-                        from folded group by environment)
+                        from folded group by environment),
+              locked as (select name, total.delta, total.bound
+                         from environment join total on name = total.environment
+                         where total.delta <> 0 or total.bound <> 0 order by name for update of environment)
          update environment e
-         set enabled_rows = enabled_rows + total.delta, bound_rows = bound_rows + total.bound from total
-         where e.name = total.environment and (total.delta <> 0 or total.bound <> 0)"
+         set enabled_rows = enabled_rows + locked.delta, bound_rows = bound_rows + locked.bound
+         from locked where e.name = locked.name"
     )
     .execute(db)
     .await?;

@@ -97,20 +97,24 @@ impl Cycle {
         let chosen = self.chosen(&request.environments)?;
         let now = self.base.clock.now();
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let mut tx = self.base.begin(lease).await?;
-        environments::add_up(&mut tx).await?;
-        let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
-        let told = json!(left_over);
-        let run = RunInfo {
-            lease: Some(lease),
-            run_id: runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?,
-            now,
-            dry_run: request.dry_run,
-            actor: SYNC_ACTOR,
+        let begin = async || {
+            let mut tx = self.base.begin(lease).await?;
+            environments::add_up(&mut tx).await?;
+            let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
+            let told = json!(left_over);
+            let run = RunInfo {
+                lease: Some(lease),
+                run_id: runs::begin(&mut tx, &request.trigger, request.dry_run, &names, &told, now).await?,
+                now,
+                dry_run: request.dry_run,
+                actor: SYNC_ACTOR,
+            };
+            self.set_aside(&mut tx, run, &left_over).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>((run, left_over))
         };
+        let (run, left_over) = self.base.retry(begin).await?;
         let run_id = run.run_id;
-        self.set_aside(&mut tx, run, &left_over).await?;
-        tx.commit().await?;
         begun(run_id).await;
         let span = info_span!("cycle", run = run_id);
         // Boxed: the future is large, and every future that awaits a run would contain it.
