@@ -97,7 +97,7 @@ impl Cycle {
         let chosen = self.chosen(&request.environments)?;
         let now = self.base.clock.now();
         let names: Vec<String> = chosen.iter().map(|(environment, _)| environment.name.clone()).collect();
-        let begin = async || {
+        let open_run = async || {
             let mut tx = self.base.begin(lease).await?;
             environments::add_up(&mut tx).await?;
             let left_over = environments::left_over(&mut tx, &self.base.settings.names()).await?;
@@ -113,7 +113,7 @@ impl Cycle {
             tx.commit().await?;
             Ok::<_, StoreError>((run, left_over))
         };
-        let (run, left_over) = self.base.retry(begin).await?;
+        let (run, left_over) = self.base.retry(open_run).await?;
         let run_id = run.run_id;
         begun(run_id).await;
         let span = info_span!("cycle", run = run_id);

@@ -47,7 +47,7 @@ async fn a_sync_in_the_foreground_that_loses_the_database_ends_with_5_and_the_ne
         "[[environment]]\nname = \"production\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
          [[environment]]\nname = \"sandbox\"\nkind = \"production\"\n"
     );
-    break_command(&world, &environments, "sync", &[2, 8, 14, 20]).await;
+    break_command(&world, &environments, "sync", &[2, 6, 10, 14]).await;
     world.end().await;
 }
 
