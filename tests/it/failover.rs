@@ -174,6 +174,9 @@ async fn a_lease_of_the_old_primary_is_worth_nothing_on_the_new_one_even_if_its_
     };
     let run_out = "update rollcall.lease set expires_at = '-infinity'";
     let first = lead(&engine, "first").await.unwrap();
+    // However long the replica takes to become the primary.
+    let lasting = "update rollcall.lease set expires_at = now() + interval '1 hour'";
+    execute(&mut PgConnection::connect(&pair.primary_url()).await.unwrap(), lasting).await;
     pair.catch_up().await;
     pair.cut_off_replica();
     execute(&mut PgConnection::connect(&pair.primary_url()).await.unwrap(), run_out).await;
