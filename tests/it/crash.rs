@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng, SeedableRng};
 use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;
-use rollcall::simulator::tenant::{LARGE_GROUP, SMALL_GROUP, TokenDeath};
+use rollcall::simulator::tenant::{GLOBAL_ADMINISTRATOR, LARGE_GROUP, SMALL_GROUP, TokenDeath};
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Child;
@@ -112,6 +112,9 @@ impl Stage {
         for _ in 0..times {
             self.simulator.tenant().random_change(&mut self.dice);
         }
+        // A tenant that loses every administrator at once is in doubt, which is another story.
+        let tenant = self.simulator.tenant();
+        tenant.assign_role(GLOBAL_ADMINISTRATOR, tenant.user_id_at(0).unwrap(), "/");
     }
 
     fn requests(&self) -> u64 {
