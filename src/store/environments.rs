@@ -142,10 +142,11 @@ pub async fn survey(
     Ok(surveys.collect())
 }
 
-/// Adds up what has changed in the row counts since.
+/// Adds up what has changed in the row counts since. What belongs to an environment that is not registered yet waits.
 pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
     sqlx::query!(
-        "with folded as (delete from enabled_delta returning environment, delta, bound),
+        "with folded as (delete from enabled_delta where environment in (select name from environment)
+                         returning environment, delta, bound),
               total as (select environment, sum(delta)::bigint as delta, sum(bound)::bigint as bound
                         from folded group by environment),
               locked as (select name, total.delta, total.bound

@@ -135,7 +135,7 @@ impl Cycle {
         Ok(tx.commit().await?)
     }
 
-    pub(super) async fn register(
+    async fn register(
         &self,
         run: RunInfo<'_>,
         environment: &Environment,
