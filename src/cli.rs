@@ -15,6 +15,7 @@ mod findings;
 mod import;
 mod job;
 mod list;
+mod many;
 mod output;
 mod role;
 mod rules;

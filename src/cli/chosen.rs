@@ -22,6 +22,16 @@ impl Chosen {
     pub fn name<'a>(&'a self, engine: &'a Engine) -> CliResult<&'a str> {
         choose(&engine.settings, self.environment.as_deref())
     }
+
+    /// Refuses another environment than that of the object of the command, if one is given.
+    pub fn check(&self, actual: &str, object: &str) -> CliResult<()> {
+        match self.environment.as_deref() {
+            Some(given) if given != actual => Err(CliError::Usage(format!(
+                "{object} belongs to environment {actual}, not to {given}"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn choose<'a>(settings: &'a Settings, given: Option<&'a str>) -> CliResult<&'a str> {

@@ -1,9 +1,11 @@
 //! `rollcall job`: import jobs.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::chosen::OnlyOne;
@@ -28,14 +30,14 @@ pub enum Command {
         #[command(flatten)]
         extent: Extent,
     },
-    /// Shows a job with what it has come to.
+    /// Shows a job with its results.
     #[command(
         after_help = "Examples:\n  rollcall job show 7\n  rollcall job show 7 --items --state refused --output json"
     )]
     Show {
         /// The job's number.
         job: i64,
-        /// What became of each user, too; how many of them is said by --limit.
+        /// Also show the result for each user; --limit says for how many.
         #[arg(long)]
         items: bool,
         /// Users with this result only.
@@ -44,12 +46,14 @@ pub enum Command {
         #[command(flatten)]
         extent: Extent,
     },
-    /// Stops a job after the batch in hand; whoever has a row keeps it.
+    /// Stops a job after its current batch. Users who have a row keep it.
+    #[command(after_help = "Example:\n  rollcall job cancel 7")]
     Cancel {
         /// The job's number.
         job: i64,
     },
-    /// Runs what is left of a job that is over: refused users are judged again.
+    /// Runs the rest of a job that is over: refused users are re-evaluated.
+    #[command(after_help = "Example:\n  rollcall job requeue 7")]
     Requeue {
         /// The job's number.
         job: i64,
@@ -99,7 +103,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         } => {
             let report = engine.imports().import_job(viewer, job).await?;
             if context.output == Output::Table || !items {
-                print_report(context, &report);
+                print_report(context, &report, &[]);
             }
             if items {
                 if context.output == Output::Table {
@@ -202,10 +206,27 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Prints a job with its result so far.
-pub fn print_report(context: &Context, report: &JobReport) {
+/// The results of granting a role to the users of a job.
+#[derive(Debug, Default, Serialize)]
+pub struct RoleResult {
+    /// The role.
+    pub role: String,
+    /// The number of users who got it.
+    pub granted: u64,
+    /// The number of users who had it already.
+    pub unchanged: u64,
+    /// The number of refused users, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// Prints a job with its result so far, and the roles that its users were granted.
+pub fn print_report(context: &Context, report: &JobReport, granted: &[RoleResult]) {
     if context.output == Output::Json {
-        print_json(report);
+        let mut document = json!(report);
+        if !granted.is_empty() {
+            document["roles"] = json!(granted);
+        }
+        print_json(&document);
         return;
     }
     let job = &report.job;
@@ -251,9 +272,10 @@ pub fn print_report(context: &Context, report: &JobReport) {
         say!();
         table(&["REFUSED BECAUSE", "USERS"], &rows);
         say!();
-        say!("Who was refused: rollcall job show {} --items --state refused", job.id);
-        say!("To judge them again: rollcall job requeue {}", job.id);
+        say!("To list them: rollcall job show {} --items --state refused", job.id);
+        say!("To re-evaluate them: rollcall job requeue {}", job.id);
     }
+    print_granted(job.id, granted);
     if let Some(step) = &report.next_step {
         say!();
         say!(
@@ -261,5 +283,30 @@ pub fn print_report(context: &Context, report: &JobReport) {
             report.created_without_role
         );
         say!("{step}");
+    }
+}
+
+fn print_granted(job: i64, granted: &[RoleResult]) {
+    if granted.is_empty() {
+        return;
+    }
+    let rows = granted.iter().map(|one| {
+        let refused: u64 = one.refused.values().sum();
+        let counts = [one.granted, one.unchanged, refused].map(|count| count.to_string());
+        [vec![one.role.clone()], counts.to_vec()].concat()
+    });
+    say!();
+    table(
+        &["ROLE", "GRANTED", "ALREADY HELD", "REFUSED"],
+        &rows.collect::<Vec<_>>(),
+    );
+    for one in granted.iter().filter(|one| !one.refused.is_empty()) {
+        let reasons: Vec<String> = one
+            .refused
+            .iter()
+            .map(|(code, count)| format!("{code} {count}"))
+            .collect();
+        say!("{} was refused: {}", one.role, reasons.join(", "));
+        say!("To see each user: rollcall role grant --job {job} '{}'", one.role);
     }
 }

@@ -80,9 +80,11 @@ pub fn object_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(trimmed(text)).map_err(|_| "expected a GUID".to_owned())
 }
 
-/// The lines of a list, whatever its line ends: one entry each, empty ones omitted.
+/// The lines of a list, whatever its line ends: one entry each. Empty lines and comments, which begin with `#`, are
+/// omitted.
 pub fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(['\n', '\r']).map(trimmed).filter(|entry| !entry.is_empty())
+    let lines = list.split(['\n', '\r']).map(trimmed);
+    lines.filter(|entry| !entry.is_empty() && !entry.starts_with('#'))
 }
 
 /// A text that a person typed, pasted or sent: it is trimmed on input, whatever the path.
@@ -263,9 +265,8 @@ mod tests {
 
     #[test]
     fn a_list_may_end_its_lines_in_any_way() {
-        let list =
-            "\u{feff}u1@contoso.example\r\n\r\n u2@contoso.example \n\u{feff}u3@contoso.example\ru4@contoso.example";
-        let users = ["u1", "u2", "u3", "u4"].map(|user| format!("{user}@contoso.example"));
+        let list = "\u{feff}# New in May\r\nu1@contoso.example\r\n\r\n u2@contoso.example \n  # Not yet: u5@contoso.example\n\u{feff}u3@contoso.example\ru4#EXT#@contoso.example";
+        let users = ["u1", "u2", "u3", "u4#EXT#"].map(|user| format!("{user}@contoso.example"));
         assert_eq!(entries(list).collect::<Vec<_>>(), users);
         assert_eq!(entries("\u{feff}\r\n \n").count(), 0);
     }

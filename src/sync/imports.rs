@@ -1,10 +1,11 @@
 //! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no existing row.
 //!
 //! This module submits jobs, shows them, cancels them and requeues them. `work` contains the workers, which take jobs
-//! and carry them out batch by batch; `checks` validates requests. A job belongs to the service: it does not depend on
+//! and carry them out batch by batch; `checks` validates requests; `roles` grants security roles to a job's users. A job belongs to the service: it does not depend on
 //! its submitter's later state.
 
 mod checks;
+mod roles;
 mod work;
 
 use serde::Serialize;
@@ -129,7 +130,8 @@ impl Imports {
         let created_without_role = items::count_without_role(&mut db, id, &job.environment).await?;
         let next_step = (created_without_role > 0).then(|| {
             format!(
-                "Give each a security role: rollcall role grant USER ROLE --environment {}",
+                "Give all of them a security role: rollcall role grant --job {id} ROLE. Give one a role: rollcall role \
+                 grant USER ROLE --environment {}",
                 job.environment
             )
         });

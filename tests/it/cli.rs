@@ -7,6 +7,7 @@ mod failures;
 mod guard;
 mod leadership;
 mod lists;
+mod many;
 mod pipes;
 mod rules;
 mod text;

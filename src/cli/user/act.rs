@@ -1,44 +1,30 @@
 //! Operations on SystemUsers: on demand, by hand, and for rows without a directory user.
 
-use std::path::PathBuf;
-
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::One;
 use crate::cli::chosen::Chosen;
 use crate::cli::error::CliResult;
-use crate::cli::import::lines;
-use crate::cli::list::{self, Layout, Shown};
+use crate::cli::many::{self, Named, ResultList, Several};
 use crate::cli::output::{mode_name, or_dash, print_json, say, table};
 use crate::cli::{CliError, Context, Output, wire};
 use crate::domain::field::Field;
 use crate::domain::reason::Code;
-use crate::domain::system_user::SystemUser;
 use crate::domain::text::{Text, object_id, trimmed};
 use crate::rules::{Client, Trigger};
-use crate::sync::Engine;
-use crate::sync::desk::{Answer, Ask, Effect, MOST_AT_ONCE, Ownership, Refusal};
+use crate::sync::desk::{Answer, Ask, MOST_AT_ONCE, Ownership};
+use crate::sync::{DeskError, Engine};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Adds users, or synchronises those who are there; the rules decide about each.
+    /// Adds users, or synchronises those who have a row; the rules decide about each.
     #[command(
         after_help = "Examples:\n  rollcall user add ada@contoso.example --environment production\n  rollcall user add --file users.txt --environment production"
     )]
-    Add {
-        /// Users, by object id, user principal name or the row's id.
-        users: Vec<Text>,
-        /// A file with one user a line.
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
-        #[command(flatten)]
-        environment: Chosen,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Does what a sign-in does: makes or enables the row if the rules allow it.
+    Add(Several),
+    /// Does what a sign-in does: creates or enables the row if the rules allow it.
+    #[command(after_help = "Example:\n  rollcall user access ada@contoso.example --environment production")]
     Access {
         #[command(flatten)]
         one: One,
@@ -46,8 +32,11 @@ pub enum Command {
         #[arg(long, default_value = "interactive", value_parser = ["interactive", "api"])]
         client: String,
     },
-    /// Synchronises an existing row now, which may disable it.
-    Refresh(One),
+    /// Synchronises existing rows now, which may disable them.
+    #[command(
+        after_help = "Examples:\n  rollcall user refresh ada@contoso.example --environment production\n  rollcall user refresh --file users.txt --environment production"
+    )]
+    Refresh(Several),
     /// Changes columns of a row.
     #[command(
         after_help = "Examples:\n  rollcall user edit ada@contoso.example --environment production --set internalemailaddress=ada@mail.example\n  rollcall user edit ada@contoso.example --environment production --set accessmode=4 --set cost_centre="
@@ -59,39 +48,42 @@ pub enum Command {
         #[arg(long = "set", value_name = "COLUMN=VALUE", required = true)]
         set: Vec<String>,
     },
-    /// Disables a row by hand.
-    Disable(One),
-    /// Enables a row, if the rules allow it.
-    Enable(One),
-    /// Disables a row until the hold is released, whatever the rules say.
+    /// Disables rows by hand.
+    #[command(
+        after_help = "Examples:\n  rollcall user disable ada@contoso.example bob@contoso.example --environment production\n  grep @old.example users.txt | rollcall user disable --file - --environment production"
+    )]
+    Disable(Several),
+    /// Enables rows, if the rules allow it.
+    #[command(after_help = "Example:\n  rollcall user enable ada@contoso.example --environment production")]
+    Enable(Several),
+    /// Disables rows until the hold is released, whatever the rules say.
+    #[command(
+        after_help = "Example:\n  rollcall user hold ada@contoso.example bob@contoso.example --reason \"under investigation\" --environment production"
+    )]
     Hold {
         #[command(flatten)]
-        one: One,
+        users: Several,
         /// Why.
         #[arg(long)]
         reason: Text,
     },
-    /// Ends a hold and judges the user anew.
-    Release(One),
-    /// Makes placeholders for user principal names that imported records refer to.
+    /// Ends holds and re-evaluates the users.
+    #[command(
+        after_help = "Examples:\n  rollcall user release ada@contoso.example --environment production\n  rollcall user release --file users.txt --environment production"
+    )]
+    Release(Several),
+    /// Creates placeholders for user principal names that imported records refer to.
     #[command(
         after_help = "Example:\n  rollcall user stub ada@contoso.example bob@contoso.example --environment production"
     )]
     Stub {
-        /// User principal names.
-        users: Vec<Text>,
-        /// A file with one user principal name a line.
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
         #[command(flatten)]
-        environment: Chosen,
+        users: Several,
         /// Their company.
         #[arg(long)]
         company: Option<Text>,
-        #[command(flatten)]
-        shown: Shown,
     },
-    /// Binds a stub to a directory user; what refers to the row stays.
+    /// Binds a stub to a directory user. Records that refer to the row keep their reference.
     #[command(
         after_help = "Examples:\n  rollcall user map ada@old.example ada@contoso.example --environment production\n  rollcall user map ada@old.example ada@contoso.example --environment production --merge"
     )]
@@ -102,11 +94,14 @@ pub enum Command {
         user: Text,
         #[command(flatten)]
         environment: Chosen,
-        /// Where the user has a row already, move the stub's roles there and delete the stub.
+        /// If the user already has a row, move the stub's roles to it and delete the stub.
         #[arg(long)]
         merge: bool,
     },
-    /// Makes an application user from an app registration.
+    /// Creates an application user from an app registration.
+    #[command(
+        after_help = "Example:\n  rollcall user application 00000000-0000-0000-0000-000000000000 --environment production"
+    )]
     Application {
         /// The application (client) id.
         #[arg(value_parser = object_id)]
@@ -114,7 +109,7 @@ pub enum Command {
         #[command(flatten)]
         environment: Chosen,
     },
-    /// Shows who owns a row's columns, or hands some over.
+    /// Shows who owns a row's columns, or changes the owner of some.
     #[command(
         after_help = "Examples:\n  rollcall user own ada@contoso.example --environment production\n  rollcall user own ada@contoso.example --environment production --field internalemailaddress --by sync"
     )]
@@ -128,7 +123,8 @@ pub enum Command {
         #[arg(long, value_parser = ["sync", "customer"], requires = "fields")]
         by: Option<String>,
     },
-    /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
+    /// Deletes a row whose directory user is permanently deleted, a stub, or a disabled application user.
+    #[command(after_help = "Example:\n  rollcall user delete old@contoso.example --environment production")]
     Delete(One),
 }
 
@@ -139,23 +135,16 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
         user,
         actor: &actor,
     };
+    let desk = engine.desk();
     let answer = match command {
-        Command::Add {
-            users,
-            file,
-            environment,
-            shown,
-        } => match names(users, file)?.as_slice() {
-            [user] => {
-                engine
-                    .desk()
-                    .add(ask(environment.name(engine)?, user), Trigger::AdminAdd)
-                    .await?
+        Command::Add(users) => match users.named()? {
+            Named::One(user) => {
+                let environment = users.environment.name(engine)?;
+                desk.add(ask(environment, &user), Trigger::AdminAdd).await?
             }
-            users => {
-                let environment = environment.name(engine)?;
-                let results = add_many(engine, &actor, environment, users).await?;
-                return results.print(context, &shown);
+            Named::Many(named) => {
+                let results = add_many(engine, &actor, users.environment.name(engine)?, &named).await?;
+                return results.print(context, &users.shown);
             }
         },
         Command::Access { one, client } => {
@@ -164,70 +153,71 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             } else {
                 Client::Interactive
             };
-            engine.desk().access(one.ask(engine, &actor)?, client).await?
+            desk.access(one.ask(engine, &actor)?, client).await?
         }
-        Command::Refresh(one) => engine.desk().refresh(one.ask(engine, &actor)?).await?,
-        Command::Edit { one, set } => engine.desk().edit(one.ask(engine, &actor)?, &values(&set)?).await?,
-        Command::Disable(one) => engine.desk().disable(one.ask(engine, &actor)?).await?,
-        Command::Enable(one) => engine.desk().enable(one.ask(engine, &actor)?).await?,
-        Command::Hold { one, reason } => engine.desk().hold(one.ask(engine, &actor)?, &reason).await?,
-        Command::Release(one) => engine.desk().release(one.ask(engine, &actor)?).await?,
-        Command::Stub {
-            users,
-            file,
-            environment,
-            company,
-            shown,
-        } => {
-            let results = stubs(
-                engine,
-                &actor,
-                environment.name(engine)?,
-                names(users, file)?,
-                company.as_deref().filter(|company| !company.is_empty()),
-            )
-            .await?;
-            return results.print(context, &shown);
+        Command::Edit { one, set } => desk.edit(one.ask(engine, &actor)?, &values(&set)?).await?,
+        Command::Refresh(users) => return each(context, engine, &users, async |ask| desk.refresh(ask).await).await,
+        Command::Disable(users) => return each(context, engine, &users, async |ask| desk.disable(ask).await).await,
+        Command::Enable(users) => return each(context, engine, &users, async |ask| desk.enable(ask).await).await,
+        Command::Release(users) => return each(context, engine, &users, async |ask| desk.release(ask).await).await,
+        Command::Hold { users, reason } => {
+            return each(context, engine, &users, async |ask| desk.hold(ask, &reason).await).await;
+        }
+        Command::Stub { users, company } => {
+            let company = company.as_deref().filter(|company| !company.is_empty());
+            let environment = users.environment.name(engine)?;
+            let stub = async |ask: Ask<'_>| desk.stub(ask, company).await;
+            let results = match users.named()? {
+                Named::One(user) => ResultList::one(&user, stub(ask(environment, &user)).await?),
+                Named::Many(named) => many::each(engine, environment, &named, stub).await,
+            };
+            return results.print(context, &users.shown);
         }
         Command::Map {
             stub,
             user,
             environment,
             merge: false,
-        } => engine.desk().map(ask(environment.name(engine)?, &stub), &user).await?,
+        } => desk.map(ask(environment.name(engine)?, &stub), &user).await?,
         Command::Map {
             stub,
             user,
             environment,
             merge: true,
-        } => {
-            engine
-                .desk()
-                .merge(ask(environment.name(engine)?, &stub), &user)
-                .await?
-        }
+        } => desk.merge(ask(environment.name(engine)?, &stub), &user).await?,
         Command::Application {
             application,
             environment,
         } => {
             let user = application.to_string();
-            engine
-                .desk()
-                .application(ask(environment.name(engine)?, &user), application)
+            desk.application(ask(environment.name(engine)?, &user), application)
                 .await?
         }
         Command::Own { one, fields, by } => {
             let ask = one.ask(engine, &actor)?;
             if let Some(owner) = by {
                 let fields: Vec<String> = fields.into_iter().map(String::from).collect();
-                engine.desk().own(ask, &fields, owner == "customer").await?;
+                desk.own(ask, &fields, owner == "customer").await?;
             }
-            print_ownership(context, &engine.desk().ownership(ask).await?);
+            print_ownership(context, &desk.ownership(ask).await?);
             return Ok(());
         }
-        Command::Delete(one) => engine.desk().delete(one.ask(engine, &actor)?).await?,
+        Command::Delete(one) => desk.delete(one.ask(engine, &actor)?).await?,
     };
     print(context, &answer);
+    Ok(())
+}
+
+/// Acts on each user; prints the full answer for one, and a line each for several.
+async fn each(
+    context: &Context,
+    engine: &Engine,
+    users: &Several,
+    act: impl AsyncFn(Ask<'_>) -> Result<Answer, DeskError>,
+) -> CliResult<()> {
+    if let Some(answer) = users.each(context, engine, act).await? {
+        print(context, &answer);
+    }
     Ok(())
 }
 
@@ -254,20 +244,6 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
     Ok(values)
 }
 
-/// The given names, and those in a file.
-fn names(users: Vec<Text>, file: Option<PathBuf>) -> CliResult<Vec<String>> {
-    let mut users: Vec<String> = users.into_iter().map(String::from).collect();
-    if let Some(file) = file {
-        users.extend(lines(&file)?);
-    }
-    if users.is_empty() {
-        return Err(CliError::Usage(
-            "name at least one user, or a --file of them".to_owned(),
-        ));
-    }
-    Ok(users)
-}
-
 /// Adds users together; a refused user does not block the others.
 async fn add_many(engine: &Engine, actor: &str, environment: &str, users: &[String]) -> CliResult<ResultList> {
     let mut told = ResultList::default();
@@ -278,97 +254,6 @@ async fn add_many(engine: &Engine, actor: &str, environment: &str, users: &[Stri
             .await?;
         for (user, result) in users.iter().zip(results) {
             told.add(user, result.map_err(Box::new));
-        }
-    }
-    Ok(told)
-}
-
-/// The result for one of many users.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum UserResult {
-    Answered {
-        user: String,
-        outcome: Effect,
-        row: Option<Box<SystemUser>>,
-    },
-    Refused {
-        user: String,
-        outcome: &'static str,
-        code: Code,
-        detail: String,
-    },
-}
-
-impl UserResult {
-    fn cells(&self) -> Vec<String> {
-        match self {
-            Self::Answered { user, outcome, row } => {
-                let id = row.as_ref().map(|row| row.systemuserid.to_string());
-                vec![user.clone(), outcome.as_str().to_owned(), or_dash(id.as_deref())]
-            }
-            Self::Refused { user, code, .. } => vec![user.clone(), format!("refused ({code})"), "-".to_owned()],
-        }
-    }
-}
-
-/// The results for many users, for people and programs.
-#[derive(Default)]
-struct ResultList {
-    items: Vec<UserResult>,
-    refused: Option<Box<Refusal>>,
-}
-
-impl ResultList {
-    fn add(&mut self, user: &str, result: Result<Answer, Box<Refusal>>) {
-        match result {
-            Ok(answer) => self.items.push(UserResult::Answered {
-                user: user.to_owned(),
-                outcome: answer.outcome,
-                row: answer.user.map(Box::new),
-            }),
-            Err(refusal) => {
-                self.items.push(UserResult::Refused {
-                    user: user.to_owned(),
-                    outcome: "refused",
-                    code: refusal.code,
-                    detail: refusal.detail.clone(),
-                });
-                self.refused.get_or_insert(refusal);
-            }
-        }
-    }
-
-    fn print(self, context: &Context, shown: &Shown) -> CliResult<()> {
-        let layout = Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells);
-        list::print_results(context, shown, layout, &self.items);
-        match self.refused {
-            Some(refusal) => Err(CliError::AlreadyShown(refusal.code)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Makes stubs one by one; a refused stub does not block the others.
-async fn stubs(
-    engine: &Engine,
-    actor: &str,
-    environment: &str,
-    users: Vec<String>,
-    company: Option<&str>,
-) -> CliResult<ResultList> {
-    let mut told = ResultList::default();
-    for user in &users {
-        let ask = Ask {
-            environment,
-            user,
-            actor,
-        };
-        match engine.desk().stub(ask, company).await.map_err(CliError::from) {
-            Ok(answer) => told.add(user, Ok(answer)),
-            Err(CliError::Refused(refusal)) if users.len() == 1 => return Err(CliError::Refused(refusal)),
-            Err(CliError::Refused(refusal)) => told.add(user, Err(refusal)),
-            Err(error) => return Err(error),
         }
     }
     Ok(told)

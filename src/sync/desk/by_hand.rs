@@ -141,7 +141,10 @@ impl Desk {
         if !environment.has_database {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
-        changeable(self.base.find_row(&environment.name, ask.user).await?, ask)
+        let row = self.base.find_row(&environment.name, ask.user).await?;
+        let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
+        changeable(&row)?;
+        Ok(row)
     }
 
     /// One change by a person, in one transaction.
@@ -211,7 +214,9 @@ impl Desk {
             Some(row) => rows::lock_by_ids(tx, name, &[row.systemuserid]).await?.pop(),
             None => None,
         };
-        changeable(row, ask)
+        let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
+        changeable(&row)?;
+        Ok(row)
     }
 
     /// Refuses what no one may do by hand: disable a Global administrator or the last System Administrator, or enable a
@@ -358,14 +363,15 @@ impl Desk {
     }
 }
 
-/// A row that may be changed.
-fn changeable(row: Option<SystemUser>, ask: Ask<'_>) -> Result<SystemUser, DeskError> {
-    match row {
-        None => Err(no_row(ask.environment, ask.user).into()),
-        Some(row) if row.is_reserved() => Err(Refusal::new(Code::ReservedUser).into()),
-        Some(row) if row.deletedstate != 0 => Err(Refusal::new(Code::RowDeleted).into()),
-        Some(row) => Ok(row),
+/// Checks that a row may be changed.
+pub(super) fn changeable(row: &SystemUser) -> Ruled<()> {
+    if row.is_reserved() {
+        return Err(Refusal::new(Code::ReservedUser));
     }
+    if row.deletedstate != 0 {
+        return Err(Refusal::new(Code::RowDeleted));
+    }
+    Ok(())
 }
 
 /// Checks that a hold has a reason that PostgreSQL accepts.

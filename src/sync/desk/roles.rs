@@ -1,15 +1,32 @@
 //! Security roles granted and revoked by hand (rules.md, section 8).
 
-use super::{Answer, Ask, Desk, Effect, Refusal, find_row};
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::by_hand::changeable;
+use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, find_row, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::role::{Holder, HolderKey, Provenance, SYSTEM_ADMINISTRATOR};
+use crate::domain::system_user::SystemUser;
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
-use crate::store::{quota, roles};
+use crate::store::{quota, roles, rows};
 use crate::sync::DeskError;
 
+/// The number of rows that one transaction grants a role to: few enough that no one waits long for a locked row.
+const GRANTED_TOGETHER: usize = 200;
+
 impl Desk {
+    /// Checks that an environment has a role to grant.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when it has not.
+    pub fn check_role(&self, environment: &str, role: &str) -> Result<(), DeskError> {
+        Ok(check_role(self.base.environment(environment)?, role)?)
+    }
+
     /// Grants a role to a row by hand.
     ///
     /// # Errors
@@ -17,38 +34,89 @@ impl Desk {
     /// allow that; or when the database fails.
     pub async fn grant(&self, ask: Ask<'_>, role: &str) -> Result<Answer, DeskError> {
         let environment = self.base.environment(ask.environment)?;
-        self.base.retry(|| self.try_grant(environment, ask, role)).await
-    }
-
-    async fn try_grant(&self, environment: &Environment, ask: Ask<'_>, role: &str) -> Result<Answer, DeskError> {
-        if !environment.has_role(role) {
-            return Err(no_role(environment, role).into());
-        }
-        let mut tx = self.base.begin(None).await?;
-        let row = self.lock_row(&mut tx, environment, ask).await?;
-        if row.isdisabled && !environment.allow_role_assignment_on_disabled_users {
-            return Err(Refusal::new(Code::UserDisabled).into());
-        }
-        let held = roles::of_rows(&mut tx, &environment.name, &[row.systemuserid]).await?;
-        let has_it = held
-            .iter()
-            .any(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
-        let change = (!has_it).then(|| RoleChange::grant(row.systemuserid, role, Provenance::Manual));
-        roles::apply(
-            &mut tx,
-            &environment.name,
-            &change.iter().collect::<Vec<_>>(),
-            self.by(ask),
-        )
-        .await?;
-        let user = find_row(&mut tx, &environment.name, ask.user).await?;
-        tx.commit().await?;
-        let outcome = if has_it { Effect::Unchanged } else { Effect::Updated };
+        check_role(environment, role)?;
+        let row = self.base.find_row(&environment.name, ask.user).await?;
+        let row = row.ok_or_else(|| no_row(&environment.name, ask.user))?.systemuserid;
+        let granted = self.grant_rows(ask.environment, &[row], role, ask.actor).await?;
+        let outcome = granted.into_iter().next().unwrap_or(Ok(Effect::Unchanged))?;
+        let mut db = self.base.store.read().await?;
         Ok(Answer {
             outcome,
-            user,
+            user: rows::find_by_id(&mut db, &environment.name, row).await?,
             verdict: None,
         })
+    }
+
+    /// Grants a role to some rows by hand. Each row has its own result, in the order given; a refused row does not
+    /// block the others.
+    ///
+    /// # Errors
+    /// [`DeskError::Refused`] when the environment lacks the role, or when the database fails.
+    pub async fn grant_rows(
+        &self,
+        environment: &str,
+        rows: &[Uuid],
+        role: &str,
+        actor: &str,
+    ) -> Result<Vec<Ruled<Effect>>, DeskError> {
+        let known = self.base.environment(environment)?;
+        check_role(known, role)?;
+        let mut results = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(GRANTED_TOGETHER) {
+            match self.base.retry(|| self.try_grant(known, rows, role, actor)).await {
+                Ok(granted) => results.extend(granted),
+                // The database rejects a row of them.
+                Err(DeskError::Refused(refusal)) => match rows {
+                    [_] => results.push(Err(*refusal)),
+                    _ => {
+                        for row in rows {
+                            let row = std::slice::from_ref(row);
+                            results.extend(Box::pin(self.grant_rows(environment, row, role, actor)).await?);
+                        }
+                    }
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(results)
+    }
+
+    async fn try_grant(
+        &self,
+        environment: &Environment,
+        rows: &[Uuid],
+        role: &str,
+        actor: &str,
+    ) -> Result<Vec<Ruled<Effect>>, DeskError> {
+        let name = &environment.name;
+        let mut tx = self.base.begin(None).await?;
+        let mut locked = BTreeMap::new();
+        for row in rows::lock_by_ids(&mut tx, name, rows).await? {
+            locked.insert(row.systemuserid, row);
+        }
+        let held = roles::of_rows(&mut tx, name, rows).await?;
+        let holds = held
+            .iter()
+            .filter(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
+        let mut holders: BTreeSet<Uuid> = holds.map(|held| held.systemuserid).collect();
+        let mut changes = Vec::new();
+        let mut results = Vec::with_capacity(rows.len());
+        for id in rows {
+            results.push(match locked.get(id) {
+                None => Err(no_row(name, &id.to_string())),
+                Some(row) => grantable(environment, row).map(|()| {
+                    if !holders.insert(*id) {
+                        return Effect::Unchanged;
+                    }
+                    changes.push(RoleChange::grant(*id, role, Provenance::Manual));
+                    Effect::Updated
+                }),
+            });
+        }
+        let changes: Vec<&RoleChange> = changes.iter().collect();
+        roles::apply(&mut tx, name, &changes, self.by(actor)).await?;
+        tx.commit().await?;
+        Ok(results)
     }
 
     /// Revokes a role from a row, whatever its origin. A role that the sync granted for a licence does not return with
@@ -84,7 +152,7 @@ impl Desk {
                 return Err(Refusal::new(Code::LastSystemAdministrator).into());
             }
         }
-        roles::apply(&mut tx, name, &taken.iter().collect::<Vec<_>>(), self.by(ask)).await?;
+        roles::apply(&mut tx, name, &taken.iter().collect::<Vec<_>>(), self.by(ask.actor)).await?;
         let user = find_row(&mut tx, name, ask.user).await?;
         tx.commit().await?;
         let outcome = if taken.is_empty() {
@@ -115,7 +183,7 @@ impl Desk {
         let row = match user {
             Some(user) => match self.base.find_row(&environment.name, user).await? {
                 Some(row) => Some(row.systemuserid),
-                None => return Err(super::no_row(&environment.name, user).into()),
+                None => return Err(no_row(&environment.name, user).into()),
             },
             None => None,
         };
@@ -123,14 +191,34 @@ impl Desk {
         Ok(roles::list(&mut db, &environment.name, row, role, after, limit).await?)
     }
 
-    fn by<'a>(&self, ask: Ask<'a>) -> Author<'a> {
+    fn by<'a>(&self, actor: &'a str) -> Author<'a> {
         Author {
-            actor: ask.actor,
+            actor,
             run_id: None,
             by_rule: false,
             at: self.base.clock.now(),
         }
     }
+}
+
+/// Checks that an environment can grant a role.
+fn check_role(environment: &Environment, role: &str) -> Ruled<()> {
+    if !environment.has_role(role) {
+        return Err(no_role(environment, role));
+    }
+    if !environment.has_database {
+        return Err(Refusal::new(Code::NoDatabase));
+    }
+    Ok(())
+}
+
+/// Checks that a row may get a role.
+fn grantable(environment: &Environment, row: &SystemUser) -> Ruled<()> {
+    changeable(row)?;
+    if row.isdisabled && !environment.allow_role_assignment_on_disabled_users {
+        return Err(Refusal::new(Code::UserDisabled));
+    }
+    Ok(())
 }
 
 fn no_role(environment: &Environment, role: &str) -> Refusal {

@@ -2,7 +2,7 @@
 
 use rollcall::simulator::cluster::TestDatabase;
 use rollcall::simulator::{Effect, Fault, Settings, Simulator, When};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{crowd, unlicensed};
@@ -78,6 +78,7 @@ async fn an_import_at_once_tells_what_became_of_whom_and_its_exit_code_does_too(
     assert!(text.contains("by tester") && text.contains("category sales"), "{text}");
     assert!(
         text.contains("2 of the users created have no security role")
+            && text.contains("rollcall role grant --job 1 ROLE")
             && text.contains("rollcall role grant USER ROLE --environment production"),
         "{text}"
     );
@@ -209,5 +210,70 @@ async fn candidates_are_listed_and_a_file_of_them_added() {
     );
     let left = stage.json("candidates --environment production").await;
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_ends_with_the_roles_that_its_users_need() {
+    let stage = Stage::new().await;
+    let kind = "kind = \"trial\"";
+    stage
+        .installation
+        .amend(kind, &format!("{kind}\nroles = [\"Reader\", \"Writer\"]"));
+    let [ada, eve, ida, una] = stage.users[..] else {
+        panic!()
+    };
+    let import = "import --environment production --company USMF";
+    stage.good(&format!("{import} --user {ada} {eve}")).await;
+    stage.good(&format!("role grant {ada} Reader")).await;
+    stage.good(&format!("user disable {eve}")).await;
+
+    // Present and new users alike, each with a result; a disabled one gets no role.
+    let users = format!("--user {ada} {eve} {ida} {una}");
+    let said = stage
+        .run(&format!("{import} {users} --role Reader --role Writer --output json"))
+        .await;
+    assert_eq!(said.code, Some(6), "{said:?}");
+    let report = said.json();
+    assert_eq!(report["created_without_role"], 0, "{report}");
+    assert_eq!(
+        report["roles"],
+        json!([
+            {"role": "Reader", "granted": 2, "unchanged": 1, "refused": {"user_disabled": 1}},
+            {"role": "Writer", "granted": 3, "unchanged": 0, "refused": {"user_disabled": 1}},
+        ])
+    );
+    let said = stage.run("role grant --job 2 Writer --output json").await;
+    assert_eq!(said.code, Some(6), "{said:?}");
+    let results: Vec<Value> = said.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["outcome"].clone())
+        .collect();
+    assert_eq!(results, ["unchanged", "refused", "unchanged", "unchanged"]);
+    let said = stage.run("role grant --job 1 Writer").await;
+    assert!(said.stdout.contains("refused (user_disabled)"), "{said:?}");
+    stage.good(&format!("user enable {eve}")).await;
+    let text = stage.good(&format!("{import} {users} --role Writer")).await;
+    assert!(text.contains("Writer        1             3        0"), "{text}");
+
+    for (command, code, told) in [
+        (format!("{import} {users} --role Emperor"), 6, "role_not_found"),
+        (
+            format!("role grant --job 1 {ada} Reader"),
+            2,
+            "cannot be named together with --job",
+        ),
+        ("role grant --job 99 Reader".to_owned(), 2, "rollcall job list"),
+    ] {
+        let said = stage.run(&command).await;
+        assert_eq!(said.code, Some(code), "{command}: {said:?}");
+        assert!(said.one_line().contains(told), "{command}: {said:?}");
+    }
+    let said = stage.run(&format!("{import} {users} --role Reader --background")).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let jobs = stage.json("job list").await;
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 3, "a refused import is no job");
     stage.end().await;
 }

@@ -1,0 +1,171 @@
+//! Commands for several users: each is acted on by itself, with a line each and one exit code.
+
+use rollcall::simulator::tenant::{Profile, User};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+
+use super::{Stage, cells};
+use crate::binary::said;
+
+const IN_SANDBOX: &str = "--environment sandbox";
+const ADA: &str = "ada.person@contoso.example";
+const BOB: &str = "bob.person@contoso.example";
+
+/// Two users with a row, and an administrator whom nobody disables.
+async fn stage() -> Stage {
+    let stage = Stage::new().await;
+    stage
+        .installation
+        .amend("kind = \"sandbox\"", "kind = \"sandbox\"\nroles = [\"Reader\"]");
+    for given in ["Ada", "Bob"] {
+        let id = stage.simulator.tenant().add_user(User::named(given, "Person"));
+        stage.simulator.tenant().give_profile(id, Profile::E5PowerApps);
+    }
+    let greta = stage.furnished.global_administrator;
+    stage.good(&format!("user add {ADA} {BOB} {greta} {IN_SANDBOX}")).await;
+    stage
+}
+
+impl Stage {
+    /// Outcome or code of each user, by the document of a command; and its exit code.
+    async fn results(&self, command: &str) -> (Vec<String>, Option<i32>) {
+        let said = self.run(&format!("{command} {IN_SANDBOX} --output json")).await;
+        let document = said.json();
+        let items = document["items"].as_array().unwrap().iter();
+        let result = |item: &Value| {
+            item.get("code")
+                .unwrap_or(&item["outcome"])
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        (items.map(result).collect(), said.code)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_user_does_not_stop_the_others_and_the_exit_code_tells() {
+    let stage = stage().await;
+    let greta = stage.furnished.global_administrator;
+    let all = format!("{greta} {ADA} nobody@contoso.example {BOB}");
+    let cases = [
+        (
+            format!("user disable {all}"),
+            ["tenant_administrator", "disabled", "user_not_found", "disabled"],
+            6,
+        ),
+        (
+            format!("user disable {all}"),
+            ["tenant_administrator", "unchanged", "user_not_found", "unchanged"],
+            6,
+        ),
+        (
+            format!("user enable {all}"),
+            ["unchanged", "enabled", "user_not_found", "enabled"],
+            6,
+        ),
+        (
+            format!("role grant {all} Reader"),
+            ["updated", "updated", "user_not_found", "updated"],
+            6,
+        ),
+        (
+            format!("role grant {all} Reader"),
+            ["unchanged", "unchanged", "user_not_found", "unchanged"],
+            6,
+        ),
+        (
+            format!("role revoke {all} Reader"),
+            ["updated", "updated", "user_not_found", "updated"],
+            6,
+        ),
+        (
+            format!("user hold {all} --reason audit"),
+            ["tenant_administrator", "disabled", "user_not_found", "disabled"],
+            6,
+        ),
+        (
+            format!("role grant {all} Reader"),
+            ["updated", "user_disabled", "user_not_found", "user_disabled"],
+            6,
+        ),
+        (
+            format!("user release {all}"),
+            ["unchanged", "enabled", "user_not_found", "enabled"],
+            6,
+        ),
+        (format!("user refresh {all}"), ["unchanged"; 4], 0),
+    ];
+    for (command, results, code) in cases {
+        assert_eq!(
+            stage.results(&command).await,
+            (results.map(str::to_owned).to_vec(), Some(code)),
+            "{command}"
+        );
+    }
+    let said = stage.run(&format!("user disable {all} {IN_SANDBOX}")).await;
+    let table = cells(&said.stdout);
+    assert_eq!(table[0], ["USER", "OUTCOME", "SYSTEMUSERID"]);
+    assert_eq!(table[1][1], "refused (tenant_administrator)");
+    assert_eq!(table[2][..2], [ADA, "disabled"]);
+    assert_eq!(said.stderr, "rollcall: some were refused (tenant_administrator)\n");
+
+    // An error that concerns every user is told once.
+    let line = stage
+        .bad(&format!("role grant {ADA} {BOB} Emperor {IN_SANDBOX}"), 6)
+        .await;
+    assert!(line.contains("role_not_found"), "{line}");
+    let line = stage.bad(&format!("role grant Reader {IN_SANDBOX}"), 2).await;
+    assert!(line.contains("name at least one user"), "{line}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_names_users_with_comments_and_any_line_ends() {
+    let stage = stage().await;
+    let users = format!("\u{feff}# On leave\r\n\r\n  {ADA}\t\r\n{BOB}");
+    let file = stage.installation.folder.join("users.txt");
+    std::fs::write(&file, &users).unwrap();
+    let named = format!("--file {}", file.display());
+    let two = |outcome: &str| (vec![outcome.to_owned(); 2], Some(0));
+    for (command, outcome) in [
+        ("user hold --reason audit", "disabled"),
+        ("user release", "enabled"),
+        ("role grant Reader", "updated"),
+        ("role revoke Reader", "updated"),
+        ("user add", "unchanged"),
+    ] {
+        assert_eq!(
+            stage.results(&format!("{command} {named}")).await,
+            two(outcome),
+            "{command}"
+        );
+    }
+
+    let mut command = stage
+        .installation
+        .command(&format!("user disable --file - {IN_SANDBOX} --output json"));
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(users.as_bytes()).await.unwrap();
+    drop(stdin);
+    let said = said(child).await;
+    let outcomes = said.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["outcome"].clone())
+        .collect::<Value>();
+    assert_eq!(outcomes, json!(["disabled", "disabled"]), "{said:?}");
+
+    // A file of one user is a list of one.
+    std::fs::write(&file, ADA).unwrap();
+    assert_eq!(stage.results(&format!("user enable {named}")).await.0, ["enabled"]);
+    std::fs::write(&file, "# nobody\n").unwrap();
+    let line = stage.bad(&format!("user enable {named} {IN_SANDBOX}"), 2).await;
+    assert!(line.contains("name at least one user"), "{line}");
+    let line = stage.bad(&format!("user enable --file /nowhere {IN_SANDBOX}"), 2).await;
+    assert!(line.contains("could not read /nowhere"), "{line}");
+    stage.end().await;
+}
