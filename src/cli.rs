@@ -23,6 +23,7 @@ mod runs;
 mod serve;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod status;
 mod sync;
 mod user;
 mod wire;
@@ -79,6 +80,9 @@ enum Command {
     Serve,
     /// Runs one cycle in the foreground.
     Sync(sync::Arguments),
+    /// Shows who leads, the latest runs, and the state of each environment.
+    #[command(after_help = "Examples:\n  rollcall status\n  rollcall status --output json")]
+    Status,
     /// Tries out configuration, database, token, permissions, groups and licences.
     Check,
     /// Shows why a user has access or has not.
@@ -192,6 +196,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     match command {
         Command::Serve => serve::run(context).await,
         Command::Sync(arguments) => sync::run(context, arguments).await,
+        Command::Status => status::run(context).await,
         Command::Check => check::run(context).await,
         Command::Explain(arguments) => explain::run(context, arguments).await,
         Command::User(command) => user::run(context, command).await,

@@ -17,6 +17,7 @@ pub mod schema;
 pub mod secret;
 pub mod signing_keys;
 pub mod source;
+pub mod status;
 pub mod system_user;
 pub mod text;
 pub mod unknowns;

@@ -24,6 +24,7 @@ pub mod lease;
 mod migrations;
 pub mod mirror;
 pub mod names;
+pub mod overview;
 pub mod pending;
 pub mod quota;
 pub mod recheck;

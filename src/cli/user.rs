@@ -1,15 +1,17 @@
 //! `rollcall user`: SystemUsers in the table; `act` holds the operations on them.
 
 mod act;
+mod whereabouts;
 
 use std::process::ExitCode;
 
 use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
-use super::output::{mode_name, note, or_dash, print_json, say, table, value_text};
+use super::output::{mode_name, note, or_dash, print_json, say, value_text};
 use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
+use crate::domain::run::ChangeLine;
 use crate::domain::system_user::{Filter, SystemUser, azure_state};
 use crate::domain::text::Text;
 use crate::sync::Engine;
@@ -24,12 +26,23 @@ pub enum Command {
     )]
     List(List),
     /// Shows one row, with the columns that customers have added, its roles and its history.
+    #[command(
+        after_help = "Examples:\n  rollcall user show ada@contoso.example --environment production\n  rollcall user show ada@contoso.example --environment production --limit 0"
+    )]
     Show {
         #[command(flatten)]
         one: One,
         /// At most so many lines of history; 0 means all.
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
+    },
+    /// Shows one person in every environment: state, and why there is no row or no access.
+    #[command(
+        after_help = "Examples:\n  rollcall user where ada@contoso.example\n  rollcall user where ada@contoso.example --output json"
+    )]
+    Where {
+        /// The object id, the user principal name or the id of a row.
+        user: Text,
     },
     #[command(flatten)]
     Act(act::Command),
@@ -83,6 +96,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     match command {
         Command::List(arguments) => list_rows(context, &engine, arguments).await?,
         Command::Show { one, limit } => show(context, &engine, &one, limit).await?,
+        Command::Where { user } => whereabouts::run(context, &engine, &user).await?,
         Command::Act(command) => act::run(context, &engine, command).await?,
     }
     engine.store.close().await;
@@ -180,30 +194,24 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
         .collect();
     say!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
     say!();
-    say!("History, newest first:");
-    let rows: Vec<Vec<String>> = history
-        .iter()
-        .map(|line| {
-            let columns: Vec<&str> = line
-                .fields
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            vec![
-                line.at.format("%Y-%m-%d %H:%M:%S").to_string(),
-                line.actor.clone(),
-                line.operation.clone(),
-                or_dash(line.reason.as_deref()),
-                if line.operation == "create" {
-                    String::new()
-                } else {
-                    columns.join(" ")
-                },
-            ]
-        })
-        .collect();
-    table(&["AT (UTC)", "BY", "WHAT", "REASON", "COLUMNS"], &rows);
+    say!("History, newest first (times in UTC):");
+    history.iter().for_each(print_change);
     Ok(())
+}
+
+/// A line of the history, and a line for each column with its old and its new value.
+fn print_change(change: &ChangeLine) {
+    let reason = change.reason.as_ref().map(|reason| format!(" ({reason})"));
+    say!(
+        "{}  {} by {}{}",
+        change.at.format("%Y-%m-%d %H:%M:%S"),
+        change.operation,
+        change.actor,
+        reason.unwrap_or_default()
+    );
+    // A new row's values are shown above, or later changes show them.
+    let fields = change.fields.as_object().filter(|_| change.operation != "create");
+    for (column, values) in fields.into_iter().flatten() {
+        say!("    {column}: {} -> {}", value_text(&values[0]), value_text(&values[1]));
+    }
 }

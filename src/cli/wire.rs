@@ -38,8 +38,12 @@ impl Context {
 
     /// Queries of the database, which has to be migrated already; the directory is not needed.
     pub(super) async fn records(&self) -> CliResult<Records> {
-        let config = self.load(true)?;
-        Ok(records(&config, self.open_store(&config).await?))
+        self.records_of(&self.load(true)?).await
+    }
+
+    /// The same with a configuration that is loaded already.
+    pub(super) async fn records_of(&self, config: &Config) -> CliResult<Records> {
+        Ok(records(config, self.open_store(config).await?))
     }
 
     async fn open_store(&self, config: &Config) -> CliResult<Store> {

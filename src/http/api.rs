@@ -7,6 +7,7 @@ mod jobs;
 mod kinds;
 mod roles;
 mod runs;
+mod status;
 mod users;
 
 use std::str::FromStr;
@@ -184,6 +185,7 @@ fn too_many_requests() -> openapi::Response {
 
 fn handlers() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status::show))
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::explain))
@@ -192,6 +194,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(users::add_many))
         .routes(routes!(users::show, acts::edit, acts::delete))
         .routes(routes!(users::access))
+        .routes(routes!(users::whereabouts))
         .routes(routes!(acts::refresh))
         .routes(routes!(acts::disable))
         .routes(routes!(acts::enable))

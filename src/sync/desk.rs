@@ -2,7 +2,7 @@
 //!
 //! One service for HTTP and the command line. `one` and `add_many` look users up in the directory, and `evaluate`
 //! decides as a cycle does. `by_hand` holds a person's decisions about a row. `kinds` creates and binds rows that are
-//! not yet directory users. `roles` assigns security roles. No request needs the lease, only row locks.
+//! not yet directory users. `roles` assigns security roles. `whereabouts` shows one person in every environment. No request needs the lease, only row locks.
 
 mod add_many;
 mod answer;
@@ -19,6 +19,7 @@ mod merge;
 mod one;
 mod recall;
 mod roles;
+pub mod whereabouts;
 
 use crate::domain::word::words;
 use serde::Serialize;

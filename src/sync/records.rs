@@ -4,6 +4,8 @@
 
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
+mod status;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};

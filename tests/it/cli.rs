@@ -10,7 +10,9 @@ mod lists;
 mod many;
 mod pipes;
 mod rules;
+mod status;
 mod text;
+mod whereabouts;
 
 use rollcall::clock::Clock;
 use rollcall::simulator::cluster::TestDatabase;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use rollcall::clock::Clock;
 use rollcall::domain::environment::{Environment, GroupNesting};
@@ -275,4 +276,24 @@ async fn access_statements(environments: u128, nested: u128) -> u64 {
     let statements = world.engine.store.statements() - before;
     world.end().await;
     statements
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_overview_costs_the_same_whatever_environments_there_are() {
+    let statements = async |environments: usize| {
+        let all = (0..environments).map(|at| open_environment(&format!("env{at:03}")));
+        let mut world = World::with(all.collect(), SimulatorSettings::default(), NO_LIMITS).await;
+        licensed(world.tenant(), "Ada", "Lovelace");
+        world.sync_completely().await;
+        // Half of them are left over.
+        world.configure(|settings| settings.environments.truncate(environments.div_ceil(2)));
+        let before = world.engine.store.statements();
+        let status = world.engine.records().status(Duration::from_mins(15)).await.unwrap();
+        let sent = world.engine.store.statements() - before;
+        assert_eq!(status.environments.len(), environments);
+        assert!(status.environments.iter().all(|one| one.enabled == 1), "{status:?}");
+        world.end().await;
+        sent
+    };
+    assert_eq!(statements(2).await, statements(20).await);
 }

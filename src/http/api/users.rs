@@ -15,6 +15,7 @@ use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
+use crate::sync::desk::whereabouts::Whereabouts;
 use crate::sync::desk::{Answer, MOST_AT_ONCE};
 
 /// A row with the columns that customers have added beside ours.
@@ -148,6 +149,20 @@ pub async fn show(
     let row = records.user(&env, &user).await?;
     let custom = records.custom(&row).await?;
     Ok(Json(User { row, custom }))
+}
+
+/// Shows one person in every environment: state, and why there is no row or no access. Writes no row.
+#[utoipa::path(get, operation_id = "show_user_everywhere", path = "/users/{user}/environments", tag = "users",
+    params(("user" = String, Path, description = "Object id, user principal name or row id")), responses(
+    (status = 200, body = Whereabouts),
+))]
+pub async fn whereabouts(
+    State(api): State<Api>,
+    _: Reader,
+    Path(user): Path<Text>,
+) -> Result<Json<Whereabouts>, Problem> {
+    usable("user", &user)?;
+    Ok(Json(api.engine().desk().whereabouts(&user).await?))
 }
 
 /// Who signs in.

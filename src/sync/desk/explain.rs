@@ -1,6 +1,6 @@
 //! Why a user has or lacks access: the daemon's own evaluation, shown instead of applied.
 
-mod headline;
+pub(in crate::sync) mod headline;
 
 use std::collections::BTreeSet;
 

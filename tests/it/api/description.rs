@@ -53,6 +53,8 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
 
 /// What interfaces.md, section 4 lists, and what the command line could do alone.
 const OPERATIONS: &str = "
+    GET /status
+    GET /users/{user}/environments
     GET /environments
     GET /environments/{env}
     GET /environments/{env}/users
@@ -139,7 +141,8 @@ async fn what_is_described_is_what_there_is() {
     for path in document["paths"].as_object().unwrap().keys() {
         let address = path[1..]
             .replace("{env}", "production")
-            .replace("{systemuserid}", "nobody");
+            .replace("{systemuserid}", "nobody")
+            .replace("{user}", "nobody");
         let address = address.replace("{job}", "4711").replace("{id}", "4711");
         let answer = sent(stage.request(Method::TRACE, &address, Some(OPERATOR))).await;
         assert_eq!(answer.problem(), (405, "method_not_allowed"), "{path}");
@@ -169,6 +172,11 @@ async fn answers_have_the_members_that_are_described_and_no_others() {
     let problem = stage.get("runs/4711").await.body;
     let run = stage.get("runs?limit=1").await.items().remove(0);
     let environment = stage.get("environments/production").await.good();
+    let status = stage.get("status").await.good();
+    assert_eq!(status["environments"][0]["environment"], "production");
+    let everywhere = stage.get(&format!("users/{ada}/environments")).await.good();
+    let presence = everywhere["items"][0].clone();
+    assert_eq!(presence["systemuserid"], answer["user"]["systemuserid"]);
     for (schema, value) in [
         ("Answer", &answer),
         ("SystemUser", &answer["user"]),
@@ -178,6 +186,11 @@ async fn answers_have_the_members_that_are_described_and_no_others() {
         ("Problem", &problem),
         ("Run", &run),
         ("EnvironmentInfo", &environment),
+        ("Status", &status),
+        ("EnvironmentStatus", &status["environments"][0]),
+        ("RunBrief", &status["last_run"]),
+        ("Whereabouts", &everywhere),
+        ("Presence", &presence),
     ] {
         let (mut members, mut required) = (BTreeSet::new(), BTreeSet::new());
         gather(

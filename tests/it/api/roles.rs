@@ -28,6 +28,8 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
         get("//health/ready", Nothing),
         get("//metrics", Nothing),
         get("openapi.json", Nothing),
+        get("status", Read),
+        get("users/nobody/environments", Read),
         get("environments", Read),
         get("environments/production", Read),
         get("environments/production/explain?user=nobody", Read),

@@ -174,6 +174,14 @@ async fn columns_are_edited_and_owned() {
     .unwrap();
     assert_eq!(stored, "ada@mail.example 42 1e3 1.10 {a,b}", "as typed");
 
+    let shown = stage.user(&format!("show {ada}")).await;
+    let history = shown.split_once("History, newest first").unwrap().1;
+    let lines: Vec<&str> = history.lines().map(str::trim).collect();
+    assert!(lines[1].ends_with("edit by tester"), "{history}");
+    for change in ["company: - -> 42", "cost_centre: - -> 1e3", "rate: - -> 1.1"] {
+        assert!(lines.contains(&change), "{change} in {history}");
+    }
+
     let owned = stage.user(&format!("own {ada}")).await;
     assert!(
         cells(&owned).contains(&vec!["internalemailaddress", "until_edited", "customer"]),

@@ -7,11 +7,15 @@ use super::Stage;
 use crate::binary::said;
 
 /// Something of everything that prints.
-const COMMANDS: [(&str, i32); 14] = [
+const COMMANDS: [(&str, i32); 18] = [
     ("user list --environment sandbox", 0),
     ("user list --environment sandbox --output json", 0),
     ("candidates --environment sandbox", 0),
     ("runs list", 0),
+    ("status", 0),
+    ("status --output json", 0),
+    ("environment list", 0),
+    ("user where crmoln@microsoft.com", 0),
     ("job list", 0),
     ("findings", 0),
     ("role list --environment sandbox", 0),

@@ -23,6 +23,19 @@ impl Creator {
     }
 }
 
+/// What would create a row, by the verdict for each trigger.
+pub(in crate::sync) fn creator(verdicts: &[(Trigger, Verdict)]) -> Creator {
+    let creates = |(trigger, verdict): &(Trigger, Verdict)| {
+        (verdict.outcome == Outcome::Create && trigger.may_create()).then_some(trigger.is_background())
+    };
+    let creators: Vec<bool> = verdicts.iter().filter_map(creates).collect();
+    match creators[..] {
+        [] => Creator::Nobody,
+        _ if creators.contains(&true) => Creator::Background,
+        _ => Creator::OnDemand,
+    }
+}
+
 impl Explanation {
     fn verdict_for(&self, trigger: Trigger) -> Option<&Verdict> {
         let found = self.triggers.iter().find(|(one, _)| *one == trigger);
@@ -31,18 +44,7 @@ impl Explanation {
 
     /// What would create the row, if there is none.
     pub(in crate::sync) fn created_by(&self) -> Option<Creator> {
-        if self.row.is_some() {
-            return None;
-        }
-        let creates = |(trigger, verdict): &(Trigger, Verdict)| {
-            (verdict.outcome == Outcome::Create && trigger.may_create()).then_some(trigger.is_background())
-        };
-        let creators: Vec<bool> = self.triggers.iter().filter_map(creates).collect();
-        Some(match creators[..] {
-            [] => Creator::Nobody,
-            _ if creators.contains(&true) => Creator::Background,
-            _ => Creator::OnDemand,
-        })
+        self.row.is_none().then(|| creator(&self.triggers))
     }
 
     /// A summary in one sentence: whether the user has access, and what would change that.
