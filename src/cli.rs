@@ -77,51 +77,58 @@ enum Output {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the daemon: migrates, syncs on the interval, serves HTTP.
+    #[command(
+        after_help = "Examples:\n  rollcall serve\n  rollcall --config /etc/rollcall/rollcall.toml --log info serve"
+    )]
     Serve,
     /// Runs one cycle in the foreground.
     Sync(sync::Arguments),
     /// Shows who leads, the latest runs, and the state of each environment.
     #[command(after_help = "Examples:\n  rollcall status\n  rollcall status --output json")]
     Status,
-    /// Tries out configuration, database, token, permissions, groups and licences.
+    /// Tests configuration, database, token, permissions, groups and licences.
+    #[command(after_help = "Examples:\n  rollcall check\n  rollcall check --output json")]
     Check,
-    /// Shows why a user has access or has not.
+    /// Explains why a user has access or not.
     Explain(explain::Arguments),
-    /// Looks at SystemUsers, adds and changes them.
+    /// Lists, shows, adds and changes SystemUsers.
     #[command(subcommand)]
     User(user::Command),
-    /// Looks at security roles, gives and takes them.
+    /// Lists, grants and revokes security roles.
     #[command(subcommand)]
     Role(role::Command),
     /// Imports directory users who have no row yet.
     Import(import::Arguments),
-    /// Looks at import jobs, cancels them, and runs what is left of them again.
+    /// Lists, shows, cancels and requeues import jobs.
     #[command(subcommand)]
     Job(job::Command),
     /// Lists directory users who have no row in an environment.
     Candidates(candidates::Arguments),
-    /// Sync history; approval of removals that the guard holds.
+    /// Lists and shows runs; approves or rejects the removals that the guard holds.
     #[command(subcommand)]
     Runs(runs::Command),
-    /// Looks at environments, and takes leave of one that is gone.
+    /// Lists environments, and retires one that is no longer configured.
     #[command(subcommand)]
     Environment(environment::Command),
-    /// Lists what an operator should look at.
+    /// Lists open findings: what an operator should look at.
     Findings(findings::Arguments),
     /// Prints the rules: gates, entitlements, outcomes and reason codes.
+    #[command(after_help = "Examples:\n  rollcall rules\n  rollcall rules --output json")]
     Rules,
     /// Applies the database migrations.
+    #[command(after_help = "Example:\n  rollcall migrate")]
     Migrate,
-    /// Looks at the configuration.
+    /// Validates and shows the configuration.
     #[command(subcommand)]
     Config(config::Command),
-    /// Shows everything with a simulated tenant and a private PostgreSQL: needs neither tenant nor database.
+    /// Demonstrates the program with a simulated tenant and a private PostgreSQL. Needs no tenant and no database.
     #[cfg(feature = "simulator")]
     Demo(demo::Arguments),
     /// Serves a simulated tenant to try a configuration against.
     #[cfg(feature = "simulator")]
     Simulator(simulate::Arguments),
     /// Prints a completion script for a shell.
+    #[command(after_help = "Example:\n  rollcall completions bash > /etc/bash_completion.d/rollcall")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -233,5 +240,60 @@ impl Context {
             (None, false) => filter,
         };
         logs::init(filter, format).map_err(CliError::Usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of an example as a shell splits them, up to a redirection.
+    fn split(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut rest = line.trim_start();
+        while !rest.is_empty() && !rest.starts_with('>') {
+            let (word, after) = match rest.chars().next() {
+                Some(quote @ ('"' | '\'')) => rest[1..].split_once(quote).unwrap(),
+                _ => rest.split_once(' ').unwrap_or((rest, "")),
+            };
+            words.push(word.to_owned());
+            rest = after.trim_start();
+        }
+        words
+    }
+
+    /// The examples in the help of a command that has no subcommands, and of all below.
+    fn examples(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let below: Vec<_> = command
+            .get_subcommands()
+            .filter(|one| one.get_name() != "help")
+            .collect();
+        for one in &below {
+            examples(one, &format!("{path} {}", one.get_name()), found);
+        }
+        if below.is_empty() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{path}");
+            let lines = help
+                .lines()
+                .filter_map(|line| Some(&line[line.find("rollcall ").filter(|_| line.starts_with("  "))?..]));
+            let own: Vec<String> = lines.map(str::to_owned).collect();
+            assert!(
+                own.iter().any(|line| line.contains(path.trim_start())),
+                "{path}: {own:?}"
+            );
+            found.extend(own);
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_and_every_example_is_a_command() {
+        let mut found = Vec::new();
+        examples(&Arguments::command(), "", &mut found);
+        assert!(found.len() > 50, "{}", found.len());
+        for example in found {
+            let parsed = Arguments::try_parse_from(split(&example));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::text::Text;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  rollcall candidates --environment production --text lovelace\n  rollcall candidates --environment production --output json\n\nWhether the rules let somebody in is shown by `rollcall explain USER --environment NAME --trigger import`."
+    after_help = "Examples:\n  rollcall candidates --environment production --text lovelace\n  rollcall candidates --environment production --output json\n\n`rollcall explain USER --environment NAME --trigger import` shows whether the rules admit a user."
 )]
 pub struct Arguments {
     #[command(flatten)]

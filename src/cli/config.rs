@@ -14,8 +14,10 @@ use crate::domain::run::LeftOver;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Validates the configuration.
+    #[command(after_help = "Examples:\n  rollcall config check\n  rollcall --config ./rollcall.toml config check")]
     Check,
     /// Prints the effective configuration, secrets redacted.
+    #[command(after_help = "Examples:\n  rollcall config show\n  rollcall config show --output json")]
     Show,
 }
 

@@ -27,8 +27,9 @@ use crate::sync::daemon::{self, Led};
 use crate::sync::{Engine, Report};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  rollcall demo\n  rollcall demo --once --users 10000")]
 pub struct Arguments {
-    /// End after the show instead of serving until interrupted.
+    /// End after the demonstration instead of serving until interrupted.
     #[arg(long)]
     once: bool,
     /// How many users the simulated tenant has.

@@ -19,8 +19,9 @@ use crate::sync::records::Records;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Lists the configured environments, and those that are left over in the database.
+    #[command(after_help = "Example:\n  rollcall environment list")]
     List(Extent),
-    /// Takes leave of an environment that the configuration lacks: disables its rows.
+    /// Retires an environment that is no longer configured: disables its rows.
     #[command(after_help = "Examples:\n  rollcall environment retire lab\n  rollcall environment retire lab --yes")]
     Retire(Retire),
 }
@@ -33,7 +34,7 @@ pub struct Retire {
     /// Do it; without this only the counts are shown.
     #[arg(long)]
     yes: bool,
-    /// Leave its rows as they are; it is only no longer named as left over.
+    /// Leave its rows as they are. It is only no longer reported as left over.
     #[arg(long)]
     keep: bool,
 }
@@ -118,7 +119,8 @@ async fn list(context: &Context, records: &Records, extent: &Extent) -> CliResul
     .await?;
     if has_left_over && context.output == Output::Table {
         say!();
-        say!("What is left over is not kept true: configure it again, or `rollcall environment retire NAME`.");
+        say!("Environments that are left over are not kept up to date: configure them again, or retire them with");
+        say!("`rollcall environment retire NAME`.");
     }
     Ok(())
 }
@@ -150,15 +152,18 @@ async fn retire(context: &Context, engine: &Engine, asked: &Retire) -> CliResult
             "environment": name, "enabled": known.enabled, "held": known.held, "disabled": retired.disabled,
             "refused": retired.refused, "kept": asked.keep, "retired": is_left,
         })),
-        Output::Table if asked.keep => say!("{name} is left; its {} enabled rows stay as they are.", known.enabled),
-        Output::Table if is_left => say!("{name} is left: {} rows disabled.", retired.disabled),
+        Output::Table if asked.keep => say!(
+            "{name} is retired; its {} enabled rows stay as they are.",
+            known.enabled
+        ),
+        Output::Table if is_left => say!("{name} is retired: {} rows disabled.", retired.disabled),
         Output::Table => say!("{name}: {} rows disabled.", retired.disabled),
     }
     if is_left {
         Ok(())
     } else {
         Err(CliError::Other(format!(
-            "the database did not take {} rows of {name} as disabled, so it is not left yet: the log above says why",
+            "the database rejected {} rows of {name}, so it is not retired yet: the log above says why",
             retired.refused
         )))
     }
@@ -181,7 +186,7 @@ fn preview(context: &Context, known: &KnownEnvironment, keep: bool) -> CliResult
         Output::Table => {
             say!("{name} has {enabled} enabled rows, {disabled} disabled ones, and {held} whose removal is held.");
             if keep {
-                say!("With --keep all of them stay as they are, and it is no longer named as left over.");
+                say!("With --keep all of them stay as they are, and it is no longer reported as left over.");
             } else {
                 say!(
                     "The {enabled} enabled rows would be disabled (environment_retired); --keep leaves them as they are."
@@ -190,6 +195,6 @@ fn preview(context: &Context, known: &KnownEnvironment, keep: bool) -> CliResult
         }
     }
     Err(CliError::Usage(format!(
-        "nothing was changed; take leave of {name} with --yes"
+        "nothing was changed; retire {name} with --yes"
     )))
 }

@@ -10,6 +10,7 @@ use super::output::or_dash;
 use crate::domain::run::OpenFinding;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  rollcall findings\n  rollcall findings --environment production --output json")]
 pub struct Arguments {
     #[command(flatten)]
     environment: OnlyOne,

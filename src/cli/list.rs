@@ -17,13 +17,13 @@ const PAGE: u64 = 1000;
 /// How much of a list is shown.
 #[derive(Debug, clap::Args)]
 pub struct Extent {
-    /// At most so many; 0 means all.
+    /// List at most this many; 0 means all.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// All of them, as without a limit.
+    /// List all, as without a limit.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
-    /// Go on behind this one: `next` of a list that has stopped before its end.
+    /// Continue after this item: `next` of a list that stopped before its end.
     #[arg(long, value_name = "CURSOR")]
     after: Option<Text>,
 }
@@ -31,7 +31,7 @@ pub struct Extent {
 /// How many results of a command for many users are shown. The limit does not change what the command does.
 #[derive(Debug, clap::Args)]
 pub struct Shown {
-    /// Show at most so many results; 0 means all. Every user is acted on all the same.
+    /// Show at most this many results; 0 means all. The command acts on every user in any case.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Show all results, as without a limit.

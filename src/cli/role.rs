@@ -19,7 +19,7 @@ use crate::sync::{DeskError, Engine};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists who holds which role, and where it comes from.
+    /// Lists who holds which role, and the source of each assignment.
     #[command(after_help = "Example:\n  rollcall role list --role \"System Administrator\" --environment production")]
     List {
         #[command(flatten)]

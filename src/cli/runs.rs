@@ -18,15 +18,21 @@ use crate::sync::records::{Records, RunDetails};
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Lists runs, newest first.
+    #[command(after_help = "Example:\n  rollcall runs list --limit 20")]
     List(Extent),
-    /// Shows a run, and who would lose access where it holds removals.
+    /// Shows a run, and who would lose access if it holds removals.
+    #[command(after_help = "Examples:\n  rollcall runs show 42\n  rollcall runs show 42 --output json")]
     Show {
         /// The run's number.
         run: i64,
     },
-    /// Disables exactly the rows that a run holds; each is judged again at that moment.
+    /// Disables exactly the rows that a run holds; each is re-evaluated first.
+    #[command(
+        after_help = "Examples:\n  rollcall runs approve 42\n  rollcall runs approve 42 --environment production"
+    )]
     Approve(Held),
     /// Leaves the rows that a run holds enabled until their cause changes.
+    #[command(after_help = "Examples:\n  rollcall runs reject 42\n  rollcall runs reject 42 --environment production")]
     Reject(Held),
 }
 

@@ -10,6 +10,7 @@ use super::{CliError, Context, wire};
 use crate::simulator::{Settings, Simulator};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  rollcall simulator --users 5000 --listen 127.0.0.1:8081")]
 pub struct Arguments {
     /// How many users the tenant has.
     #[arg(long, default_value_t = 1000)]

@@ -20,10 +20,10 @@ const POLL: Duration = Duration::from_millis(500);
     after_help = "Examples:\n  rollcall sync\n  rollcall sync --environment production --dry-run\n  rollcall sync --full --output json"
 )]
 pub struct Arguments {
-    /// Judge this environment only; may be repeated.
+    /// Evaluate this environment only; may be repeated.
     #[arg(long, value_name = "NAME")]
     environment: Vec<Text>,
-    /// New full rounds of every source, then everyone is judged.
+    /// Begin new full rounds of every source, then evaluate everyone.
     #[arg(long)]
     full: bool,
     /// Write nothing to `system_user`; show what would change and why.

@@ -32,7 +32,7 @@ pub enum Command {
     Show {
         #[command(flatten)]
         one: One,
-        /// At most so many lines of history; 0 means all.
+        /// At most this many lines of history; 0 means all.
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },

@@ -83,7 +83,7 @@ pub struct Paging<C: ToSchema> {
     /// `next` of the page before.
     #[param(inline)]
     cursor: Option<C>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }

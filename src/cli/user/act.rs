@@ -63,7 +63,7 @@ pub enum Command {
     Hold {
         #[command(flatten)]
         users: Several,
-        /// Why.
+        /// The reason, which the row keeps until the release.
         #[arg(long)]
         reason: Text,
     },

@@ -17,7 +17,7 @@ use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
 use crate::sync::desk::{Answer, no_row};
 
-/// The columns to change, for the description only: what is there is read as it comes.
+/// The columns to change.
 #[derive(Debug)]
 pub struct Columns;
 
@@ -66,7 +66,7 @@ pub async fn edit(
     let answer = match hold_of(&mut values)? {
         Some(None) if values.is_empty() => engine.desk().release(ask).await?,
         Some(None) => {
-            let problem = "the end of a hold has the user judged anew: ask for it alone";
+            let problem = "the end of a hold re-evaluates the user: request it alone";
             return Err(Problem::bad_input("onhold", problem));
         }
         Some(Some(reason)) => engine.desk().edit_and_hold(ask, &values, Some(&reason)).await?,
@@ -96,7 +96,7 @@ fn hold_of(values: &mut Map<String, Value>) -> Result<Option<Option<String>>, Pr
     }
 }
 
-/// Why.
+/// The reason of a hold.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
@@ -130,13 +130,14 @@ actions! {
     disable "disable_user" post "/environments/{env}/users/{systemuserid}/disable" Operator;
     /// Enables a row, if the rules allow it.
     enable "enable_user" post "/environments/{env}/users/{systemuserid}/enable" Operator;
-    /// Ends a hold and judges the user anew.
+    /// Ends a hold and re-evaluates the user.
     release "release_user" post "/environments/{env}/users/{systemuserid}/release" Operator;
-    /// Deletes a row whose directory user is gone, a stub, or an application user that is disabled.
+    /// Deletes a row whose directory user is permanently deleted, a stub, or a disabled application user.
     delete "delete_user" delete "/environments/{env}/users/{systemuserid}" Operator;
 }
 
-/// Synchronises a row now, which may disable it. For a directory user without a row it tells what an access would do.
+/// Synchronises a row now, which may disable it. For a directory user without a row, the verdict shows what an access
+/// would do.
 #[utoipa::path(post, operation_id = "refresh_user", path = "/environments/{env}/users/{systemuserid}/refresh", tag = "users",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
@@ -170,14 +171,14 @@ pub async fn hold(
     Ok(Json(api.engine().desk().hold(ask, &reason).await?))
 }
 
-/// Whose a stub is.
+/// The directory user of a stub.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
     /// Object id or user principal name.
     #[schema(max_length = 1024, pattern = r"^[^\u0000]*[^\u0000\s][^\u0000]*$")]
     user: Text,
-    /// Where the user has a row already, the stub's roles move there and the stub is deleted.
+    /// If the user already has a row, move the stub's roles to it and delete the stub.
     #[serde(default)]
     merge: bool,
 }

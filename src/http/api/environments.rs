@@ -45,7 +45,7 @@ pub async fn show(State(api): State<Api>, _: Reader, Path(env): Path<Text>) -> R
     Ok(Json(api.engine().records().environment(&env).await?))
 }
 
-/// Whom to explain, and for which trigger.
+/// The user to explain, and the trigger.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -58,7 +58,7 @@ pub struct Explain {
     trigger: Option<ExplainTrigger>,
 }
 
-/// What would cause the evaluation.
+/// The cause of the evaluation.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExplainTrigger {
@@ -93,7 +93,7 @@ impl From<ExplainTrigger> for Trigger {
     }
 }
 
-/// Explains why somebody has access or has not. Writes no row.
+/// Explains why a user has access or not. Writes no row.
 #[utoipa::path(get, operation_id = "explain", path = "/environments/{env}/explain", tag = "environments",
     params(("env" = String, Path, description = "The environment's name", example = "production"), Explain), responses(
     (status = 200, body = ShownExplanation),
@@ -112,7 +112,7 @@ pub async fn explain(
     Ok(Json(explanation.shown()))
 }
 
-/// Whom to list.
+/// Which users to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -122,7 +122,7 @@ pub struct Searching {
     text: Option<Text>,
     /// `next` of the page before.
     cursor: Option<Uuid>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }

@@ -30,7 +30,7 @@ fn viewer(caller: &Caller) -> Viewer<'_> {
     }
 }
 
-/// Submits an import. One that is not for the background is answered when it is over, or after twenty seconds.
+/// Submits an import. Unless it is for the background, the answer waits for its end, at most twenty seconds.
 #[utoipa::path(post, operation_id = "submit_import", path = "/environments/{env}/imports", tag = "imports", request_body = ImportRequest,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 201, body = JobReport),
@@ -68,7 +68,7 @@ pub struct Listing {
     state: Option<JobState>,
     /// `next` of the page before.
     cursor: Option<i64>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }
@@ -124,12 +124,12 @@ pub struct ItemListing {
     state: Option<ItemState>,
     /// `next` of the page before.
     cursor: Option<i64>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }
 
-/// Lists what became of each user of a job.
+/// Lists the result for each user of a job.
 #[utoipa::path(get, operation_id = "list_import_items", path = "/imports/{job}/items", tag = "imports",
     params(("job" = i64, Path), ItemListing), responses(
     (status = 200, body = Page<Item>),
@@ -150,7 +150,7 @@ pub async fn items(
     Ok(Json(page(items, limit, |item| item.position)))
 }
 
-/// Stops a job after the batch in hand; who has a row keeps it.
+/// Stops a job after its current batch. Users who have a row keep it.
 #[utoipa::path(post, operation_id = "cancel_import", path = "/imports/{job}/cancel", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
 ))]
@@ -167,7 +167,7 @@ pub async fn cancel(
     cancelled.map(Json).map_err(wrong_state)
 }
 
-/// Puts a job that is over back into its queue: what is done stays done.
+/// Puts a job that is over back into its queue. Completed work stays; refused users are re-evaluated.
 #[utoipa::path(post, operation_id = "requeue_import", path = "/imports/{job}/requeue", tag = "imports", params(("job" = i64, Path)), responses(
     (status = 200, body = Job),
 ))]

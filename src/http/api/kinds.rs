@@ -14,7 +14,7 @@ use crate::http::input::{self, Operator, Path, Reader};
 use crate::http::problem::Problem;
 use crate::sync::desk::{Answer, Ownership};
 
-/// A placeholder to make.
+/// A placeholder to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedStub {
@@ -26,7 +26,7 @@ pub struct WantedStub {
     company: Option<Text>,
 }
 
-/// Makes a stub: a placeholder, disabled from birth, for a user principal name that imported records refer to.
+/// Creates a stub: a disabled placeholder for a user principal name that imported records refer to.
 #[utoipa::path(post, operation_id = "make_stub", path = "/environments/{env}/stubs", tag = "users", request_body = WantedStub,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
@@ -42,7 +42,7 @@ pub async fn stub(
     Ok(Json(api.engine().desk().stub(ask, wanted.company.as_deref()).await?))
 }
 
-/// An application to give a user.
+/// The application of an application user.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedApplication {
@@ -55,7 +55,7 @@ fn pasted_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Erro
     object_id(&Text::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// Makes an application user from an app registration; one that is there gets its present name.
+/// Creates an application user from an app registration. One that exists gets the current name of the application.
 #[utoipa::path(post, operation_id = "make_application_user", path = "/environments/{env}/applications", tag = "users",
     request_body = WantedApplication,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
@@ -72,14 +72,14 @@ pub async fn application(
     Ok(Json(api.engine().desk().application(ask, application).await?))
 }
 
-/// Columns that change hands.
+/// Columns that get another owner.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOwner {
     /// Columns under `until_edited`; `accessmode` is one.
     #[schema(min_items = 1, max_items = 20)]
     fields: Vec<Text>,
-    /// Who owns them from now on.
+    /// The new owner.
     #[schema(inline)]
     by: Owner,
 }
@@ -88,9 +88,9 @@ pub struct NewOwner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
-    /// The directory's value is written.
+    /// The sync writes the directory's value.
     Sync,
-    /// The row's value stays.
+    /// The sync leaves the row's value as it is.
     Customer,
 }
 
@@ -108,7 +108,7 @@ pub async fn ownership(
     Ok(Json(Page::whole(api.engine().desk().ownership(ask).await?)))
 }
 
-/// Hands columns of a row to the customer, or back to the sync, which writes the directory's value in the next cycle.
+/// Gives columns of a row to the customer, or back to the sync, which writes the directory's value in the next cycle.
 #[utoipa::path(post, operation_id = "own_columns", path = "/environments/{env}/users/{systemuserid}/own", tag = "users",
     request_body = NewOwner,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(

@@ -41,7 +41,7 @@ pub async fn list(
     Ok(Json(page(holders, limit, |holder| HolderKey::from(holder))))
 }
 
-/// Gives a row a security role.
+/// Grants a row a security role.
 #[utoipa::path(post, operation_id = "grant_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles", request_body = NamedRole,
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path)), responses(
     (status = 200, body = Answer),
@@ -56,7 +56,7 @@ pub async fn grant(
     Ok(Json(api.engine().desk().grant(ask, &role).await?))
 }
 
-/// Takes a security role from a row. The role may stand in a JSON body instead.
+/// Revokes a security role of a row. A JSON body may name the role instead of the query.
 #[utoipa::path(delete, operation_id = "revoke_role", path = "/environments/{env}/users/{systemuserid}/roles", tag = "roles",
     params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path), NamedRole), responses(
     (status = 200, body = Answer),

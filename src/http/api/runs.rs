@@ -39,7 +39,7 @@ pub async fn list(
     Ok(Json(page(items, limit, |run| run.id)))
 }
 
-/// Shows a run, and who would lose access where it holds removals.
+/// Shows a run, and who would lose access if it holds removals.
 #[utoipa::path(get, operation_id = "show_run", path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)), responses(
     (status = 200, body = RunDetails),
 ))]
@@ -53,7 +53,7 @@ fn no_run(id: i64) -> Problem {
     Problem::not_found(&format!("run {id}"))
 }
 
-/// Lists who would lose access by what a run holds.
+/// Lists the users who would lose access if the removals that a run holds were approved.
 #[utoipa::path(get, operation_id = "list_held", path = "/runs/{id}/held", tag = "runs",
     params(("id" = i64, Path), Paging<Text>), responses(
     (status = 200, body = Page<HeldRow>),
@@ -71,7 +71,7 @@ pub async fn held(
     })))
 }
 
-/// Lists what a run changed, in the order in which it did.
+/// Lists the changes of a run, in their order.
 #[utoipa::path(get, operation_id = "list_changes", path = "/runs/{id}/changes", tag = "runs",
     params(("id" = i64, Path), Paging<i64>), responses(
     (status = 200, body = Page<RunLine>),
@@ -87,7 +87,7 @@ pub async fn changes(
     Ok(Json(page(items.ok_or_else(|| no_run(id))?, limit, |line| line.id)))
 }
 
-/// Where a decision counts.
+/// The environments of a decision.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -97,7 +97,7 @@ pub struct Where {
     environment: Option<Text>,
 }
 
-/// What came of a decision.
+/// The result of a decision.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Decisions {
     /// The run.
@@ -108,8 +108,8 @@ pub struct Decisions {
     environments: Vec<Decided>,
 }
 
-/// Disables exactly the rows that a run holds; each is judged again at that moment. The environment may stand in a JSON
-/// body instead.
+/// Disables exactly the rows that a run holds; each is re-evaluated first. A JSON body may name the environment instead of
+/// the query.
 #[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
 ))]
@@ -122,7 +122,8 @@ pub async fn approve(
     decide(&api, &id, &place, Decision::Approve, caller.name).await
 }
 
-/// Leaves the rows that a run holds enabled until their cause changes. The environment may stand in a JSON body instead.
+/// Leaves the rows that a run holds enabled until their cause changes. A JSON body may name the environment instead of the
+/// query.
 #[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
 ))]
@@ -163,28 +164,28 @@ async fn decide(
     }))
 }
 
-/// What a run shall do.
+/// What a run does.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WantedRun {
-    /// The environments to judge; empty means all.
+    /// The environments to evaluate; empty means all.
     environments: Vec<Text>,
-    /// New full rounds of every source, then everyone is judged.
+    /// Begin new full rounds of every source, then evaluate everyone.
     full: bool,
-    /// Only show.
+    /// Show what would change, and change nothing.
     dry_run: bool,
 }
 
-/// A run that was asked for.
+/// A requested run.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Requested {
     /// The request's number.
     request: i64,
-    /// The run's number, as soon as the process that leads has begun it.
+    /// The run's number, once the leading process has begun it.
     run: Option<i64>,
 }
 
-/// Asks the process that leads for a run. `GET /runs/{id}` tells what it did.
+/// Requests a run from the leading process. `GET /runs/{id}` shows its result.
 #[utoipa::path(post, operation_id = "request_run", path = "/sync", tag = "runs", request_body = WantedRun, responses(
     (status = 202, body = Requested),
 ))]
@@ -230,7 +231,7 @@ pub struct Looking {
     environment: Option<Text>,
     /// `next` of the page before.
     cursor: Option<i64>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }

@@ -18,7 +18,7 @@ use crate::rules::{Client, Trigger};
 use crate::sync::desk::whereabouts::Whereabouts;
 use crate::sync::desk::{Answer, MOST_AT_ONCE};
 
-/// A row with the columns that customers have added beside ours.
+/// A row with the columns that customers have added.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct User {
     #[serde(flatten)]
@@ -52,7 +52,7 @@ pub struct Listing {
     text: Option<Text>,
     /// Where the page begins: `next` of the page before.
     cursor: Option<Uuid>,
-    /// At most so many.
+    /// The maximum number of items.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
 }
@@ -70,9 +70,9 @@ fn reason_codes() -> utoipa::openapi::schema::Object {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowState {
-    /// May sign in.
+    /// The user may sign in.
     Enabled,
-    /// May not.
+    /// The user may not sign in.
     Disabled,
 }
 
@@ -165,7 +165,7 @@ pub async fn whereabouts(
     Ok(Json(api.engine().desk().whereabouts(&user).await?))
 }
 
-/// Who signs in.
+/// The user who signs in.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
@@ -199,7 +199,7 @@ pub(super) fn usable(field: &str, user: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whom a request is about.
+/// The user of a request.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
@@ -208,7 +208,7 @@ pub struct Named {
     user: Text,
 }
 
-/// Adds a user, or synchronises one who is there; the rules decide.
+/// Adds a user, or synchronises one who has a row; the rules decide.
 #[utoipa::path(post, operation_id = "add_user", path = "/environments/{env}/users", tag = "users", request_body = Named,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
@@ -224,7 +224,7 @@ pub async fn add(
     Ok(Json(api.engine().desk().add(ask, Trigger::Api).await?))
 }
 
-/// Somebody signs in: the row is made or enabled if the rules allow it.
+/// Handles a sign-in: creates or enables the row if the rules allow it.
 #[utoipa::path(post, operation_id = "ask_for_access", path = "/environments/{env}/access", tag = "users", request_body = Wanted,
     params(("env" = String, Path, description = "The environment's name", example = "production")), responses(
     (status = 200, body = Answer),
@@ -259,14 +259,14 @@ pub struct WantedMany {
     users: Vec<Text>,
 }
 
-/// What became of one of many.
+/// The result for one of many users.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OneOfMany {
-    /// As it was named.
+    /// The user as the caller named it.
     user: String,
-    /// What became of the row; null where it was refused.
+    /// The answer; null if the user was refused.
     answer: Option<Answer>,
-    /// Why it was refused.
+    /// Why the user was refused; otherwise null.
     problem: Option<Problem>,
 }
 

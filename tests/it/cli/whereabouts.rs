@@ -66,7 +66,7 @@ async fn one_person_is_shown_in_every_environment_with_the_reason() {
     let row = found["items"][1]["systemuserid"].as_str().unwrap().to_owned();
     // The directory says today's name, which no row has yet; a row's own id leads to the same person.
     tenant.update_user(ada, |user| {
-        user.user_principal_name = Some("ada.new@contoso.example".to_owned())
+        user.user_principal_name = Some("ada.new@contoso.example".to_owned());
     });
     for user in ["ada.new@contoso.example", &row, &ada.to_string()] {
         assert_eq!(brief(&stage.whereabouts(user).await), everywhere, "{user}");
