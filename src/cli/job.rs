@@ -143,7 +143,7 @@ async fn tell(context: &Context, engine: &Engine, viewer: Viewer<'_>, job: &Job)
     if context.output == Output::Json {
         print_json(&engine.imports().import_job(viewer, job.id).await?);
     } else if job.state == JobState::Running {
-        say!("Job {} stops after the batch in hand.", job.id);
+        say!("Job {} stops after its current batch.", job.id);
     } else {
         say!("Job {} is {}.", job.id, state_of(job));
     }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Layout, Shown};
-use super::output::{or_dash, progress};
-use super::{CliError, Context, wire};
+use super::output::{note, or_dash, progress};
+use super::{CliError, Context, Output, wire};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::domain::text::{Text, entries};
@@ -198,7 +198,8 @@ impl UserResult {
 #[derive(Default)]
 pub struct ResultList {
     items: Vec<UserResult>,
-    refused: Option<Code>,
+    /// Why users were refused: each reason once, in the order of the users.
+    refused: Vec<Code>,
     /// Why the remaining users were not reached.
     ended: Option<CliError>,
 }
@@ -243,7 +244,9 @@ impl ResultList {
     }
 
     fn refuse(&mut self, user: &str, refusal: Refusal) {
-        self.refused.get_or_insert(refusal.code);
+        if !self.refused.contains(&refusal.code) {
+            self.refused.push(refusal.code);
+        }
         self.items.push(UserResult::Refused {
             user: user.to_owned(),
             outcome: "refused",
@@ -256,9 +259,14 @@ impl ResultList {
     pub fn print(self, context: &Context, shown: &Shown) -> CliResult<()> {
         let layout = Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells);
         list::print_results(context, shown, layout, &self.items);
-        match (self.ended, self.refused) {
+        if context.output == Output::Table {
+            for code in &self.refused {
+                note!("{code}: {} {}", code.sentence(), code.remedy());
+            }
+        }
+        match (self.ended, self.refused.first()) {
             (Some(error), _) => Err(error),
-            (None, Some(code)) => Err(CliError::AlreadyShown(code)),
+            (None, Some(code)) => Err(CliError::AlreadyShown(*code)),
             (None, None) => Ok(()),
         }
     }

@@ -29,7 +29,7 @@ impl PartialSchema for Columns {
         let text = |about| value([Type::String, Type::Null].into_iter().collect(), about);
         let modes = "0 Read-Write, 1 Administrative, 2 Read, 4 Non-interactive.";
         let mode = value(Type::Integer.into(), Some(modes)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
-        let hold = "A hold, which wants `holdreason` beside it; false, alone, ends it.";
+        let hold = "True, together with `holdreason`, puts the row on hold; false, alone, ends the hold.";
         let about = "Columns to change; those that customers have added, too, under their own names.";
         let fields = Field::ALL.into_iter().filter(|field| !field.is_identity());
         fields

@@ -109,7 +109,13 @@ async fn a_refused_user_does_not_stop_the_others_and_the_exit_code_tells() {
     assert_eq!(table[0], ["USER", "OUTCOME", "SYSTEMUSERID"]);
     assert_eq!(table[1][1], "refused (tenant_administrator)");
     assert_eq!(table[2][..2], [ADA, "disabled"]);
-    assert_eq!(said.stderr, "rollcall: some were refused (tenant_administrator)\n");
+    let notes: Vec<&str> = said.stderr.lines().collect();
+    assert!(
+        notes[0].starts_with("tenant_administrator: ") && notes[0].ends_with('.'),
+        "{notes:?}"
+    );
+    assert!(notes[1].starts_with("user_not_found: "), "{notes:?}");
+    assert_eq!(notes[2..], ["rollcall: some were refused (tenant_administrator)"]);
 
     // An error that concerns every user is told once.
     let line = stage

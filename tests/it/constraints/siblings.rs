@@ -232,6 +232,33 @@ async fn a_rule_about_roles_costs_the_rows_that_get_or_lose_them() {
     run_sql(&world, refusing("system_user_role", "insert", "true", "return null;")).await;
     let granted = world.engine.desk().grant(ask(&ada.to_string()), "Helper").await;
     assert_eq!(said(&granted), "row_not_written");
+
+    // To several at once: the rows beside a refused one get the role.
+    let mut rows = Vec::new();
+    for user in [ada, bob, cleo] {
+        rows.push(world.row(ENV, user).await.unwrap().systemuserid);
+    }
+    for instead in [RAISE, "return null;"] {
+        run_sql(&world, DROP.to_owned()).await;
+        let body = format!("if new.systemuserid = '{}' then {instead} end if; return new;", rows[1]);
+        run_sql(&world, refusing("system_user_role", "insert", "true", &body)).await;
+        for outcome in ["updated", "unchanged"] {
+            let granted = world.engine.desk().grant_rows(ENV, &rows, "Helper", "tester").await;
+            let results = granted.unwrap().into_iter().map(|result| match result {
+                Ok(effect) => effect.as_str(),
+                Err(refusal) => refusal.code.as_str(),
+            });
+            assert_eq!(
+                results.collect::<Vec<_>>(),
+                [outcome, "row_not_written", outcome],
+                "{instead}"
+            );
+        }
+        for row in [rows[0], rows[2]] {
+            let revoked = world.engine.desk().revoke(ask(&row.to_string()), "Helper").await;
+            assert_eq!(said(&revoked), "updated");
+        }
+    }
     world.end().await;
 }
 
