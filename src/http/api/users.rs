@@ -15,6 +15,7 @@ use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
+use crate::sync::DeskError;
 use crate::sync::desk::whereabouts::Whereabouts;
 use crate::sync::desk::{Answer, MOST_AT_ONCE};
 
@@ -161,7 +162,8 @@ pub async fn whereabouts(
     _: Reader,
     Path(user): Path<Text>,
 ) -> Result<Json<Whereabouts>, Problem> {
-    usable("user", &user)?;
+    // It is part of the address: one that can name nobody is not found.
+    usable("user", &user).map_err(|_| DeskError::UnknownUser(user.to_string()))?;
     Ok(Json(api.engine().desk().whereabouts(&user).await?))
 }
 

@@ -11,6 +11,7 @@ use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::domain::system_user::SystemUser;
+use crate::domain::text::trimmed;
 use crate::domain::word::words;
 use crate::plan::{Candidate, Unasked};
 use crate::rules::{Client, Trigger, Verdict};
@@ -77,6 +78,9 @@ impl Desk {
     /// # Errors
     /// [`DeskError::UnknownUser`], or when the database fails.
     pub async fn whereabouts(&self, user: &str) -> Result<Whereabouts, DeskError> {
+        if trimmed(user).is_empty() {
+            return Err(DeskError::UnknownUser(user.to_owned()));
+        }
         let configured = self.base.settings.names();
         let named = self.rows_named(&configured, user).await?;
         // A row's own id is known to its environment only: the directory is asked for the row's user.

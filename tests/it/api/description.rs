@@ -176,6 +176,10 @@ async fn answers_have_the_members_that_are_described_and_no_others() {
     assert_eq!(status["environments"][0]["environment"], "production");
     let everywhere = stage.get(&format!("users/{ada}/environments")).await.good();
     let presence = everywhere["items"][0].clone();
+    for nobody in ["nobody", "%20"] {
+        let answer = stage.get(&format!("users/{nobody}/environments")).await;
+        assert_eq!(answer.problem(), (404, "user_not_found"));
+    }
     assert_eq!(presence["systemuserid"], answer["user"]["systemuserid"]);
     for (schema, value) in [
         ("Answer", &answer),

@@ -1,9 +1,11 @@
 //! Commands for several users: each is acted on by itself, with a line each and one exit code.
 
+use std::process::Stdio;
+
 use rollcall::simulator::tenant::{Profile, User};
 use serde_json::{Value, json};
-use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
 
 use super::{Stage, cells};
 use crate::binary::said;
@@ -173,5 +175,35 @@ async fn a_file_names_users_with_comments_and_any_line_ends() {
     assert!(line.contains("name at least one user"), "{line}");
     let line = stage.bad(&format!("user enable --file /nowhere {IN_SANDBOX}"), 2).await;
     assert!(line.contains("could not read /nowhere"), "{line}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_unknown_users_are_one_line_of_the_log() {
+    let stage = stage().await;
+    let users: String = (0..1000)
+        .map(|n| match n % 2 {
+            0 => format!("nobody.{n}@contoso.example\n"),
+            _ => format!("{}\n", Uuid::from_u128(0x6060 + n)),
+        })
+        .collect();
+    let file = stage.installation.folder.join("users.txt");
+    std::fs::write(&file, users).unwrap();
+    let said = stage
+        .run(&format!(
+            "user add --file {} {IN_SANDBOX} --log info --output json",
+            file.display()
+        ))
+        .await;
+    assert_eq!(said.code, Some(6), "{said:?}");
+    assert_eq!(said.json()["items"].as_array().unwrap().len(), 1000);
+    let of_config = |line: &&str| !line.contains("rollcall::cli::wire");
+    let lines: Vec<&str> = said.stderr.lines().filter(of_config).collect();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(
+        lines[0].contains("unknown=1000") && !lines[0].contains("nobody."),
+        "{lines:#?}"
+    );
+    assert_eq!(lines[1], "rollcall: some were refused (user_not_found)");
     stage.end().await;
 }
