@@ -40,8 +40,8 @@ fn print(status: &Status) {
     line("Next cycle", &next_cycle(status));
     if status.is_stale {
         say!();
-        say!("No run has succeeded for three intervals: the rows may differ from the directory.");
-        say!("`rollcall runs list` shows the runs, `rollcall check` tries out what they need.");
+        say!("No run has succeeded for three intervals: rows may differ from the directory.");
+        say!("`rollcall runs list` shows the runs, `rollcall check` tests what they need.");
     }
     let about_tenant: i64 = status.findings.values().sum();
     if about_tenant > 0 {
@@ -61,12 +61,13 @@ fn print(status: &Status) {
     table(&heading, &status.environments.iter().map(cells).collect::<Vec<_>>());
     if status.environments.iter().any(|one| !one.configured) {
         say!();
-        say!("Environments that are left over are not kept up to date: configure them again, or retire");
-        say!("them with `rollcall environment retire NAME`.");
+        say!("Environments that are left over are not kept up to date: configure them again,");
+        say!("or retire them with `rollcall environment retire NAME`.");
     }
     if status.environments.iter().any(|one| one.held > 0) {
         say!();
-        say!("Held rows stay enabled until a person decides: `rollcall runs list` shows which runs hold some.");
+        say!("Held rows stay enabled until a person decides. `rollcall runs list` shows the");
+        say!("runs; then `rollcall runs approve RUN` or `rollcall runs reject RUN`.");
     }
 }
 
