@@ -176,6 +176,16 @@ pub struct MembershipsOf {
     pub joined: Vec<Asked<(Uuid, Uuid)>>,
 }
 
+impl MembershipsOf {
+    /// Without those of some users.
+    #[must_use]
+    pub fn without(mut self, users: &HashSet<Uuid>) -> Self {
+        self.users.retain(|user| !users.contains(&user.value));
+        self.joined.retain(|pair| !users.contains(&pair.value.0));
+        self
+    }
+}
+
 /// Stores the groups of some users. Returns the users whose groups changed.
 pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
     settle(db, memberships, false).await

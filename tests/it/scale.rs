@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use std::time::Duration;
+
 use rollcall::clock::Clock;
 use rollcall::domain::environment::{Environment, GroupNesting};
 use rollcall::domain::schema::Schema;
@@ -131,6 +133,8 @@ async fn costs(users: u64) -> [Cost; 2] {
     world.sync_completely().await;
     // A plan for a small table that has become large is only as good as its statistics.
     world.execute("analyze").await;
+    // The pages of the last hour are remembered.
+    world.advance(Duration::from_hours(2));
     measure(&mut world).await;
     let idle = measure(&mut world).await;
     change(world.tenant());

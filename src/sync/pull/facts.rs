@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::feed::{Asked, Removal, UserChange};
+use crate::store::answers::StoredPages;
 use crate::store::mirror::{self, Mirrored};
 use crate::store::{StoreResult, Transaction, groups, recheck};
 
@@ -17,20 +18,37 @@ use crate::store::{StoreResult, Transaction, groups, recheck};
 pub(super) struct StoredChanges {
     /// Users about whom the mirror's facts changed.
     pub changed: Vec<Uuid>,
-    /// Facts that were dropped because the mirror has newer ones.
+    /// Facts that were dropped because the mirror has newer ones, or has some that may be newer.
     pub older: Vec<Asked<Uuid>>,
+    /// For a look-up, the pages stored since it asked.
+    pub pages: StoredPages,
 }
 
-/// Stores facts about users, in the order sent. With `absent_is_null`, a property that is not sent is not set.
+/// Where facts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Pages of changes: a property that is not sent has not changed.
+    Changes,
+    /// Pages of a round: a property that is not sent is not set. What changes later comes with the changes.
+    Round,
+    /// Answers about single users: a property that is not sent is not set, and no later answer corrects them.
+    LookUp,
+}
+
+/// Stores facts about users, in the order sent.
 pub(super) async fn take_in(
     tx: &mut Transaction,
     facts: &[Asked<UserChange>],
-    absent_is_null: bool,
+    origin: Origin,
 ) -> StoreResult<StoredChanges> {
     let mut ids: Vec<Uuid> = facts.iter().map(|fact| fact.value.id()).collect();
     ids.sort_unstable();
     ids.dedup();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
+    let pages = match facts.iter().map(|fact| fact.at).min() {
+        Some(first) if origin == Origin::LookUp => StoredPages::since(&mut *tx, first).await?,
+        _ => StoredPages::default(),
+    };
     let mut taken = StoredChanges::default();
     // The order in which every transaction locks them.
     let mut latest: BTreeMap<Uuid, Mirrored> = BTreeMap::new();
@@ -41,7 +59,16 @@ pub(super) async fn take_in(
             taken.older.push(Asked { at: fact.at, value: id });
             continue;
         }
-        if let Some(user) = merge(before.map(|before| &before.user), &fact.value, absent_is_null) {
+        if let Some(user) = merge(
+            before.map(|before| &before.user),
+            &fact.value,
+            origin != Origin::Changes,
+        ) {
+            let may_be_older = |before: &Mirrored| pages.may_be_newer(before.asked, fact.at) && before.user != user;
+            if before.is_some_and(may_be_older) {
+                taken.older.push(Asked { at: fact.at, value: id });
+                continue;
+            }
             latest.insert(id, Mirrored { user, asked: fact.at });
         }
     }
@@ -63,6 +90,7 @@ pub(super) async fn take_in(
     mirror::mark_asked(&mut *tx, &confirmed).await?;
     recheck::add(&mut *tx, &undecodable).await?;
     groups::note_returned(&mut *tx, &returned(&changed, &known)).await?;
+    taken.pages = pages;
     taken.changed = changed.iter().map(|changed| changed.user.id).collect();
     Ok(taken)
 }

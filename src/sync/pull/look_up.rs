@@ -20,6 +20,7 @@ use crate::domain::source::Source;
 use crate::domain::system_user::is_reserved;
 use crate::graph::{Graph, GraphError, describe};
 use crate::plan::Unasked;
+use crate::store::answers::StoredPages;
 use crate::store::{Connection, StoreResult, groups, mirror, rows};
 use crate::sync::Failure;
 
@@ -299,11 +300,18 @@ impl Puller {
             .collect();
         let answers: Vec<_> = stream::iter(questions).buffered(DELETED_TOGETHER).collect().await;
         let ids: Vec<Uuid> = missing.iter().map(|(_, id)| id.value).collect();
-        let known = {
+        let first = missing.iter().map(|(_, id)| id.at).min().unwrap_or_default();
+        let (known, is_moving) = {
             let mut db = self.base.store.read().await?;
-            mirror::read_users(&mut db, &ids).await?
+            // A round that has ended meanwhile may have missed a user between the two places as well.
+            let is_moving = !StoredPages::since(&mut db, first).await?.is_empty();
+            (mirror::read_users(&mut db, &ids).await?, is_moving)
         };
-        let is_known = |id: Uuid| known.get(&id).is_some_and(|user| user.state != DirectoryState::Gone);
+        let is_known = |id: Uuid| {
+            known
+                .get(&id)
+                .is_some_and(|user| is_moving || user.state != DirectoryState::Gone)
+        };
         let mut gone = Vec::new();
         let mut is_in_neither = false;
         for ((at, id), answer) in missing.into_iter().zip(answers) {

@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::Puller;
 use super::climb::ParentGroups;
-use super::facts;
+use super::facts::{self, Origin};
 use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
 use crate::domain::source::Source;
 use crate::rules::AdminRoles;
+use crate::store::answers::StoredPages;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::Failure;
@@ -68,10 +69,19 @@ impl Puller {
         let present = kept
             .iter()
             .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
-        let taken = facts::take_in(&mut tx, &present.collect::<Vec<_>>(), true).await?;
+        let taken = facts::take_in(&mut tx, &present.collect::<Vec<_>>(), Origin::LookUp).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
         let held = self.held_groups(&mut tx, ladder).await?;
+        let moved = taken
+            .pages
+            .of_other_members(&mut tx, &memberships(&kept, &held))
+            .await?;
+        let kept: Vec<&UserFacts> = kept
+            .into_iter()
+            .filter(|said| !moved.contains(&said.user.value.id))
+            .collect();
+        older.extend(moved);
         changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
         let in_part = kept.iter().filter(|said| !said.is_whole());
         let in_part = in_part.map(|said| Asked {
@@ -121,7 +131,16 @@ impl Puller {
             // Most look-ups find no nesting.
             if ladder.to_store().next().is_some() {
                 let held = self.held_groups(&mut tx, ladder).await?;
-                if !groups::settle_groups(&mut tx, &rungs(ladder, &held)).await?.is_empty() {
+                let rungs = rungs(ladder, &held);
+                let first = rungs.users.iter().map(|group| group.at).min().unwrap_or_default();
+                // A page may have reported a later change, which no look-up may undo; what it did not know comes with
+                // the next.
+                let moved = StoredPages::since(&mut tx, first)
+                    .await?
+                    .of_other_members(&mut tx, &rungs)
+                    .await?;
+                let rungs = rungs.without(&moved);
+                if !groups::settle_groups(&mut tx, &rungs).await?.is_empty() {
                     environments::judge_everyone(&mut tx, &self.base.settings.nesting()).await?;
                 }
             }
@@ -155,7 +174,7 @@ impl Puller {
         self.base
             .retry(async || {
                 let mut tx = self.base.begin(None).await?;
-                let taken = facts::take_in(&mut tx, &removed, true).await?;
+                let taken = facts::take_in(&mut tx, &removed, Origin::LookUp).await?;
                 pending::mark_everywhere(&mut tx, &taken.changed).await?;
                 tx.commit().await?;
                 Ok::<_, Failure>(taken.older.iter().map(|user| user.value).collect())

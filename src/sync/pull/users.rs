@@ -3,8 +3,10 @@
 //! Absence has two meanings. In a full round a property that is not sent is null, and a user who is not listed by its
 //! last page is looked up in deletedItems and swept. In an incremental round both mean unchanged.
 
+use std::collections::BTreeSet;
+
 use super::Puller;
-use super::facts;
+use super::facts::{self, Origin};
 use super::feed::{Feed, Pages};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError, survive};
@@ -13,7 +15,7 @@ use crate::domain::feed::{Link, UserChange};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, checkpoints, environments, mirror, pending, recheck};
+use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::Failure;
 
 /// The users, for every environment.
@@ -65,7 +67,8 @@ impl Followed for Users<'_> {
         if before.state == State::Begin {
             seen.had_plans = mirror::any_plans(&mut *tx).await?;
         }
-        let taken = facts::take_in(&mut *tx, &pages.items, is_round).await?;
+        let origin = if is_round { Origin::Round } else { Origin::Changes };
+        let taken = facts::take_in(&mut *tx, &pages.items, origin).await?;
         recheck::add(&mut *tx, &taken.older).await?;
         let (checkpoint, todo) = step(seen);
         if !is_round {
@@ -104,6 +107,7 @@ impl Puller {
         let (listed, had) = mirror::count_seen(&mut tx, checkpoint.round).await?;
         // A missing user may be among the unreadable entries; the next run requests it.
         let is_whole = checkpoint.seen.unreadable == 0 && deleted.unreadable == 0;
+        answers::note(&mut tx, &BTreeSet::from([checkpoint.round]), self.base.clock.now()).await?;
         let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted.items, is_whole).await?;
         if swept > 0 {
             environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
