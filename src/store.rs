@@ -8,6 +8,7 @@
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
 pub mod administrators;
+pub mod answers;
 pub mod candidates;
 pub mod changes;
 pub mod checkpoints;
@@ -26,6 +27,7 @@ pub mod mirror;
 pub mod names;
 pub mod overview;
 pub mod pending;
+pub mod planned;
 pub mod quota;
 pub mod recheck;
 pub mod refusals;

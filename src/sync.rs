@@ -11,6 +11,7 @@ mod error;
 pub mod guard;
 pub mod imports;
 mod judge;
+mod progress;
 pub mod pull;
 pub mod records;
 
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use base::Base;
-pub use cycle::{Counts, Report, ReportedChange, RunOutcome};
+pub use cycle::{Counts, Report, RunOutcome};
 pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
+pub use progress::Progress;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -106,6 +108,8 @@ pub struct Engine {
     pub cancel: CancellationToken,
     /// What is remembered between requests.
     pub memory: Arc<desk::Memory>,
+    /// How far its run is.
+    pub progress: Progress,
 }
 
 impl Engine {
@@ -117,6 +121,7 @@ impl Engine {
             clock: self.clock.clone(),
             settings: Arc::clone(&self.settings),
             cancel: self.cancel.clone(),
+            progress: self.progress.clone(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::domain::text::{Text, escaped_json};
 const PAGE: u64 = 1000;
 
 /// How much of a list is shown.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Extent {
     /// List at most this many; 0 means all.
     #[arg(long, value_name = "N")]
@@ -50,6 +50,8 @@ pub struct Layout<'a, T> {
     pub nothing: Option<&'a str>,
     /// Additional members of the JSON document.
     pub beside: Map<String, Value>,
+    /// The name of the items in the JSON document.
+    pub items: &'a str,
 }
 
 impl<'a, T> Layout<'a, T> {
@@ -60,6 +62,7 @@ impl<'a, T> Layout<'a, T> {
             row,
             nothing: None,
             beside: Map::new(),
+            items: "items",
         }
     }
 }
@@ -130,8 +133,7 @@ enum Printer<'a, T> {
         is_empty: bool,
     },
     Json {
-        /// The members of the document after the items; the next item is inserted before them.
-        beside: &'a Map<String, Value>,
+        layout: &'a Layout<'a, T>,
         is_empty: bool,
     },
 }
@@ -144,10 +146,7 @@ impl<'a, T: Serialize> Printer<'a, T> {
                 layout,
                 is_empty: true,
             },
-            Output::Json => Self::Json {
-                beside: &layout.beside,
-                is_empty: true,
-            },
+            Output::Json => Self::Json { layout, is_empty: true },
         }
     }
 
@@ -164,10 +163,10 @@ impl<'a, T: Serialize> Printer<'a, T> {
                 *is_empty = false;
                 table.print(&items.iter().map(layout.row).collect::<Vec<_>>());
             }
-            Self::Json { beside, is_empty } => {
+            Self::Json { layout, is_empty } => {
                 let mut text = String::new();
                 if std::mem::take(is_empty) {
-                    text += &opening(beside);
+                    text += &opening(layout);
                 } else {
                     text += ",";
                 }
@@ -185,8 +184,8 @@ impl<'a, T: Serialize> Printer<'a, T> {
                 Some(nothing) => output::say_line(nothing),
                 None => table.print(&[]),
             },
-            Self::Json { beside, is_empty } => {
-                let items = if is_empty { opening(beside) } else { "\n  ".to_owned() };
+            Self::Json { layout, is_empty } => {
+                let items = if is_empty { opening(layout) } else { "\n  ".to_owned() };
                 let text = format!("{items}],\n  \"next\": {}\n}}\n", Value::from(next));
                 output::raw(escaped_json(&text).as_bytes());
             }
@@ -195,12 +194,13 @@ impl<'a, T: Serialize> Printer<'a, T> {
 }
 
 /// A document up to its first item, in serde's layout.
-fn opening(beside: &Map<String, Value>) -> String {
-    let beside = beside.iter().map(|(name, value)| {
+fn opening<T>(layout: &Layout<'_, T>) -> String {
+    let beside = layout.beside.iter().map(|(name, value)| {
         let value = indented(value, 2);
         format!("\n  {}: {},", Value::from(name.as_str()), value.trim_start())
     });
-    format!("{{{}\n  \"items\": [", beside.collect::<String>())
+    let items = Value::from(layout.items);
+    format!("{{{}\n  {items}: [", beside.collect::<String>())
 }
 
 /// A value as a part of a document, on a line of its own: JSON texts contain no line ends.

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::chosen::OnlyOne;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout};
-use super::output::{or_dash, print_json, say, table};
+use super::output::{or_dash, print_json, say, value_text};
 use super::{CliError, Context, Output, sync, wire};
-use crate::domain::run::Run;
+use crate::domain::removal::{HeldKey, HeldRow};
+use crate::domain::run::{Run, RunLine};
 use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
 use crate::sync::records::{Records, RunDetails};
@@ -25,6 +26,15 @@ pub enum Command {
     Show {
         /// The run's number.
         run: i64,
+        #[command(flatten)]
+        extent: Extent,
+    },
+    /// Shows what a run changed, or what a dry run would change, in order.
+    Changes {
+        /// The run's number.
+        run: i64,
+        #[command(flatten)]
+        extent: Extent,
     },
     /// Disables exactly the rows that a run holds; each is re-evaluated first.
     #[command(
@@ -47,7 +57,11 @@ pub struct Held {
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     match command {
         Command::List(extent) => list_runs(context, &context.records().await?, &extent).await?,
-        Command::Show { run } => show(context, &context.records().await?, run).await?,
+        Command::Show { run, extent } => show(context, &context.records().await?, run, &extent).await?,
+        Command::Changes { run, extent } => {
+            let records = context.records().await?;
+            print_changes(context, &records, run, &extent, Map::new()).await?;
+        }
         Command::Approve(held) => decide(context, &held, Decision::Approve).await?,
         Command::Reject(held) => decide(context, &held, Decision::Reject).await?,
     }
@@ -102,20 +116,64 @@ fn run_cells(run: &Run) -> Vec<String> {
     cells
 }
 
-async fn show(context: &Context, records: &Records, id: i64) -> CliResult<()> {
+/// Prints the changes of a run, page by page; in JSON, after other members of the document.
+pub async fn print_changes(
+    context: &Context,
+    records: &Records,
+    run: i64,
+    extent: &Extent,
+    beside: Map<String, Value>,
+) -> CliResult<()> {
+    let is_result = !beside.is_empty();
+    let layout = Layout {
+        nothing: Some(if is_result {
+            "Nothing would change."
+        } else {
+            "No changes."
+        }),
+        items: if is_result { "changes" } else { "items" },
+        beside,
+        ..Layout::new(&["ENVIRONMENT", "CHANGE", "USER", "REASON", "COLUMNS"], change_cells)
+    };
+    let read = async |after, limit| records.changes(run, after, limit).await?.ok_or_else(|| no_run(run));
+    list::print(context, extent, layout, |line: &RunLine| line.id, read).await
+}
+
+fn change_cells(line: &RunLine) -> Vec<String> {
+    let held = if line.held { " (held)" } else { "" };
+    let fields = line.fields.as_object().into_iter().flatten();
+    let fields: Vec<String> = match line.operation.as_str() {
+        "create" => Vec::new(),
+        "grant" | "revoke" => fields.map(|(_, role)| value_text(role)).collect(),
+        _ => fields.map(|(name, _)| name.clone()).collect(),
+    };
+    vec![
+        line.environment.clone(),
+        format!("{}{held}", line.operation),
+        line.domainname.clone().unwrap_or_else(|| line.systemuserid.to_string()),
+        or_dash(line.reason.as_deref()),
+        fields.join(" "),
+    ]
+}
+
+fn no_run(id: i64) -> CliError {
+    CliError::Usage(format!("there is no run {id}; see `rollcall runs list`"))
+}
+
+async fn show(context: &Context, records: &Records, id: i64, extent: &Extent) -> CliResult<()> {
     let Some(found) = records.run(id).await? else {
-        return Err(CliError::Usage(format!(
-            "there is no run {id}; see `rollcall runs list`"
-        )));
+        return Err(no_run(id));
     };
     let RunDetails {
         run,
         held_sets: sets,
-        held,
+        progress,
+        held_total,
+        ..
     } = found;
     if context.output == Output::Json {
-        print_json(&json!({ "run": run, "held_sets": sets, "held": held }));
-        return Ok(());
+        let beside = json!({ "run": run, "held_sets": sets, "progress": progress });
+        return print_held(context, records, id, extent, beside).await;
     }
     say!("Run {id}: {}", run.outcome.as_deref().unwrap_or("running"));
     say!("  started  {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
@@ -127,6 +185,9 @@ async fn show(context: &Context, records: &Records, id: i64) -> CliResult<()> {
         run.trigger,
         if run.dry_run { " (dry run)" } else { "" }
     );
+    if let Some(progress) = progress {
+        say!("  progress {progress}");
+    }
     let counts = asked::counts_of(&run.counts);
     if !counts.is_empty() {
         say!();
@@ -157,26 +218,34 @@ async fn show(context: &Context, records: &Records, id: i64) -> CliResult<()> {
         say!("Held in {}: {state}", set.environment);
         say!("  {}", set.why);
     }
-    if !held.is_empty() {
-        let rows: Vec<Vec<String>> = held
-            .iter()
-            .map(|row| {
-                vec![
-                    row.environment.clone(),
-                    or_dash(row.domainname.as_deref()),
-                    row.reason.clone(),
-                    row.systemuserid.to_string(),
-                ]
-            })
-            .collect();
+    if held_total > 0 {
         say!();
-        table(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], &rows);
+        print_held(context, records, id, extent, Value::Null).await?;
         if sets.iter().any(|set| set.can_be_decided) {
             say!();
             say!("Decide with `rollcall runs approve {id}` or `rollcall runs reject {id}`.");
         }
     }
     Ok(())
+}
+
+/// Prints who would lose access, page by page; in JSON, after other members of the document.
+async fn print_held(context: &Context, records: &Records, run: i64, extent: &Extent, beside: Value) -> CliResult<()> {
+    let cells = |row: &HeldRow| {
+        vec![
+            row.environment.clone(),
+            or_dash(row.domainname.as_deref()),
+            row.reason.clone(),
+            row.systemuserid.to_string(),
+        ]
+    };
+    let layout = Layout {
+        items: "held",
+        beside: beside.as_object().cloned().unwrap_or_default(),
+        ..Layout::new(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], cells)
+    };
+    let read = async |after, limit| records.held(run, after, limit).await?.ok_or_else(|| no_run(run));
+    list::print(context, extent, layout, |row: &HeldRow| HeldKey::from(row), read).await
 }
 
 async fn decide(context: &Context, held: &Held, decision: Decision) -> CliResult<()> {

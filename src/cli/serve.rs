@@ -111,6 +111,7 @@ pub async fn serve(
         configured: schedule.configured.clone(),
         auth: auth(&config)?,
         limits: Limits::new(allowance(&config), Clock::system()),
+        decided_within: api::DECIDED_WITHIN,
     });
     let served = match open {
         // Health also stays on the API's address, for load balancers.
@@ -239,7 +240,10 @@ async fn reload_on_hangup(
                     config.tenant.id
                 )));
             }
-            let engine = wire::engine(&new, engine.store.clone(), engine.cancel.clone())?;
+            let engine = Engine {
+                progress: engine.progress.clone(),
+                ..wire::engine(&new, engine.store.clone(), engine.cancel.clone())?
+            };
             let configured = configured(&new, engine);
             Ok((new, configured))
         });

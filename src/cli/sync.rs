@@ -3,13 +3,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::json;
+use tokio_util::task::AbortOnDropHandle;
+
 use super::error::{CliResult, exit};
-use super::output::{note, or_dash, print_json, say, table};
-use super::{CliError, Context, Output, chosen, wire};
+use super::list::Extent;
+use super::output::{note, print_json, progress, say, table};
+use super::{CliError, Context, Output, chosen, runs, wire};
+use crate::domain::run::RunProgress;
 use crate::domain::text::Text;
 use crate::sync::cycle::Request;
 use crate::sync::daemon::asked::{self, Followed};
 use crate::sync::daemon::{self, Led};
+use crate::sync::records::Records;
 use crate::sync::{Counts, Engine, Failure, Report, RunOutcome};
 
 /// The interval of checks for a free lease.
@@ -26,7 +32,8 @@ pub struct Arguments {
     /// Begin new full rounds of every source, then evaluate everyone.
     #[arg(long)]
     full: bool,
-    /// Write nothing to `system_user`; show what would change and why.
+    /// Write nothing to `system_user`; show what would change and why. `rollcall runs changes RUN` shows it again for a
+    /// day.
     #[arg(long)]
     dry_run: bool,
 }
@@ -46,13 +53,42 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     for name in &request.environments {
         chosen::check(&engine.settings.names(), name)?;
     }
-    let report = lead_or_ask(&engine, &request).await?;
+    let shown = show_progress(&engine);
+    let report = lead_or_ask(&engine, &request).await;
+    drop(shown);
+    progress(None);
+    let report = report?;
+    print_result(context, &engine.records(), &report).await?;
     engine.store.close().await;
-    match context.output {
-        Output::Json => print_json(&report),
-        Output::Table => print_report(&report),
-    }
     Ok(exit_code(&report))
+}
+
+/// Shows how far this process's own run is, until the handle is dropped.
+fn show_progress(engine: &Engine) -> AbortOnDropHandle<()> {
+    let (clock, own) = (engine.clock.clone(), engine.progress.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            clock.sleep(POLL).await;
+            if let Some((run, at)) = own.at(clock.now()) {
+                progress(Some(&format!("Run {run}: {at}")));
+            }
+        }
+    }))
+}
+
+/// Prints a run; of a dry run, the changes that it would make after it, page by page.
+async fn print_result(context: &Context, records: &Records, report: &Report) -> CliResult<()> {
+    if context.output == Output::Table {
+        print_report(report);
+    } else if !report.dry_run {
+        print_json(report);
+    }
+    if report.dry_run {
+        let mut beside = json!(report);
+        let beside = beside.as_object_mut().map(std::mem::take).unwrap_or_default();
+        runs::print_changes(context, records, report.run, &Extent::default(), beside).await?;
+    }
+    Ok(())
 }
 
 /// The exit code of a run.
@@ -97,7 +133,10 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
     }
     let id = asked::ask(engine, &request).await?;
     note!("Asked the daemon that leads; following its run.");
-    let text = match asked::follow(engine, id).await {
+    let told = |run: i64, at: Option<&RunProgress>| {
+        progress(at.map(|at| format!("Run {run}: {at}")).as_deref());
+    };
+    let text = match asked::follow(engine, id, told).await {
         Ok(Followed::Done(report)) => return Ok(Some(report)),
         Ok(Followed::Unanswered) => return Ok(None),
         Ok(Followed::Unknown) => {
@@ -111,39 +150,6 @@ async fn ask(engine: &Engine, request: &Request) -> CliResult<Option<Report>> {
 
 /// Prints a run for people.
 pub fn print_report(report: &Report) {
-    if let Some(changes) = &report.changes {
-        let rows: Vec<Vec<String>> = changes
-            .iter()
-            .map(|change| {
-                let fields: Vec<&str> = change
-                    .fields
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                vec![
-                    change.environment.clone(),
-                    if change.held {
-                        format!("{} (held)", change.operation)
-                    } else {
-                        change.operation.to_string()
-                    },
-                    or_dash(change.domainname.as_deref()),
-                    or_dash(change.reason.as_deref()),
-                    if change.operation == "create" {
-                        String::new()
-                    } else {
-                        fields.join(" ")
-                    },
-                ]
-            })
-            .collect();
-        if !rows.is_empty() {
-            table(&["ENVIRONMENT", "WOULD", "USER", "REASON", "COLUMNS"], &rows);
-            say!();
-        }
-    }
     counts_table(&report.environments);
     say!();
     for problem in &report.problems {

@@ -16,7 +16,7 @@ use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
 use crate::store::Store;
 use crate::sync::records::Records;
-use crate::sync::{Base, Engine, Settings};
+use crate::sync::{Base, Engine, Progress, Settings};
 
 impl Context {
     /// Loads the configuration and starts logging.
@@ -154,6 +154,7 @@ pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -
         settings: Arc::new(settings(config)),
         cancel,
         memory: Arc::default(),
+        progress: Progress::default(),
     })
 }
 
@@ -164,6 +165,7 @@ pub(super) fn records(config: &Config, store: Store) -> Records {
         clock: Clock::system(),
         settings: Arc::new(settings(config)),
         cancel: CancellationToken::new(),
+        progress: Progress::default(),
     })
 }
 

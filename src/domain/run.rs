@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::word::words;
+
 /// One run.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Run {
@@ -32,26 +34,118 @@ pub struct Run {
     pub left_over: Value,
 }
 
-/// One line of a run's changes.
+/// One line of a run's changes; of a dry run, of the changes that it would make.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct RunLine {
     /// Its number.
     pub id: i64,
-    /// The time of the change.
+    /// The time of the change; of a dry run, the time at which the run began.
     pub at: DateTime<Utc>,
     /// The environment.
     pub environment: String,
-    /// The row.
+    /// The row; in a dry run, a new one where it would be created.
     pub systemuserid: Uuid,
+    /// The directory user, if there is one.
+    pub azureactivedirectoryobjectid: Option<Uuid>,
     /// The row's name now.
     pub domainname: Option<String>,
-    /// The operation.
+    /// The operation; a dry run shows `grant` and `revoke` of a security role too.
     pub operation: String,
     /// The rule behind it.
     pub reason: Option<String>,
+    /// Whether the guard would hold it; dry runs only.
+    pub held: bool,
     /// Column → [old, new].
     #[schema(value_type = Object)]
     pub fields: Value,
+}
+
+/// A change that a dry run would make.
+#[derive(Clone, Debug)]
+pub struct PlannedChange {
+    /// The row; a new one where it would be created.
+    pub systemuserid: Uuid,
+    /// The directory user, if there is one.
+    pub azureactivedirectoryobjectid: Option<Uuid>,
+    /// The user principal name.
+    pub domainname: Option<String>,
+    /// `create`, `update`, `enable`, `disable`; `grant` and `revoke` of a security role.
+    pub operation: &'static str,
+    /// The role that is granted or revoked.
+    pub role: Option<String>,
+    /// The rule behind it.
+    pub reason: Option<&'static str>,
+    /// Whether the guard would hold it.
+    pub held: bool,
+    /// Column → [old, new].
+    pub fields: Value,
+}
+
+words! {
+    /// What a run is doing.
+    pub enum Phase {
+        /// Reads the directory; counts entries.
+        Reading "reading"
+        /// Evaluates the users of an environment.
+        Evaluating "evaluating"
+        /// Disables rows of an environment, or holds their removal.
+        Removing "removing"
+    }
+}
+
+/// How far a run in progress is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RunProgress {
+    /// `reading` the directory, `evaluating` users, `removing` those who no longer qualify.
+    #[schema(value_type = String)]
+    pub phase: Phase,
+    /// The environment, once the directory is read.
+    pub environment: Option<String>,
+    /// Entries read, or users done.
+    pub done: i64,
+    /// The expected number, if it is known.
+    pub total: Option<i64>,
+    /// When the phase began.
+    pub began_at: DateTime<Utc>,
+    /// The time of this report.
+    pub at: DateTime<Utc>,
+}
+
+impl RunProgress {
+    /// Entries or users a second; none before a second is over.
+    #[must_use]
+    pub fn rate(&self) -> Option<i64> {
+        let seconds = (self.at - self.began_at).num_seconds();
+        (seconds > 0).then(|| self.done / seconds)
+    }
+
+    /// The time left at this rate, if the total is known.
+    #[must_use]
+    pub fn seconds_left(&self) -> Option<i64> {
+        let rate = self.rate().filter(|rate| *rate > 0)?;
+        Some((self.total? - self.done).max(0) / rate)
+    }
+}
+
+impl std::fmt::Display for RunProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let about = self.environment.as_deref().unwrap_or("the directory");
+        write!(f, "{} {about}: {}", self.phase.as_str(), self.done)?;
+        if let Some(total) = self.total {
+            write!(f, " of {total}")?;
+        }
+        if self.phase == Phase::Reading {
+            f.write_str(" entries")?;
+        }
+        if let Some(rate) = self.rate() {
+            write!(f, ", {rate}/s")?;
+        }
+        match self.seconds_left() {
+            None => Ok(()),
+            Some(left @ ..60) => write!(f, ", {left} s left"),
+            Some(left) => write!(f, ", {} min left", left.div_euclid(60) + 1),
+        }
+    }
 }
 
 /// One line of a row's history.
@@ -112,5 +206,50 @@ impl LeftOver {
             "environment {environment} is in the database but not in this configuration: its {enabled} enabled rows are \
              not kept true. Configure it again, or take leave of it with `rollcall environment retire {environment}`."
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{Duration, TimeZone};
+
+    use super::*;
+
+    #[test]
+    fn progress_is_one_line_with_rate_and_time_left() {
+        let began_at = Utc.with_ymd_and_hms(2026, 3, 2, 8, 0, 0).unwrap();
+        let line = |phase, environment: Option<&str>, done, total, seconds| {
+            let progress = RunProgress {
+                phase,
+                environment: environment.map(str::to_owned),
+                done,
+                total,
+                began_at,
+                at: began_at + Duration::seconds(seconds),
+            };
+            progress.to_string()
+        };
+        assert_eq!(
+            line(Phase::Reading, None, 0, None, 0),
+            "reading the directory: 0 entries"
+        );
+        assert_eq!(
+            line(Phase::Reading, None, 5000, None, 2),
+            "reading the directory: 5000 entries, 2500/s"
+        );
+        let evaluating = |done, seconds| line(Phase::Evaluating, Some("production"), done, Some(9000), seconds);
+        assert_eq!(evaluating(0, 5), "evaluating production: 0 of 9000, 0/s");
+        assert_eq!(
+            evaluating(3000, 10),
+            "evaluating production: 3000 of 9000, 300/s, 20 s left"
+        );
+        assert_eq!(
+            evaluating(1000, 100),
+            "evaluating production: 1000 of 9000, 10/s, 14 min left"
+        );
+        assert_eq!(
+            evaluating(9500, 100),
+            "evaluating production: 9500 of 9000, 95/s, 0 s left"
+        );
     }
 }

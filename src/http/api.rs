@@ -12,6 +12,7 @@ mod users;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
@@ -52,7 +53,12 @@ pub struct Api {
     pub auth: Auth,
     /// The limits of each caller.
     pub limits: Limits,
+    /// How long a request for a decision waits for its result.
+    pub decided_within: Duration,
 }
+
+/// How long a request for a decision waits for its result, unless a test says otherwise.
+pub const DECIDED_WITHIN: Duration = Duration::from_secs(10);
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -157,7 +157,8 @@ pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i6
     Ok(sqlx::query_as!(
         RunLine,
         r#"select c.id as "id!", c.at as "at!", c.environment as "environment!", c.systemuserid as "systemuserid!",
-                  s.domainname as "domainname?", c.operation as "operation!", c.reason, c.fields as "fields!"
+                  s.azureactivedirectoryobjectid as "azureactivedirectoryobjectid?", s.domainname as "domainname?",
+                  c.operation as "operation!", c.reason, false as "held!", c.fields as "fields!"
            from system_user_change c
            left join system_user s on s.environment = c.environment and s.systemuserid = c.systemuserid
            where c.run_id = $1 and c.id > $2 order by c.id limit $3"#,

@@ -332,6 +332,16 @@ pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], 
     Ok(swept.rows_affected())
 }
 
+/// The number of users after an id, or of all, whatever their state.
+pub async fn count_after(db: &mut Connection, after: Option<Uuid>) -> StoreResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from directory_user where $1::uuid is null or id > $1"#,
+        after
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// Whether the account state of any present user is unreadable.
 pub async fn any_unreadable(db: &mut Connection) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(

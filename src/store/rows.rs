@@ -3,6 +3,8 @@
 mod each;
 mod write;
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::fault::OWN_UNIQUE;
@@ -100,6 +102,18 @@ pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
     )
     .fetch_all(db)
     .await?)
+}
+
+/// The names of some rows.
+pub async fn names(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Option<String>>> {
+    let rows = sqlx::query!(
+        "select systemuserid, domainname from system_user where environment = $1 and systemuserid = any($2)",
+        environment,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.systemuserid, row.domainname)).collect())
 }
 
 /// Rows by any of their ids: row id, object id, or application id if they are not deleted.

@@ -152,19 +152,3 @@ pub async fn is_idle(db: &mut Connection, request: i64) -> StoreResult<bool> {
     .fetch_one(db)
     .await?)
 }
-
-/// Stores the planned changes of a dry run.
-pub async fn record_planned(db: &mut Connection, id: i64, changes: &Value) -> StoreResult<()> {
-    sqlx::query!("select keep_planned($1, $2)", id, changes)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// The planned changes of a dry run.
-pub async fn planned_changes(db: &mut Connection, id: i64) -> StoreResult<Option<Value>> {
-    Ok(sqlx::query_scalar!("select changes from sync_run where id = $1", id)
-        .fetch_optional(db)
-        .await?
-        .flatten())
-}

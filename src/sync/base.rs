@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::pull::{known, view};
-use super::{DeskError, Failure, GuardError, Settings, UnknownEnvironment};
+use super::{DeskError, Failure, GuardError, Progress, Settings, UnknownEnvironment};
 use crate::clock::Clock;
 use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
@@ -33,6 +33,8 @@ pub struct Base {
     pub settings: Arc<Settings>,
     /// Cancels every wait.
     pub cancel: CancellationToken,
+    /// How far the run in progress is.
+    pub progress: Progress,
 }
 
 impl Base {

@@ -20,7 +20,7 @@ use tracing::{Instrument, info, info_span, warn};
 use self::findings::{doubts_of, has_problem, note_sources, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
 use self::removals::Doubts;
-pub use self::report::{Counts, Report, ReportedChange, RunOutcome};
+pub use self::report::{Counts, Report, RunOutcome};
 use super::pull::{Puller, view};
 use super::{Base, CycleError, Failure, UnknownEnvironment};
 use crate::domain::doubt::Doubt;
@@ -31,7 +31,7 @@ use crate::domain::system_user::SYNC_ACTOR;
 use crate::error::chain;
 use crate::store::environments::{self, Survey};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, Transaction, checkpoints, runs};
+use crate::store::{StoreError, StoreResult, Transaction, checkpoints, planned, runs};
 use crate::sync::judge::sentence;
 
 /// Environments for which a constraint or trigger of the customer rejects a write, each with the message to report.
@@ -116,11 +116,13 @@ impl Cycle {
         let (run, left_over) = self.base.retry(open_run).await?;
         let run_id = run.run_id;
         begun(run_id).await;
+        self.base.progress.start(run_id, now);
         let span = info_span!("cycle", run = run_id);
         // Boxed: the future is large, and every future that awaits a run would contain it.
         let result = Box::pin(self.run_begun(lease, run, request, &chosen, left_over))
             .instrument(span)
             .await;
+        self.base.progress.end();
         if matches!(result, Err(CycleError::Failed(Failure::Cancelled))) {
             info!(run = run_id, "stopping; the next run goes on where this one left off");
             let stopped = ["stopped before its end".to_owned()];
@@ -131,6 +133,14 @@ impl Cycle {
             let _ = self.break_off(run, RunOutcome::Failed, &[chain(error)]).await;
         }
         result
+    }
+
+    /// Deletes what dry runs have planned long ago.
+    async fn purge_planned(&self, run: RunInfo<'_>) -> Result<(), Failure> {
+        while planned::purge(&mut self.base.store.read().await?, run.now).await? {
+            self.base.check_cancelled()?;
+        }
+        Ok(())
     }
 
     fn chosen(&self, names: &[String]) -> Result<Vec<&(Environment, String)>, CycleError> {
@@ -156,6 +166,7 @@ impl Cycle {
         left_over: Vec<LeftOver>,
     ) -> Result<Report, CycleError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
+        self.purge_planned(run).await?;
         let mut refused = self.prepare(run, request.full).await?;
         let pulled = Box::pin(self.puller.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);
@@ -169,7 +180,6 @@ impl Cycle {
         problems.extend(doubts.iter().map(|(_, why, _)| format!("in doubt: {why}")));
 
         let mut environments = Vec::new();
-        let mut changes = Vec::new();
         let mut holds: Vec<Doubt> = Vec::new();
         let mut held = 0;
         for (environment, _) in chosen.iter().copied() {
@@ -199,7 +209,6 @@ impl Cycle {
                 holds.extend(why);
             }
             held += part.tally.counts.held;
-            changes.append(&mut part.tally.changes);
             environments.push(part.tally.counts);
         }
         problems.extend(refused.0.values().cloned());
@@ -215,10 +224,6 @@ impl Cycle {
             (true, true) => RunOutcome::Held,
             (true, false) => RunOutcome::Complete,
         };
-        if run.dry_run {
-            // For the client that requested the run from a daemon.
-            runs::record_planned(&mut tx, run.run_id, &json!(changes)).await?;
-        }
         self.end(&mut tx, run, outcome, &environments, &problems).await?;
         tx.commit().await?;
         info!(outcome = outcome.as_str(), "the run has ended");
@@ -229,7 +234,6 @@ impl Cycle {
             environments,
             problems,
             left_over,
-            changes: run.dry_run.then_some(changes),
             holds,
         })
     }

@@ -15,9 +15,12 @@ use super::desk::no_row;
 use super::{Base, DeskError, Failure};
 use crate::domain::environment::{Environment, GroupNesting, KnownEnvironment};
 use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
-use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine};
+use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine, RunProgress};
 use crate::domain::system_user::{Filter, SystemUser};
-use crate::store::{Connection, StoreResult, changes, columns, environments, findings, removals, rows, runs};
+use crate::store::{Connection, StoreResult, changes, columns, environments, findings, planned, removals, rows, runs};
+
+/// The number of held rows that are shown with their run.
+const HELD_SHOWN: i64 = 1000;
 
 /// Answers queries from the database.
 #[derive(Clone)]
@@ -33,8 +36,12 @@ pub struct RunDetails {
     pub run: Run,
     /// The sets of removals that it held.
     pub held_sets: Vec<HeldSet>,
-    /// The rows that would lose access.
+    /// How far it is, while it runs.
+    pub progress: Option<RunProgress>,
+    /// The first rows that would lose access. `/runs/{id}/held` lists all of them.
     pub held: Vec<HeldRow>,
+    /// The number of rows that would lose access.
+    pub held_total: i64,
 }
 
 /// One environment.
@@ -160,10 +167,13 @@ impl Records {
         let Some(run) = runs::find(&mut db, id).await? else {
             return Ok(None);
         };
+        let held_sets = removals::sets(&mut db, Some(id), &self.base.settings.names()).await?;
         Ok(Some(RunDetails {
+            progress: planned::progress(&mut db, id).await?,
+            held: removals::held_rows(&mut db, id, None, HELD_SHOWN).await?,
+            held_total: held_sets.iter().map(|set| set.rows).sum(),
+            held_sets,
             run,
-            held_sets: removals::sets(&mut db, Some(id), &self.base.settings.names()).await?,
-            held: removals::held_rows(&mut db, id, None, i64::MAX).await?,
         }))
     }
 
@@ -175,12 +185,15 @@ impl Records {
         Ok(found.map(|_| held))
     }
 
-    /// A run's changes after a given line, in order; none if the run does not exist.
+    /// A run's changes after a given line, in order; none if the run does not exist. Of a dry run, the changes that it
+    /// would make, which are kept for a day.
     pub async fn changes(&self, run: i64, after: Option<i64>, limit: i64) -> Result<Option<Vec<RunLine>>, Failure> {
         let mut db = self.db().await?;
-        let found = runs::find(&mut db, run).await?;
-        let changes = changes::of_run(&mut db, run, after, limit).await?;
-        Ok(found.map(|_| changes))
+        match runs::find(&mut db, run).await? {
+            Some(found) if found.dry_run => Ok(Some(planned::of_run(&mut db, run, after, limit).await?)),
+            Some(_) => Ok(Some(changes::of_run(&mut db, run, after, limit).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Open findings after a given number, oldest first. Only a known environment can be requested.

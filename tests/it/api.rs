@@ -26,7 +26,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, RequestBuilder};
 use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
-use rollcall::http::api::{self, Api};
+use rollcall::http::api::{self, Api, DECIDED_WITHIN};
 use rollcall::http::auth::{ApiRole, Auth, StaticToken};
 use rollcall::http::health::{self, Watched};
 use rollcall::http::limits::{Allowance, Limits};
@@ -100,6 +100,11 @@ impl Stage {
 
     /// Grants each caller so much.
     async fn granting(world: World, engine: Engine, allowance: Allowance) -> Self {
+        Self::waiting(world, engine, allowance, DECIDED_WITHIN).await
+    }
+
+    /// Waits so long for a decision.
+    async fn waiting(world: World, engine: Engine, allowance: Allowance, decided_within: Duration) -> Self {
         let (configured, receiver) = watch::channel(Arc::new(configured(engine)));
         let watched = Watched {
             records: world.engine.records(),
@@ -110,6 +115,7 @@ impl Stage {
             configured: receiver,
             auth: Auth::new(tokens(), None, world.clock.clone()),
             limits: Limits::new(allowance, world.clock.clone()),
+            decided_within,
         };
         let router = api::router(api)
             .merge(health::health(watched.clone()))

@@ -204,7 +204,8 @@ async fn what_the_guard_holds_is_shown_and_decided_by_a_person() {
         "{dry:?}"
     );
     assert!(
-        dry.stdout.ends_with("removals until somebody approves them.\n"),
+        dry.stdout
+            .contains("removals until somebody approves them.\nENVIRONMENT  CHANGE"),
         "{dry:?}"
     );
     assert_eq!(stage.number("select count(*) from rollcall.held_set").await, 0);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rollcall::domain::run::RunLine;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, User};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::guard::approval::Decision;
-use rollcall::sync::{Counts, Report, ReportedChange, RunOutcome};
+use rollcall::sync::{Counts, Report, RunOutcome};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -30,6 +31,12 @@ async fn dry(world: &World) -> Report {
     report
 }
 
+/// What a dry run says it would change.
+async fn planned(world: &World, report: &Report) -> Vec<RunLine> {
+    let changes = world.engine.records().changes(report.run, None, i64::MAX).await;
+    changes.unwrap().unwrap()
+}
+
 /// Everything that a dry run must not touch.
 async fn untouched(world: &World) -> Vec<String> {
     let mut all = world.dump().await;
@@ -47,7 +54,7 @@ async fn untouched(world: &World) -> Vec<String> {
 /// A change without its row's key, which a new row has not got yet.
 type Line = (String, Option<Uuid>, String, Option<String>, bool);
 
-fn shown(changes: &[ReportedChange]) -> BTreeSet<Line> {
+fn shown(changes: &[RunLine]) -> BTreeSet<Line> {
     changes
         .iter()
         .map(|change| {
@@ -115,7 +122,7 @@ async fn dry_then_real(world: &World) -> Report {
     let did = world.sync().await;
     assert_eq!(said.outcome, did.outcome);
     assert_eq!(said.environments, did.environments);
-    let said = shown(&said.changes.unwrap());
+    let said = shown(&planned(world, &said).await);
     let through = said.iter().filter(|line| !line.4).cloned().collect::<BTreeSet<_>>();
     assert_eq!(through, written(world, did.run).await);
     let held: BTreeSet<_> = said
@@ -165,10 +172,10 @@ async fn a_dry_run_commits_mirror_and_checkpoints_and_is_recorded_as_dry() {
             .await,
         ["t complete"]
     );
-    let changes = report.changes.unwrap();
+    let changes = planned(&world, &report).await;
     assert_eq!(changes.len(), 1);
     assert_eq!(
-        (changes[0].operation.as_ref(), changes[0].azureactivedirectoryobjectid),
+        (changes[0].operation.as_str(), changes[0].azureactivedirectoryobjectid),
         ("create", Some(ada))
     );
     assert_eq!(changes[0].fields["domainname"][1], "ada.lovelace@contoso.example");
@@ -186,15 +193,34 @@ async fn a_dry_run_commits_mirror_and_checkpoints_and_is_recorded_as_dry() {
 }
 
 #[tokio::test]
+async fn what_a_dry_run_plans_is_read_page_by_page_and_deleted_after_a_day() {
+    let (world, users) = crowd(7, NO_LIMITS).await;
+    block(&world, &users);
+    let run = dry(&world).await.run;
+    let records = world.engine.records();
+    let page = async |after| records.changes(run, after, 5).await.unwrap().unwrap();
+    let first = page(None).await;
+    let second = page(first.last().map(|line| line.id)).await;
+    let all: BTreeSet<Uuid> = first.iter().chain(&second).map(|line| line.systemuserid).collect();
+    assert_eq!((first.len(), second.len(), all.len()), (5, 2, 7));
+    world.advance(Duration::from_hours(23));
+    world.sync_completely().await;
+    assert_eq!(page(None).await.len(), 5);
+    world.advance(Duration::from_hours(2));
+    world.sync_completely().await;
+    assert_eq!(page(None).await.len(), 0);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_dry_run_names_the_reasons() {
     let (world, users) = crowd(4, NO_LIMITS).await;
     block(&world, &users[..1]);
     world.tenant().give_profile(users[1], Profile::Unlicensed);
     world.tenant().soft_delete(users[2]);
     let report = dry(&world).await;
-    let reasons: BTreeSet<_> = report
-        .changes
-        .unwrap()
+    let changes = planned(&world, &report).await;
+    let reasons: BTreeSet<_> = changes
         .into_iter()
         .map(|change| (change.azureactivedirectoryobjectid.unwrap(), change.reason.unwrap()))
         .collect();
@@ -213,7 +239,7 @@ async fn a_dry_run_says_held_where_a_real_one_would_hold() {
         .update_user(users[3], |user| user.city = Some("London".to_owned()));
     let said = dry(&world).await;
     assert_eq!((said.outcome, said.environments[0].held), (RunOutcome::Held, 3));
-    let held = said.changes.unwrap();
+    let held = planned(&world, &said).await;
     let held: BTreeSet<_> = held
         .iter()
         .filter(|change| change.held)

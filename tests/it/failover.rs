@@ -17,7 +17,7 @@ use rollcall::store::lease::{self, LeadAttempt, Lease};
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::imports::ImportRequest;
-use rollcall::sync::{CycleError, Engine, Failure, RunOutcome};
+use rollcall::sync::{CycleError, Engine, Failure, Progress, RunOutcome};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +54,7 @@ async fn stage(pair: &Pair) -> (Simulator, Engine) {
         settings: Arc::new(settings),
         cancel: CancellationToken::new(),
         memory: Arc::default(),
+        progress: Progress::default(),
     };
     (simulator, engine)
 }

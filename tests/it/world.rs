@@ -22,7 +22,7 @@ use rollcall::store::lease::{self, LeadAttempt, Lease};
 use rollcall::store::rows;
 use rollcall::store::{Store, StoreError};
 use rollcall::sync::cycle::Request;
-use rollcall::sync::{CycleError, Engine, Report, RunOutcome, Settings};
+use rollcall::sync::{CycleError, Engine, Progress, Report, RunOutcome, Settings};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -106,6 +106,7 @@ impl World {
             settings: Arc::new(settings),
             cancel: CancellationToken::new(),
             memory: Arc::default(),
+            progress: Progress::default(),
         };
         let LeadAttempt::Leading(lease) = try_lead(&engine, "test", false).await else {
             panic!("nobody else leads");

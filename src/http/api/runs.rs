@@ -1,5 +1,6 @@
 //! Sync history, decisions on held removals, requested runs, and findings.
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, Page, Paging, number, page, page_size};
-use crate::domain::removal::{HeldKey, HeldRow};
+use crate::clock::Clock;
+use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
 use crate::domain::run::{OpenFinding, Run, RunLine};
 use crate::domain::text::Text;
 use crate::error::chain;
@@ -19,7 +21,7 @@ use crate::sync::cycle::Request;
 use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
 use crate::sync::records::RunDetails;
-use crate::sync::{CycleError, UnknownEnvironment};
+use crate::sync::{CycleError, Failure, UnknownEnvironment};
 
 /// How long a request for a run waits for the run's number, and how often it checks.
 const RUN_BEGINS_WITHIN: u32 = 25;
@@ -102,66 +104,89 @@ pub struct Where {
 pub struct Decisions {
     /// The run.
     run: i64,
-    /// Who decided.
+    /// The person who decided.
     decided_by: String,
     /// What was carried out and what was not, by environment.
     environments: Vec<Decided>,
 }
 
 /// Disables exactly the rows that a run holds; each is re-evaluated first. A JSON body may name the environment instead of
-/// the query.
+/// the query. If it takes longer than ten seconds, the answer is 202 with the number of rows that wait, and
+/// `GET /runs/{id}` shows how many still do, then the decision.
 #[utoipa::path(post, operation_id = "approve_run", path = "/runs/{id}/approve", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
+    (status = 202, body = Decisions),
 ))]
 pub async fn approve(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path(id): Path<Text>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
-) -> Result<Json<Decisions>, Problem> {
-    decide(&api, &id, &place, Decision::Approve, caller.name).await
+) -> Result<(StatusCode, Json<Decisions>), Problem> {
+    decide(&api, &id, place, Decision::Approve, caller.name).await
 }
 
 /// Leaves the rows that a run holds enabled until their cause changes. A JSON body may name the environment instead of the
-/// query.
+/// query. If it takes longer than ten seconds, the answer is 202, as for an approval.
 #[utoipa::path(post, operation_id = "reject_run", path = "/runs/{id}/reject", tag = "runs", params(("id" = i64, Path), Where), responses(
     (status = 200, body = Decisions),
+    (status = 202, body = Decisions),
 ))]
 pub async fn reject(
     State(api): State<Api>,
     Operator(caller): Operator,
     Path(id): Path<Text>,
     input::ParamsOrJson(place): input::ParamsOrJson<Where>,
-) -> Result<Json<Decisions>, Problem> {
-    decide(&api, &id, &place, Decision::Reject, caller.name).await
+) -> Result<(StatusCode, Json<Decisions>), Problem> {
+    decide(&api, &id, place, Decision::Reject, caller.name).await
 }
 
+/// Decides in a task of its own, so that a client that goes away does not interrupt it.
 async fn decide(
     api: &Api,
     id: &str,
-    place: &Where,
+    place: Where,
     decision: Decision,
     decided_by: String,
-) -> Result<Json<Decisions>, Problem> {
+) -> Result<(StatusCode, Json<Decisions>), Problem> {
     let run = number("id", id)?;
     let engine = api.engine();
     if let Some(name) = &place.environment {
         engine.desk().environment(name)?;
     }
-    let held = engine.records().held(run, None, 0).await?;
-    held.ok_or_else(|| no_run(run))?;
-    let decisions = engine
-        .guard()
-        .decide(run, place.environment.as_deref(), decision, &decided_by)
-        .await?;
-    if let Some(failure) = &decisions.failure {
-        tracing::warn!(run, error = %chain(failure), "a decision was not carried out everywhere");
-    }
-    Ok(Json(Decisions {
+    let found = engine.records().run(run).await?.ok_or_else(|| no_run(run))?;
+    let (guard, actor) = (engine.guard(), decided_by.clone());
+    let environment = place.environment.clone();
+    let deciding = tokio::spawn(async move {
+        let decisions = guard.decide(run, environment.as_deref(), decision, &actor).await;
+        if let Ok(decisions) = &decisions
+            && let Some(failure) = &decisions.failure
+        {
+            tracing::warn!(run, error = %chain(failure), "a decision was not carried out everywhere");
+        }
+        decisions
+    });
+    let clock = Clock::system();
+    let (status, environments) = tokio::select! {
+        decisions = deciding => {
+            let decisions = decisions.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Err(Failure::Cancelled.into()),
+            });
+            (StatusCode::OK, decisions?.environments)
+        }
+        () = clock.sleep(api.decided_within) => {
+            let wanted = |set: &&HeldSet| place.environment.as_ref().is_none_or(|name| **name == set.environment);
+            let open = found.held_sets.iter().filter(wanted).filter(|set| set.decision.is_none());
+            (StatusCode::ACCEPTED, open.map(Decided::waiting).collect())
+        }
+    };
+    let decisions = Decisions {
         run,
         decided_by,
-        environments: decisions.environments,
-    }))
+        environments,
+    };
+    Ok((status, Json(decisions)))
 }
 
 /// What a run does.

@@ -5,15 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::part::{EnvironmentRun, RunInfo, Scope, removal};
+use super::part::{EnvironmentRun, RunInfo, Scope, planned, planned_change, removal};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::reason::Code;
+use crate::domain::run::PlannedChange;
 use crate::domain::system_user::SYNC_ACTOR;
+use crate::plan::Change;
 use crate::plan::batch::{Decision, Draft, Policy};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
 use crate::store::findings::ObservedFinding;
 use crate::store::pending::Pending;
+use crate::store::planned::{self, PlannedKey};
 use crate::store::refusals::Refused;
 use crate::store::removals::Removal;
 use crate::store::{StoreResult, Transaction, findings, pending, refusals, removals};
@@ -32,7 +35,31 @@ impl EnvironmentRun<'_> {
             let tried = self.base.retry(|| self.try_batch(scope, part, &effort)).await;
             batch.extend(parts.settle((range, effort), tried)?);
         }
+        if self.run.dry_run {
+            for (draft, _) in &mut batch {
+                self.record_planned(draft).await?;
+            }
+        }
         Ok(batch)
+    }
+
+    /// Records the changes that a dry run has rolled back. Those that it has recorded before leave the draft.
+    async fn record_planned(&self, draft: &mut Draft) -> Result<(), Failure> {
+        let changes: Vec<PlannedChange> = draft.decisions.iter().flat_map(planned).collect();
+        let new = self.base.retry(|| self.write_planned(&changes)).await?;
+        for decision in &mut draft.decisions {
+            let is_new = |change: &Change| new.contains(&planned::key(&planned_change(change)));
+            decision.plan.change = decision.plan.change.take().filter(is_new);
+        }
+        Ok(())
+    }
+
+    /// Records planned changes, and returns those that the run has not recorded before.
+    pub(super) async fn write_planned(&self, changes: &[PlannedChange]) -> StoreResult<HashSet<PlannedKey>> {
+        let mut tx = self.base.begin(self.run.lease).await?;
+        let new = planned::record(&mut tx, self.run.run_id, self.name(), changes).await?;
+        tx.commit().await?;
+        Ok(new)
     }
 
     async fn try_batch(&self, scope: &Scope, ids: &[Uuid], effort: &WriteAttempt) -> StoreResult<(Draft, Applied)> {

@@ -4,6 +4,7 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::part::{EnvironmentRun, Scope};
+use crate::domain::run::Phase;
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
 use crate::store::{mirror, pending, quota, refusals, rows};
@@ -23,9 +24,11 @@ const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 impl EnvironmentRun<'_> {
     /// Evaluates a batch and adds its result.
     pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
+        let count = scope.ids().len();
         for part in self.batch(&scope).await? {
             self.tally.add(part, self.run.dry_run);
         }
+        self.note_progress(count);
         Ok(())
     }
 
@@ -38,6 +41,7 @@ impl EnvironmentRun<'_> {
             up_to = progress.walk_after.unwrap_or(Uuid::nil());
         }
         let name = self.name();
+        self.enter(Phase::Evaluating, None);
         let limit = rows_of(self.base.batch_size(BATCH));
         let mut after = None;
         loop {
@@ -62,6 +66,11 @@ impl EnvironmentRun<'_> {
         let name = self.name();
         let batch = self.base.batch_size(BATCH);
         let mut after = progress.walk_after;
+        let total = {
+            let mut db = self.base.store.read().await?;
+            mirror::count_after(&mut db, after).await?
+        };
+        self.enter(Phase::Evaluating, Some(total));
         if after.is_none() && !run.dry_run {
             // The walk evaluates the users who are pending now.
             let mut tx = self.base.begin(run.lease).await?;
@@ -98,6 +107,7 @@ impl EnvironmentRun<'_> {
             for part in batches.into_iter().flatten() {
                 self.tally.add(part, run.dry_run);
             }
+            self.note_progress(ids.len());
             if !run.dry_run {
                 // Only after all of them are written: a crash repeats work and never skips it.
                 let mut tx = self.base.begin(run.lease).await?;

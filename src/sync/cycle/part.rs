@@ -1,16 +1,17 @@
 //! One environment in one run: its scopes, and the totals so far.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::report::{Counts, ReportedChange};
+use super::report::Counts;
 use crate::domain::reason::Code;
+use crate::domain::run::{Phase, PlannedChange};
 use crate::domain::system_user::access_mode::NON_INTERACTIVE;
 use crate::plan::batch::{Decision, Draft, Removals};
-use crate::plan::{Change, EnvironmentView, Operation};
+use crate::plan::{Change, EnvironmentView, Operation, RoleChange};
 use crate::rules::Outcome;
+use crate::store::changes::fields_json;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
@@ -76,13 +77,10 @@ impl Scope {
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Tally {
     pub counts: Counts,
-    pub changes: Vec<ReportedChange>,
     /// Removals that the guard has to decide.
     pub removals: Vec<Removal>,
     pub late: Vec<Uuid>,
     pub woken: Vec<Uuid>,
-    /// The changes that a dry run has reported. Its writes are rolled back, so a user in a second batch changes again.
-    reported: HashSet<(Option<Uuid>, Operation)>,
     /// Slots that the removals of a dry run would have freed.
     pub freed_slots: i64,
     /// The net increase of enabled rows that are bound to the directory. A dry run writes none.
@@ -107,7 +105,6 @@ impl Tally {
                 candidate,
                 verdict,
                 plan,
-                roles,
                 ..
             } = decision;
             let skipped = verdict.code.filter(|_| verdict.outcome == Outcome::Skip);
@@ -119,22 +116,12 @@ impl Tally {
             if let Some(change) = plan.change.filter(|change| !change.fields.is_empty()) {
                 self.add_change(&change, dry_run);
             }
-            if dry_run {
-                let reported = roles.changes.iter();
-                let reported = reported.map(|change| ReportedChange::of_role(&self.counts.environment, change));
-                self.changes.extend(reported);
-            }
         }
     }
 
     fn add_change(&mut self, change: &Change, dry_run: bool) {
         self.enabled_delta += if dry_run { 0 } else { change.enabled_delta };
-        let after = &change.after;
-        let key = (after.azureactivedirectoryobjectid, change.operation);
-        if dry_run && !self.reported.insert(key) {
-            return;
-        }
-        if dry_run && change.operation == Operation::Disable && after.accessmode == NON_INTERACTIVE {
+        if dry_run && change.operation == Operation::Disable && change.after.accessmode == NON_INTERACTIVE {
             self.freed_slots += 1;
         }
         match change.operation {
@@ -142,10 +129,6 @@ impl Tally {
             Operation::Update | Operation::Edit | Operation::Delete => self.counts.updated += 1,
             Operation::Enable => self.counts.enabled += 1,
             Operation::Disable => self.counts.disabled += 1,
-        }
-        if dry_run {
-            self.changes
-                .push(ReportedChange::new(&self.counts.environment, change, false));
         }
     }
 }
@@ -157,6 +140,46 @@ pub(super) fn removal(decision: &Decision) -> Option<Removal> {
         object_id: decision.candidate.id,
         reason: decision.plan.removal?,
     })
+}
+
+/// The changes of a decision, for a dry run.
+pub(super) fn planned(decision: &Decision) -> impl Iterator<Item = PlannedChange> {
+    let change = decision.plan.change.iter().filter(|change| !change.fields.is_empty());
+    change
+        .map(planned_change)
+        .chain(decision.roles.changes.iter().map(planned_role))
+}
+
+pub(super) fn planned_change(change: &Change) -> PlannedChange {
+    let after = &change.after;
+    PlannedChange {
+        systemuserid: after.systemuserid,
+        azureactivedirectoryobjectid: after.azureactivedirectoryobjectid,
+        domainname: after.domainname.clone(),
+        operation: change.operation.as_str(),
+        role: None,
+        reason: change.reason.map(Code::as_str),
+        held: false,
+        fields: fields_json(change),
+    }
+}
+
+fn planned_role(change: &RoleChange) -> PlannedChange {
+    let (operation, role) = if change.is_granted {
+        ("grant", json!([null, change.role]))
+    } else {
+        ("revoke", json!([change.role, null]))
+    };
+    PlannedChange {
+        systemuserid: change.systemuserid,
+        azureactivedirectoryobjectid: None,
+        domainname: None,
+        operation,
+        role: Some(change.role.clone()),
+        reason: None,
+        held: false,
+        fields: json!({ "role": role }),
+    }
 }
 
 /// One environment in one run.
@@ -175,5 +198,21 @@ impl<'a> EnvironmentRun<'a> {
 
     pub fn name(&self) -> &'a String {
         &self.view.environment.name
+    }
+
+    /// Shows what the run does next. A person's decision is not a run in progress.
+    pub(super) fn enter(&self, phase: Phase, total: Option<i64>) {
+        if self.run.lease.is_some() {
+            self.base
+                .progress
+                .enter(phase, self.name(), total, self.base.clock.now());
+        }
+    }
+
+    /// Shows that so many more users are done.
+    pub(super) fn note_progress(&self, count: usize) {
+        if self.run.lease.is_some() {
+            self.base.progress.add(count);
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! The step between evaluating and removing: the guard sees all removals of a run before the first is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::part::{EnvironmentRun, Scope};
-use super::report::ReportedChange;
 use crate::domain::doubt::{Doubt, LICENCES};
 use crate::domain::reason::Code;
 use crate::domain::removal::RemovalState;
-use crate::domain::system_user::SystemUser;
+use crate::domain::run::{Phase, PlannedChange};
+use crate::plan::Operation;
 use crate::plan::guard::{Load, admit};
 use crate::store::removals::Removal;
 use crate::store::{changes, environments, removals, rows};
@@ -90,6 +91,7 @@ impl EnvironmentRun<'_> {
             collected.iter().partition(|removal| held.contains(&removal.reason));
         let ids = |removals: Vec<&Removal>| removals.iter().map(|removal| removal.object_id).collect();
         let (waiting, through) = (ids(waiting), ids(through));
+        self.enter(Phase::Removing, i64::try_from(collected.len()).ok());
         self.carry_out(Scope::Held, waiting).await?;
         self.carry_out(Scope::Removals, through).await?;
         Ok(holds.into_iter().map(|(why, _)| why).collect())
@@ -120,17 +122,13 @@ impl EnvironmentRun<'_> {
             return Ok(removals::collected(&mut db, name, run.run_id).await?);
         }
         let ids: Vec<_> = found.iter().map(|removal| removal.systemuserid).collect();
-        let decided = removals::states(&mut db, name, &ids).await?;
-        let mut seen = BTreeSet::new();
-        Ok(found
-            .into_iter()
-            .filter(|removal| seen.insert(removal.systemuserid))
-            .filter(|removal| {
-                !decided
-                    .iter()
-                    .any(|(id, state)| *id == removal.systemuserid && *state != RemovalState::Collected)
-            })
-            .collect())
+        let decided: HashMap<Uuid, RemovalState> = removals::states(&mut db, name, &ids).await?.into_iter().collect();
+        let mut seen = HashSet::new();
+        let is_open = |removal: &Removal| {
+            let state = decided.get(&removal.systemuserid);
+            seen.insert(removal.systemuserid) && state.is_none_or(|state| *state == RemovalState::Collected)
+        };
+        Ok(found.into_iter().filter(is_open).collect())
     }
 
     async fn hold_removals(&mut self, holds: &[(Doubt, BTreeSet<Code>)], collected: &[Removal]) -> Result<(), Failure> {
@@ -140,30 +138,55 @@ impl EnvironmentRun<'_> {
             .now
             .checked_add_signed(expiry)
             .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
-        let mut tx = self.base.begin(run.lease).await?;
-        for (why, reasons) in holds {
-            let reasons: Vec<Code> = reasons.iter().copied().collect();
+        // Removals are held for the first doubt about their reason.
+        let mut held: BTreeSet<Code> = BTreeSet::new();
+        let holds = holds.iter().map(|(why, reasons)| {
+            let reasons: Vec<Code> = reasons.iter().copied().filter(|reason| held.insert(*reason)).collect();
             let concerned = collected.iter().filter(|removal| reasons.contains(&removal.reason));
-            self.tally.counts.held += concerned.clone().count() as u64;
-            if run.dry_run {
-                let ids: Vec<Uuid> = concerned.clone().map(|removal| removal.object_id).collect();
-                let rows = rows::lock_by_object_ids(&mut tx, name, &ids).await?;
-                self.tally
-                    .changes
-                    .extend(concerned.map(|removal| held_change(name, removal, &rows)));
-            } else {
-                removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
-            }
-            if run.dry_run {
+            let concerned: Vec<&Removal> = concerned.collect();
+            (why, reasons, concerned)
+        });
+        let holds: Vec<_> = holds.collect();
+        self.tally.counts.held += holds.iter().map(|(.., concerned)| concerned.len() as u64).sum::<u64>();
+        if run.dry_run {
+            for (why, _, concerned) in holds {
                 tracing::info!(environment = %name, code = why.code(), %why, "a run would hold removals");
-            } else {
-                tracing::warn!(environment = %name, code = why.code(), %why, "removals are held until somebody approves them");
+                for part in concerned.chunks(self.base.batch_size(BATCH)) {
+                    self.base.check_cancelled()?;
+                    self.plan_held(part).await?;
+                }
             }
+            return Ok(());
         }
-        if !run.dry_run {
-            removals::close_empty_sets(&mut tx, name, run.now).await?;
+        let mut tx = self.base.begin(run.lease).await?;
+        for (why, reasons, _) in holds {
+            removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
+            tracing::warn!(environment = %name, code = why.code(), %why, "removals are held until somebody approves them");
         }
+        removals::close_empty_sets(&mut tx, name, run.now).await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Records removals that a dry run would hold.
+    async fn plan_held(&self, removals: &[&Removal]) -> Result<(), Failure> {
+        let ids: Vec<Uuid> = removals.iter().map(|removal| removal.systemuserid).collect();
+        let names = {
+            let mut db = self.base.store.read().await?;
+            rows::names(&mut db, self.name(), &ids).await?
+        };
+        let held = removals.iter().map(|removal| PlannedChange {
+            systemuserid: removal.systemuserid,
+            azureactivedirectoryobjectid: Some(removal.object_id),
+            domainname: names.get(&removal.systemuserid).cloned().flatten(),
+            operation: Operation::Disable.as_str(),
+            role: None,
+            reason: Some(removal.reason.as_str()),
+            held: true,
+            fields: json!({ "isdisabled": [false, true] }),
+        });
+        let held: Vec<PlannedChange> = held.collect();
+        self.base.retry(|| self.write_planned(&held)).await?;
         Ok(())
     }
 
@@ -179,19 +202,5 @@ impl EnvironmentRun<'_> {
             self.count_batch(scope(ids.to_vec())).await?;
         }
         Ok(())
-    }
-}
-
-fn held_change(environment: &str, removal: &Removal, rows: &[SystemUser]) -> ReportedChange {
-    let row = rows.iter().find(|row| row.systemuserid == removal.systemuserid);
-    ReportedChange {
-        environment: environment.to_owned(),
-        systemuserid: removal.systemuserid,
-        azureactivedirectoryobjectid: Some(removal.object_id),
-        domainname: row.and_then(|row| row.domainname.clone()),
-        operation: "disable".into(),
-        reason: Some(removal.reason.as_str().to_owned()),
-        held: true,
-        fields: serde_json::json!({ "isdisabled": [false, true] }),
     }
 }

@@ -1,14 +1,11 @@
 //! The result of a run, for people and for `sync --output json`.
 
-use crate::domain::word::words;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::domain::run::LeftOver;
-use crate::plan::{Change, RoleChange};
+use crate::domain::word::words;
 
 words! {
     /// How a run ended.
@@ -53,61 +50,7 @@ impl Counts {
     }
 }
 
-/// One change of a dry run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReportedChange {
-    /// The environment.
-    pub environment: String,
-    /// The row; a new one where it would be created.
-    pub systemuserid: uuid::Uuid,
-    /// The directory user.
-    pub azureactivedirectoryobjectid: Option<uuid::Uuid>,
-    /// The user principal name.
-    pub domainname: Option<String>,
-    /// `create`, `update`, `enable`, `disable`; `grant` and `revoke` of a security role.
-    pub operation: Cow<'static, str>,
-    /// The rule behind it.
-    pub reason: Option<String>,
-    /// Whether the guard would hold it.
-    pub held: bool,
-    /// Column → [old, new].
-    pub fields: Value,
-}
-
-impl ReportedChange {
-    pub(super) fn new(environment: &str, change: &Change, held: bool) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            systemuserid: change.after.systemuserid,
-            azureactivedirectoryobjectid: change.after.azureactivedirectoryobjectid,
-            domainname: change.after.domainname.clone(),
-            operation: change.operation.as_str().into(),
-            reason: change.reason.map(|code| code.as_str().to_owned()),
-            held,
-            fields: crate::store::changes::fields_json(change),
-        }
-    }
-
-    pub(super) fn of_role(environment: &str, change: &RoleChange) -> Self {
-        let (operation, role) = if change.is_granted {
-            ("grant", json!([null, change.role]))
-        } else {
-            ("revoke", json!([change.role, null]))
-        };
-        Self {
-            environment: environment.to_owned(),
-            systemuserid: change.systemuserid,
-            azureactivedirectoryobjectid: None,
-            domainname: None,
-            operation: operation.into(),
-            reason: None,
-            held: false,
-            fields: json!({ "role": role }),
-        }
-    }
-}
-
-/// The result of a run.
+/// The result of a run. The changes that a dry run would make are in the database (`store::planned`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The run's number.
@@ -124,9 +67,6 @@ pub struct Report {
     /// Environments that are in the database but not in the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_over: Vec<LeftOver>,
-    /// What would change; dry runs only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub changes: Option<Vec<ReportedChange>>,
     /// Whether removals are held although the run is incomplete.
     #[serde(skip)]
     pub holds: bool,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::run::{LeftOver, Run};
-use crate::store::runs;
+use crate::domain::run::{LeftOver, Run, RunProgress};
+use crate::store::{planned, runs};
 use crate::sync::cycle::Request;
-use crate::sync::{Counts, CycleError, Engine, Failure, Report, ReportedChange, RunOutcome};
+use crate::sync::{Counts, CycleError, Engine, Failure, Report, RunOutcome};
 
 /// How often the client checks whether the run has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -47,11 +47,15 @@ pub async fn run_of(engine: &Engine, request: i64) -> Result<Option<Option<i64>>
     Ok(runs::requested_run(&mut db, request).await?)
 }
 
-/// Waits for the end of the run that answers a request.
+/// Waits for the end of the run that answers a request, and tells how far it is meanwhile.
 ///
 /// # Errors
 /// When the database fails, or the wait is cancelled.
-pub async fn follow(engine: &Engine, request: i64) -> Result<Followed, Failure> {
+pub async fn follow(
+    engine: &Engine,
+    request: i64,
+    told: impl Fn(i64, Option<&RunProgress>),
+) -> Result<Followed, Failure> {
     let began = engine.clock.now();
     let mut db = engine.store.read().await?;
     loop {
@@ -64,12 +68,11 @@ pub async fn follow(engine: &Engine, request: i64) -> Result<Followed, Failure> 
             Some(None) => None,
             None => return Ok(Followed::Unknown),
         };
-        if let Some(run) = run
-            && let Some(outcome) = run.outcome.clone()
-        {
-            let changes = runs::planned_changes(&mut db, run.id).await?;
-            let changes = changes.and_then(|changes| serde_json::from_value(changes).ok());
-            return Ok(Followed::Done(report_of(run, &outcome, changes)));
+        if let Some(run) = run {
+            match run.outcome.clone() {
+                Some(outcome) => return Ok(Followed::Done(report_of(run, &outcome))),
+                None => told(run.id, planned::progress(&mut db, run.id).await?.as_ref()),
+            }
         }
         let waited = (engine.clock.now() - began).to_std().unwrap_or_default();
         if waited > DAEMON_SILENCE && runs::is_idle(&mut db, request).await? {
@@ -80,7 +83,7 @@ pub async fn follow(engine: &Engine, request: i64) -> Result<Followed, Failure> 
     }
 }
 
-fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> Report {
+fn report_of(run: Run, outcome: &str) -> Report {
     let environments = counts_of(&run.counts);
     Report {
         run: run.id,
@@ -95,7 +98,6 @@ fn report_of(run: Run, outcome: &str, changes: Option<Vec<ReportedChange>>) -> R
         environments,
         problems: run.problems,
         left_over: left_over_of(run.left_over),
-        changes,
     }
 }
 

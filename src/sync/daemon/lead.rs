@@ -10,12 +10,15 @@ use tracing::{debug, warn};
 use super::Configured;
 use crate::error::chain;
 use crate::store::lease::{self, LeadAttempt, Lease};
-use crate::store::{Store, StoreError, serving};
+use crate::store::{Store, StoreError, planned, serving};
 use crate::sync::cycle::{Report, Request};
 use crate::sync::{Base, CycleError, Engine};
 
 /// How often a process announces the environments it serves; one announcement may be missed.
 const ANNOUNCE: Duration = Duration::from_secs(10);
+
+/// How often the progress of a run is written.
+const REPORTED_EVERY: Duration = Duration::from_secs(1);
 
 /// The result of an attempt to lead.
 #[derive(Debug)]
@@ -54,8 +57,9 @@ where
         LeadAttempt::Held { by_daemon, runs_out_in } => return Ok(Led::Elsewhere { by_daemon, runs_out_in }),
     };
     let renewal = keep_renewing(base, &lease);
+    let reports = keep_reporting(base);
     let done = work(lease.clone()).await;
-    drop(renewal);
+    drop((renewal, reports));
     if let Ok(mut db) = base.store.read().await {
         let _ = lease::release(&mut db, &lease).await;
     }
@@ -97,6 +101,22 @@ pub fn keep_renewing(base: &Base, lease: &Lease) -> AbortOnDropHandle<()> {
                 if matches!(error, StoreError::LeaseLost) {
                     return;
                 }
+            }
+        }
+    }))
+}
+
+/// Writes how far the run is until the handle is dropped, best effort.
+fn keep_reporting(base: &Base) -> AbortOnDropHandle<()> {
+    let (store, clock, progress) = (base.store.clone(), base.clock.clone(), base.progress.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            clock.sleep(REPORTED_EVERY).await;
+            if let Some((run_id, progress)) = progress.at(clock.now())
+                && let Ok(mut db) = store.read().await
+                && let Err(error) = planned::note_progress(&mut db, run_id, &progress).await
+            {
+                debug!(error = %chain(&error), "the progress of the run could not be written");
             }
         }
     }))

@@ -2,6 +2,7 @@
 
 use super::Guard;
 pub use crate::domain::removal::Decision;
+use crate::domain::removal::HeldSet;
 use crate::error::chain;
 use crate::store::{findings, removals};
 use crate::sync::GuardError;
@@ -26,6 +27,29 @@ pub struct Decided {
     pub directory: Option<String>,
     /// The error, if not everything was carried out.
     pub error: Option<String>,
+}
+
+impl Decided {
+    /// Nothing is carried out yet.
+    fn nothing(environment: &str) -> Self {
+        Self {
+            counts: Counts::of(environment),
+            decision: None,
+            dropped: 0,
+            waiting: 0,
+            directory: None,
+            error: None,
+        }
+    }
+
+    /// A set whose decision is still being carried out.
+    #[must_use]
+    pub fn waiting(set: &HeldSet) -> Self {
+        Self {
+            waiting: set.rows.cast_unsigned(),
+            ..Self::nothing(&set.environment)
+        }
+    }
 }
 
 /// The result of a decision, with every environment that it covers.
@@ -75,14 +99,7 @@ impl Guard {
         };
         let rows = self.count_rows(run_id, &open).await?;
         for name in open {
-            let mut decided = Decided {
-                counts: Counts::of(&name),
-                decision: None,
-                dropped: 0,
-                waiting: 0,
-                directory: None,
-                error: None,
-            };
+            let mut decided = Decided::nothing(&name);
             match self.decide_set(run, &name, rows, decision, &mut decided).await {
                 Ok(true) => {}
                 // Two people may decide at once: the set records the name of one, and each receives a result.

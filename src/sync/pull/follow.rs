@@ -1,14 +1,16 @@
 //! Follows a feed from its checkpoint: carries out what [`Checkpoint::step`] returns, page by page.
 
+use std::collections::BTreeSet;
+
 use super::PullError;
 use super::Puller;
 use super::feed::{Feed, Pages};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageEnd, PageStats, State, Todo};
-use crate::domain::feed::{Entry, Link};
+use crate::domain::feed::{Entry, Link, Moment};
 use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, checkpoints};
+use crate::store::{StoreResult, Transaction, answers, checkpoints};
 use crate::sync::Failure;
 use crate::telemetry::metrics::Metrics;
 
@@ -131,6 +133,7 @@ impl<'a, S: Followed> Follower<'a, S> {
             let pages = feed.next().await?;
             self.is_first = false;
             self.skipped += pages.unreadable.len();
+            self.puller.base.progress.add(pages.items.len());
             let source = self.source.source();
             for problem in &pages.unreadable {
                 tracing::warn!(%source, problem, "skipping an entry of a feed");
@@ -179,6 +182,10 @@ impl<'a, S: Followed> Follower<'a, S> {
             self.checkpoint.clone().step(Input::Pages(seen, ending.clone()))
         };
         let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;
+        let mut stored: BTreeSet<Moment> = pages.items.iter().map(|item| item.at).collect();
+        // What a round does not list is as old as its first page.
+        stored.extend(self.checkpoint.is_round().then_some(checkpoint.round));
+        answers::note(&mut tx, &stored, ending.now).await?;
         checkpoints::write(&mut tx, std::slice::from_ref(&checkpoint)).await?;
         tx.commit().await?;
         Ok((checkpoint, todo))

@@ -1,14 +1,18 @@
 //! Runs: their history, what people decide about held removals, and a run on request.
 
 use reqwest::Method;
-use rollcall::sync::daemon::{Configured, Schedule};
+use rollcall::simulator::{Effect, Fault, Gate, When};
+use rollcall::sync::cycle::Request;
+use rollcall::sync::daemon::{Configured, Schedule, run_once};
+use rollcall::sync::{Engine, Progress};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ENV, OPERATOR, Stage, on_the_machines_clock};
+use super::{ENV, OPERATOR, PLENTY, Stage, on_the_machines_clock};
+use crate::daemon::eventually;
 use crate::guard::{block, crowd, disabled, limits, set, sync_held};
 use crate::world::{World, licensed, open_environment};
 
@@ -70,6 +74,22 @@ async fn a_held_run_is_rejected_and_nobody_is_disabled() {
 }
 
 #[tokio::test]
+async fn a_decision_that_takes_long_is_answered_before_its_end_and_goes_on() {
+    let (world, users) = crowd(8, limits(2, 100.0)).await;
+    block(&world, &users[..4]);
+    let run = sync_held(&world, 4).await.run;
+    let engine = world.engine.clone();
+    let stage = Stage::waiting(world, engine, PLENTY, Duration::ZERO).await;
+    let answer = stage.act(&format!("runs/{run}/approve")).await;
+    assert_eq!(answer.status, 202);
+    let decided = answer.good();
+    assert_eq!(decided["environments"][0]["waiting"], 4);
+    assert_eq!(decided["environments"][0]["decision"], Value::Null);
+    assert!(eventually(async || disabled(&stage.world).await == set(&users[..4])).await);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn runs_are_listed_newest_first_with_what_they_did() {
     let world = World::new(vec![open_environment(ENV)]).await;
     licensed(world.tenant(), "Ada", "Lovelace");
@@ -98,6 +118,47 @@ async fn a_run_that_nobody_takes_up_is_a_request_without_a_number() {
     assert_eq!(asked.status, 202);
     let asked = asked.good();
     assert!(asked["request"].is_i64() && asked["run"].is_null(), "{asked}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_process_can_tell_how_far_the_run_of_the_leader_is() {
+    let world = World::new(vec![open_environment(ENV)]).await;
+    licensed(world.tenant(), "Ada", "Lovelace");
+    let page = Gate::default();
+    let last = When::path("/subscribedSkus");
+    world
+        .simulator
+        .faults()
+        .push(Fault::once(last, Effect::Hold(page.clone())));
+    crate::world::hand_over(&world.engine, &world.lease).await;
+    let leader = on_the_machines_clock(&world);
+    let elsewhere = Engine {
+        progress: Progress::default(),
+        ..leader.clone()
+    };
+    let stage = Stage::serving(world, elsewhere).await;
+    let running = tokio::spawn(async move { run_once(&leader, "leader", &Request::default()).await });
+    page.asked().await;
+    let mut shown = Value::Null;
+    let is_told = eventually(async || {
+        let runs = stage.get("runs").await.items();
+        shown = stage.get(&format!("runs/{}", runs[0]["id"])).await.good();
+        shown["progress"].is_object()
+    });
+    assert!(is_told.await, "{shown}");
+    assert_eq!(
+        (&shown["progress"]["phase"], &shown["progress"]["done"]),
+        (&json!("reading"), &json!(1))
+    );
+    page.answer().await;
+    page.send();
+    running.await.unwrap().unwrap();
+    let shown = stage.get(&format!("runs/{}", shown["id"])).await.good();
+    assert_eq!(
+        (&shown["outcome"], &shown["progress"]),
+        (&json!("complete"), &Value::Null)
+    );
     stage.end().await;
 }
 
