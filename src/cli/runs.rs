@@ -30,6 +30,9 @@ pub enum Command {
         extent: Extent,
     },
     /// Shows what a run changed, or what a dry run would change, in order.
+    #[command(
+        after_help = "Examples:\n  rollcall runs changes 42\n  rollcall runs changes 42 --limit 100 --output json"
+    )]
     Changes {
         /// The run's number.
         run: i64,
