@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use std::time::Duration;
-
 use rollcall::clock::Clock;
 use rollcall::domain::environment::{Environment, GroupNesting};
 use rollcall::domain::schema::Schema;
