@@ -10,6 +10,7 @@
 pub mod administrators;
 pub mod answers;
 pub mod candidates;
+mod cause;
 pub mod changes;
 pub mod checkpoints;
 pub mod columns;
@@ -49,10 +50,10 @@ pub use error::{StoreError, StoreResult};
 pub use fault::{Fault, Own};
 pub use migrations::Applied;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection as _, Executor, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
-use self::connection::{Breakdown, STATEMENT_TIMEOUT};
+use self::connection::{Breakdown, STATEMENT_TIMEOUT, in_time};
 use crate::domain::feed::Moment;
 use crate::domain::schema::Schema;
 
@@ -96,7 +97,7 @@ struct Draws {
 }
 
 impl Store {
-    /// Opens a pool; makes the first connection at once, so that a wrong address shows here.
+    /// Opens a pool, after one connection apart from it: a wrong address or password shows here, and at once.
     ///
     /// No statement names a schema: the connections' search path does. The catalogue is searched first, and `pg_temp`
     /// last, so that a foreign trigger's temporary table hides none of ours.
@@ -109,6 +110,9 @@ impl Store {
             .application_name("rollcall")
             .options(SESSION)
             .options([("search_path", search_path(schema))]);
+        let mut first = reach(&options).await?;
+        check_session(&mut first, schema).await?;
+        let _ = in_time(first.close()).await;
         let breakdown = Breakdown::default();
         let younger = breakdown.clone();
         let statements = Arc::new(AtomicU64::new(0));
@@ -128,39 +132,14 @@ impl Store {
                     Ok(may_live)
                 })
             })
-            .connect_with(options)
-            .await?;
-        let store = Self {
+            .connect_lazy_with(options);
+        Ok(Self {
             pool,
             breakdown,
             schema: schema.clone(),
             draws: Arc::default(),
             statements,
-        };
-        store.check_session().await?;
-        Ok(store)
-    }
-
-    /// Any other encoding cannot hold every name, or (like `SQL_ASCII`) counts bytes as characters. A pooler may keep
-    /// our settings from the server. Migrations are rewritten with the schema's name as it is.
-    async fn check_session(&self) -> StoreResult<()> {
-        let mut db = self.read().await?;
-        let session = sqlx::query!(
-            r#"select current_setting('server_encoding') as "encoding!", current_setting('search_path') as "search_path!",
-                      exists (select from pg_get_keywords() where word = $1 and catcode <> 'U') as "is_reserved!""#,
-            self.schema.as_str()
-        )
-        .fetch_one(&mut db)
-        .await?;
-        if session.encoding != "UTF8" {
-            Err(StoreError::Encoding(session.encoding))
-        } else if session.is_reserved {
-            Err(StoreError::Reserved(self.schema.clone()))
-        } else if session.search_path != search_path(&self.schema) {
-            Err(StoreError::SearchPath(session.search_path))
-        } else {
-            Ok(())
-        }
+        })
     }
 
     /// Begins a transaction whose writes are marked as the sync's own, as opposed to an edit by another program.
@@ -170,8 +149,16 @@ impl Store {
 
     /// A connection for reads outside a transaction.
     pub async fn read(&self) -> StoreResult<Connection> {
+        let connection = match self.pool.acquire().await {
+            // The pool waits for a server that refuses. Ask the server itself why there is no connection.
+            Err(waited @ sqlx::Error::PoolTimedOut) => {
+                reach(&self.pool.connect_options()).await?;
+                return Err(waited.into());
+            }
+            acquired => acquired?,
+        };
         Ok(Connection::new(
-            self.pool.acquire().await?,
+            connection,
             self.breakdown.clone(),
             Arc::clone(&self.statements),
         ))
@@ -237,6 +224,51 @@ impl Store {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Host and port of the server, or its socket; none if the URL cannot be read.
+#[must_use]
+pub fn address(url: &str) -> Option<String> {
+    let options = PgConnectOptions::from_str(url).ok()?;
+    let (host, port) = (options.get_host(), options.get_port());
+    Some(match options.get_socket() {
+        Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
+        None if host.starts_with('/') => format!("{host}/.s.PGSQL.{port}"),
+        None if host.contains(':') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
+    })
+}
+
+/// A connection apart from a pool, or what keeps the server from giving one.
+async fn reach(options: &PgConnectOptions) -> StoreResult<PgConnection> {
+    let silence = || {
+        sqlx::Error::from(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "no answer within 10 s",
+        ))
+    };
+    let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+    Ok(connected.unwrap_or_else(|_| Err(silence()))?)
+}
+
+/// Any other encoding cannot hold every name, or (like `SQL_ASCII`) counts bytes as characters. A pooler may keep our
+/// settings from the server. Migrations are rewritten with the schema's name as it is.
+async fn check_session(db: &mut PgConnection, schema: &Schema) -> StoreResult<()> {
+    let session = sqlx::query!(
+        r#"select current_setting('server_encoding') as "encoding!", current_setting('search_path') as "search_path!",
+                  exists (select from pg_get_keywords() where word = $1 and catcode <> 'U') as "is_reserved!""#,
+        schema.as_str()
+    );
+    let session = in_time(session.fetch_one(db)).await?;
+    if session.encoding != "UTF8" {
+        Err(StoreError::Encoding(session.encoding))
+    } else if session.is_reserved {
+        Err(StoreError::Reserved(schema.clone()))
+    } else if session.search_path != search_path(schema) {
+        Err(StoreError::SearchPath(session.search_path))
+    } else {
+        Ok(())
     }
 }
 

@@ -122,7 +122,7 @@ async fn check_database(config: &Config, report: &mut Report) {
     let store = match wire::connect(config).await {
         Ok(store) => store,
         Err(error) => {
-            report.add("database", Mark::Failed, error.to_string(), database_exit(&error));
+            report.add("database", Mark::Failed, error.to_string(), error.exit());
             return;
         }
     };
@@ -141,7 +141,7 @@ async fn check_database(config: &Config, report: &mut Report) {
             format!("reachable; {missing} migration(s) missing: run `rollcall migrate`, or `serve` will apply them"),
             0,
         ),
-        Err(error) => report.add("database", Mark::Failed, error.to_string(), database_exit(&error)),
+        Err(error) => report.add("database", Mark::Failed, error.to_string(), error.exit()),
     }
     store.close().await;
 }
@@ -155,20 +155,10 @@ async fn check_left_over(records: &Records, report: &mut Report) {
                 report.add(&what, Mark::Warning, format!("left over: {}", left.sentence()), 0);
             }
         }
-        Err(error) => report.add(
-            "database",
-            Mark::Failed,
-            CliError::from(error).to_string(),
-            exit::DATABASE,
-        ),
-    }
-}
-
-/// A foreign database needs another configuration; one that does not answer may come back.
-fn database_exit(error: &CliError) -> u8 {
-    match error {
-        CliError::Store(error) if error.is_misconfigured() => exit::USAGE,
-        _ => exit::DATABASE,
+        Err(error) => {
+            let error = CliError::from(error);
+            report.add("database", Mark::Failed, error.to_string(), error.exit());
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! One error line for the user, and the exit code for scripts (interfaces.md, section 1).
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use super::wire;
 use crate::config::ConfigError;
 use crate::domain::reason::Code;
 use crate::error::chain;
@@ -56,16 +58,21 @@ impl CliError {
     }
 
     /// The exit code.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn exit(&self) -> u8 {
+        match self {
             Self::Usage(_) | Self::Config(_) | Self::Graph(GraphError::Settings(_)) => exit::USAGE,
             Self::Graph(_) => exit::DIRECTORY,
-            Self::Store(error) if error.is_unavailable() => exit::DATABASE,
+            Self::Store(error) if error.is_away() => exit::DATABASE,
             Self::Store(error) if error.is_misconfigured() => exit::USAGE,
             Self::Refused(refusal) if refusal.code == Code::DirectoryUnavailable => exit::DIRECTORY,
             Self::Refused(_) | Self::AlreadyShown(_) | Self::InTheWay(..) => exit::REFUSED,
             Self::Store(_) | Self::Other(_) => 1,
-        })
+        }
+    }
+
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit())
     }
 }
 
@@ -76,7 +83,14 @@ impl fmt::Display for CliError {
             Self::InTheWay(code, text) => write!(f, "{text} ({code})"),
             Self::Config(error) => error.fmt(f),
             Self::Graph(error) => f.write_str(&describe(error)),
-            Self::Store(error) => write!(f, "could not {}. {}", chain(error), error.remedy()),
+            Self::Store(error) => {
+                write!(f, "could not {error}")?;
+                if let (true, Some(server)) = (error.is_of_server(), wire::server()) {
+                    write!(f, " at {server}")?;
+                }
+                let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+                write!(f, "{}. {}", cause.unwrap_or_default(), error.remedy())
+            }
             Self::AlreadyShown(code) => write!(f, "some were refused ({code})"),
             Self::Refused(refusal) => {
                 let text = refusal.detail.trim_end_matches('.');

@@ -1,5 +1,6 @@
 //! `rollcall serve`: the daemon.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -210,9 +211,13 @@ fn auth(config: &Config) -> CliResult<Auth> {
 
 async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        CliError::Other(format!(
-            "could not listen on {address} ({error}): choose another address with {key}, or stop what listens there"
-        ))
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "stop the program that listens there, or choose another address with this key",
+            ErrorKind::AddrNotAvailable => "choose an address of this machine",
+            ErrorKind::PermissionDenied => "choose a port above 1023",
+            _ => "choose another address with this key",
+        };
+        CliError::Usage(format!("{key}: could not listen on {address}: {error}; {remedy}"))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Builds the edges and the engine from the configuration.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::sync::records::Records;
 use crate::sync::{Base, Engine, Progress, Settings};
 
@@ -53,7 +53,7 @@ impl Context {
                 store.claim(config.tenant.id, Clock::system().now()).await?;
                 Ok(store)
             }
-            missing => Err(CliError::Other(format!(
+            missing => Err(CliError::Usage(format!(
                 "the database lacks {missing} migration(s): run `rollcall migrate`, or let `rollcall serve` or `rollcall sync` do it"
             ))),
         }
@@ -67,9 +67,18 @@ pub(super) fn load(path: &std::path::Path) -> CliResult<Config> {
     Ok(Config::load(path, variables)?)
 }
 
+/// Where the database of this process is, for its errors.
+static SERVER: OnceLock<Option<String>> = OnceLock::new();
+
+/// Host and port of the database, once the configuration has named it.
+pub(super) fn server() -> Option<&'static str> {
+    SERVER.get()?.as_deref()
+}
+
 /// Connects to the database.
 pub(super) async fn connect(config: &Config) -> CliResult<Store> {
     let database = &config.database;
+    SERVER.get_or_init(|| store::address(database.url.expose()));
     Ok(Store::connect(database.url.expose(), &database.schema, database.max_connections).await?)
 }
 
@@ -141,7 +150,19 @@ pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) ->
         tenant.graph_root.clone(),
     );
     settings.extra_ca_pem = tenant.ca_file.as_ref().map(|file| file.pem.clone().into_bytes());
+    settings.proxy = proxy();
     Ok(Graph::new(&settings, clock, cancel)?)
+}
+
+/// The proxy that the environment names, without the password that its address may hold.
+fn proxy() -> Option<String> {
+    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let address = named
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|address| !address.is_empty()))?;
+    let address = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest);
+    let address = address.rsplit_once('@').map_or(address, |(_, rest)| rest);
+    Some(address.trim_end_matches('/').to_owned())
 }
 
 /// The engine over an open store.

@@ -1,5 +1,7 @@
 //! Section `[database]`: the location of the table. The URL may hold a password, so it is a secret everywhere.
 
+use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -81,6 +83,9 @@ impl RawDatabase {
                 ),
             ));
         }
+        if let Some(problem) = wrong_parameter(url.expose()) {
+            return Err(Issue::new(path, problem));
+        }
         if let Some(host) = unverified_host(url.expose())
             && !surroundings.variables.contains_key("PGSSLMODE")
         {
@@ -147,6 +152,28 @@ fn unknown_parameter(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let mut keys = url.query_pairs().map(|(key, _)| key.into_owned());
     keys.find(|key| !PARAMETERS.contains(&key.as_str()))
+}
+
+/// What is wrong with the value of a parameter. The driver would say so only when it connects, and not of what.
+fn wrong_parameter(text: &str) -> Option<String> {
+    const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    let url = Url::parse(text).ok()?;
+    url.query_pairs().find_map(|(key, value)| match key.as_ref() {
+        "sslmode" if !MODES.contains(&value.as_ref()) => Some(format!(
+            "the parameter `sslmode` has none of its values; expected {}",
+            MODES.join(", ")
+        )),
+        "port" if value.parse::<u16>().is_err() => {
+            Some("the parameter `port` is no port; expected a number up to 65535".to_owned())
+        }
+        "hostaddr" if value.parse::<IpAddr>().is_err() => {
+            Some("the parameter `hostaddr` is no IP address; a name belongs into `host`".to_owned())
+        }
+        "sslrootcert" | "sslcert" | "sslkey" => fs::File::open(value.as_ref()).err().map(|error| {
+            format!("the parameter `{key}` names the file {value}, which cannot be read ({error}); give its whole path")
+        }),
+        _ => None,
+    })
 }
 
 /// The host of a remote URL without certificate verification.

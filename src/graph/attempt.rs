@@ -36,7 +36,7 @@ impl Attempt {
             .graph_request(self.endpoint.template, "error", self.started.elapsed());
         self.warn(None, &broken.to_string(), None);
         match broken {
-            Broken::Network(source) => self.again("network", "no answer".to_owned(), None, Some(source)),
+            Broken::Network(source) => self.again("network", "no answer".to_owned(), None, Some(source.into())),
             Broken::Body(source) => self.again("broken_body", "a body that broke off".to_owned(), None, Some(source)),
             Broken::TooLarge(limit) => Failure::Final(GraphError::protocol(
                 self.endpoint,

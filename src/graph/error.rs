@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::endpoint::Endpoint;
+use super::http::NoAnswer;
 use super::remedy;
 use super::wire::Undecodable;
 use crate::error::chain;
@@ -183,6 +184,9 @@ impl GraphError {
                 "Grant the application permission {permission} and give admin consent; a new grant shows in tokens \
                  issued after it."
             )),
+            Self::Unavailable {
+                source: Some(source), ..
+            } => source.downcast_ref::<NoAnswer>().map(NoAnswer::remedy),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Never follows a redirect, never weakens TLS verification, never puts a URL into an error.
 
+use std::error::Error;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Request, StatusCode, redirect};
 
@@ -15,6 +17,7 @@ pub(super) struct Http {
     fresh: Client,
     direct: Client,
     limit: usize,
+    proxy: Option<String>,
 }
 
 /// The kind of connection that a request uses.
@@ -48,13 +51,69 @@ impl HttpResponse {
 pub(super) enum Broken {
     /// No connection, no answer, or a timeout.
     #[error("send the request")]
-    Network(#[source] BelowHttp),
+    Network(#[source] NoAnswer),
     /// The body ended early or cannot be decompressed.
     #[error("read the body")]
     Body(#[source] BelowHttp),
     /// The body is larger than the limit, in bytes.
     #[error("read a body of more than {0} bytes")]
     TooLarge(usize),
+}
+
+/// What keeps a host from answering: the root cause, without the library's words around it.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: {cause}")]
+pub(super) struct NoAnswer {
+    host: String,
+    cause: String,
+    way: Way,
+}
+
+/// The way to a host.
+#[derive(Debug)]
+enum Way {
+    Direct,
+    /// Through the proxy that the environment names.
+    Proxy(String),
+    /// To the identity service of the machine itself.
+    Machine,
+}
+
+impl NoAnswer {
+    /// For a request that could not be built or sent.
+    pub fn unsent(host: &str, error: &dyn Error) -> Self {
+        Self {
+            host: host.to_owned(),
+            cause: root_cause(error),
+            way: Way::Direct,
+        }
+    }
+
+    /// What an operator can do about it.
+    pub fn remedy(&self) -> String {
+        let host = &self.host;
+        match &self.way {
+            Way::Direct => format!(
+                "Let this machine reach {host}: check firewall and DNS; if it needs a proxy, set HTTPS_PROXY, which is not \
+                 set."
+            ),
+            Way::Proxy(proxy) => format!(
+                "Let this machine reach {host} through the proxy {proxy}, which HTTPS_PROXY names: check the proxy, firewall \
+                 and DNS."
+            ),
+            Way::Machine => format!(
+                "Only a machine in Azure with a managed identity has {host}: assign one, or use another kind of credential."
+            ),
+        }
+    }
+}
+
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 impl Http {
@@ -99,6 +158,8 @@ impl Http {
             fresh: build(Connection::Fresh)?,
             direct: build(Connection::Direct)?,
             limit: settings.response_limit,
+            // As for the clients: no proxy between two programs on one machine.
+            proxy: settings.proxy.clone().filter(|_| !local),
         })
     }
 
@@ -117,10 +178,18 @@ impl Http {
             Connection::Fresh => &self.fresh,
             Connection::Direct => &self.direct,
         };
-        let mut response = client
-            .execute(request)
-            .await
-            .map_err(|error| Broken::Network(below(error)))?;
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let mut response = client.execute(request).await.map_err(|error| {
+            Broken::Network(NoAnswer {
+                host,
+                cause: root_cause(&error.without_url()),
+                way: match &self.proxy {
+                    _ if connection == Connection::Direct => Way::Machine,
+                    Some(proxy) => Way::Proxy(proxy.clone()),
+                    None => Way::Direct,
+                },
+            })
+        })?;
         let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
         let mut body = Vec::with_capacity(announced.min(self.limit));
         while let Some(chunk) = response.chunk().await.map_err(|error| Broken::Body(below(error)))? {

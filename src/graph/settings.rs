@@ -26,6 +26,9 @@ pub struct GraphSettings {
     pub graph_root: Url,
     /// Additional root certificates in PEM, beside those of the platform.
     pub extra_ca_pem: Option<Vec<u8>>,
+    /// The proxy that the environment names, as host and port, for messages. The HTTP library reads the environment
+    /// itself.
+    pub proxy: Option<String>,
     /// The connect timeout.
     pub connect_timeout: Duration,
     /// The timeout of a whole request, including the body.
@@ -83,6 +86,7 @@ impl GraphSettings {
             authority,
             graph_root,
             extra_ca_pem: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_mins(1),
             response_limit: 64 << 20,

@@ -1,48 +1,19 @@
 //! Database errors, and the remedy for each.
 
-use std::fmt;
-
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::cause::{DatabaseMessage, Ending};
 use super::fault::Fault;
 use crate::domain::schema::Schema;
 
 /// Shorthand.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// A driver error without repetition: of a server error, its message and its code.
-#[derive(Debug)]
-pub struct DatabaseMessage(sqlx::Error);
-
-impl fmt::Display for DatabaseMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                write!(f, "{} (SQLSTATE {code})", database.message())
-            }
-            sqlx::Error::Io(error) => error.fmt(f),
-            sqlx::Error::Tls(error) => write!(f, "TLS: {error}"),
-            sqlx::Error::Configuration(error) => error.fmt(f),
-            error => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DatabaseMessage {}
-
-impl DatabaseMessage {
-    pub(super) fn is_code(&self, code: &str) -> bool {
-        let said = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        said.is_some_and(|said| said == code)
-    }
-}
-
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached or the connection is lost.
-    #[error("reach the database")]
+    /// The database cannot be reached, or cannot answer now: a retry may succeed.
+    #[error("{}", .0.attempt())]
     Unavailable(#[source] DatabaseMessage),
     /// A concurrent transaction wrote the same rows; a retry of this one may succeed.
     #[error("write rows that somebody else has changed meanwhile")]
@@ -77,11 +48,17 @@ pub enum StoreError {
     /// Migrations were applied from other files than this program's.
     #[error("trust a schema whose migrations {0:?} were applied from other files than this program has")]
     Altered(Vec<i64>),
+    /// The user of the database may not apply the migrations.
+    #[error("apply the database migrations as this user of the database")]
+    MayNotMigrate(#[source] DatabaseMessage),
+    /// The schema is that of a newer program, and lacks migrations of this one.
+    #[error("apply migrations to a schema that has migration {0} of a newer program")]
+    Newer(i64),
     /// The migrations cannot be applied.
     #[error("apply the database migrations")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// Any other database error.
-    #[error("use the database")]
+    #[error("{}", .0.attempt())]
     Database(#[source] DatabaseMessage),
 }
 
@@ -125,28 +102,55 @@ impl StoreError {
         }
     }
 
-    /// Whether the database is unavailable, as opposed to refusing something.
+    /// The server's own words, if the error is of the server or the way to it.
+    fn said(&self) -> Option<&DatabaseMessage> {
+        match self {
+            Self::Unavailable(said) | Self::MayNotMigrate(said) | Self::Database(said) => Some(said),
+            _ => None,
+        }
+    }
+
+    /// Whether it matters which server this was.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        self.said().is_some()
+    }
+
+    /// Whether the database does not do its work now, as opposed to refusing something: a retry may succeed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::ServerReplaced)
     }
 
+    /// Whether the database is away and may come back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::ServerReplaced => true,
+            error => error.said().is_some_and(|said| said.ending() == Ending::Away),
+        }
+    }
+
     /// Whether this is not the database that this program and its configuration are for.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
-        matches!(
-            self,
-            Self::Encoding(_) | Self::Reserved(_) | Self::SearchPath(_) | Self::OtherTenant(_) | Self::Altered(_)
-        )
+        match self {
+            Self::Encoding(_)
+            | Self::Reserved(_)
+            | Self::SearchPath(_)
+            | Self::OtherTenant(_)
+            | Self::Altered(_)
+            | Self::MayNotMigrate(_)
+            | Self::Newer(_) => true,
+            error => error.said().is_some_and(|said| said.ending() == Ending::Misconfigured),
+        }
     }
 
     /// What an administrator can do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => {
-                "Check that PostgreSQL runs, that database.url names the right host, database and user, and that the password is right."
-            }
+            Self::Unavailable(said) | Self::Database(said) => said.remedy(),
             Self::Conflict => "Try again.",
             Self::Inconsistent(_) => "Report this with the log around it.",
             Self::Refused(_) => "Ask whoever owns the constraint or trigger that is named.",
@@ -166,11 +170,12 @@ impl StoreError {
             Self::Altered(_) => {
                 "Run the released program that applied them, or restore the schema from a backup; a release never edits a migration. The table _sqlx_migrations, there, shows what was applied."
             }
-            Self::Migrate(_) => {
-                "Run `rollcall migrate` with a database user that may create tables, and with a program no older than the schema."
+            Self::MayNotMigrate(_) => {
+                "Run `rollcall migrate` with the schema's owner as the user in database.url (deploy/database-roles.sql makes one), or let the database's owner grant this user CREATE on the database."
             }
-            Self::Database(_) => {
-                "Run `rollcall migrate`; if it stays, the server's log says what the database refused and why."
+            Self::Newer(_) => "Run a program that is no older than the schema.",
+            Self::Migrate(_) => {
+                "Correct what the database refused, and run `rollcall migrate`; nothing is half applied."
             }
         }
     }
@@ -223,9 +228,26 @@ impl From<sqlx::Error> for StoreError {
 
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError;
         match error {
-            sqlx::migrate::MigrateError::Execute(error) => Self::from(error),
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::Execute(error) => Self::of_migration(error).unwrap_or_else(Self::from),
+            MigrateError::ExecuteMigration(error, version) => Self::of_migration(error)
+                .unwrap_or_else(|error| Self::Migrate(MigrateError::ExecuteMigration(error, version))),
             error => Self::Migrate(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// An error of a statement that changes the schema, if the user's rights are its cause.
+    pub(super) fn of_migration(error: sqlx::Error) -> Result<Self, sqlx::Error> {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // insufficient privilege; no schema in the search path that the user may use
+        match code.as_deref() {
+            Some("42501" | "3F000") => Ok(Self::MayNotMigrate(DatabaseMessage(error))),
+            _ if is_away(&error) => Ok(Self::from(error)),
+            _ => Err(error),
         }
     }
 }

@@ -68,6 +68,18 @@ pub(super) struct Report<'a> {
     pub context: &'a str,
 }
 
+impl<'a> From<&'a PgDatabaseError> for Report<'a> {
+    fn from(error: &'a PgDatabaseError) -> Self {
+        Self {
+            code: error.code(),
+            constraint: error.constraint().unwrap_or_default(),
+            table: error.table().unwrap_or_default(),
+            column: error.column().unwrap_or_default(),
+            context: error.r#where().unwrap_or_default(),
+        }
+    }
+}
+
 impl Report<'_> {
     /// Whether a function used RAISE: then the function made up everything else in the report.
     fn is_raised(&self) -> bool {
@@ -95,15 +107,15 @@ impl Report<'_> {
 }
 
 impl Fault {
+    /// The customer's function that raised the error, if one did.
+    pub(super) fn of_function(error: &PgDatabaseError) -> Option<Self> {
+        let report = Report::from(error);
+        (report.is_raised() && report.place().is_some()).then(|| Self::told(report))
+    }
+
     /// The report, if the error is about the row being written; none if every row would meet it.
     fn of(error: &PgDatabaseError) -> Option<Self> {
-        let report = Report {
-            code: error.code(),
-            constraint: error.constraint().unwrap_or_default(),
-            table: error.table().unwrap_or_default(),
-            column: error.column().unwrap_or_default(),
-            context: error.r#where().unwrap_or_default(),
-        };
+        let report = Report::from(error);
         // An error that ends the session is the server's, whatever else uses its SQLSTATE.
         let is_fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
         // Data exception, integrity constraint, WITH CHECK OPTION, a limit such as that of an index entry; a concurrent

@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Altered`] when other files of the same numbers made it, or when the database does not answer.
     pub async fn applied_migrations(&self) -> StoreResult<Applied> {
-        let applied = versions(&mut self.read().await?, &MIGRATIONS).await?;
+        let applied = versions(&mut self.read().await?, &self.schema, &MIGRATIONS).await?;
         let known: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         Ok(Applied {
             missing: known.difference(&applied).count(),
@@ -81,13 +81,17 @@ impl Store {
 }
 
 /// The applied migrations, including those of a newer program; an error if one came from another file than ours.
-async fn versions<C>(db: &mut C, ours: &Migrator) -> StoreResult<BTreeSet<i64>>
+async fn versions<C>(db: &mut C, schema: &Schema, ours: &Migrator) -> StoreResult<BTreeSet<i64>>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    let present = sqlx::query_scalar!("select to_regclass('_sqlx_migrations') is not null as \"present!\"")
-        .fetch_one(&mut *db)
-        .await?;
+    // With the schema's name, so that the server says if this user may not use the schema.
+    let present = sqlx::query_scalar!(
+        r#"select to_regclass($1 || '._sqlx_migrations') is not null as "present!""#,
+        schema.as_str()
+    )
+    .fetch_one(&mut *db)
+    .await?;
     if !present {
         return Ok(BTreeSet::new());
     }
@@ -118,7 +122,7 @@ fn written_for(schema: &Schema, migration: &Migration) -> Migration {
 }
 
 async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) -> StoreResult<()> {
-    let applied = versions(&mut *db, migrations).await?;
+    let applied = versions(&mut *db, schema, migrations).await?;
     let known: Vec<Migration> = migrations
         .iter()
         .map(|migration| written_for(schema, migration))
@@ -146,7 +150,8 @@ async fn apply(db: &mut PgConnection, schema: &Schema, migrations: &Migrator) ->
         // Nobody waits for a schema that does not exist, except to create it.
         db.execute(PATIENT).await?;
         let create = format!("create schema if not exists {schema}");
-        db.execute(AssertSqlSafe(create)).await?;
+        let created = db.execute(AssertSqlSafe(create)).await;
+        created.map_err(|error| StoreError::of_migration(error).unwrap_or_else(StoreError::from))?;
     }
     for (place, migration) in known.iter().enumerate().take(newest + 1) {
         if !applied.contains(&migration.version) {

@@ -31,6 +31,7 @@ mod folding;
 mod guard;
 mod import;
 mod least_privilege;
+mod messages;
 mod on_demand;
 mod order;
 mod other_programs;

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::domain::credential::{Credential, ManagedHost};
 use crate::graph::endpoint::TOKEN;
 use crate::graph::error::GraphError;
-use crate::graph::http::{Broken, Connection, Http, HttpResponse};
+use crate::graph::http::{Broken, Connection, Http, HttpResponse, NoAnswer};
 use crate::graph::link::Root;
 use crate::graph::retry::{Retry, RetryPolicy, read_retry_after};
 use crate::graph::settings::GraphSettings;
@@ -281,7 +281,7 @@ impl TokenRequests {
                 return Failure::Final(GraphError::Protocol { endpoint, what });
             }
             TokenFailure::Broken(Broken::Body(source)) => (None, "broken_body", Some(source)),
-            TokenFailure::Broken(Broken::Network(source)) => (None, "network", Some(source)),
+            TokenFailure::Broken(Broken::Network(source)) => (None, "network", Some(source.into())),
             TokenFailure::NotUnderstood if status == Some(StatusCode::OK) => (None, "broken_body", None),
             TokenFailure::NotUnderstood => (Some(RawFault::default()), "unavailable", None),
             TokenFailure::Fault(fault) => (Some(fault), "unavailable", None),
@@ -345,7 +345,8 @@ impl<'c> AsyncHttpClient<'c> for Transport<'_> {
 
     fn call(&'c self, request: oauth2::HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let mut request = Request::try_from(request).map_err(|error| Broken::Network(Box::new(error)))?;
+            let mut request =
+                Request::try_from(request).map_err(|error| Broken::Network(NoAnswer::unsent("token", &error)))?;
             *request.timeout_mut() = self.patience.request_timeout();
             let answer = self.http.exchange(request, Connection::Pooled).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =

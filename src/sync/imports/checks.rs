@@ -140,10 +140,12 @@ fn optional(field: &str, text: Option<&str>, characters: usize) -> Result<Option
 /// The next due time of a schedule after a given time, in UTC. Five fields: no import is worth starting every second.
 pub(in crate::sync) fn next_run(schedule: &str, after: DateTime<Utc>) -> Result<DateTime<Utc>, DeskError> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-    let expected = "expected five fields of cron, as in `0 2 * * 1-5`";
-    let cron = parser
-        .parse(schedule)
-        .map_err(|error| bad_input("schedule", format!("{error}; {expected}")))?;
+    let refuse = |problem: &str| {
+        let expected =
+            "five fields of cron: minute, hour, day of the month, month, day of the week, as in `0 2 * * 1-5`";
+        bad_input("schedule", format!("`{schedule}` {problem}; expected {expected}"))
+    };
+    let cron = parser.parse(schedule).map_err(|_| refuse("is no schedule"))?;
     cron.find_next_occurrence(&after, false)
-        .map_err(|error| bad_input("schedule", format!("it is never due ({error}); {expected}")))
+        .map_err(|_| refuse("is never due"))
 }

@@ -78,7 +78,7 @@ async fn lasts_and_heals(weather: Weather, why: &str) {
 async fn hours_of_connections_that_stay_half_open() {
     lasts_and_heals(
         Weather::HalfOpen,
-        "could not reach users/delta (no answer): error sending request: operation timed out",
+        "could not reach users/delta (no answer): 127.0.0.1: operation timed out",
     )
     .await;
 }
