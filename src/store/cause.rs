@@ -67,20 +67,19 @@ enum CertificateProblem {
 impl Cause {
     fn of(error: &sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Database(said) => Self::of_code(&said.code().unwrap_or_default(), custom_function(error)),
+            sqlx::Error::Database(_) if custom_function(error).is_some() => Self::CustomFunction,
+            sqlx::Error::Database(said) => Self::of_code(&said.code().unwrap_or_default()),
             sqlx::Error::PoolTimedOut => Self::PoolExhausted,
-            sqlx::Error::Configuration(_) => Self::Settings,
             sqlx::Error::Tls(error) if error.to_string().contains("does not support TLS") => Self::NoTls,
-            sqlx::Error::Tls(_) => Self::Settings,
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Settings,
             sqlx::Error::Io(error) => Self::of_io(error),
             sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Lost,
             _ => Self::Other,
         }
     }
 
-    fn of_code(code: &str, function: Option<Fault>) -> Self {
+    fn of_code(code: &str) -> Self {
         match code {
-            _ if function.is_some() => Self::CustomFunction,
             "57P01" | "57P02" | "57P03" => Self::ShutDown,
             "53300" => Self::TooManyClients,
             "57014" => Self::StatementTimeout,

@@ -139,7 +139,7 @@ fn impostor() -> String {
 
 #[tokio::test]
 async fn hours_in_which_no_name_resolves() {
-    token_service_is_away_at("https://login.invalid", "dns error").await;
+    token_service_is_away_at("https://login.invalid", "failed to lookup address").await;
 }
 
 #[tokio::test]
