@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const SOURCES: [&str; 5] = ["src/rules.rs", "src/rules", "src/plan.rs", "src/plan", "src/domain"];
 
 fn main() -> io::Result<()> {
+    // The program contains the migrations, and cargo does not see a new file by itself.
+    println!("cargo::rerun-if-changed=migrations");
     let mut files = Vec::new();
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");

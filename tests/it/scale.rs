@@ -10,7 +10,7 @@ use rollcall::domain::schema::Schema;
 use rollcall::rules::Client;
 use rollcall::simulator::Settings as SimulatorSettings;
 use rollcall::simulator::tenant::{LARGE_GROUP, Profile, Tenant, User};
-use rollcall::store::Store;
+use rollcall::store::{Store, runs};
 use rollcall::sync::daemon::gauges;
 use uuid::Uuid;
 
@@ -139,6 +139,62 @@ async fn costs(users: u64) -> [Cost; 2] {
     let busy = measure(&mut world).await;
     world.end().await;
     [idle, busy]
+}
+
+/// A long history: runs that failed, requests that were answered, findings that are closed, sets that are decided.
+const HISTORY: [&str; 6] = [
+    "insert into rollcall.sync_run (trigger, started_at, ended_at, outcome)
+     select 'interval', '2026-01-01', '2026-01-01', 'failed' from generate_series(1, 20000)",
+    "insert into rollcall.sync_request (environments, is_full, dry_run, requested_at, run_id)
+     select '{}', false, false, '2026-01-01', 1 from generate_series(1, 20000)",
+    "insert into rollcall.finding (code, detail, opened_at, closed_at)
+     select 'upn_conflict', at::text, '2026-01-01', '2026-01-02' from generate_series(1, 20000) at",
+    "insert into rollcall.held_set (environment, run_id, why, held_at, expires_at, decision, decided_at)
+     select 'production', -at, 'a test', '2026-01-01', '2026-01-02', 'rejected', '2026-01-01'
+     from generate_series(1, 20000) at",
+    "insert into rollcall.removal (environment, systemuserid, object_id, reason, run_id, state, at)
+     select 'production', gen_random_uuid(), gen_random_uuid(), 'unlicensed', -at, 'rejected', '2026-01-01'
+     from generate_series(1, 20000) at",
+    "analyze",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_history_is_not_read_again_by_what_is_polled() {
+    let environments = vec![open_environment("production")];
+    let mut world = World::with(environments, SimulatorSettings::default(), NO_LIMITS).await;
+    licensed(world.tenant(), "Ada", "Lovelace");
+    world.sync_completely().await;
+    measure(&mut world).await;
+    let young = polled(&mut world).await;
+    for statement in HISTORY {
+        world.execute(statement).await;
+    }
+    let old = polled(&mut world).await;
+    println!("rows read by a cycle and what is polled: {young}, with 100,000 rows of history {old}");
+    assert!(old <= young + SLACK, "{young}, {old}");
+    world.end().await;
+}
+
+/// Rows read by an idle cycle and everything that is asked for each second.
+async fn polled(world: &mut World) -> i64 {
+    reconnect(world).await;
+    let before = touched(world).await;
+    world.sync_completely().await;
+    gauges::refresh(&world.engine).await.unwrap();
+    gauges::refresh_held(&world.engine).await.unwrap();
+    let records = world.engine.records();
+    records.readiness().await.unwrap();
+    records.status(Duration::from_mins(15)).await.unwrap();
+    records.findings(None, None, 100).await.unwrap();
+    {
+        let mut db = world.engine.store.read().await.unwrap();
+        assert!(runs::next_request(&mut db).await.unwrap().is_none());
+        assert!(!runs::is_idle(&mut db, 0).await.unwrap());
+    }
+    reconnect(world).await;
+    let after = touched(world).await;
+    let read = |all: &Touched| all.values().map(|[scanned, fetched, _]| scanned + fetched).sum::<i64>();
+    read(&after) - read(&before)
 }
 
 /// The same ten changes, whatever the size.
