@@ -85,20 +85,20 @@ async fn everything(url: &str) -> BTreeMap<String, Vec<String>> {
 async fn empty_columns(url: &str) -> Vec<String> {
     let columns = "select table_name || '.' || column_name from information_schema.columns
                    where table_schema = 'rollcall' and table_name <> '_sqlx_migrations'";
-    let mut empty = Vec::new();
-    for column in strings(url, columns.to_owned()).await {
+    let columns = strings(url, columns.to_owned()).await;
+    let are_empty = columns.iter().map(|column| {
         let (table, name) = column.split_once('.').unwrap();
-        let filled = format!("select exists (select from rollcall.{table} where {name} is not null)::text");
-        if strings(url, filled).await == ["false"] {
-            empty.push(column);
-        }
-    }
-    empty
+        format!("select '{column}' where not exists (select from rollcall.{table} where {name} is not null)")
+    });
+    strings(url, are_empty.collect::<Vec<_>>().join(" union all ")).await
 }
 
 #[tokio::test]
 async fn from_every_earlier_schema_each_row_is_kept_and_the_next_cycle_settles() {
-    for versions in 1..=migrations().len() {
+    let all = migrations();
+    // A migration that only adds an index brings no rows, so its schema holds what the one before holds.
+    let has_rows = |version: &usize| rows_of(&all[version - 1]).contains("insert into");
+    for versions in (1..=all.len()).filter(has_rows) {
         let (database, store) = lived_through(versions).await;
         let empty = empty_columns(&database.url).await;
         assert!(empty.is_empty(), "no row of tests/it/upgrade/data has {empty:?}");
@@ -115,10 +115,13 @@ async fn from_every_earlier_schema_each_row_is_kept_and_the_next_cycle_settles()
 
 /// Every row is there with what it held; columns may have come.
 async fn assert_kept(url: &str, before: BTreeMap<String, Vec<String>>) {
+    let mut db = PgConnection::connect(url).await.unwrap();
     for (table, rows) in before {
         for row in rows {
-            let kept = format!("select count(*)::text from rollcall.{table} t where to_jsonb(t) @> $row${row}$row$");
-            assert_ne!(strings(url, kept).await, ["0"], "{table} has lost {row}");
+            let kept = format!("select count(*) from rollcall.{table} t where to_jsonb(t) @> $1::jsonb");
+            let kept = sqlx::query_scalar(AssertSqlSafe(kept)).bind(&row);
+            let kept: i64 = kept.fetch_one(&mut db).await.unwrap();
+            assert_ne!(kept, 0, "{table} has lost {row}");
         }
     }
 }
