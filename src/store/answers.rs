@@ -84,8 +84,8 @@ impl StoredPages {
             "select distinct m.object_id
              from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
              join directory_group_member m on m.object_id = u.id
-             left join directory_answer a on a.asked = m.seen_round
-             where (m.seen_round > u.asked or a.stored > u.asked) and m.is_member <> exists (
+             join directory_answer a on a.asked = m.seen_round and a.stored > u.asked
+             where m.is_member <> exists (
                  select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
                  where j.object_id = m.object_id and j.group_id = m.group_id)",
             &users,

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use ring::digest;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, StoreResult};
+use super::{Connection, StoreError, StoreResult, recheck};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Unknowns};
-use crate::domain::feed::{DeletedUser, Moment};
+use crate::domain::feed::{Asked, DeletedUser, Moment};
 
 /// The stored form of a state.
 pub(super) fn state_from(state: i16) -> DirectoryState {
@@ -274,62 +274,98 @@ pub async fn mark_asked(db: &mut Connection, users: &[(Uuid, Moment)]) -> StoreR
     Ok(())
 }
 
-/// The number of present users seen since a round began, and the number of present users in the mirror before it.
-pub async fn count_seen(db: &mut Connection, round: Moment) -> StoreResult<(u64, u64)> {
+/// The number of present users, and of those seen since a round began.
+pub async fn count_present(db: &mut Connection, round: Moment) -> StoreResult<(u64, u64)> {
     let counts = sqlx::query!(
-        r#"select count(*) filter (where seen_round >= $1) as "seen!", count(*) as "present!"
+        r#"select count(*) as "present!", count(*) filter (where seen_round >= $1) as "seen!"
            from directory_user where state = 0"#,
         round.0
     )
     .fetch_one(db)
     .await?;
-    Ok((counts.seen.cast_unsigned(), counts.present.cast_unsigned()))
+    Ok((counts.present.cast_unsigned(), counts.seen.cast_unsigned()))
 }
 
-/// After a complete full round: marks each user not seen since it began as soft-deleted if deletedItems lists it, else
-/// as gone. Records users known only from deletedItems, so that a restore differs from a new user. Returns the number
-/// of known users not seen. If the round or deletedItems is incomplete, it marks nobody as gone: the next run looks up
-/// each of them.
-pub async fn sweep(db: &mut Connection, round: Moment, deleted: &[DeletedUser], is_whole: bool) -> StoreResult<u64> {
-    let ids: Vec<_> = deleted.iter().map(|user| user.id).collect();
-    let times: Vec<_> = deleted.iter().map(|user| user.deleted_at).collect();
+/// Part of a sweep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SweptPart {
+    /// The number of known users not seen.
+    pub swept: u64,
+    /// The last user looked at; none at the end.
+    pub last: Option<Uuid>,
+}
+
+/// After a complete full round: marks the next users not seen since it began as soft-deleted if deletedItems lists them,
+/// else as gone. If the round or deletedItems is incomplete, it marks nobody as gone: the next run looks up each of
+/// them.
+pub async fn sweep(
+    db: &mut Connection,
+    round: Moment,
+    deleted: &BTreeMap<Uuid, Option<DateTime<Utc>>>,
+    is_whole: bool,
+    after: Option<Uuid>,
+    limit: usize,
+) -> StoreResult<SweptPart> {
+    let unseen = sqlx::query!(
+        "select id, state from directory_user where id > $2 and seen_round < $1 and state < 2 order by id limit $3",
+        round.0,
+        after.unwrap_or(Uuid::nil()),
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let last = unseen.last().map(|row| row.id).filter(|_| unseen.len() == limit);
+    let (mut ids, mut states, mut times, mut unsure) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in unseen {
+        let (state, at) = match deleted.get(&row.id) {
+            Some(at) => (DirectoryState::SoftDeleted, *at),
+            None if is_whole => (DirectoryState::Gone, None),
+            None => {
+                unsure.push(Asked {
+                    at: round,
+                    value: row.id,
+                });
+                continue;
+            }
+        };
+        if state_to(state) != row.state {
+            ids.push(row.id);
+            states.push(state_to(state));
+            times.push(at);
+        }
+    }
     let swept = sqlx::query!(
-        "with deleted as (select * from unnest($2::uuid[], $3::timestamptz[]) as d (id, at))
-         update directory_user u
-         set state = case when d.id is null then 2 else 1 end, seen_round = $1,
-             deleted_at = coalesce(d.at, u.deleted_at)
-         from directory_user m left join deleted d on d.id = m.id
-         where u.id = m.id and m.seen_round < $1 and m.state < 2
-           and m.state <> case when d.id is null then 2 else 1 end and (d.id is not null or $4)",
+        "update directory_user u set state = m.state, seen_round = $1, deleted_at = coalesce(m.at, u.deleted_at)
+         from unnest($2::uuid[], $3::smallint[], $4::timestamptz[]) as m (id, state, at)
+         where u.id = m.id and u.seen_round < $1",
         round.0,
         &ids,
-        &times as &[Option<DateTime<Utc>>],
-        is_whole
+        &states,
+        &times as &[Option<DateTime<Utc>>]
     )
     .execute(&mut *db)
     .await?;
+    recheck::add(db, &unsure).await?;
+    Ok(SweptPart {
+        swept: swept.rows_affected(),
+        last,
+    })
+}
+
+/// Records users known only from deletedItems, so that a restore differs from a new user.
+pub async fn note_deleted(db: &mut Connection, round: Moment, deleted: &[DeletedUser]) -> StoreResult<()> {
     sqlx::query!(
         "insert into directory_user (id, state, deleted_at, plan_set, seen_round)
          select distinct on (id) id, 1, at, $4::uuid, $1::bigint from unnest($2::uuid[], $3::timestamptz[]) as d (id, at)
-         on conflict do nothing",
+         order by id on conflict do nothing",
         round.0,
-        &ids,
-        &times as &[Option<DateTime<Utc>>],
+        &deleted.iter().map(|user| user.id).collect::<Vec<_>>(),
+        &deleted.iter().map(|user| user.deleted_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         plan_set_id(&[])
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    if !is_whole {
-        sqlx::query!(
-            "insert into directory_recheck as r (object_id, asked)
-             select id, $1::bigint from directory_user where seen_round < $1 and state < 2 order by id
-             on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
-            round.0
-        )
-        .execute(db)
-        .await?;
-    }
-    Ok(swept.rows_affected())
+    Ok(())
 }
 
 /// The number of users after an id, or of all, whatever their state.

@@ -353,5 +353,7 @@ async fn the_overview_costs_the_same_whatever_environments_there_are() {
         world.end().await;
         sent
     };
-    assert_eq!(statements(2).await, statements(20).await);
+    let (few, many) = (statements(2).await, statements(20).await);
+    // A connection that is used again is reset first; a new one is not.
+    assert!(few.abs_diff(many) <= 1, "{few}, {many}");
 }

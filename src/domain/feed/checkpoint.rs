@@ -135,6 +135,8 @@ pub struct PageStats {
     pub had_plans: bool,
     /// Entries that could not be read.
     pub unreadable: u64,
+    /// The number of users before the round, once its sweep has begun.
+    pub had: Option<u64>,
     /// Changes since the last round could not be read: only another round would report them again.
     pub missed: bool,
 }
@@ -323,6 +325,7 @@ impl Checkpoint {
                     missed: self.seen.missed,
                     // What the round could not read counts until the source is swept.
                     unreadable: if *unswept { self.seen.unreadable } else { 0 },
+                    had: self.seen.had.filter(|_| *unswept),
                     ..PageStats::default()
                 };
             }

@@ -18,6 +18,9 @@ use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::Failure;
 
+/// The number of users that one transaction of a sweep looks at.
+const SWEPT_TOGETHER: usize = 2000;
+
 /// The users, for every environment.
 struct Users<'a>(&'a Puller);
 
@@ -100,18 +103,57 @@ impl Puller {
     }
 
     /// After a full round: users who were not listed are soft-deleted or permanently deleted. If deletedItems cannot be
-    /// read, no user is swept.
-    async fn sweep_users(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), PullError> {
+    /// read, no user is swept. A crash between two parts repeats the sweep, with deletedItems as it is then.
+    async fn sweep_users(&self, lease: &Lease, mut checkpoint: Checkpoint) -> Result<(), PullError> {
         let deleted = self.directory().deleted_users().await?;
-        let mut tx = self.base.begin(lease).await?;
-        let (listed, had) = mirror::count_seen(&mut tx, checkpoint.round).await?;
         // A missing user may be among the unreadable entries; the next run requests it.
         let is_whole = checkpoint.seen.unreadable == 0 && deleted.unreadable == 0;
-        answers::note(&mut tx, &BTreeSet::from([checkpoint.round]), self.base.clock.now()).await?;
-        let swept = mirror::sweep(&mut tx, checkpoint.round, &deleted.items, is_whole).await?;
+        let round = checkpoint.round;
+        if checkpoint.seen.had.is_none() {
+            let mut tx = self.base.begin(lease).await?;
+            checkpoint.seen.had = Some(mirror::count_present(&mut tx, round).await?.0);
+            checkpoints::write(&mut tx, std::slice::from_ref(&checkpoint)).await?;
+            tx.commit().await?;
+        }
+        for part in deleted.items.chunks(self.base.batch_size(SWEPT_TOGETHER)) {
+            let mut tx = self.base.begin(lease).await?;
+            mirror::note_deleted(&mut tx, round, part).await?;
+            tx.commit().await?;
+        }
+        let at = deleted.items.iter().map(|user| (user.id, user.deleted_at)).collect();
+        let (mut swept, mut after) = (0, None);
+        loop {
+            self.base.check_cancelled()?;
+            let sweep = async || {
+                let mut tx = self.base.begin(lease).await?;
+                answers::note(&mut tx, &BTreeSet::from([round]), self.base.clock.now()).await?;
+                let part = mirror::sweep(
+                    &mut tx,
+                    round,
+                    &at,
+                    is_whole,
+                    after,
+                    self.base.batch_size(SWEPT_TOGETHER),
+                )
+                .await?;
+                tx.commit().await?;
+                Ok::<_, Failure>(part)
+            };
+            let part = self.base.retry(sweep).await?;
+            swept += part.swept;
+            after = part.last;
+            if after.is_none() {
+                break;
+            }
+        }
         if swept > 0 {
-            environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
             tracing::info!(swept, "users that a full round did not list");
+        }
+        let mut tx = self.base.begin(lease).await?;
+        let (_, listed) = mirror::count_present(&mut tx, round).await?;
+        let had = checkpoint.seen.had.unwrap_or(listed);
+        if listed < had {
+            environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
         }
         checkpoints::step(&mut tx, checkpoint, Input::Swept { listed, had, is_whole }).await?;
         tx.commit().await?;

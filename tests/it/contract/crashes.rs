@@ -118,6 +118,38 @@ async fn item_2_a_run_killed_between_the_last_page_and_deleted_items_still_sweep
 }
 
 #[tokio::test]
+async fn item_2_a_round_that_lists_nobody_is_doubted_although_its_sweep_is_killed_before_its_end() {
+    let mut world = paged(2).await;
+    world.configure(|settings| settings.max_batch = 3);
+    let users = staff(&world, 8);
+    world.sync_completely().await;
+    for user in &users {
+        world.tenant().soft_delete(*user);
+        world.tenant().purge(*user);
+    }
+    world.tenant().expire_tokens(TokenDeath::Gone);
+    // Everybody is swept, in three parts, and then the end of the sweep fails.
+    world
+        .execute(
+            "create function stop() returns trigger language plpgsql as $$ begin raise exception 'stop'; end $$;
+             create trigger stop before update on rollcall.checkpoint for each row
+             when (old.phase = 'sweep' and new.phase = 'delta') execute function stop()",
+        )
+        .await;
+    world.run(Request::default()).await.unwrap_err();
+    let gone = "select count(*) from rollcall.directory_user where state = 2";
+    assert_eq!(world.number(gone).await, 8);
+    world.execute("drop trigger stop on rollcall.checkpoint").await;
+    let report = sync_incompletely(&world).await;
+    assert!(
+        format!("{:?}", report.problems).contains("listed nobody, where there had been 8"),
+        "{report:?}"
+    );
+    assert_all_enabled(&world, &users).await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn item_2_a_group_listing_killed_at_any_page_is_repeated_without_loss() {
     for number in 0..5 {
         let group = uuid::Uuid::from_u128(0x9999);
