@@ -170,7 +170,8 @@ pub fn main() -> ExitCode {
         if let (CliError::Refused(refusal), Output::Json) = (&error, context.output) {
             output::print_json(&Problem::from((**refusal).clone()));
         }
-        note!("rollcall: {error}");
+        let priority = if logs::is_journal() { "<3>" } else { "" };
+        note!("{priority}rollcall: {error}");
         error.exit_code()
     });
     output::finish(code)

@@ -52,7 +52,14 @@ pub use look_up::LookUps;
 pub use settings::{GraphSettings, RetryBounds};
 
 pub use crate::domain::secret::Secret;
+pub use fault::causes;
+pub use retry::REASONS;
 pub use skew::ALARMING_SKEW;
+
+/// The templates of all endpoints, as metric labels.
+pub fn endpoints() -> impl Iterator<Item = &'static str> {
+    endpoint::ALL.into_iter().map(|endpoint| endpoint.template)
+}
 
 /// The property selection of every user feed. A delta link is bound to the selection it began with, so a checkpoint
 /// with another fingerprint needs a full round.

@@ -12,19 +12,22 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::source::Source;
 use crate::error::chain;
+use crate::graph;
 use crate::http::auth::{Auth, Entra, KeySource, StaticToken};
 use crate::http::health::{self, Watched};
-use crate::http::limits::{Allowance, Limits};
+use crate::http::limits::{Allowance, Bound, Limits};
 use crate::http::{self, api};
 use crate::sync::daemon::{self, Configured, Schedule};
-use crate::sync::{Engine, imports};
-use crate::telemetry::metrics::Metrics;
+use crate::sync::{Engine, RunOutcome, imports};
+use crate::telemetry::metrics::{KnownLabels, Metrics};
 
 /// After a signal, current work must finish within this time; the rest is aborted, as in a crash.
 const SOFT_STOP: Duration = Duration::from_secs(8);
@@ -73,8 +76,23 @@ pub fn record_metrics() -> CliResult<PrometheusHandle> {
         })
         .map_err(|error| failed(&error))?;
     let handle = builder.install_recorder().map_err(|error| failed(&error))?;
+    Metrics.describe();
     Metrics.build_info();
     Ok(handle)
+}
+
+/// Starts the counters at 0; again after a reload, for environments that have come.
+fn start_counters(config: &Config) {
+    let environments: Vec<String> = config.environments.iter().map(|one| one.name.clone()).collect();
+    let feeds = [Source::Users.kind(), Source::Group(Uuid::nil()).kind()];
+    Metrics.start(&KnownLabels {
+        environments: &environments,
+        outcomes: &RunOutcome::ALL.map(RunOutcome::as_str),
+        endpoints: &graph::endpoints().collect::<Vec<_>>(),
+        retries: &graph::REASONS,
+        resyncs: (&feeds, &graph::causes().collect::<Vec<_>>()),
+        bounds: &Bound::ALL.map(Bound::as_str),
+    });
 }
 
 /// The daemon over an open and migrated store.
@@ -85,6 +103,7 @@ pub async fn serve(
     metrics: PrometheusHandle,
     hangups: Signal,
 ) -> CliResult<ExitCode> {
+    start_counters(&config);
     let cancel = engine.cancel.clone();
     let watched = Watched {
         records: engine.records(),
@@ -266,6 +285,7 @@ async fn reload_on_hangup(
                         "this section has changed; it is taken over at the next restart"
                     );
                 }
+                start_counters(&new);
                 sender.send_replace(Arc::new(configured));
                 config = new;
                 info!("the configuration is reloaded; the next cycle uses it");

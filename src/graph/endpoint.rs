@@ -59,3 +59,24 @@ pub(super) const SUBSCRIBED_SKUS: Endpoint = endpoint("subscribedSkus", "License
 pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "Application.Read.All");
 /// Needs no permission of its own: each part has its own.
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");
+
+/// All of them, for metrics that start at 0.
+pub(super) const ALL: [Endpoint; 17] = [
+    TOKEN,
+    METADATA,
+    SIGNING_KEYS,
+    USERS_DELTA,
+    USERS,
+    USER,
+    MEMBER_OF,
+    DELETED_USERS,
+    DELETED_ITEM,
+    GROUPS_DELTA,
+    GROUP_MEMBERS,
+    GROUP_MEMBER_OF,
+    GROUP_OWNERS,
+    ROLE_ASSIGNMENTS,
+    SUBSCRIBED_SKUS,
+    SERVICE_PRINCIPALS,
+    BATCH,
+];

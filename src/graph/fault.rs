@@ -55,6 +55,12 @@ const DEATHS: [(&str, &str); 4] = [
     ("Request_UnsupportedQuery", "unsupported_query"),
 ];
 
+/// Every cause of an expired link: those of a code, and those of a status or an address.
+pub fn causes() -> impl Iterator<Item = &'static str> {
+    let others = ["gone", "refused", "other_root"];
+    DEATHS.into_iter().map(|(_, cause)| cause).chain(others)
+}
+
 /// Why a link is dead, if this refusal means that (graph.md, section 2.6).
 fn dead_link(carries: LinkKind, status: StatusCode, codes: &Codes) -> Option<&'static str> {
     if carries == LinkKind::Nothing || matches!(status.as_u16(), 401 | 429) || !status.is_client_error() {

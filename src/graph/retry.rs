@@ -34,6 +34,9 @@ pub(super) struct RetryPolicy {
     until: Option<DateTime<Utc>>,
 }
 
+/// The reasons for a retry, as metric labels.
+pub const REASONS: [&str; 5] = ["throttled", "unavailable", "broken_body", "network", "unauthorized"];
+
 /// A failure to retry.
 #[derive(Debug)]
 pub(super) struct Retry {

@@ -2,17 +2,21 @@
 //!
 //! A line carries the fields of its enclosing spans, so every line of a cycle names its run. Standard output is for
 //! results; nothing here may write to it. The caller decides what is logged at which level; whatever a value contains,
-//! an event is one line.
+//! an event is one line. If standard error is systemd's journal, each line begins with its priority.
 
 use crate::domain::word::words;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Subscriber};
+use tracing::{Dispatch, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -53,8 +57,39 @@ const EXPECTED: &str =
 /// A sentence, if the filter is invalid or logging has been started before.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let dispatch = dispatch(filter, format, colours, io::stderr)?;
+    let lines = Lines {
+        writer: io::stderr,
+        format,
+        is_journal: is_journal(),
+    };
+    let dispatch = dispatch(filter, colours, lines)?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| "logging has been started before".to_owned())
+}
+
+/// Whether standard error is systemd's journal, which reads a priority at the beginning of a line.
+#[must_use]
+pub fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    let stderr = stderr.and_then(|file| file.metadata()).ok();
+    is_stream(named.as_deref(), stderr.map(|stderr| (stderr.dev(), stderr.ino())))
+}
+
+/// Whether a file, by device and inode, is the one that `JOURNAL_STREAM` names: a child's standard error may be another.
+fn is_stream(named: Option<&str>, file: Option<(u64, u64)>) -> bool {
+    let named = named.and_then(|named| named.split_once(':'));
+    let named = named.and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    named.is_some() && named == file
+}
+
+/// The priority of a level for systemd, as sd-daemon(3) defines it.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        _ => "<7>",
+    }
 }
 
 /// Whether [`init`] would accept the filter.
@@ -65,22 +100,20 @@ pub fn check(filter: &str) -> Result<(), String> {
     parse(filter).map(drop)
 }
 
-fn dispatch<W, O>(filter: &str, format: Format, colours: bool, writer: W) -> Result<Dispatch, String>
+fn dispatch<W, O>(filter: &str, colours: bool, lines: Lines<W>) -> Result<Dispatch, String>
 where
     W: Fn() -> O + Send + Sync + 'static,
     O: io::Write + 'static,
 {
     let registry = tracing_subscriber::registry().with(parse(filter)?);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(colours);
-    Ok(match format {
-        Format::Text => {
-            dispatch_of(registry.with(lines.with_writer(writer).fmt_fields(debug_fn(value).delimited(" "))))
-        }
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours);
+    Ok(match lines.format {
+        Format::Text => dispatch_of(registry.with(layer.with_writer(lines).fmt_fields(debug_fn(value).delimited(" ")))),
         // The list of spans, not only the innermost: the run id is on the outermost.
         Format::Json => dispatch_of(
             registry.with(
-                lines
-                    .with_writer(move || Exact(writer()))
+                layer
+                    .with_writer(lines)
                     .json()
                     .flatten_event(true)
                     .with_current_span(false),
@@ -99,18 +132,53 @@ fn value(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Res
     }
 }
 
-/// Takes a JSON event in one piece, as the library writes it, and adds escapes that JSON does not require.
-struct Exact<W>(W);
+/// Where lines go, and in which form.
+struct Lines<W> {
+    writer: W,
+    format: Format,
+    is_journal: bool,
+}
 
-impl<W: io::Write> io::Write for Exact<W> {
+impl<'a, W: Fn() -> O, O: io::Write> MakeWriter<'a> for Lines<W> {
+    type Writer = Line<O>;
+
+    fn make_writer(&'a self) -> Line<O> {
+        Line {
+            writer: (self.writer)(),
+            format: self.format,
+            priority: "",
+        }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<O> {
+        Line {
+            priority: if self.is_journal { priority(*event.level()) } else { "" },
+            ..self.make_writer()
+        }
+    }
+}
+
+/// Takes an event in one piece, as the library writes it. Adds its priority, and to JSON the escapes that it does not
+/// require.
+struct Line<W> {
+    writer: W,
+    format: Format,
+    priority: &'static str,
+}
+
+impl<W: io::Write> io::Write for Line<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.0
-            .write_all(escaped_json(&String::from_utf8_lossy(event)).as_bytes())?;
+        let text = String::from_utf8_lossy(event);
+        let text = match self.format {
+            Format::Text => text,
+            Format::Json => escaped_json(&text).into_owned().into(),
+        };
+        self.writer.write_all(format!("{}{text}", self.priority).as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.flush()
     }
 }
 
@@ -153,9 +221,9 @@ mod tests {
 
     /// Keeps what is written.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Kept(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -171,11 +239,20 @@ mod tests {
     }
 
     fn logged_in(colours: bool, filter: &str, format: Format, act: impl FnOnce()) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let dispatch = dispatch(filter, format, colours, move || writer.clone()).unwrap();
+        logged_to(false, colours, filter, format, act)
+    }
+
+    fn logged_to(is_journal: bool, colours: bool, filter: &str, format: Format, act: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let to = kept.clone();
+        let lines = Lines {
+            writer: move || to.clone(),
+            format,
+            is_journal,
+        };
+        let dispatch = dispatch(filter, colours, lines).unwrap();
         tracing::dispatcher::with_default(&dispatch, act);
-        let bytes = lines.0.lock().unwrap().clone();
+        let bytes = kept.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -236,6 +313,40 @@ mod tests {
                 (&line["message"], &line["shown"]),
                 (&value.as_str().into(), &value.as_str().into())
             );
+        }
+    }
+
+    #[test]
+    fn the_journal_is_the_stream_that_systemd_names_and_no_other() {
+        for (named, file, expected) in [
+            (Some("8:42"), Some((8, 42)), true),
+            (Some("8:42"), Some((8, 43)), false),
+            (Some("8:42"), Some((9, 42)), false),
+            (Some("8:42"), None, false),
+            (None, Some((8, 42)), false),
+            (Some("8"), Some((8, 42)), false),
+            (Some(""), None, false),
+            (Some("a:b"), None, false),
+        ] {
+            assert_eq!(is_stream(named, file), expected, "{named:?} {file:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_journal_begins_with_the_priority_of_its_level() {
+        let act = || {
+            tracing::error!("one");
+            tracing::warn!("two");
+            tracing::info!("three");
+            tracing::debug!("four");
+            tracing::trace!("five");
+        };
+        for format in [Format::Text, Format::Json] {
+            let lines = logged_to(true, false, "trace", format, act);
+            let begins: Vec<&str> = lines.lines().map(|line| &line[..3]).collect();
+            assert_eq!(begins, ["<3>", "<4>", "<6>", "<7>", "<7>"], "{lines}");
+            let others = logged("trace", format, act);
+            assert!(!others.contains('<'), "{others}");
         }
     }
 

@@ -1,15 +1,153 @@
 //! The list of all metrics. Labels are bounded: never a user, never an object id.
+//!
+//! Every metric has a help text, and every counter exists from the first scrape, at 0, with each label that is known
+//! beforehand: `rate()` and `increase()` miss what a counter begins with.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::domain::import::JobOutcome;
+use crate::domain::reason::Code;
+
+/// The labels that are known beforehand and are listed elsewhere.
+#[derive(Clone, Debug)]
+pub struct KnownLabels<'a> {
+    /// The configured environments.
+    pub environments: &'a [String],
+    /// The outcomes of a cycle.
+    pub outcomes: &'a [&'static str],
+    /// The endpoints of Graph.
+    pub endpoints: &'a [&'static str],
+    /// The reasons for a retry.
+    pub retries: &'a [&'static str],
+    /// The kinds of source that have links, and the causes for which one expires.
+    pub resyncs: (&'a [&'static str], &'a [&'static str]),
+    /// The limits of the API.
+    pub bounds: &'a [&'static str],
+}
+
+/// The category of an import job that names none.
+pub const UNDEFINED: &str = "undefined";
+
+/// What a cycle does to rows.
+const OPERATIONS: [&str; 4] = ["create", "update", "enable", "disable"];
 
 /// Records metrics; free to copy and share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Metrics;
 
 impl Metrics {
+    /// Gives each metric its help text.
+    pub fn describe(self) {
+        describe_counter!("rollcall_cycles_total", "Cycles that have ended, by outcome.");
+        describe_histogram!("rollcall_cycle_seconds", "Duration of cycles.");
+        describe_gauge!(
+            "rollcall_cycle_last_success_timestamp_seconds",
+            "When a cycle last succeeded, as Unix time."
+        );
+        describe_gauge!(
+            "rollcall_lag_seconds",
+            "Time since the users were last read completely."
+        );
+        describe_gauge!("rollcall_leader", "1 if this process leads, else 0.");
+        describe_gauge!("rollcall_guard_held", "Rows whose removal waits for approval.");
+        describe_gauge!("rollcall_users", "SystemUsers, by environment and state.");
+        describe_gauge!(
+            "rollcall_non_interactive_users",
+            "Enabled non-interactive users of an environment."
+        );
+        describe_gauge!(
+            "rollcall_left_over_rows",
+            "Enabled rows of an environment that is no longer configured."
+        );
+        describe_gauge!(
+            "rollcall_left_over_held",
+            "Rows with a held removal in an environment that is no longer configured."
+        );
+        describe_counter!("rollcall_changes_total", "Rows that cycles have changed, by operation.");
+        describe_counter!(
+            "rollcall_skips_total",
+            "Users for whom cycles have created no row, by reason; each cycle counts those it evaluates."
+        );
+        describe_gauge!(
+            "rollcall_findings",
+            "Open findings; those of the tenant as a whole have an empty environment."
+        );
+        describe_counter!(
+            "rollcall_graph_requests_total",
+            "Requests to Microsoft Graph, by endpoint and HTTP status."
+        );
+        describe_histogram!(
+            "rollcall_graph_request_seconds",
+            "Duration of requests to Microsoft Graph."
+        );
+        describe_counter!(
+            "rollcall_graph_throttled_total",
+            "Answers of Microsoft Graph with status 429."
+        );
+        describe_counter!(
+            "rollcall_graph_retries_total",
+            "Repeated requests to Microsoft Graph, by reason."
+        );
+        describe_gauge!(
+            "rollcall_delta_token_age_seconds",
+            "Age of the delta token of a source."
+        );
+        describe_counter!(
+            "rollcall_resyncs_total",
+            "Full rounds that an expired link has begun, by source and cause."
+        );
+        describe_counter!("rollcall_import_jobs_total", "Import jobs that are over, by outcome.");
+        describe_counter!(
+            "rollcall_api_limited_total",
+            "API requests refused with status 429, by limit."
+        );
+        describe_gauge!("rollcall_db_pool_connections", "Open connections to the database.");
+        describe_gauge!(
+            "rollcall_db_pool_idle",
+            "Open connections to the database that are idle."
+        );
+        describe_gauge!("rollcall_build_info", "Always 1; the label is the version.");
+    }
+
+    /// Starts every counter at 0. Counters that exist already stay as they are.
+    pub fn start(self, known: &KnownLabels<'_>) {
+        for outcome in known.outcomes {
+            counter!("rollcall_cycles_total", "outcome" => *outcome).increment(0);
+        }
+        for environment in known.environments {
+            self.changes(environment, 0, 0, 0, 0);
+            for reason in Code::ALL {
+                self.skips(environment, reason.as_str(), 0);
+            }
+        }
+        for endpoint in known.endpoints {
+            for status in ["200", "error"] {
+                counter!("rollcall_graph_requests_total", "endpoint" => *endpoint, "status" => status).increment(0);
+            }
+        }
+        counter!("rollcall_graph_throttled_total").increment(0);
+        for reason in known.retries {
+            counter!("rollcall_graph_retries_total", "reason" => *reason).increment(0);
+        }
+        let (resources, causes) = known.resyncs;
+        for resource in resources {
+            for cause in causes {
+                counter!("rollcall_resyncs_total", "resource" => *resource, "cause" => *cause).increment(0);
+            }
+        }
+        for outcome in JobOutcome::ALL {
+            for critical in [false, true] {
+                import_jobs(outcome.as_str(), UNDEFINED, critical).increment(0);
+            }
+        }
+        for bound in known.bounds {
+            counter!("rollcall_api_limited_total", "bound" => *bound).increment(0);
+        }
+    }
+
     /// One answered or failed Graph request. `endpoint` is a template such as `users/delta`; `status` is the HTTP
     /// status, or `error` without one.
     pub fn graph_request(self, endpoint: &'static str, status: &str, elapsed: Duration) {
@@ -62,12 +200,7 @@ impl Metrics {
 
     /// The changes of a cycle.
     pub fn changes(self, environment: &str, created: u64, updated: u64, enabled: u64, disabled: u64) {
-        for (operation, count) in [
-            ("create", created),
-            ("update", updated),
-            ("enable", enabled),
-            ("disable", disabled),
-        ] {
+        for (operation, count) in OPERATIONS.into_iter().zip([created, updated, enabled, disabled]) {
             counter!("rollcall_changes_total", "environment" => environment.to_owned(), "operation" => operation)
                 .increment(count);
         }
@@ -103,12 +236,7 @@ impl Metrics {
 
     /// An import job is over. There are few categories, because submitters cannot add any.
     pub fn import_job(self, outcome: &'static str, category: &str, critical: bool) {
-        let critical = if critical { "true" } else { "false" };
-        counter!(
-            "rollcall_import_jobs_total",
-            "outcome" => outcome, "category" => category.to_owned(), "critical" => critical
-        )
-        .increment(1);
+        import_jobs(outcome, category, critical).increment(1);
     }
 
     /// The age of a delta token.
@@ -131,6 +259,14 @@ impl Metrics {
     pub fn build_info(self) {
         gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
+}
+
+fn import_jobs(outcome: &'static str, category: &str, critical: bool) -> Counter {
+    let critical = if critical { "true" } else { "false" };
+    counter!(
+        "rollcall_import_jobs_total",
+        "outcome" => outcome, "category" => category.to_owned(), "critical" => critical
+    )
 }
 
 /// Metrics are floating-point numbers; ours are counts far below 2^52.

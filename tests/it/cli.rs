@@ -8,6 +8,7 @@ mod guard;
 mod leadership;
 mod lists;
 mod many;
+mod metrics;
 mod pipes;
 mod rules;
 mod status;

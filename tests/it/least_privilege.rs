@@ -105,7 +105,7 @@ async fn the_daemon_s_role_can_do_all_of_the_daemon_s_work_and_nothing_else() {
     let as_daemon = Installation::new(&simulator, &url_of(&database, &roles.daemon).await, ENVIRONMENTS);
     let as_owner = Installation::new(&simulator, &url_of(&database, &roles.owner).await, ENVIRONMENTS);
     let said = as_daemon.run("serve").await;
-    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.code, Some(2), "{said:?}");
     assert!(said.stderr.contains("permission denied for schema rollcall") && said.stderr.contains("rollcall migrate"));
 
     assert_eq!(as_owner.run("migrate").await.code, Some(0));

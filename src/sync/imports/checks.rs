@@ -10,6 +10,7 @@ use crate::domain::import::ImportRequest;
 use crate::domain::text::{object_id, trimmed};
 use crate::sync::DeskError;
 use crate::sync::desk::bad_input;
+use crate::telemetry::metrics::UNDEFINED;
 
 /// The maximum number of users selected for one job: a longer list is an import of everyone.
 pub const MOST_USERS: usize = 100_000;
@@ -22,9 +23,6 @@ pub const MOST_RETRIES: u8 = 5;
 
 /// The maximum number of monitoring categories: they are labels of metrics, which must stay few.
 pub const MOST_CATEGORIES: usize = 20;
-
-/// The category of a request that names none.
-const UNDEFINED: &str = "undefined";
 
 /// The maximum length of a company, in Unicode code points.
 const COMPANY_CHARACTERS: usize = 256;

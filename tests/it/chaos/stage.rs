@@ -290,7 +290,7 @@ impl Member {
             return;
         };
         let log = daemon.log();
-        let found_its_port_taken = status.code() == Some(1) && log.contains("could not listen on");
+        let found_its_port_taken = status.code() == Some(2) && log.contains("could not listen on");
         assert!(status.code() == Some(5) || found_its_port_taken, "{status}: {log}");
         self.start(&mut process);
     }

@@ -1,6 +1,7 @@
 //! `rollcall serve`: health, metrics, leadership, signals, and what the log keeps to itself.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 
 use rollcall::simulator::tenant::TokenDeath;
 use rollcall::simulator::{Effect, Fault, When};
@@ -81,27 +82,6 @@ async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signa
         stage.good("sync").await.ends_with("is complete.\n"),
         "the lease was given back"
     );
-    stage.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_taken_port_is_one_clear_line() {
-    let stage = Stage::new().await;
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = taken.local_addr().unwrap();
-    let mut command = stage.installation.command("serve");
-    let child = command
-        .env("ROLLCALL__HTTP__LISTEN", address.to_string())
-        .spawn()
-        .unwrap();
-    let said = crate::binary::said(child).await;
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let line = said.stderr.lines().last().unwrap();
-    assert!(
-        line.starts_with(&format!("rollcall: could not listen on {address}")),
-        "{line}"
-    );
-    assert!(line.contains("http.listen"), "{line}");
     stage.end().await;
 }
 
@@ -283,6 +263,33 @@ async fn a_hangup_during_the_start_is_answered_after_it_and_a_stop_at_once() {
             let log = daemon.stop().await;
             assert!(log.contains("the configuration is reloaded"), "{log}");
         }
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_for_the_journal_begin_with_a_priority_and_others_do_not() {
+    let stage = Stage::new().await;
+    for is_journal in [true, false] {
+        let path = stage.installation.folder.join("journal");
+        let file = File::create(&path).unwrap();
+        let stderr = file.metadata().unwrap();
+        let inode = stderr.ino() + u64::from(!is_journal);
+        let mut command = stage.installation.command("sync --environment none --log info");
+        command
+            .stderr(file)
+            .env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
+        assert_eq!(command.status().await.unwrap().code(), Some(2));
+        let log = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        assert!(
+            lines.len() > 1 && lines.last().unwrap().contains("rollcall: there is no environment"),
+            "{log}"
+        );
+        for line in &lines {
+            assert_eq!(line.starts_with('<'), is_journal, "{log}");
+        }
+        assert_eq!(lines.last().unwrap().starts_with("<3>"), is_journal, "{log}");
     }
     stage.end().await;
 }

@@ -81,7 +81,7 @@ impl Daemon {
         self.ends_well().await;
     }
 
-    /// The line of its metrics that counts jobs.
+    /// The line of its metrics that has counted jobs.
     async fn counted_jobs(&self) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
@@ -90,7 +90,7 @@ impl Daemon {
         stream.read_to_string(&mut answer).await.unwrap();
         let line = answer
             .lines()
-            .find(|line| line.starts_with("rollcall_import_jobs_total{"))?;
+            .find(|line| line.starts_with("rollcall_import_jobs_total{") && !line.ends_with(" 0"))?;
         Some(line.to_owned())
     }
 }
