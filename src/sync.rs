@@ -54,7 +54,7 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a held set can be approved.
     pub hold_expiry: Duration,
-    /// How often everyone is judged anew.
+    /// How often every user is re-evaluated.
     pub full_interval: Duration,
     /// How old the directory data may be that an access is judged by.
     pub access_freshness: Duration,

@@ -161,8 +161,8 @@ pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Registers an environment and its configuration; a changed configuration judges everyone anew, and so does the return
-/// of one that somebody had taken leave of.
+/// Registers an environment and its configuration. If the configuration has changed, or the environment was retired and
+/// has come back, every user is re-evaluated in it.
 pub async fn register(db: &mut Connection, registration: &Registration) -> StoreResult<Progress> {
     let name = &registration.name;
     sqlx::query!(
