@@ -61,7 +61,7 @@ impl CliError {
     pub fn exit(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) | Self::Graph(GraphError::Settings(_)) => exit::USAGE,
-            Self::Graph(_) => exit::DIRECTORY,
+            Self::Graph(_) | Self::AlreadyShown(Code::DirectoryUnavailable) => exit::DIRECTORY,
             Self::Store(error) if error.is_away() => exit::DATABASE,
             Self::Store(error) if error.is_misconfigured() => exit::USAGE,
             Self::Refused(refusal) if refusal.code == Code::DirectoryUnavailable => exit::DIRECTORY,
@@ -90,6 +90,12 @@ impl fmt::Display for CliError {
                 }
                 let cause = error.source().map(|cause| format!(": {}", chain(cause)));
                 write!(f, "{}. {}", cause.unwrap_or_default(), error.remedy())
+            }
+            Self::AlreadyShown(code @ Code::DirectoryUnavailable) => {
+                write!(
+                    f,
+                    "the directory was unavailable for some: run the command again for those ({code})"
+                )
             }
             Self::AlreadyShown(code) => write!(f, "some were refused ({code})"),
             Self::Refused(refusal) => {

@@ -255,7 +255,8 @@ impl ResultList {
         });
     }
 
-    /// Prints a line for each user; fails if one was refused or not reached.
+    /// Prints a line for each user; fails if one was refused or not reached. An unavailable directory wins over other
+    /// refusals: the same command may succeed later.
     pub fn print(self, context: &Context, shown: &Shown) -> CliResult<()> {
         let layout = Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells);
         list::print_results(context, shown, layout, &self.items);
@@ -264,10 +265,13 @@ impl ResultList {
                 note!("{code}: {} {}", code.sentence(), code.remedy());
             }
         }
-        match (self.ended, self.refused.first()) {
-            (Some(error), _) => Err(error),
-            (None, Some(code)) => Err(CliError::AlreadyShown(*code)),
-            (None, None) => Ok(()),
+        if let Some(error) = self.ended {
+            return Err(error);
+        }
+        let unavailable = self.refused.iter().find(|code| **code == Code::DirectoryUnavailable);
+        match unavailable.or(self.refused.first()) {
+            Some(code) => Err(CliError::AlreadyShown(*code)),
+            None => Ok(()),
         }
     }
 }

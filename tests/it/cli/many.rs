@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use rollcall::simulator::tenant::{Profile, User};
+use rollcall::simulator::{Effect, Fault, When};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -126,6 +127,40 @@ async fn a_refused_user_does_not_stop_the_others_and_the_exit_code_tells() {
     assert!(line.contains("role_not_found"), "{line}");
     let line = stage.bad(&format!("role grant Reader {IN_SANDBOX}"), 2).await;
     assert!(line.contains("name at least one user"), "{line}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unavailable_directory_wins_over_a_refusal_because_the_same_command_may_succeed_later() {
+    let stage = stage().await;
+    let users = format!("nobody@contoso.example {ADA} {BOB}");
+    let silent = Effect::rewrite(|answer| {
+        for response in answer["responses"].as_array_mut().unwrap() {
+            if response["body"]["userPrincipalName"] == ADA {
+                response["status"] = 403.into();
+                response["body"] = json!({"error": {"code": "Authorization_RequestDenied", "message": ""}});
+            }
+        }
+    });
+    stage
+        .simulator
+        .faults()
+        .push(Fault::forever(When::path("/$batch"), silent));
+    for (command, of_nobody, of_bob, code) in [
+        ("user add", "user_not_found", "unchanged", 4),
+        ("user refresh", "unchanged", "unchanged", 4),
+        ("user disable", "user_not_found", "disabled", 6),
+    ] {
+        let of_ada = if code == 4 { "directory_unavailable" } else { "disabled" };
+        assert_eq!(
+            stage.results(&format!("{command} {users}")).await,
+            ([of_nobody, of_ada, of_bob].map(str::to_owned).to_vec(), Some(code)),
+            "{command}"
+        );
+    }
+    let said = stage.run(&format!("user add {users} {IN_SANDBOX}")).await;
+    let last = said.stderr.lines().last().unwrap();
+    assert!(last.contains("the directory was unavailable for some"), "{said:?}");
     stage.end().await;
 }
 
