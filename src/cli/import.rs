@@ -1,6 +1,5 @@
 //! `rollcall import`: submits a job, and waits for it unless it is to run in the background.
 
-use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chosen::Chosen;
 use super::error::{CliResult, exit};
-use super::job::RoleResult;
 use super::many::lines;
 use super::output::progress;
 use super::{CliError, Context, job, wire};
-use crate::domain::import::{Item, Job, JobOutcome, JobState};
+use crate::domain::import::{Job, JobOutcome, JobState};
 use crate::domain::text::Text;
-use crate::sync::desk::{Effect, Refusal};
 use crate::sync::imports::{ImportRequest, JobReport, Viewer};
 use crate::sync::{DeskError, Engine, Failure, ImportError};
 
@@ -28,12 +25,12 @@ const PROGRESS: Duration = Duration::from_millis(500);
   rollcall import --environment production --company USMF --user ada@contoso.example --user bob@contoso.example
   rollcall import --environment production --company USMF --file users.txt --role \"Basic User\"
   rollcall import --environment production --company USMF --file users.txt --batch-group onboarding
-  rollcall import --environment production --company USMF --all --background --critical
+  rollcall import --environment production --company USMF --all --role \"Basic User\" --background --critical
   rollcall import --environment production --company USMF --all --schedule '0 2 * * 1-5'
 
-Users who have a row already are reported and not changed, except that --role gives them the role too. For a job in the
-background, `rollcall role grant --job N ROLE` does the same when it is over. Exit codes: 0 everybody has a row, or the
-job is in the background; 6 some users were refused; 1 the job failed or was cancelled.")]
+Users who have a row already are reported and not changed, except that --role gives them the role too. For a job that is
+over, `rollcall role grant --job N ROLE` does the same. Exit codes: 0 everybody has a row and the roles, or the job is
+in the background; 6 some users were refused a row or a role; 1 the job failed or was cancelled.")]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct Arguments {
     #[command(flatten)]
@@ -51,7 +48,7 @@ pub struct Arguments {
     #[arg(long, required_unless_present_any = ["users", "file"])]
     all: bool,
     /// A security role to grant, at the end, to everyone who got a row or already had one; may be repeated.
-    #[arg(long = "role", value_name = "ROLE", conflicts_with_all = ["background", "schedule"])]
+    #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<Text>,
     /// Do not wait: a daemon carries the job out.
     #[arg(long)]
@@ -86,12 +83,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         users.extend(lines(file)?);
     }
     let engine = context.engine().await?;
-    let environment = arguments.environment.name(&engine)?.to_owned();
-    for role in &arguments.roles {
-        engine.desk().check_role(&environment, role)?;
-    }
     let request = ImportRequest {
-        environment,
+        environment: arguments.environment.name(&engine)?.to_owned(),
         company: arguments.company.into(),
         users,
         all: arguments.all,
@@ -103,6 +96,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         description: arguments.description.map(String::from),
         schedule: arguments.schedule.map(String::from),
         max_retries: Some(arguments.max_retries),
+        roles: arguments.roles.into_iter().map(String::from).collect(),
     };
     let actor = wire::operator();
     let submitted = engine.imports().submit_import(&request, &actor).await?;
@@ -110,35 +104,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
         name: &actor,
         is_operator: true,
     };
-    let mut granted = Vec::new();
     if !submitted.background {
-        wait_for(&engine, &submitted, &arguments.roles).await?;
-        for role in &arguments.roles {
-            granted.push(grant(&engine, viewer, submitted.id, role).await?);
-        }
+        wait_for(&engine, &submitted).await?;
     }
     let report = engine.imports().import_job(viewer, submitted.id).await?;
     engine.store.close().await;
-    job::print_report(context, &report, &granted);
-    Ok(exit_code(&report, &granted))
+    job::print_report(context, &report);
+    Ok(exit_code(&report))
 }
 
-/// Grants a role to the users of a job, and counts the results.
-async fn grant(engine: &Engine, viewer: Viewer<'_>, id: i64, role: &str) -> CliResult<RoleResult> {
-    let mut granted = RoleResult {
-        role: role.to_owned(),
-        ..RoleResult::default()
-    };
-    let count = |_: &Item, result: Result<Effect, Refusal>| match result {
-        Ok(Effect::Unchanged) => granted.unchanged += 1,
-        Ok(_) => granted.granted += 1,
-        Err(refusal) => *granted.refused.entry(refusal.code.as_str()).or_default() += 1,
-    };
-    engine.imports().grant_to_job(viewer, id, role, count).await?;
-    Ok(granted)
-}
-
-async fn wait_for(engine: &Engine, submitted: &Job, roles: &[Text]) -> CliResult<()> {
+async fn wait_for(engine: &Engine, submitted: &Job) -> CliResult<()> {
     let shown = std::io::stderr()
         .is_terminal()
         .then(|| show_progress(engine, submitted.id));
@@ -149,14 +124,10 @@ async fn wait_for(engine: &Engine, submitted: &Job, roles: &[Text]) -> CliResult
         Ok(_) => Ok(()),
         Err(ImportError::Desk(DeskError::Failed(Failure::Cancelled))) => {
             let id = submitted.id;
-            let mut text = format!(
+            Err(CliError::Other(format!(
                 "stopped waiting; job {id} goes on as soon as a daemon takes it: see `rollcall job show {id}`, \
                  stop it with `rollcall job cancel {id}`"
-            );
-            for role in roles {
-                let _ = write!(text, "; when it is over: `rollcall role grant --job {id} '{role}'`");
-            }
-            Err(CliError::Other(text))
+            )))
         }
         Err(error) => Err(error.into()),
     }
@@ -183,12 +154,10 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
     }))
 }
 
-fn exit_code(report: &JobReport, granted: &[RoleResult]) -> ExitCode {
-    let has_refused = granted.iter().any(|granted| !granted.refused.is_empty());
+fn exit_code(report: &JobReport) -> ExitCode {
     match report.job.outcome {
         Some(JobOutcome::Failed | JobOutcome::Cancelled) => ExitCode::from(1),
         Some(JobOutcome::EndedWithRefusals) => ExitCode::from(exit::REFUSED),
-        _ if has_refused => ExitCode::from(exit::REFUSED),
         _ => ExitCode::SUCCESS,
     }
 }

@@ -1,11 +1,9 @@
 //! `rollcall job`: import jobs.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::chosen::OnlyOne;
@@ -103,7 +101,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         } => {
             let report = engine.imports().import_job(viewer, job).await?;
             if context.output == Output::Table || !items {
-                print_report(context, &report, &[]);
+                print_report(context, &report);
             }
             if items {
                 if context.output == Output::Table {
@@ -206,28 +204,10 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// The results of granting a role to the users of a job.
-#[derive(Debug, Default, Serialize)]
-pub struct RoleResult {
-    /// The role.
-    pub role: String,
-    /// The number of users who got it.
-    pub granted: u64,
-    /// The number of users who had it already.
-    pub unchanged: u64,
-    /// The number of refused users, by reason.
-    pub refused: BTreeMap<&'static str, u64>,
-}
-
-/// Prints a job with its result so far, and the roles that its users were granted.
-pub fn print_report(context: &Context, report: &JobReport, granted: &[RoleResult]) {
+/// Prints a job with its result so far.
+pub fn print_report(context: &Context, report: &JobReport) {
     if context.output == Output::Json {
-        let mut document = json!(report);
-        if !granted.is_empty() {
-            document["roles"] = json!(granted);
-        }
-        print_json(&document);
-        return;
+        return print_json(report);
     }
     let job = &report.job;
     say!("Import job {}: {}", job.id, state_of(job));
@@ -251,6 +231,7 @@ pub fn print_report(context: &Context, report: &JobReport, granted: &[RoleResult
             say!("  {name:<12} {value}");
         }
     };
+    line("roles", (!job.roles.is_empty()).then(|| job.roles.join(", ")));
     line("description", job.description.clone());
     line("schedule", job.schedule.as_ref().map(|cron| format!("{cron} (UTC)")));
     line("next run", job.next_run_at.map(|at| format!("{} UTC", time(at))));
@@ -275,7 +256,7 @@ pub fn print_report(context: &Context, report: &JobReport, granted: &[RoleResult
         say!("To list them: rollcall job show {} --items --state refused", job.id);
         say!("To re-evaluate them: rollcall job requeue {}", job.id);
     }
-    print_granted(job.id, granted);
+    print_roles(job);
     if let Some(step) = &report.next_step {
         say!();
         say!(
@@ -286,27 +267,29 @@ pub fn print_report(context: &Context, report: &JobReport, granted: &[RoleResult
     }
 }
 
-fn print_granted(job: i64, granted: &[RoleResult]) {
-    if granted.is_empty() {
+/// Prints how many users of a job got each of its roles.
+fn print_roles(job: &Job) {
+    let results = &job.role_results.0;
+    if results.is_empty() {
         return;
     }
-    let rows = granted.iter().map(|one| {
+    let rows = results.iter().map(|one| {
         let refused: u64 = one.refused.values().sum();
-        let counts = [one.granted, one.unchanged, refused].map(|count| count.to_string());
-        [vec![one.role.clone()], counts.to_vec()].concat()
+        vec![one.role.clone(), one.granted.to_string(), refused.to_string()]
     });
     say!();
-    table(
-        &["ROLE", "GRANTED", "ALREADY HELD", "REFUSED"],
-        &rows.collect::<Vec<_>>(),
-    );
-    for one in granted.iter().filter(|one| !one.refused.is_empty()) {
+    table(&["ROLE", "GRANTED", "REFUSED"], &rows.collect::<Vec<_>>());
+    for one in results.iter().filter(|one| !one.refused.is_empty()) {
         let reasons: Vec<String> = one
             .refused
             .iter()
             .map(|(code, count)| format!("{code} {count}"))
             .collect();
         say!("{} was refused: {}", one.role, reasons.join(", "));
-        say!("To see each user: rollcall role grant --job {job} '{}'", one.role);
+        say!(
+            "To retry and see each user: rollcall role grant --job {} '{}'",
+            job.id,
+            one.role
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Imports: requests, jobs, and the users they can select (rules.md, section 9).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,6 +41,8 @@ pub struct ImportRequest {
     /// How often it is retried in a row when the directory is unavailable.
     #[schema(minimum = 0, maximum = 5)]
     pub max_retries: Option<u8>,
+    /// Security roles to grant, before the job ends, to everyone who got a row or already had one.
+    pub roles: Vec<String>,
 }
 
 impl ImportRequest {
@@ -175,12 +179,39 @@ pub struct Job {
     pub error: Option<String>,
     /// Who cancelled it.
     pub cancelled_by: Option<String>,
+    /// The security roles that its users get before it ends.
+    pub roles: Vec<String>,
+    /// The result for each of these roles; empty before the end.
+    pub role_results: RoleResults,
     /// The position of an import of everyone.
     #[serde(skip)]
     pub walk_after: Option<Uuid>,
     /// Whether an import of everyone has reached its end.
     #[serde(skip)]
     pub is_walked: bool,
+}
+
+/// The results of granting a job's roles, in the order of the roles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RoleResults(pub Vec<RoleResult>);
+
+impl RoleResults {
+    /// Whether a user was refused a role.
+    #[must_use]
+    pub fn has_refusals(&self) -> bool {
+        self.0.iter().any(|one| !one.refused.is_empty())
+    }
+}
+
+/// The result of granting one role to the users of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RoleResult {
+    /// The role.
+    pub role: String,
+    /// The number of users who hold it now.
+    pub granted: u64,
+    /// The number of refused users, by reason code.
+    pub refused: BTreeMap<String, u64>,
 }
 
 impl Job {

@@ -5,10 +5,11 @@ pub mod items;
 pub mod queue;
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 
 use super::lease::Server;
 use super::{Connection, StoreResult};
-use crate::domain::import::{ImportRequest, Job, JobOutcome, JobState};
+use crate::domain::import::{ImportRequest, Job, JobOutcome, JobState, RoleResults};
 
 /// Reads jobs; the text after the column list is the rest of the query.
 macro_rules! select_jobs {
@@ -18,7 +19,8 @@ macro_rules! select_jobs {
             "select id, environment, company, is_all as \"all\", background, batch_group, is_private as \"private\",
                     is_critical as \"critical\", monitoring_category, description, schedule, scheduled_by, max_retries,
                     submitted_by, submitted_at, state as \"state: JobState\", outcome as \"outcome: JobOutcome\", attempts, next_attempt_at, next_run_at, started_at,
-                    ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked
+                    ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked,
+                    roles, role_results as \"role_results: Json<RoleResults>\"
              from import_job j "
                 + $rest
             $(, $argument)*
@@ -39,8 +41,8 @@ pub async fn insert(
     let id = sqlx::query_scalar!(
         "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
-             description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id",
+             description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total, roles)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id",
         request.environment,
         request.company,
         request.all,
@@ -55,7 +57,8 @@ pub async fn insert(
         request.max_retries.map(i16::from),
         submitted_by,
         at,
-        total
+        total,
+        &request.roles
     )
     .fetch_one(&mut *db)
     .await?;
@@ -141,7 +144,7 @@ pub async fn requeue(db: &mut Connection, id: i64, next_run_at: Option<DateTime<
     let requeued = sqlx::query!(
         "update import_job set
              state = 'waiting', outcome = null, attempts = 0, next_attempt_at = null, next_run_at = $2, ended_at = null,
-             refused = 0, error = null, cancelled_by = null, claimed_by = null, claim_expires_at = null
+             refused = 0, role_results = '[]', error = null, cancelled_by = null, claimed_by = null, claim_expires_at = null
          where id = $1 and state not in ('waiting', 'running')",
         id,
         next_run_at
@@ -170,4 +173,10 @@ pub async fn purge(db: &mut Connection, before: DateTime<Utc>) -> StoreResult<u6
     .execute(db)
     .await?;
     Ok(purged.rows_affected())
+}
+
+impl From<Json<Self>> for RoleResults {
+    fn from(Json(results): Json<Self>) -> Self {
+        results
+    }
 }

@@ -76,14 +76,17 @@ impl Imports {
     /// # Errors
     /// [`DeskError::BadInput`](super::DeskError::BadInput) naming the invalid field,
     /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
-    /// [`DeskError::Refused`](super::DeskError::Refused) where the environment has no database, or when the database
-    /// fails.
+    /// [`DeskError::Refused`](super::DeskError::Refused) where the environment has no database or lacks a role, or when
+    /// the database fails.
     pub async fn submit_import(&self, request: &ImportRequest, submitted_by: &str) -> Result<Job, ImportError> {
         if !self.base.environment(&request.environment)?.has_database {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
         let now = self.base.clock.now();
         let (request, next_run_at) = checks::checked(request, now)?;
+        for role in &request.roles {
+            self.desk.check_role(&request.environment, role)?;
+        }
         let id = self.base.retry(async || {
             let mut tx = self.base.begin(None).await?;
             let known = jobs::categories(&mut tx).await?;

@@ -4,6 +4,7 @@ mod crash;
 mod everybody;
 mod many;
 mod queue;
+mod roles;
 mod selected;
 mod terminal;
 mod waits;

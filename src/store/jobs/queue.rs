@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::items;
 use super::select_jobs;
-use crate::domain::import::{Item, ItemState, Job, JobOutcome, JobState};
+use crate::domain::import::{Item, ItemState, Job, JobOutcome, JobState, RoleResults};
 use crate::store::lease::Server;
 use crate::store::{Connection, StoreError, StoreResult};
 
@@ -181,6 +182,8 @@ pub struct End<'a> {
     pub outcome: JobOutcome,
     /// Why it failed.
     pub error: Option<&'a str>,
+    /// The result for each of its roles.
+    pub roles: &'a RoleResults,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -193,14 +196,16 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
     claim.ask_server(db).await?;
     let ended = sqlx::query!(
         "update import_job set
-             state = $3, outcome = $4, error = $5, ended_at = $6, claimed_by = null, claim_expires_at = null
+             state = $3, outcome = $4, error = $5, ended_at = $6, role_results = $7, claimed_by = null,
+             claim_expires_at = null
          where id = $1 and fence = $2 and state = 'running'",
         claim.job,
         claim.fence,
         end.outcome.state().as_str(),
         end.outcome.as_str(),
         end.error,
-        end.at
+        end.at,
+        Json(end.roles) as _
     )
     .execute(db)
     .await?;
@@ -275,9 +280,9 @@ pub async fn start_run(
     let run = sqlx::query_scalar!(
         "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
-             description, scheduled_by, max_retries, submitted_by, submitted_at, total)
+             description, scheduled_by, max_retries, submitted_by, submitted_at, total, roles)
          select environment, company, is_all, true, batch_group, is_private, is_critical, monitoring_category,
-                description, id, max_retries, submitted_by, $2, total
+                description, id, max_retries, submitted_by, $2, total, roles
          from import_job where id = $1 returning id",
         scheduled,
         now

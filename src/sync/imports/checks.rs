@@ -58,6 +58,7 @@ pub(in crate::sync) fn checked(
         description: optional("description", request.description.as_deref(), DESCRIPTION_CHARACTERS)?,
         schedule,
         max_retries: Some(max_retries),
+        roles: roles(request),
     };
     Ok((checked, next_run_at))
 }
@@ -93,6 +94,13 @@ fn selection(request: &ImportRequest) -> Result<Vec<String>, DeskError> {
         return Err(bad_input("users", "a text cannot hold NUL characters"));
     }
     Ok(users)
+}
+
+/// The roles, each once, in the order given.
+fn roles(request: &ImportRequest) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let named = request.roles.iter().map(|role| trimmed(role));
+    named.filter(|role| seen.insert(*role)).map(str::to_owned).collect()
 }
 
 fn category(given: Option<&str>) -> Result<String, DeskError> {

@@ -14,7 +14,7 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{Imports, checks};
-use crate::domain::import::{Item, ItemState, Job, JobOutcome};
+use crate::domain::import::{Item, ItemState, Job, JobOutcome, RoleResults};
 use crate::domain::source::Source;
 use crate::error::chain;
 use crate::plan::{EnvironmentView, Unasked};
@@ -213,8 +213,14 @@ impl Imports {
             Some(Failure::Store(away)) if away.is_unavailable() => Err(error),
             _ => {
                 let job = self.find_job(claim.job).await?;
-                self.end_import(claim, &job, JobOutcome::Failed, Some(&chain(&error)))
-                    .await
+                self.end_import(
+                    claim,
+                    &job,
+                    JobOutcome::Failed,
+                    Some(&chain(&error)),
+                    RoleResults::default(),
+                )
+                .await
             }
         }
     }
@@ -224,19 +230,14 @@ impl Imports {
         loop {
             let job = self.find_job(claim.job).await?;
             if job.cancelled_by.is_some() {
-                return self.end_import(claim, &job, JobOutcome::Cancelled, None).await;
+                return self
+                    .end_import(claim, &job, JobOutcome::Cancelled, None, RoleResults::default())
+                    .await;
             }
             self.base.check_cancelled()?;
             match self.take_batch(claim, &job).await? {
                 Step::Went => {}
-                Step::Done => {
-                    let outcome = if job.refused > 0 {
-                        JobOutcome::EndedWithRefusals
-                    } else {
-                        JobOutcome::Complete
-                    };
-                    return self.end_import(claim, &job, outcome, None).await;
-                }
+                Step::Done => return self.grant_and_end(claim, &job, None).await,
                 Step::Unavailable(problem) => return self.put_off(claim, &job, &problem).await,
             }
         }
@@ -356,12 +357,27 @@ impl Imports {
     async fn put_off(&self, claim: Claim, job: &Job, problem: &str) -> Result<(), ImportError> {
         let attempts = job.attempts + 1;
         if attempts > job.max_retries {
-            return self.end_import(claim, job, JobOutcome::Failed, Some(problem)).await;
+            return self.grant_and_end(claim, job, Some(problem)).await;
         }
         let until = self.base.clock.now() + FIRST_PAUSE * (1 << (attempts - 1));
         warn!(attempts, %until, problem, "the directory is unavailable; the import goes on later");
         let mut db = self.base.store.read().await?;
         Ok(queue::postpone(&mut db, claim, attempts, until, problem).await?)
+    }
+
+    /// Ends a job, because it is done or a problem stops it, after granting its roles to the users it has reached.
+    async fn grant_and_end(&self, claim: Claim, job: &Job, problem: Option<&str>) -> Result<(), ImportError> {
+        let Some(roles) = self.grant_own_roles(claim, job).await? else {
+            return self
+                .end_import(claim, job, JobOutcome::Cancelled, None, RoleResults::default())
+                .await;
+        };
+        let outcome = match problem {
+            Some(_) => JobOutcome::Failed,
+            None if job.refused > 0 || roles.has_refusals() => JobOutcome::EndedWithRefusals,
+            None => JobOutcome::Complete,
+        };
+        self.end_import(claim, job, outcome, problem, roles).await
     }
 
     async fn end_import(
@@ -370,10 +386,16 @@ impl Imports {
         job: &Job,
         outcome: JobOutcome,
         error: Option<&str>,
+        roles: RoleResults,
     ) -> Result<(), ImportError> {
         let at = self.base.clock.now();
         let mut db = self.base.store.read().await?;
-        let end = End { outcome, error, at };
+        let end = End {
+            outcome,
+            error,
+            roles: &roles,
+            at,
+        };
         queue::end(&mut db, claim, end).await?;
         Metrics.import_job(outcome.as_str(), &job.monitoring_category, job.critical);
         if let Some(error) = error {

@@ -83,6 +83,31 @@ async fn an_import_in_the_background_is_answered_at_once_and_can_be_watched() {
 }
 
 #[tokio::test]
+async fn an_import_grants_the_roles_it_names_and_a_role_that_nobody_has_is_refused() {
+    let mut environment = open_environment(ENV);
+    environment.roles = vec!["Reader".to_owned()];
+    let world = World::new(vec![environment]).await;
+    world.sync_completely().await;
+    let stage = Stage::around(world).await;
+    let ada = licensed(stage.world.tenant(), "Ada", "Lovelace");
+    let with =
+        |role: &str| json!({"company": "Contoso", "users": [ada.to_string()], "background": true, "roles": [role]});
+    let refused = submit(&stage, &with("Emperor")).await;
+    assert_eq!(refused.problem(), (409, "role_not_found"));
+    assert_eq!(stage.get("environments/production/imports").await.items().len(), 0);
+    let job = submit(&stage, &with("Reader")).await.good();
+    assert_eq!((&job["roles"], &job["role_results"]), (&json!(["Reader"]), &json!([])));
+    assert!(work(&stage).await.is_some());
+    let report = stage.get(&format!("imports/{}", job["id"])).await.good();
+    assert_eq!(report["created_without_role"], 0, "{report}");
+    assert_eq!(
+        report["role_results"],
+        json!([{"role": "Reader", "granted": 1, "refused": {}}])
+    );
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn an_import_at_once_is_answered_with_its_result() {
     let world = World::new(vec![open_environment(ENV)]).await;
     world.sync_completely().await;

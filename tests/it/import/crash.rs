@@ -25,11 +25,20 @@ const SELECTED: usize = 600;
 const LOOKS: u32 = 120_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Stops the batch that brings the job to so many results right before it commits.
+/// Stops the batch that brings the job to so many results, or to so many roles granted, right before it commits.
 const GATE: &str = "
 create schema test;
-create table test.gate (done bigint not null);
-insert into test.gate values (1000000000);
+create table test.gate (done bigint not null, roles bigint not null);
+insert into test.gate values (1000000000, 1000000000);
+create function test.at_grants() returns trigger language plpgsql as $$
+begin
+    if (select count(*) from rollcall.system_user_role) >= (select roles from test.gate) then
+        perform pg_advisory_xact_lock(1);
+    end if;
+    return null;
+end $$;
+create constraint trigger at_grants after insert on rollcall.system_user_role
+    deferrable initially deferred for each row execute function test.at_grants();
 create function test.at_batch() returns trigger language plpgsql as $$
 begin
     if new.created + new.already_present + new.refused >= (select done from test.gate) then
@@ -111,7 +120,8 @@ impl Stage {
         .unwrap();
         simulator.tenant().furnish();
         let database = migrated_database().await;
-        let environment = "[sync]\ninterval = \"1h\"\n[[environment]]\nname = \"production\"\nkind = \"trial\"\n";
+        let environment = "[sync]\ninterval = \"1h\"\n[[environment]]\nname = \"production\"\nkind = \"trial\"\n\
+                           roles = [\"Reader\"]\n";
         let installation = Installation::new(&simulator, &database.url, environment);
         let said = installation.run("sync").await;
         assert_eq!(said.code, Some(0), "{said:?}");
@@ -148,11 +158,11 @@ impl Stage {
         sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
     }
 
-    /// Starts a daemon and lets it come to the commit after which so many users would have a result.
-    async fn stopped_at(&self, done: i64) -> (Daemon, PgConnection) {
+    /// Starts a daemon and lets it come to the commit at a gate, such as `done = 100`: so many users have a result then.
+    async fn stopped_at(&self, gate: &str) -> (Daemon, PgConnection) {
         let mut db = PgConnection::connect(&self.database.url).await.unwrap();
         execute(&mut db, "select pg_advisory_lock(1)").await;
-        execute(&mut db, &format!("update test.gate set done = {done}")).await;
+        execute(&mut db, &format!("update test.gate set {gate}")).await;
         let mut daemon = self.serve();
         self.wait_for("(select count(*) from test.stopped) > 0", &mut daemon)
             .await;
@@ -161,13 +171,13 @@ impl Stage {
 
     /// Starts a daemon and kills it there; the commit is lost, or carried out with nobody to tell. What it held is
     /// free again at once.
-    async fn kill_at(&self, done: i64, is_lost: bool) {
-        let (daemon, mut db) = self.stopped_at(done).await;
+    async fn kill_at(&self, gate: &str, is_lost: bool) {
+        let (daemon, mut db) = self.stopped_at(gate).await;
         daemon.kill().await;
         if is_lost {
             execute(&mut db, "select pg_terminate_backend(pid) from test.stopped").await;
         }
-        execute(&mut db, "update test.gate set done = 1000000000").await;
+        execute(&mut db, "update test.gate set done = 1000000000, roles = 1000000000").await;
         execute(&mut db, "select pg_advisory_unlock(1)").await;
         let still_there = "select count(*) from pg_stat_activity
              where datname = current_database() and application_name = 'rollcall'";
@@ -190,14 +200,14 @@ impl Stage {
     }
 
     /// Starts a daemon and tells it to stop there: it finishes the batch in hand and gives the job back.
-    async fn stop_at(&self, done: i64) {
-        let (mut daemon, mut db) = self.stopped_at(done).await;
+    async fn stop_at(&self, gate: &str) {
+        let (mut daemon, mut db) = self.stopped_at(gate).await;
         daemon.signal().await;
         while TcpStream::connect(daemon.address).await.is_ok() {
             assert!(daemon.child.try_wait().unwrap().is_none());
             Clock::system().sleep(PAUSE).await;
         }
-        execute(&mut db, "update test.gate set done = 1000000000").await;
+        execute(&mut db, "update test.gate set done = 1000000000, roles = 1000000000").await;
         execute(&mut db, "select pg_advisory_unlock(1)").await;
         daemon.ends_well().await;
         let given_back = "select count(*) from rollcall.import_job where state = 'waiting' and claimed_by is null";
@@ -244,6 +254,13 @@ impl Stage {
         assert_eq!(self.number(truthful).await, users);
         let once = "select count(distinct object_id) from rollcall.import_item";
         assert_eq!(self.number(once).await, users);
+        let roles = report["roles"].as_array().unwrap().len();
+        let granted = count("created") * i64::try_from(roles).unwrap();
+        let once = "select count(*) from rollcall.system_user_change where operation = 'grant'";
+        assert_eq!(self.number(once).await, granted);
+        let held = "select count(*) from rollcall.system_user_role where role = 'Reader' and granted_by = 'tester'";
+        assert_eq!(self.number(held).await, granted);
+        assert_eq!(report["role_results"].as_array().unwrap().len(), roles, "{report}");
         let twice = "select count(*) from (select from rollcall.system_user_change where operation = 'create'
              group by environment, systemuserid having count(*) > 1) as twice";
         assert_eq!(self.number(twice).await, 0);
@@ -264,8 +281,8 @@ async fn an_import_of_everybody_whose_daemon_is_killed_twice_does_everything_onc
         .await;
     let clock = Clock::system();
     let began = clock.now();
-    stage.kill_at(users / 5, true).await;
-    stage.kill_at(users / 2, false).await;
+    stage.kill_at(&format!("done = {}", users / 5), true).await;
+    stage.kill_at(&format!("done = {}", users / 2), false).await;
     let mut daemon = stage.serve();
     stage.wait_for("state = 'ended'", &mut daemon).await;
     println!(
@@ -285,7 +302,7 @@ async fn an_import_of_everybody_whose_daemon_is_killed_twice_does_everything_onc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_of_selected_users_whose_daemon_is_killed_twice_does_everything_once() {
+async fn an_import_with_a_role_whose_daemon_is_killed_four_times_does_everything_once() {
     let stage = Stage::new(USERS).await;
     let users: Vec<String> = stage
         .simulator
@@ -298,13 +315,15 @@ async fn an_import_of_selected_users_whose_daemon_is_killed_twice_does_everythin
     let file = stage.installation.folder.join("users.txt");
     std::fs::write(&file, users.join("\n")).unwrap();
     let import = format!(
-        "import --environment production --company USMF --background --file {}",
+        "import --environment production --company USMF --role Reader --background --file {}",
         file.display()
     );
     stage.good(&import).await;
-    stage.kill_at(100, true).await;
-    stage.kill_at(300, false).await;
-    stage.stop_at(400).await;
+    stage.kill_at("done = 100", true).await;
+    stage.kill_at("done = 300", false).await;
+    stage.stop_at("done = 400").await;
+    stage.kill_at("roles = 1", false).await;
+    stage.kill_at("roles = 201", true).await;
     stage.finish(i64::try_from(users.len()).unwrap()).await;
 }
 

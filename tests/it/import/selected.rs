@@ -208,6 +208,10 @@ async fn what_makes_no_sense_is_refused_at_submission_and_names_the_option() {
     assert_eq!(try_it(with(&|it| it.company = "  ".to_owned())).await, "company");
     assert_eq!(try_it(with(&|it| it.company = "x".repeat(300))).await, "company");
     assert_eq!(try_it(with(&|it| it.max_retries = Some(6))).await, "max_retries");
+    assert_eq!(
+        try_it(with(&|it| it.roles = vec!["Emperor".to_owned()])).await,
+        "role_not_found"
+    );
     for schedule in ["whenever", "0 0 30 2 *", "* * * * * *"] {
         let request = with(&|it| it.schedule = Some(schedule.to_owned()));
         assert_eq!(try_it(request).await, "schedule", "{schedule}");

@@ -236,13 +236,23 @@ async fn an_import_ends_with_the_roles_that_its_users_need() {
     assert_eq!(said.code, Some(6), "{said:?}");
     let report = said.json();
     assert_eq!(report["created_without_role"], 0, "{report}");
+    assert_eq!(report["outcome"], "ended_with_refusals");
+    assert_eq!(report["roles"], json!(["Reader", "Writer"]));
     assert_eq!(
-        report["roles"],
+        report["role_results"],
         json!([
-            {"role": "Reader", "granted": 2, "unchanged": 1, "refused": {"user_disabled": 1}},
-            {"role": "Writer", "granted": 3, "unchanged": 0, "refused": {"user_disabled": 1}},
+            {"role": "Reader", "granted": 3, "refused": {"user_disabled": 1}},
+            {"role": "Writer", "granted": 3, "refused": {"user_disabled": 1}},
         ])
     );
+    let shown = stage.good("job show 2").await;
+    for line in [
+        "  roles        Reader, Writer",
+        "Writer        3        1",
+        "Writer was refused: user_disabled 1",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
     let said = stage.run("role grant --job 2 Writer --output json").await;
     assert_eq!(said.code, Some(6), "{said:?}");
     let results: Vec<Value> = said.json()["items"]
@@ -256,7 +266,7 @@ async fn an_import_ends_with_the_roles_that_its_users_need() {
     assert!(said.stdout.contains("refused (user_disabled)"), "{said:?}");
     stage.good(&format!("user enable {eve}")).await;
     let text = stage.good(&format!("{import} {users} --role Writer")).await;
-    assert!(text.contains("Writer        1             3        0"), "{text}");
+    assert!(text.contains("Writer        4        0"), "{text}");
 
     for (command, code, told) in [
         (format!("{import} {users} --role Emperor"), 6, "role_not_found"),
@@ -271,9 +281,12 @@ async fn an_import_ends_with_the_roles_that_its_users_need() {
         assert_eq!(said.code, Some(code), "{command}: {said:?}");
         assert!(said.one_line().contains(told), "{command}: {said:?}");
     }
-    let said = stage.run(&format!("{import} {users} --role Reader --background")).await;
-    assert_eq!(said.code, Some(2), "{said:?}");
     let jobs = stage.json("job list").await;
     assert_eq!(jobs["items"].as_array().unwrap().len(), 3, "a refused import is no job");
+    let job = stage
+        .json(&format!("{import} {users} --role Reader --role Reader --background"))
+        .await;
+    assert_eq!((&job["state"], &job["roles"]), (&json!("waiting"), &json!(["Reader"])));
+    assert_eq!(job["role_results"], json!([]));
     stage.end().await;
 }

@@ -7,6 +7,7 @@ use rollcall::simulator::{Effect, Fault, When};
 use rollcall::sync::imports::{ImportRequest, JobFilter};
 use uuid::Uuid;
 
+use super::roles::with_roles;
 use super::{ENV, OPERATOR, crowd, import, made, of, of_everybody, report, results, step, submit, summary, trial};
 use crate::world::{World, licensed, open_environment};
 
@@ -53,17 +54,19 @@ async fn while_the_directory_is_away_a_job_is_tried_again_with_growing_pauses_an
 
 #[tokio::test]
 async fn what_was_done_before_the_directory_went_away_stays_done() {
-    let world = World::new(vec![open_environment(ENV)]).await;
+    let world = World::new(vec![with_roles()]).await;
     world.sync_completely().await;
     let users = crowd(world.tenant(), 150);
     let request = ImportRequest {
         max_retries: Some(0),
+        roles: vec!["Reader".to_owned()],
         ..of(&users)
     };
     // A batch of a hundred users takes eleven requests.
     break_after(&world, 11);
     let failed = import(&world, &request).await;
     assert_eq!(summary(&failed), ("failed", 100, 0, 0));
+    assert_eq!(failed.job.role_results.0[0].granted, 100, "who has a row has the role");
     assert_eq!(results(&world, failed.job.id).await[100..], ["waiting"; 50]);
     assert_eq!(world.rows(ENV).await.len(), 100);
     world.simulator.faults().clear();
@@ -74,7 +77,9 @@ async fn what_was_done_before_the_directory_went_away_stays_done() {
         .await
         .unwrap();
     step(&world).await;
-    assert_eq!(summary(&report(&world, failed.job.id).await), ("complete", 150, 0, 0));
+    let complete = report(&world, failed.job.id).await;
+    assert_eq!(summary(&complete), ("complete", 150, 0, 0));
+    assert_eq!(complete.job.role_results.0[0].granted, 150);
     assert!(made(&world).await.values().all(|times| *times == 1));
     world.end().await;
 }
@@ -170,12 +175,13 @@ async fn a_scheduled_job_makes_a_run_at_each_due_time_and_one_for_all_it_missed(
 }
 
 #[tokio::test]
-async fn a_run_of_a_schedule_has_the_users_selected_and_waits_for_the_one_before() {
-    let world = World::new(vec![open_environment(ENV)]).await;
+async fn a_run_of_a_schedule_has_the_users_and_roles_selected_and_waits_for_the_one_before() {
+    let world = World::new(vec![with_roles()]).await;
     let ada = licensed(world.tenant(), "Ada", "Lovelace");
     let request = ImportRequest {
         schedule: Some("0 * * * *".to_owned()),
         max_retries: Some(5),
+        roles: vec!["Reader".to_owned()],
         ..of(&[ada, Uuid::from_u128(0x6060)])
     };
     let scheduled = submit(&world, &request).await;
@@ -198,6 +204,8 @@ async fn a_run_of_a_schedule_has_the_users_selected_and_waits_for_the_one_before
     assert_eq!(results(&world, run).await, ["created", "user_not_found"]);
     let next = step(&world).await.unwrap();
     assert_eq!(results(&world, next).await, ["already_present", "user_not_found"]);
-    assert_eq!(report(&world, next).await.job.scheduled_by, Some(scheduled.id));
+    let next = report(&world, next).await.job;
+    assert_eq!(next.scheduled_by, Some(scheduled.id));
+    assert_eq!((next.role_results.0.len(), next.role_results.0[0].granted), (1, 1));
     world.end().await;
 }
