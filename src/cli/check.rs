@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{CliError, CliResult, exit};
-use super::output::{print_json, say, table};
+use super::output::{print_json, say, sentences, table};
 use super::{Context, Output, wire};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -287,7 +287,7 @@ fn print(context: &Context, config: &Config, report: &Report, skus: &[Subscribed
         .iter()
         .map(|line| vec![line.mark.as_str().to_owned(), line.what.clone(), line.detail.clone()])
         .collect();
-    table(&["", "CHECK", "FOUND"], &rows);
+    sentences(&["", "CHECK", "FOUND"], &rows);
     if !skus.is_empty() {
         say!();
         table(&["SKU", "STATE", "PLANS"], &sku_rows(config, skus));

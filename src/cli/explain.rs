@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::chosen::Chosen;
 use super::error::CliResult;
-use super::output::{mode_name, or_dash, print_json, say, table};
+use super::output::{mode_name, or_dash, print_json, say, sentences, table};
 use super::{CliError, Context, Output};
 use crate::domain::removal::{Held, RemovalState};
 use crate::domain::text::Text;
@@ -188,7 +188,7 @@ fn print_checks(explanation: &Explanation) {
             vec![mark.to_owned(), check.gate.as_str().to_owned(), words.detail.clone()]
         })
         .collect();
-    table(&["CHECK", "", "FOUND"], &rows);
+    sentences(&["CHECK", "", "FOUND"], &rows);
     let remedies: Vec<&str> = explanation.words.iter().filter_map(|words| words.remedy).collect();
     if !remedies.is_empty() {
         say!();

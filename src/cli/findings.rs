@@ -24,6 +24,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let heading = ["SINCE (UTC)", "ENVIRONMENT", "SEVERITY", "CODE", "OBJECT ID", "DETAIL"];
     let layout = Layout {
         nothing: Some("Nothing to look at."),
+        has_sentences: true,
         ..Layout::new(&heading, |finding: &OpenFinding| {
             vec![
                 finding.opened_at.format("%Y-%m-%d %H:%M").to_string(),

@@ -109,6 +109,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                 }
                 let layout = Layout {
                     beside: Map::from_iter([("job".to_owned(), json!(report))]),
+                    has_sentences: true,
                     ..Layout::new(&ITEMS, item_cells)
                 };
                 list::print(

@@ -50,6 +50,8 @@ pub struct Layout<'a, T> {
     pub nothing: Option<&'a str>,
     /// Additional members of the JSON document.
     pub beside: Map<String, Value>,
+    /// Whether the last column holds sentences.
+    pub has_sentences: bool,
     /// The name of the items in the JSON document.
     pub items: &'a str,
 }
@@ -62,6 +64,7 @@ impl<'a, T> Layout<'a, T> {
             row,
             nothing: None,
             beside: Map::new(),
+            has_sentences: false,
             items: "items",
         }
     }
@@ -142,7 +145,7 @@ impl<'a, T: Serialize> Printer<'a, T> {
     fn new(context: &Context, layout: &'a Layout<'a, T>) -> Self {
         match context.output {
             Output::Table => Self::Table {
-                table: Table::new(layout.heading),
+                table: Table::new(layout.heading, layout.has_sentences),
                 layout,
                 is_empty: true,
             },

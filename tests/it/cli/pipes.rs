@@ -95,3 +95,21 @@ async fn pipe_1_nobody_needs_to_listen_to_errors() {
     }
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_reads_has_no_colours_and_no_cell_is_cut_whatever_the_terminal_is() {
+    let stage = Stage::new().await;
+    stage.good("sync --environment sandbox").await;
+    let name = "a.name.that.is.much.longer.than.a.narrow.terminal@contoso.example";
+    let stub = format!("user stub {name} --environment sandbox");
+    stage.good(&stub).await;
+    for (command, _) in COMMANDS {
+        let mut command = stage.installation.command(command);
+        command.env("COLUMNS", "20").env("TERM", "xterm").env_remove("NO_COLOR");
+        let said = said(command.spawn().unwrap()).await;
+        assert!(!said.stdout.contains(['\u{1b}', '…']), "{said:?}");
+    }
+    let listed = stage.good("user list --environment sandbox").await;
+    assert!(listed.contains(name), "{listed}");
+    stage.end().await;
+}
