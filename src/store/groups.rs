@@ -230,33 +230,9 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     )
     .fetch_all(&mut *db)
     .await?;
-    let joined: Vec<i64> = joined.iter().map(|pair| pair.at.0).collect();
-    let won = sqlx::query_scalar!(
-        "insert into directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
-         select group_id, object_id, $4::boolean, true, max(asked)
-         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
-         group by group_id, object_id order by group_id, object_id
-         on conflict (group_id, object_id) do update set
-             is_group = excluded.is_group, is_member = true, seen_round = excluded.seen_round
-         where not m.is_member and m.seen_round <= excluded.seen_round
-         returning object_id",
-        &joiners,
-        &groups,
-        &joined,
-        are_groups
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    sqlx::query!(
-        "update directory_group_member m set seen_round = j.asked
-         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
-         where m.object_id = j.object_id and m.group_id = j.group_id and m.is_member and m.seen_round < j.asked",
-        &joiners,
-        &groups,
-        &joined
-    )
-    .execute(&mut *db)
-    .await?;
+    if !joined.is_empty() {
+        news.extend(join(&mut *db, joined, &joiners, &groups, are_groups).await?);
+    }
     // The mirror knows something newer than the look-up.
     sqlx::query!(
         "insert into directory_recheck as r (object_id, asked)
@@ -275,8 +251,45 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     )
     .execute(db)
     .await?;
-    news.extend(won);
     Ok(news)
+}
+
+/// Stores that users, or groups, are in groups. Returns who joined.
+async fn join(
+    db: &mut Connection,
+    joined: &[Asked<(Uuid, Uuid)>],
+    joiners: &[Uuid],
+    groups: &[Uuid],
+    are_groups: bool,
+) -> StoreResult<Vec<Uuid>> {
+    let joined: Vec<i64> = joined.iter().map(|pair| pair.at.0).collect();
+    let won = sqlx::query_scalar!(
+        "insert into directory_group_member as m (group_id, object_id, is_group, is_member, seen_round)
+         select group_id, object_id, $4::boolean, true, max(asked)
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
+         group by group_id, object_id order by group_id, object_id
+         on conflict (group_id, object_id) do update set
+             is_group = excluded.is_group, is_member = true, seen_round = excluded.seen_round
+         where not m.is_member and m.seen_round <= excluded.seen_round
+         returning object_id",
+        joiners,
+        groups,
+        &joined,
+        are_groups
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update directory_group_member m set seen_round = j.asked
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as j (object_id, group_id, asked)
+         where m.object_id = j.object_id and m.group_id = j.group_id and m.is_member and m.seen_round < j.asked",
+        joiners,
+        groups,
+        &joined
+    )
+    .execute(db)
+    .await?;
+    Ok(won)
 }
 
 /// The group memberships of these users need no more re-reading.
@@ -439,6 +452,9 @@ pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResu
 /// The nested groups of each of some groups, at any depth, without the group itself, ordered by id.
 pub async fn nested_groups(db: &mut Connection, roots: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Uuid>>> {
     let mut nested: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    if roots.is_empty() {
+        return Ok(nested);
+    }
     let found = sqlx::query!(
         r#"with recursive nested (root, id) as (
                select group_id, object_id from directory_membership

@@ -82,9 +82,9 @@ pub async fn of_run(db: &mut Connection, run: i64, after: Option<i64>, limit: i6
     .await?)
 }
 
-/// Deletes some lines of the oldest dry run, if it ended long enough ago. Returns whether there may be more.
-pub async fn purge(db: &mut Connection, now: DateTime<Utc>) -> StoreResult<bool> {
-    let deleted = sqlx::query!(
+/// Deletes some lines of the oldest dry run, if it ended long enough ago. The next run deletes more.
+pub async fn purge(db: &mut Connection, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
         "delete from planned_change where (run_id, id) in (
              select run_id, id from planned_change
              where run_id = (
@@ -95,9 +95,8 @@ pub async fn purge(db: &mut Connection, now: DateTime<Utc>) -> StoreResult<bool>
         PURGED_AT_ONCE
     )
     .execute(db)
-    .await?
-    .rows_affected();
-    Ok(deleted > 0)
+    .await?;
+    Ok(())
 }
 
 /// Records how far a run is.

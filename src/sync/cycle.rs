@@ -31,7 +31,7 @@ use crate::domain::system_user::SYNC_ACTOR;
 use crate::error::chain;
 use crate::store::environments::{self, Survey};
 use crate::store::lease::Lease;
-use crate::store::{StoreError, StoreResult, Transaction, checkpoints, planned, runs};
+use crate::store::{StoreError, StoreResult, Transaction, answers, checkpoints, planned, runs};
 use crate::sync::judge::sentence;
 
 /// Environments for which a constraint or trigger of the customer rejects a write, each with the message to report.
@@ -110,6 +110,8 @@ impl Cycle {
                 actor: SYNC_ACTOR,
             };
             self.set_aside(&mut tx, run, &left_over).await?;
+            answers::purge(&mut tx, now).await?;
+            planned::purge(&mut tx, now).await?;
             tx.commit().await?;
             Ok::<_, StoreError>((run, left_over))
         };
@@ -135,14 +137,6 @@ impl Cycle {
         result
     }
 
-    /// Deletes what dry runs have planned long ago.
-    async fn purge_planned(&self, run: RunInfo<'_>) -> Result<(), Failure> {
-        while planned::purge(&mut self.base.store.read().await?, run.now).await? {
-            self.base.check_cancelled()?;
-        }
-        Ok(())
-    }
-
     fn chosen(&self, names: &[String]) -> Result<Vec<&(Environment, String)>, CycleError> {
         let known = &self.base.settings.environments;
         if let Some(unknown) = names
@@ -166,7 +160,6 @@ impl Cycle {
         left_over: Vec<LeftOver>,
     ) -> Result<Report, CycleError> {
         info!(full = request.full, dry_run = run.dry_run, "a run begins");
-        self.purge_planned(run).await?;
         let mut refused = self.prepare(run, request.full).await?;
         let pulled = Box::pin(self.puller.pull(lease)).await?;
         let mut problems = problem_lines(&pulled.problems);

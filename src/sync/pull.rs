@@ -29,9 +29,9 @@ use crate::domain::environment::Environment;
 use crate::domain::source::Source;
 use crate::graph::{Graph, GraphError, describe};
 use crate::plan::EnvironmentView;
+use crate::store::checkpoints;
 use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
-use crate::store::{answers, checkpoints};
 
 /// The number of groups read at once.
 const GROUPS_AT_ONCE: usize = 8;
@@ -159,7 +159,6 @@ impl Puller {
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
     pub async fn pull(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
-        answers::purge(&mut self.base.store.read().await?, self.base.clock.now()).await?;
         let recheck = self.recheck_list(lease).await?;
         let (users, groups, roles, skus) = tokio::join!(
             self.pull_users(lease),

@@ -45,6 +45,16 @@ pub(super) async fn take_in(
     ids.sort_unstable();
     ids.dedup();
     let known = mirror::lock_users(&mut *tx, &ids).await?;
+    take_in_locked(tx, facts, &known, origin).await
+}
+
+/// The same for users whom the transaction has locked.
+pub(super) async fn take_in_locked(
+    tx: &mut Transaction,
+    facts: &[Asked<UserChange>],
+    known: &HashMap<Uuid, Mirrored>,
+    origin: Origin,
+) -> StoreResult<StoredChanges> {
     let pages = match facts.iter().map(|fact| fact.at).min() {
         Some(first) if origin == Origin::LookUp => StoredPages::since(&mut *tx, first).await?,
         _ => StoredPages::default(),
@@ -89,7 +99,7 @@ pub(super) async fn take_in(
     let confirmed: Vec<_> = confirmed.iter().map(|known| (known.user.id, known.asked)).collect();
     mirror::mark_asked(&mut *tx, &confirmed).await?;
     recheck::add(&mut *tx, &undecodable).await?;
-    groups::note_returned(&mut *tx, &returned(&changed, &known)).await?;
+    groups::note_returned(&mut *tx, &returned(&changed, known)).await?;
     taken.pages = pages;
     taken.changed = changed.iter().map(|changed| changed.user.id).collect();
     Ok(taken)

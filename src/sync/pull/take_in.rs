@@ -1,7 +1,7 @@
 //! The directory's answers about looked-up users, written into the mirror: the user, the direct memberships, the roles,
 //! each as of the moment it was requested.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use crate::domain::source::Source;
 use crate::rules::AdminRoles;
 use crate::store::answers::StoredPages;
 use crate::store::groups::{self, MembershipsOf};
+use crate::store::mirror::Mirrored;
 use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
 use crate::sync::Failure;
 
@@ -63,13 +64,15 @@ impl Puller {
         ladder: &ParentGroups,
     ) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.base.begin(None).await?;
-        let unlisted = unlisted(&mut tx, said).await?;
+        let ids: Vec<Uuid> = said.keys().copied().collect();
+        let known = mirror::lock_users(&mut tx, &ids).await?;
+        let unlisted = unlisted(&mut tx, said, &known).await?;
         let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
         let mut older: BTreeSet<Uuid> = dropped.iter().map(|said| said.user.value.id).collect();
         let present = kept
             .iter()
             .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
-        let taken = facts::take_in(&mut tx, &present.collect::<Vec<_>>(), Origin::LookUp).await?;
+        let taken = facts::take_in_locked(&mut tx, &present.collect::<Vec<_>>(), &known, Origin::LookUp).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
         let held = self.held_groups(&mut tx, ladder).await?;
@@ -185,9 +188,11 @@ impl Puller {
 
 /// Users whom the mirror does not have, although a round began after they were requested: it did not list them, or has
 /// not yet. The round's answer is the newer one. No round ends before the transaction does.
-async fn unlisted(tx: &mut Transaction, said: &BTreeMap<Uuid, UserFacts>) -> StoreResult<BTreeSet<Uuid>> {
-    let ids: Vec<Uuid> = said.keys().copied().collect();
-    let known = mirror::lock_users(&mut *tx, &ids).await?;
+async fn unlisted(
+    tx: &mut Transaction,
+    said: &BTreeMap<Uuid, UserFacts>,
+    known: &HashMap<Uuid, Mirrored>,
+) -> StoreResult<BTreeSet<Uuid>> {
     let unknown: Vec<&UserFacts> = said
         .iter()
         .filter_map(|(id, said)| (!known.contains_key(id)).then_some(said))
