@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -48,7 +47,7 @@ pub use telemetry::Telemetry;
 pub use tenant::Tenant;
 
 use licenses::Licenses;
-use secret::Surroundings;
+use secret::{Surroundings, others_may};
 
 /// The validated configuration. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -165,18 +164,22 @@ impl Config {
         config.overrides = overrides.names();
         path.clone_into(&mut config.file);
         config.warnings = surroundings.warnings;
-        config.warn_of_open_password();
+        config.warn_of_open_file();
         Ok(config)
     }
 
-    /// Warns of a password in a file that everybody can read.
-    fn warn_of_open_password(&mut self) {
+    /// Warns if everybody can change the file, or read a password in it.
+    fn warn_of_open_file(&mut self) {
+        let (shown, others) = (self.file.display(), others_may(&self.file));
         let in_file = self.database.url_file.is_none() && !self.overrides.contains_key("database.url");
-        let readable_by_all = || fs::metadata(&self.file).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
-        if in_file && self.database.has_password() && readable_by_all() {
+        if others.is_some_and(|(_, right)| right.contains('r')) && in_file && self.database.has_password() {
             self.warnings.push(format!(
-                "database.url: holds a password, and every user of this machine can read {}; use url_file",
-                self.file.display()
+                "database.url: holds a password, and every user of this machine can read {shown}; use url_file"
+            ));
+        }
+        if others.is_some_and(|(_, right)| right.contains('w')) {
+            self.warnings.push(format!(
+                "every user of this machine can change {shown}; take the right away with chmod o-w"
             ));
         }
     }

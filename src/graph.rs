@@ -12,6 +12,7 @@
 mod attempt;
 mod auth;
 mod batch;
+mod certificate;
 mod client;
 mod endpoint;
 mod error;
@@ -29,6 +30,8 @@ mod skew;
 mod tests;
 mod wire;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -42,10 +45,12 @@ use crate::domain::feed::{
 use crate::domain::signing_keys::SigningKeys;
 use pages::RESTARTS;
 use wire::relation::{
-    RawDeletedItem, RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawServicePrincipal, RawSku,
+    RawDeletedItem, RawDeletedUser, RawGroup, RawGroupKind, RawPrincipal, RawRoleAssignment, RawServicePrincipal,
+    RawSku,
 };
 use wire::user::{RawUser, SELECTION};
 
+pub use certificate::{CertificateFacts, certificate_facts};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
 pub use look_up::LookUps;
@@ -55,6 +60,13 @@ pub use crate::domain::secret::Secret;
 pub use fault::causes;
 pub use retry::REASONS;
 pub use skew::ALARMING_SKEW;
+
+/// The application permissions that are of use: the needed ones, and the optional one (graph.md, section 8).
+#[must_use]
+pub fn permissions() -> BTreeSet<&'static str> {
+    let named = endpoint::ALL.into_iter().map(|endpoint| endpoint.permission);
+    named.filter(|permission| !permission.is_empty()).collect()
+}
 
 /// The templates of all endpoints, as metric labels.
 pub fn endpoints() -> impl Iterator<Item = &'static str> {
@@ -82,6 +94,25 @@ impl Graph {
     /// [`GraphError::Token`] with number and remedy, [`GraphError::Unavailable`], [`GraphError::Cancelled`].
     pub async fn check_token(&self) -> Result<DateTime<Utc>, GraphError> {
         self.renew_token().await
+    }
+
+    /// The application permissions in the token, if it can be read; a hint for people.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_token`].
+    pub async fn granted_permissions(&self) -> Result<Option<Vec<String>>, GraphError> {
+        self.permissions().await
+    }
+
+    /// Whether a group is a security group or a Microsoft 365 group, as a gate has to be.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::NotFound`] when there is no such group.
+    pub async fn can_be_gate(&self, group: Uuid) -> Result<bool, GraphError> {
+        let at = format!("groups/{group}?$select=id,securityEnabled,groupTypes");
+        self.fetch_one::<RawGroupKind>(endpoint::GROUP, &at).await
     }
 
     /// How far this machine's clock is ahead of the directory's, by the latest answer with a time; negative if it is

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -9,14 +10,17 @@ use super::error::{CliError, CliResult, exit};
 use super::output::{print_json, say, sentences, table};
 use super::{Context, Output, wire};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Credential};
 use crate::domain::feed::{AdminRole, SubscribedSku};
 use crate::domain::licence::Category;
-use crate::graph::{ALARMING_SKEW, Graph, GraphError, describe};
+use crate::graph::{ALARMING_SKEW, CertificateFacts, Graph, GraphError, certificate_facts, describe, permissions};
 use crate::sync::records::Records;
 
+/// A certificate that ends within this time is to be renewed.
+const RENEW_WITHIN: TimeDelta = TimeDelta::days(30);
+
 /// The result of a check.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Ok,
     Warning,
@@ -78,16 +82,22 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     for warning in &config.warnings {
         report.add("configuration", Mark::Warning, warning, 0);
     }
+    check_certificate(&config, &mut report);
     check_database(&config, &mut report).await;
     let mut skus = Vec::new();
     match wire::graph(&config, Clock::system(), CancellationToken::new()) {
         Err(error) => report.add("token", Mark::Failed, error.to_string(), exit::USAGE),
         Ok(graph) => {
             let expiry = report.graph("token", graph.check_token().await, |at| {
-                format!("issued, valid until {}", at.format("%H:%M:%S UTC"))
+                format!(
+                    "issued by {}, valid until {}",
+                    issuer(&config),
+                    at.format("%H:%M:%S UTC")
+                )
             });
             check_clock(&graph, &mut report);
             if expiry.is_some() {
+                check_excess(&graph, &mut report).await;
                 skus = check_graph(&config, &graph, &mut report).await;
             }
         }
@@ -99,6 +109,65 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         .find(|line| line.mark == Mark::Failed)
         .map_or(0, |line| line.exit);
     Ok(ExitCode::from(worst))
+}
+
+/// Who issues tokens: the authority, or the machine itself.
+fn issuer(config: &Config) -> &str {
+    match config.tenant.credential {
+        Credential::ManagedIdentity { .. } => "this machine's identity service",
+        _ => config.tenant.authority.host_str().unwrap_or_default(),
+    }
+}
+
+/// The certificate as far as it can be judged here; Entra has the last word.
+fn check_certificate(config: &Config, report: &mut Report) {
+    if let Some(facts) = certificate_facts(&config.tenant.credential) {
+        let (mark, detail) = certificate_line(facts, Clock::system().now());
+        report.add("certificate", mark, detail, 0);
+    }
+}
+
+fn certificate_line(facts: CertificateFacts, now: DateTime<Utc>) -> (Mark, String) {
+    let remedy = "make a new one, register it with the application, and name its files here";
+    let Some(end) = facts.not_after else {
+        return (Mark::Warning, format!("its end cannot be read: {remedy}"));
+    };
+    let (left, day) = (end - now, end.format("%Y-%m-%d"));
+    let (mark, detail) = match () {
+        () if !facts.fits_key => (
+            Mark::Warning,
+            "it does not belong to the key: name the two files that were made together".to_owned(),
+        ),
+        () if left < TimeDelta::zero() => (Mark::Warning, format!("it has expired on {day}: {remedy}")),
+        () if left < RENEW_WITHIN => (
+            Mark::Warning,
+            format!("it expires on {day}, in {} days: {remedy}", left.num_days()),
+        ),
+        () => (Mark::Ok, format!("belongs to the key, valid until {day}")),
+    };
+    (mark, detail)
+}
+
+/// Permissions beyond those of graph.md, section 8: whoever steals the credential has them too.
+async fn check_excess(graph: &Graph, report: &mut Report) {
+    let Ok(Some(granted)) = graph.granted_permissions().await else {
+        return;
+    };
+    let needed = permissions();
+    let excess: Vec<&str> = granted
+        .iter()
+        .map(String::as_str)
+        .filter(|one| !needed.contains(one))
+        .collect();
+    if excess.is_empty() {
+        report.add("permissions", Mark::Ok, "none that is not needed", 0);
+        return;
+    }
+    let detail = format!(
+        "granted and not needed: {}; remove them from the application",
+        excess.join(", ")
+    );
+    report.add("permissions", Mark::Warning, detail, 0);
 }
 
 /// A clock that is far off makes tokens and assertions look expired.
@@ -132,13 +201,20 @@ async fn check_database(config: &Config, report: &mut Report) {
     };
     match missing.map_err(CliError::from) {
         Ok(0) => {
-            report.add("database", Mark::Ok, "reachable, migrations applied", 0);
+            let detail = format!(
+                "{} is reachable, migrations applied",
+                wire::server().unwrap_or_default()
+            );
+            report.add("database", Mark::Ok, detail, 0);
             check_left_over(&wire::records(config, store.clone()), report).await;
         }
         Ok(missing) => report.add(
             "database",
             Mark::Warning,
-            format!("reachable; {missing} migration(s) missing: run `rollcall migrate`, or `serve` will apply them"),
+            format!(
+                "{} is reachable; {missing} migration(s) missing: run `rollcall migrate`, or `serve` will apply them",
+                wire::server().unwrap_or_default()
+            ),
             0,
         ),
         Err(error) => report.add("database", Mark::Failed, error.to_string(), error.exit()),
@@ -163,9 +239,10 @@ async fn check_left_over(records: &Records, report: &mut Report) {
 }
 
 async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec<SubscribedSku> {
+    let host = config.tenant.graph_root.host_str().unwrap_or_default();
     let sample = report.graph("users (User.Read.All)", graph.sample_user().await, |user| match user {
-        Some(_) => "readable".to_owned(),
-        None => "readable; the tenant has no users".to_owned(),
+        Some(_) => format!("readable at {host}"),
+        None => format!("readable at {host}; the tenant has no users"),
     });
     if let Some(Some(user)) = sample
         && user.account_enabled.value().is_none()
@@ -192,6 +269,14 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
                 };
                 let mark = if page.items.is_empty() { Mark::Warning } else { Mark::Ok };
                 report.add(&name, mark, format!("security group {group} is readable{more}"), 0);
+                // Whatever else keeps this question from an answer shows above.
+                if let Ok(false) = graph.can_be_gate(group).await {
+                    let detail = format!(
+                        "{group} is neither a security group nor a Microsoft 365 group, and so no gate for Dataverse: \
+                         choose another group in security_group"
+                    );
+                    report.add(&name, Mark::Warning, detail, 0);
+                }
             }
             Err(GraphError::NotFound { .. }) => report.add(
                 &name,
@@ -291,5 +376,36 @@ fn print(context: &Context, config: &Config, report: &Report, skus: &[Subscribed
     if !skus.is_empty() {
         say!();
         table(&["SKU", "STATE", "PLANS"], &sku_rows(config, skus));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_warned_of_thirty_days_before_its_end() {
+        let now = DateTime::from_timestamp(1_772_438_400, 0).unwrap();
+        let remedy = "make a new one, register it with the application, and name its files here";
+        for (fits_key, days, expected) in [
+            (true, Some(31), "belongs to the key, valid until 2026-04-02".to_owned()),
+            (
+                true,
+                Some(29),
+                format!("it expires on 2026-03-31, in 29 days: {remedy}"),
+            ),
+            (true, Some(-1), format!("it has expired on 2026-03-01: {remedy}")),
+            (true, None, format!("its end cannot be read: {remedy}")),
+            (
+                false,
+                Some(31),
+                "it does not belong to the key: name the two files that were made together".to_owned(),
+            ),
+        ] {
+            let not_after = days.map(|days| now + TimeDelta::days(days));
+            let (mark, detail) = certificate_line(CertificateFacts { fits_key, not_after }, now);
+            assert_eq!(detail, expected);
+            assert_eq!(mark == Mark::Ok, detail.starts_with("belongs"));
+        }
     }
 }

@@ -34,11 +34,10 @@ impl Surroundings<'_> {
             }
             issue
         })?;
-        let readable_by_all =
-            fs::metadata(self.folder.join(file)).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
-        if readable_by_all {
+        let others = others_may(&self.folder.join(file));
+        if let Some((may, right)) = others {
             self.warnings.push(format!(
-                "{path}: {} can be read by every user of this machine; take the right away with chmod o-r",
+                "{path}: {} can be {may} by every user of this machine; take the right away with chmod o-{right}",
                 file.display()
             ));
         }
@@ -100,6 +99,16 @@ impl Surroundings<'_> {
             ));
         }
         Ok(Secret::new(text.to_owned()))
+    }
+}
+
+/// What every user of the machine may do with a file, and the letters of that right.
+pub(super) fn others_may(file: &Path) -> Option<(&'static str, &'static str)> {
+    match fs::metadata(file).ok()?.permissions().mode() & 0o006 {
+        0 => None,
+        0o004 => Some(("read", "r")),
+        0o002 => Some(("changed", "w")),
+        _ => Some(("read and changed", "rw")),
     }
 }
 

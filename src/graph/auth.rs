@@ -1,7 +1,7 @@
 //! Access tokens: obtained with one credential, kept until shortly before they expire, replaced by one caller at a
 //! time.
 //!
-//! A token is opaque here; its expiry comes from the token answer. Neither a token, a secret, the request form, nor the
+//! A token is opaque here, except for a hint about its permissions; its expiry comes from the token answer. Neither a token, a secret, the request form, nor the
 //! service's message is ever logged or kept in an error.
 
 mod answer;
@@ -12,8 +12,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::AccessToken;
+use serde::Deserialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::endpoint;
@@ -22,6 +25,7 @@ use super::http::Http;
 use super::link::Root;
 use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
+pub(super) use assertion::private_key;
 use request::TokenRequests;
 
 /// An access token and its expiry.
@@ -56,6 +60,17 @@ impl Token {
     /// The token text, for a request only.
     pub fn expose(&self) -> &str {
         self.access.secret()
+    }
+
+    /// The application permissions in the token, if it is a JWT. Nobody promises that it is one: only good for a hint.
+    pub fn permissions(&self) -> Option<Vec<String>> {
+        #[derive(Deserialize)]
+        struct RawClaims {
+            roles: Vec<String>,
+        }
+        let claims = self.access.secret().split('.').nth(1)?;
+        let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+        Some(serde_json::from_slice::<RawClaims>(&claims).ok()?.roles)
     }
 }
 

@@ -177,6 +177,11 @@ impl Graph {
         Ok(self.shared.tokens.renew(&patience).await?.expires_at)
     }
 
+    pub(super) async fn permissions(&self) -> Result<Option<Vec<String>>, GraphError> {
+        let patience = self.patience.begun();
+        Ok(self.shared.tokens.get(&patience).await?.permissions())
+    }
+
     /// One page of a delta feed; `first` builds what follows `/v1.0/` if no link is given.
     pub(super) async fn fetch_delta<R: Raw>(
         &self,

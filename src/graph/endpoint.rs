@@ -48,6 +48,8 @@ pub(super) const MEMBER_OF: Endpoint = endpoint("users/{id}/memberOf", "GroupMem
 pub(super) const DELETED_USERS: Endpoint = endpoint("directory/deletedItems/microsoft.graph.user", "User.Read.All");
 pub(super) const DELETED_ITEM: Endpoint = endpoint("directory/deletedItems/{id}", "User.Read.All").about_one_user();
 pub(super) const GROUPS_DELTA: Endpoint = endpoint("groups/delta", "GroupMember.Read.All");
+/// Only `check` asks for it.
+pub(super) const GROUP: Endpoint = endpoint("groups/{id}", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBERS: Endpoint = endpoint("groups/{id}/members", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBER_OF: Endpoint = endpoint("groups/{id}/memberOf", "GroupMember.Read.All");
 pub(super) const GROUP_OWNERS: Endpoint = endpoint("groups/{id}/owners", "GroupMember.Read.All");
@@ -61,7 +63,7 @@ pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "A
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");
 
 /// All of them, for metrics that start at 0.
-pub(super) const ALL: [Endpoint; 17] = [
+pub(super) const ALL: [Endpoint; 18] = [
     TOKEN,
     METADATA,
     SIGNING_KEYS,
@@ -72,6 +74,7 @@ pub(super) const ALL: [Endpoint; 17] = [
     DELETED_USERS,
     DELETED_ITEM,
     GROUPS_DELTA,
+    GROUP,
     GROUP_MEMBERS,
     GROUP_MEMBER_OF,
     GROUP_OWNERS,

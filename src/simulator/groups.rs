@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::round::{Page, Round, separate, tombstone};
 use super::tenant::Standing;
-use super::tenant::group::{Group, GroupChange, Relation};
+use super::tenant::group::{Group, GroupChange, GroupKind, Relation};
 use super::tenant::property::{self, Writing};
 use super::tenant::state::{Object, State};
 use super::wire::{Answer, Ask, Outcome};
@@ -43,15 +43,15 @@ pub(super) fn object(group: &Group, select: Option<&[String]>, typed: bool) -> V
         "deletedDateTime": null,
         "description": group.description,
         "displayName": group.name,
-        "groupTypes": [],
+        "groupTypes": if group.kind == GroupKind::Microsoft365 { vec!["Unified"] } else { vec![] },
         "isAssignableToRole": group.role_assignable.then_some(true),
         "mail": null,
-        "mailEnabled": false,
+        "mailEnabled": group.kind != GroupKind::Security,
         "mailNickname": group.id.simple().to_string()[..9],
         "membershipRule": null,
         "membershipRuleProcessingState": null,
         "onPremisesSyncEnabled": null,
-        "securityEnabled": true,
+        "securityEnabled": group.kind == GroupKind::Security,
         "visibility": null,
     });
     let mut object = Map::new();

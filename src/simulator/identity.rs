@@ -1,6 +1,6 @@
 //! The token endpoint: who may have an access token, and which ones are still good.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -68,10 +68,14 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    fn issue(&self, now: DateTime<Utc>, lifetime: Duration) -> String {
+    /// A token in the form of Entra's. Nobody but Graph may verify it, so its signature is only random.
+    fn issue(&self, now: DateTime<Utc>, lifetime: Duration, permissions: &BTreeSet<String>) -> String {
         let mut bytes = [0; 96];
         rand::rng().fill_bytes(&mut bytes);
-        let token = format!("EwB{}", URL_SAFE_NO_PAD.encode(bytes));
+        let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let header = encode(&json!({"typ": "JWT", "alg": "RS256"}));
+        let claims = encode(&json!({"aud": "https://graph.microsoft.com", "roles": permissions}));
+        let token = format!("{header}.{claims}.EwB{}", URL_SAFE_NO_PAD.encode(bytes));
         let mut tokens = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, until| *until > now);
         tokens.insert(token.clone(), now + lifetime);
@@ -130,7 +134,7 @@ pub(super) fn token(shared: &Shared, ask: &Ask, tenant: &str, fault: Option<&Tok
         "token_type": "Bearer",
         "expires_in": seconds,
         "ext_expires_in": seconds,
-        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "access_token": shared.tokens.issue(ask.now, lifetime, &shared.settings().permissions),
     });
     match fault {
         Some(TokenFault::ExpiresInAsString) => body["expires_in"] = seconds.to_string().into(),
@@ -160,7 +164,7 @@ pub(super) fn managed(shared: &Shared, ask: &Ask, fault: Option<&TokenFault>) ->
     let now = ask.now.timestamp();
     let seconds = lifetime.as_secs();
     let body = json!({
-        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "access_token": shared.tokens.issue(ask.now, lifetime, &shared.settings().permissions),
         "refresh_token": "",
         "expires_in": seconds.to_string(),
         "expires_on": (now + i64::try_from(seconds).unwrap_or(0)).to_string(),
@@ -193,7 +197,7 @@ pub(super) fn app_service(shared: &Shared, ask: &Ask) -> Answer {
     let lifetime = random_within(&settings.access_token_lifetime);
     let expires_on = ask.now.timestamp() + i64::try_from(lifetime.as_secs()).unwrap_or(0);
     let body = json!({
-        "access_token": shared.tokens.issue(ask.now, lifetime),
+        "access_token": shared.tokens.issue(ask.now, lifetime, &shared.settings().permissions),
         "client_id": client,
         "expires_on": expires_on.to_string(),
         "resource": resource,

@@ -19,6 +19,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
 pub use self::furnish::{Furnished, LARGE_GROUP, NESTED_GROUP, SMALL_GROUP};
+pub use self::group::GroupKind;
 use self::group::{Group, GroupChange, Relation, Roll};
 pub use self::people::DOMAIN;
 pub use self::profile::Profile;
@@ -238,6 +239,7 @@ impl Tenant {
             name: name.into(),
             description: None,
             role_assignable,
+            kind: GroupKind::default(),
             created,
             deleted: false,
             members: Roll::default(),
@@ -259,6 +261,15 @@ impl Tenant {
             state.groups.push(group);
         }
         id
+    }
+
+    /// Makes a group another kind of group.
+    pub fn set_group_kind(&self, id: Uuid, kind: GroupKind) -> bool {
+        let mut state = self.write();
+        let Some(group) = state.group_mut(id) else { return false };
+        group.kind = kind;
+        state.group_log.push((id, GroupChange::Itself));
+        true
     }
 
     /// Renames a group.

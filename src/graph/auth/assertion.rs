@@ -56,17 +56,9 @@ struct Claims<'a> {
 
 impl Signer {
     pub fn new(certificate_pem: &[u8], key_pem: &str, audience: String, client_id: String) -> Result<Self, GraphError> {
-        let settings = |why: &str| GraphError::Settings(why.to_owned());
         let certificate = CertificateDer::from_pem_slice(certificate_pem)
-            .map_err(|_| settings("the certificate file holds no PEM certificate"))?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-            .map_err(|_| settings("the key file holds no unencrypted PEM private key"))?;
-        let key = match &key {
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            _ => return Err(settings("the certificate's key is not an RSA key")),
-        }
-        .map_err(|rejected| GraphError::Settings(format!("the certificate's key cannot sign: {rejected}")))?;
+            .map_err(|_| GraphError::Settings("the certificate file holds no PEM certificate".to_owned()))?;
+        let key = private_key(key_pem)?;
         let header = Header {
             alg: "PS256",
             typ: "JWT",
@@ -103,6 +95,19 @@ impl Signer {
             .map_err(|_| GraphError::Settings("the certificate's key cannot sign".to_owned()))?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// The key of a certificate, from PEM.
+pub(in crate::graph) fn private_key(key_pem: &str) -> Result<RsaKeyPair, GraphError> {
+    let settings = |why: &str| GraphError::Settings(why.to_owned());
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+        .map_err(|_| settings("the key file holds no unencrypted PEM private key"))?;
+    match &key {
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+        _ => return Err(settings("the certificate's key is not an RSA key")),
+    }
+    .map_err(|rejected| GraphError::Settings(format!("the certificate's key cannot sign: {rejected}")))
 }
 
 fn encode(part: &impl Serialize) -> Result<String, GraphError> {

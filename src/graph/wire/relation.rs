@@ -45,6 +45,27 @@ impl Raw for RawPrincipal {
     }
 }
 
+/// One group, for the question whether it can be a gate.
+#[derive(Deserialize)]
+pub(in crate::graph) struct RawGroupKind {
+    #[serde(default, rename = "securityEnabled")]
+    security_enabled: Tolerant<Option<bool>>,
+    #[serde(default, rename = "groupTypes")]
+    types: Tolerant<Option<Vec<String>>>,
+}
+
+impl Raw for RawGroupKind {
+    /// Whether it is a security group or a Microsoft 365 group.
+    type Item = bool;
+    type Tolerant = Self;
+
+    fn finish(self, _: &mut Vec<String>) -> Option<bool> {
+        let types = self.types.0.flatten().unwrap_or_default();
+        // What is not told is no reason to warn.
+        Some(self.security_enabled.0.flatten().unwrap_or(true) || types.iter().any(|kind| kind == "Unified"))
+    }
+}
+
 /// One entry of `groups/delta`.
 #[derive(Deserialize)]
 pub(in crate::graph) struct RawGroup {

@@ -54,12 +54,25 @@ pub(crate) enum Relation {
     Owners,
 }
 
+/// What a group is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Rights.
+    #[default]
+    Security,
+    /// A team and its mailbox.
+    Microsoft365,
+    /// Mail only.
+    Distribution,
+}
+
 #[derive(Debug)]
 pub(crate) struct Group {
     pub id: Uuid,
     pub name: String,
     pub description: Option<String>,
     pub role_assignable: bool,
+    pub kind: GroupKind,
     pub created: DateTime<Utc>,
     pub deleted: bool,
     pub members: Roll,
