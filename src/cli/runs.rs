@@ -129,11 +129,7 @@ pub async fn print_changes(
 ) -> CliResult<()> {
     let is_result = !beside.is_empty();
     let layout = Layout {
-        nothing: Some(if is_result {
-            "Nothing would change."
-        } else {
-            "No changes."
-        }),
+        nothing: Some("No changes. What a dry run would change is kept for a day."),
         items: if is_result { "changes" } else { "items" },
         beside,
         ..Layout::new(&["ENVIRONMENT", "CHANGE", "USER", "REASON", "COLUMNS"], change_cells)

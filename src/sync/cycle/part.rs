@@ -145,9 +145,10 @@ pub(super) fn removal(decision: &Decision) -> Option<Removal> {
 /// The changes of a decision, for a dry run.
 pub(super) fn planned(decision: &Decision) -> impl Iterator<Item = PlannedChange> {
     let change = decision.plan.change.iter().filter(|change| !change.fields.is_empty());
+    let roles = decision.roles.changes.iter();
     change
         .map(planned_change)
-        .chain(decision.roles.changes.iter().map(planned_role))
+        .chain(roles.map(|role| planned_role(decision, role)))
 }
 
 pub(super) fn planned_change(change: &Change) -> PlannedChange {
@@ -164,7 +165,8 @@ pub(super) fn planned_change(change: &Change) -> PlannedChange {
     }
 }
 
-fn planned_role(change: &RoleChange) -> PlannedChange {
+fn planned_role(decision: &Decision, change: &RoleChange) -> PlannedChange {
+    let candidate = &decision.candidate;
     let (operation, role) = if change.is_granted {
         ("grant", json!([null, change.role]))
     } else {
@@ -172,8 +174,11 @@ fn planned_role(change: &RoleChange) -> PlannedChange {
     };
     PlannedChange {
         systemuserid: change.systemuserid,
-        azureactivedirectoryobjectid: None,
-        domainname: None,
+        azureactivedirectoryobjectid: Some(candidate.id).filter(|_| candidate.user.is_some()),
+        domainname: candidate
+            .user
+            .as_ref()
+            .and_then(|user| user.user_principal_name.clone()),
         operation,
         role: Some(change.role.clone()),
         reason: None,

@@ -126,7 +126,6 @@ impl Puller {
             self.base.check_cancelled()?;
             let sweep = async || {
                 let mut tx = self.base.begin(lease).await?;
-                answers::note(&mut tx, &BTreeSet::from([round]), self.base.clock.now()).await?;
                 let part = mirror::sweep(
                     &mut tx,
                     round,
@@ -136,6 +135,7 @@ impl Puller {
                     self.base.batch_size(SWEPT_TOGETHER),
                 )
                 .await?;
+                answers::note(&mut tx, &BTreeSet::from([round]), self.base.clock.now()).await?;
                 tx.commit().await?;
                 Ok::<_, Failure>(part)
             };
