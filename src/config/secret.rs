@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Issue;
 use super::value::may_be_secret;
@@ -34,8 +34,7 @@ impl Surroundings<'_> {
             }
             issue
         })?;
-        let others = others_may(&self.folder.join(file));
-        if let Some((may, right)) = others {
+        if let Some((may, right)) = others_may(&self.place(file)) {
             self.warnings.push(format!(
                 "{path}: {} can be {may} by every user of this machine; take the right away with chmod o-{right}",
                 file.display()
@@ -46,7 +45,7 @@ impl Surroundings<'_> {
 
     /// Reads a file that may be public, such as a certificate. Drops a byte order mark and the line ends at its end.
     pub(super) fn text_file(&self, path: &str, file: &Path) -> Result<String, Issue> {
-        let whole = self.folder.join(file);
+        let whole = self.place(file);
         // A likely mistake is the secret itself instead of its file's name.
         let shown = if may_be_secret(&file.to_string_lossy()) {
             "that is named here".to_owned()
@@ -74,6 +73,18 @@ impl Surroundings<'_> {
             ));
         }
         Ok(text.to_owned())
+    }
+
+    /// Where a file is. What systemd has loaded for this service comes first: of the files of a folder `credentials` it
+    /// makes `credentials_…`, so that one configuration serves the service and an administrator.
+    fn place(&self, file: &Path) -> PathBuf {
+        let loaded = self.variables.get("CREDENTIALS_DIRECTORY").map(|folder| {
+            let name = file.to_string_lossy().replace('/', "_");
+            Path::new(folder).join(name)
+        });
+        loaded
+            .filter(|loaded| file.is_relative() && loaded.exists())
+            .unwrap_or_else(|| self.folder.join(file))
     }
 
     pub(super) fn secret_variable(&self, path: &str, name: &str) -> Result<Secret, Issue> {

@@ -126,7 +126,7 @@ fn the_minimum_gets_the_documented_defaults() {
 fn the_commented_example_loads_and_its_visible_values_are_the_defaults() {
     let folder = Folder::new();
     folder.write("graph", "s3cret-of-graph\n", 0o600);
-    let example = include_str!("../../config/rollcall.toml").replace("/run/secrets/graph", "graph");
+    let example = include_str!("../../config/rollcall.toml").replace("credentials/graph-secret", "graph");
     let config = folder.load(&example, &[]).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
 
@@ -150,7 +150,7 @@ fn the_commented_example_loads_and_its_visible_values_are_the_defaults() {
 fn every_commented_key_of_the_example_is_a_key() {
     let folder = Folder::new();
     folder.write("graph", "s3cret-of-graph\n", 0o600);
-    let example = include_str!("../../config/rollcall.toml").replace("/run/secrets/graph", "graph");
+    let example = include_str!("../../config/rollcall.toml").replace("credentials/graph-secret", "graph");
     let without = [
         "authority",
         "graph_root",

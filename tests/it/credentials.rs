@@ -26,7 +26,7 @@ fn key() -> RsaKeyPair {
 }
 
 /// What Kubernetes would write into the token file.
-fn federated_token(subject: &str) -> String {
+pub fn federated_token(subject: &str) -> String {
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let now = Clock::system().now().timestamp();
     let header = json!({"alg": "RS256", "typ": "JWT"});
@@ -48,7 +48,7 @@ fn federated_token(subject: &str) -> String {
 }
 
 /// A tenant whose application has every credential at once, but not the secret of the configuration.
-fn tenant() -> Simulator {
+pub fn tenant() -> Simulator {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
     let public_key = key().public_key().as_ref().to_vec();
     let simulator = Simulator::start(Settings {

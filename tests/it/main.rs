@@ -38,6 +38,7 @@ mod other_programs;
 mod outages;
 mod property;
 mod proxy;
+mod readme;
 mod recovery;
 mod reference;
 mod scale;
