@@ -27,6 +27,7 @@ mod migrations;
 pub mod mirror;
 pub mod names;
 pub mod overview;
+pub mod owners;
 pub mod pending;
 pub mod planned;
 pub mod quota;

@@ -17,7 +17,7 @@ use crate::domain::feed::{Asked, Entry, GroupChange, Link, Moment, Principal};
 use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, pending};
+use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, owners, pending};
 use crate::sync::Failure;
 
 /// The result of reading a group.
@@ -136,7 +136,7 @@ impl Puller {
             let write = async || {
                 let mut tx = self.base.begin(lease).await?;
                 let mut changed: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
-                for (group, owner) in groups::set_owners(&mut tx, &readings).await? {
+                for (group, owner) in owners::set(&mut tx, &readings).await? {
                     changed.entry(group).or_default().push(owner);
                 }
                 for (group, owners) in changed {

@@ -15,7 +15,9 @@ use crate::rules::AdminRoles;
 use crate::store::answers::StoredPages;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::mirror::Mirrored;
-use crate::store::{StoreResult, Transaction, administrators, checkpoints, environments, mirror, pending, recheck};
+use crate::store::{
+    StoreResult, Transaction, administrators, checkpoints, environments, mirror, owners, pending, recheck,
+};
 use crate::sync::Failure;
 
 /// The holders of the administrator roles.
@@ -149,7 +151,7 @@ impl Puller {
             }
             // Last: every look-up of this group writes here.
             if let (Some(group), Some(owners)) = (group, &owners) {
-                let changed = groups::set_owners(&mut tx, &[(group, owners.clone())]).await?;
+                let changed = owners::set(&mut tx, &[(group, owners.clone())]).await?;
                 let changed: Vec<Uuid> = changed.into_iter().map(|(_, owner)| owner).collect();
                 pending::mark_everywhere(&mut tx, &changed).await?;
             }
