@@ -177,6 +177,14 @@ impl Records {
         }))
     }
 
+    /// The sets of removals that a run holds or held; none if the run does not exist.
+    pub async fn held_sets(&self, run: i64) -> Result<Option<Vec<HeldSet>>, Failure> {
+        let mut db = self.db().await?;
+        let found = runs::find(&mut db, run).await?;
+        let sets = removals::sets(&mut db, Some(run), &self.base.settings.names()).await?;
+        Ok(found.map(|_| sets))
+    }
+
     /// The rows that would lose access by a run's held removals, after a given row; none if the run does not exist.
     pub async fn held(&self, run: i64, after: Option<HeldKey>, limit: i64) -> Result<Option<Vec<HeldRow>>, Failure> {
         let mut db = self.db().await?;

@@ -154,7 +154,7 @@ async fn decide(
     if let Some(name) = &place.environment {
         engine.desk().environment(name)?;
     }
-    let found = engine.records().run(run).await?.ok_or_else(|| no_run(run))?;
+    let sets = engine.records().held_sets(run).await?.ok_or_else(|| no_run(run))?;
     let (guard, actor) = (engine.guard(), decided_by.clone());
     let environment = place.environment.clone();
     let deciding = tokio::spawn(async move {
@@ -177,7 +177,7 @@ async fn decide(
         }
         () = clock.sleep(api.decided_within) => {
             let wanted = |set: &&HeldSet| place.environment.as_ref().is_none_or(|name| **name == set.environment);
-            let open = found.held_sets.iter().filter(wanted).filter(|set| set.decision.is_none());
+            let open = sets.iter().filter(wanted).filter(|set| set.decision.is_none());
             (StatusCode::ACCEPTED, open.map(Decided::waiting).collect())
         }
     };
