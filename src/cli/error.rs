@@ -52,11 +52,6 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// A refusal without a verdict.
-    pub fn refused(code: Code, detail: String) -> Self {
-        Self::Refused(Box::new(Refusal::saying(code, detail)))
-    }
-
     /// The exit code.
     pub fn exit(&self) -> u8 {
         match self {
@@ -155,10 +150,6 @@ impl From<DeskError> for CliError {
             DeskError::UnknownEnvironment(unknown) => unknown.into(),
             DeskError::Refused(refusal) => Self::Refused(refusal),
             DeskError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
-            DeskError::UnknownUser(user) => Self::refused(
-                Code::UserNotFound,
-                format!("neither the directory nor the table has the user `{user}`"),
-            ),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::many::lines;
 use super::output::progress;
 use super::{CliError, Context, job, wire};
 use crate::domain::import::{Job, JobOutcome, JobState};
+use crate::domain::reason::Code;
 use crate::domain::text::Text;
 use crate::sync::imports::{ImportRequest, JobReport, Viewer};
 use crate::sync::{DeskError, Engine, Failure, ImportError};
@@ -30,7 +31,8 @@ const PROGRESS: Duration = Duration::from_millis(500);
 
 Users who have a row already are reported and not changed, except that --role gives them the role too. For a job that is
 over, `rollcall role grant --job N ROLE` does the same. Exit codes: 0 everybody has a row and the roles, or the job is
-in the background; 6 some users were refused a row or a role; 1 the job failed or was cancelled.")]
+in the background; 4 the directory was unavailable, for all or for some; 6 some users were refused a row or a role;
+1 the job failed for another reason, or was cancelled.")]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct Arguments {
     #[command(flatten)]
@@ -154,8 +156,14 @@ fn show_progress(engine: &Engine, id: i64) -> AbortOnDropHandle<()> {
     }))
 }
 
+/// The same code as other commands have for the same cause.
 fn exit_code(report: &JobReport) -> ExitCode {
+    let refused = &report.refused_by_code;
+    let is_unavailable = refused
+        .iter()
+        .any(|one| one.code == Code::DirectoryUnavailable.as_str());
     match report.job.outcome {
+        _ if is_unavailable || report.job.is_given_up() => ExitCode::from(exit::DIRECTORY),
         Some(JobOutcome::Failed | JobOutcome::Cancelled) => ExitCode::from(1),
         Some(JobOutcome::EndedWithRefusals) => ExitCode::from(exit::REFUSED),
         _ => ExitCode::SUCCESS,

@@ -221,6 +221,12 @@ impl Job {
         self.created + self.already_present + self.refused
     }
 
+    /// Whether it ended early because the directory stayed unavailable.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.outcome == Some(JobOutcome::Failed) && self.attempts > self.max_retries
+    }
+
     /// Whether it is finished.
     #[must_use]
     pub fn is_over(&self) -> bool {

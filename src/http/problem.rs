@@ -196,10 +196,6 @@ impl From<DeskError> for Problem {
             DeskError::UnknownEnvironment(unknown) => unknown.into(),
             DeskError::Refused(refusal) => (*refusal).into(),
             DeskError::BadInput { field, problem } => Self::bad_input(&field, problem),
-            DeskError::UnknownUser(user) => {
-                let detail = format!("neither the directory nor the table has the user `{user}`");
-                Refusal::saying(Code::UserNotFound, detail).into()
-            }
         }
     }
 }

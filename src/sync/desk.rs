@@ -184,6 +184,12 @@ pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str)
     rows::find_by_name(db, environment, user).await
 }
 
+/// The refusal for a name that nobody has.
+pub(crate) fn nobody(user: &str) -> Refusal {
+    let detail = format!("neither the directory nor the table has the user `{user}`");
+    Refusal::saying(Code::UserNotFound, detail)
+}
+
 /// The refusal for a missing row.
 pub(crate) fn no_row(environment: &str, user: &str) -> Refusal {
     Refusal::saying(Code::UserNotFound, format!("{environment} has no row for `{user}`"))

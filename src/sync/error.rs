@@ -40,9 +40,6 @@ pub enum DeskError {
     /// An environment was named that is not configured.
     #[error(transparent)]
     UnknownEnvironment(#[from] UnknownEnvironment),
-    /// A user was named that is in neither the mirror nor the table.
-    #[error("find the user `{0}`")]
-    UnknownUser(String),
     /// The rules refuse the request.
     #[error("do what was asked: {}", .0.detail)]
     Refused(Box<Refusal>),

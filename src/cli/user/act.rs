@@ -266,6 +266,16 @@ fn print(context: &Context, answer: &Answer) {
     }
     let Some(row) = &answer.user else {
         say!("{}: there is no row", answer.outcome.as_str());
+        let verdict = answer.verdict.as_ref();
+        if let Some(code) = verdict.and_then(|verdict| Code::parse(verdict.code?)) {
+            say!(
+                "An access would be refused ({code}). {} {}",
+                code.sentence(),
+                code.remedy()
+            );
+        } else if verdict.is_some() {
+            say!("An access would create it.");
+        }
         return;
     };
     let state = if row.deletedstate != 0 {

@@ -11,11 +11,10 @@ use utoipa::{PartialSchema, ToSchema};
 use super::users::usable;
 use super::{Api, ask};
 use crate::domain::field::Field;
-use crate::domain::reason::Code;
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
-use crate::sync::desk::{Answer, no_row};
+use crate::sync::desk::Answer;
 
 /// The columns to change.
 #[derive(Debug)]
@@ -148,12 +147,7 @@ pub async fn refresh(
     Path((env, user)): Path<(Text, Text)>,
 ) -> Result<Json<Answer>, Problem> {
     let ask = ask(&env, &user, &caller);
-    let answer = api.engine().desk().refresh(ask).await?;
-    let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
-    if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
-        return Err(no_row(&env, &user).into());
-    }
-    Ok(Json(answer))
+    Ok(Json(api.engine().desk().refresh(ask).await?))
 }
 
 /// Disables a row until the hold is released, whatever the rules say.

@@ -15,9 +15,8 @@ use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Params, Path, Reader, Requester};
 use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
-use crate::sync::DeskError;
 use crate::sync::desk::whereabouts::Whereabouts;
-use crate::sync::desk::{Answer, MOST_AT_ONCE};
+use crate::sync::desk::{Answer, MOST_AT_ONCE, nobody};
 
 /// A row with the columns that customers have added.
 #[derive(Debug, Serialize, ToSchema)]
@@ -163,7 +162,7 @@ pub async fn whereabouts(
     Path(user): Path<Text>,
 ) -> Result<Json<Whereabouts>, Problem> {
     // It is part of the address: one that can name nobody is not found.
-    usable("user", &user).map_err(|_| DeskError::UnknownUser(user.to_string()))?;
+    usable("user", &user).map_err(|_| nobody(&user))?;
     Ok(Json(api.engine().desk().whereabouts(&user).await?))
 }
 

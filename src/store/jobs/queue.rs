@@ -182,6 +182,8 @@ pub struct End<'a> {
     pub outcome: JobOutcome,
     /// Why it failed.
     pub error: Option<&'a str>,
+    /// How often in a row the directory was unavailable.
+    pub attempts: i16,
     /// The result for each of its roles.
     pub roles: &'a RoleResults,
     /// When.
@@ -196,7 +198,7 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
     claim.ask_server(db).await?;
     let ended = sqlx::query!(
         "update import_job set
-             state = $3, outcome = $4, error = $5, ended_at = $6, role_results = $7, claimed_by = null,
+             state = $3, outcome = $4, error = $5, ended_at = $6, role_results = $7, attempts = $8, claimed_by = null,
              claim_expires_at = null
          where id = $1 and fence = $2 and state = 'running'",
         claim.job,
@@ -205,7 +207,8 @@ pub async fn end(db: &mut Connection, claim: Claim, end: End<'_>) -> StoreResult
         end.outcome.as_str(),
         end.error,
         end.at,
-        Json(end.roles) as _
+        Json(end.roles) as _,
+        end.attempts
     )
     .execute(db)
     .await?;

@@ -2,7 +2,7 @@
 
 use super::as_of::{self, AsOf};
 use super::evaluated::{Evaluated, Evaluation};
-use super::{Answer, Desk, Effect, Refusal, Ruled, reports_only};
+use super::{Answer, Desk, Effect, Refusal, Ruled, nobody, reports_only};
 use crate::domain::reason::Code;
 use crate::plan::{EnvironmentView, Unasked};
 use crate::rules::explain::words;
@@ -82,6 +82,7 @@ impl Desk {
                     detail: match (fresh, code, &cap) {
                         (LookUpResult::Unanswered(_, problem), Code::DirectoryUnavailable, _) => problem.clone(),
                         (_, Code::NonInteractiveCap, Some(cap)) => cap.detail.clone(),
+                        (_, Code::UserNotFound, _) if row.is_none() => nobody(named).detail,
                         _ => code.sentence().to_owned(),
                     },
                     verdict: Some(Box::new(shown)),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::evaluated::{Evaluated, Evaluation};
 use super::ledger::Ledger;
-use super::{Ask, Desk, Effect, Refusal};
+use super::{Ask, Desk, Effect, Refusal, nobody};
 use crate::domain::reason::Code;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::plan::batch::{Decision, Policy, Removals};
@@ -136,7 +136,7 @@ impl Desk {
                 return Ok(true);
             }
             (ExtraWork::Bind(..), [LookUpResult::Reserved]) => Code::ReservedUser,
-            (ExtraWork::Bind(..), _) => Code::UserNotFound,
+            (ExtraWork::Bind(ask, _), _) => return Err(nobody(ask.user).into()),
         };
         Err(Refusal::new(code).into())
     }

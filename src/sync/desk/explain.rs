@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::as_of::{self, AsOf, since};
-use super::{Desk, Ownership, ownership};
+use super::{Desk, Ownership, nobody, ownership};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
@@ -226,7 +226,7 @@ impl Desk {
     /// it does not answer, uses the mirror, and the explanation says so. Writes no row.
     ///
     /// # Errors
-    /// [`DeskError::UnknownUser`], [`DeskError::UnknownEnvironment`], or when the database fails.
+    /// [`DeskError::Refused`] if nobody has that name, [`DeskError::UnknownEnvironment`], or when the database fails.
     pub async fn explain(&self, environment: &str, user: &str, trigger: Trigger) -> Result<Explanation, DeskError> {
         let environment = self.base.environment(environment)?;
         let name = &environment.name;
@@ -247,7 +247,7 @@ impl Desk {
             }
         };
         let Some(id) = id else {
-            return Err(DeskError::UnknownUser(user.to_owned()));
+            return Err(nobody(user).into());
         };
         let view = self.base.present_view(environment).await?;
         let mut tx = self.base.begin(None).await?;
@@ -258,7 +258,7 @@ impl Desk {
         let look = judge::look_at(&mut tx, &view, id, asked, self.base.clock.now()).await?;
         let candidate = Candidate { asked, ..look(trigger) };
         if candidate.user.is_none() && candidate.row.is_none() {
-            return Err(DeskError::UnknownUser(user.to_owned()));
+            return Err(nobody(user).into());
         }
         let explanation = self
             .put_together(&mut tx, &view, candidate, look, user, trigger)

@@ -3,7 +3,7 @@
 use super::evaluate::{ExtraWork, Question};
 use super::memory::UserKey;
 use super::recall::Recall;
-use super::{Answer, Ask, Desk, Refusal};
+use super::{Answer, Ask, Desk, nobody};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::rules::{Client, Trigger};
@@ -55,8 +55,14 @@ impl Desk {
         {
             return self.refresh_application(ask, &row, application).await;
         }
-        self.look_up_and_evaluate(ask, Trigger::Refresh, ExtraWork::Nothing)
-            .await
+        let answer = self
+            .look_up_and_evaluate(ask, Trigger::Refresh, ExtraWork::Nothing)
+            .await?;
+        let code = answer.verdict.as_ref().and_then(|verdict| verdict.code);
+        if answer.user.is_none() && code == Some(Code::UserNotFound.as_str()) {
+            return Err(nobody(ask.user).into());
+        }
+        Ok(answer)
     }
 
     /// Looks a user up, evaluates it and writes the result.
@@ -96,7 +102,7 @@ impl Desk {
         let mut answers = self
             .answers(&view, trigger, &named, &users, evaluation, is_done)
             .await?;
-        let answer = answers.pop().unwrap_or_else(|| Err(Refusal::new(Code::UserNotFound)))?;
+        let answer = answers.pop().unwrap_or_else(|| Err(nobody(ask.user)))?;
         if let Some(facts) = facts {
             self.remember_admission(ask.environment, trigger, facts, &answer);
         }

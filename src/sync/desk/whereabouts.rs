@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::as_of::since;
 use super::explain::headline::{Creator, creator};
-use super::{Desk, find_row};
+use super::{Desk, find_row, nobody};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
@@ -76,10 +76,10 @@ impl Desk {
     /// the mirror, and says so. Writes no row.
     ///
     /// # Errors
-    /// [`DeskError::UnknownUser`], or when the database fails.
+    /// [`DeskError::Refused`] if nobody has that name, or when the database fails.
     pub async fn whereabouts(&self, user: &str) -> Result<Whereabouts, DeskError> {
         if trimmed(user).is_empty() {
-            return Err(DeskError::UnknownUser(user.to_owned()));
+            return Err(nobody(user).into());
         }
         let configured = self.base.settings.names();
         let named = self.rows_named(&configured, user).await?;
@@ -117,7 +117,7 @@ impl Desk {
             });
         }
         if items.iter().all(|one| one.systemuserid.is_none()) && !self.is_in_mirror(id).await? {
-            return Err(DeskError::UnknownUser(user.to_owned()));
+            return Err(nobody(user).into());
         }
         Ok(Whereabouts {
             user: user.to_owned(),

@@ -357,7 +357,11 @@ impl Imports {
     async fn put_off(&self, claim: Claim, job: &Job, problem: &str) -> Result<(), ImportError> {
         let attempts = job.attempts + 1;
         if attempts > job.max_retries {
-            return self.grant_and_end(claim, job, Some(problem)).await;
+            let job = Job {
+                attempts,
+                ..job.clone()
+            };
+            return self.grant_and_end(claim, &job, Some(problem)).await;
         }
         let until = self.base.clock.now() + FIRST_PAUSE * (1 << (attempts - 1));
         warn!(attempts, %until, problem, "the directory is unavailable; the import goes on later");
@@ -393,6 +397,7 @@ impl Imports {
         let end = End {
             outcome,
             error,
+            attempts: job.attempts,
             roles: &roles,
             at,
         };

@@ -91,8 +91,59 @@ async fn a_user_is_added_accessed_refreshed_and_refused() {
         "{said}"
     );
     assert!(lines[1].ends_with('.'), "what to do about it: {said}");
-    let said = stage.user(&format!("refresh {poor}x --output json")).await;
+    let dora = stage.person("Dora", Profile::E5PowerApps);
+    let said = stage.user(&format!("refresh {dora}")).await;
+    assert_eq!(said, "unchanged: there is no row\nAn access would create it.\n");
+    let tenant = stage.simulator.tenant();
+    tenant.update_user(dora, |user| user.account_enabled = Some(false));
+    let said = stage.user(&format!("refresh {dora} --output json")).await;
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["user"], Value::Null);
+    let said = stage.user(&format!("refresh {dora}")).await;
+    let refused = "unchanged: there is no row\nAn access would be refused (directory_account_disabled). ";
+    assert!(said.starts_with(refused), "{said}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_for_one_user_says_that_nobody_has_the_name() {
+    const NOBODY: &str = "nobody@contoso.example";
+    let stage = stage().await;
+    stage.installation.amend("\"Basic User\"]", "\"Clerk\"]");
+    stage.user("stub stub@contoso.example").await;
+    let of_nobody = format!("neither the directory nor the table has the user `{NOBODY}`");
+    let no_row = format!("sandbox has no row for `{NOBODY}`");
+    // Commands that ask the directory, and commands about a row.
+    for (command, expected) in [
+        ("user add {}", &of_nobody),
+        ("user access {}", &of_nobody),
+        ("user refresh {}", &of_nobody),
+        ("user map stub@contoso.example {}", &of_nobody),
+        ("user map stub@contoso.example {} --merge", &of_nobody),
+        ("user where {}", &of_nobody),
+        ("explain {}", &of_nobody),
+        ("user show {}", &no_row),
+        ("user edit {} --set company=C", &no_row),
+        ("user disable {}", &no_row),
+        ("user enable {}", &no_row),
+        ("user hold {} --reason audit", &no_row),
+        ("user release {}", &no_row),
+        ("user map {} stub@contoso.example", &no_row),
+        ("user own {}", &no_row),
+        ("user delete {}", &no_row),
+        ("role list --user {}", &no_row),
+        ("role grant {} Clerk", &no_row),
+        ("role revoke {} Clerk", &no_row),
+    ] {
+        let environment = if command.starts_with("user where") {
+            ""
+        } else {
+            " --environment sandbox"
+        };
+        let command = command.replace("{}", NOBODY) + environment;
+        let line = stage.bad(&command, 6).await;
+        let remedy = "(user_not_found). Check the object id or user principal name.";
+        assert_eq!(line, format!("rollcall: {expected} {remedy}"), "{command}");
+    }
     stage.end().await;
 }
 

@@ -14,6 +14,8 @@ use crate::binary::said;
 const IN_SANDBOX: &str = "--environment sandbox";
 const ADA: &str = "ada.person@contoso.example";
 const BOB: &str = "bob.person@contoso.example";
+/// She has no row yet.
+const CARA: &str = "cara.person@contoso.example";
 
 /// Two users with a row, and an administrator whom nobody disables.
 async fn stage() -> Stage {
@@ -21,7 +23,7 @@ async fn stage() -> Stage {
     stage
         .installation
         .amend("kind = \"sandbox\"", "kind = \"sandbox\"\nroles = [\"Reader\"]");
-    for given in ["Ada", "Bob"] {
+    for given in ["Ada", "Bob", "Cara"] {
         let id = stage.simulator.tenant().add_user(User::named(given, "Person"));
         stage.simulator.tenant().give_profile(id, Profile::E5PowerApps);
     }
@@ -98,7 +100,11 @@ async fn a_refused_user_does_not_stop_the_others_and_the_exit_code_tells() {
             ["unchanged", "enabled", "user_not_found", "enabled"],
             6,
         ),
-        (format!("user refresh {all}"), ["unchanged"; 4], 0),
+        (
+            format!("user refresh {all}"),
+            ["unchanged", "unchanged", "user_not_found", "unchanged"],
+            6,
+        ),
     ];
     for (command, results, code) in cases {
         assert_eq!(
@@ -136,7 +142,10 @@ async fn an_unavailable_directory_wins_over_a_refusal_because_the_same_command_m
     let users = format!("nobody@contoso.example {ADA} {BOB}");
     let silent = Effect::rewrite(|answer| {
         for response in answer["responses"].as_array_mut().unwrap() {
-            if response["body"]["userPrincipalName"] == ADA {
+            if [ADA, CARA]
+                .map(Value::from)
+                .contains(&response["body"]["userPrincipalName"])
+            {
                 response["status"] = 403.into();
                 response["body"] = json!({"error": {"code": "Authorization_RequestDenied", "message": ""}});
             }
@@ -148,7 +157,7 @@ async fn an_unavailable_directory_wins_over_a_refusal_because_the_same_command_m
         .push(Fault::forever(When::path("/$batch"), silent));
     for (command, of_nobody, of_bob, code) in [
         ("user add", "user_not_found", "unchanged", 4),
-        ("user refresh", "unchanged", "unchanged", 4),
+        ("user refresh", "user_not_found", "unchanged", 4),
         ("user disable", "user_not_found", "disabled", 6),
     ] {
         let of_ada = if code == 4 { "directory_unavailable" } else { "disabled" };
@@ -161,6 +170,21 @@ async fn an_unavailable_directory_wins_over_a_refusal_because_the_same_command_m
     let said = stage.run(&format!("user add {users} {IN_SANDBOX}")).await;
     let last = said.stderr.lines().last().unwrap();
     assert!(last.contains("the directory was unavailable for some"), "{said:?}");
+
+    // An import has the exit code that `user add` has for the same cause, for one user and for many.
+    let import = |users: &str| format!("import --company C --max-retries 0 {IN_SANDBOX} --user {users}");
+    let all = format!("nobody@contoso.example {CARA} {BOB}");
+    for (users, code) in [(all.as_str(), 4), (CARA, 4), ("nobody@contoso.example", 6), (BOB, 0)] {
+        for command in [format!("user add {users} {IN_SANDBOX}"), import(users)] {
+            assert_eq!(stage.run(&command).await.code, Some(code), "{command}");
+        }
+    }
+    stage.simulator.faults().clear();
+    let away = Fault::forever(When::path("/$batch"), Effect::unavailable(None));
+    stage.simulator.faults().push(away);
+    for command in [format!("user add {CARA} {IN_SANDBOX}"), import(CARA)] {
+        assert_eq!(stage.run(&command).await.code, Some(4), "{command}");
+    }
     stage.end().await;
 }
 

@@ -43,7 +43,7 @@ async fn while_the_directory_is_away_a_job_is_tried_again_with_growing_pauses_an
     assert_eq!(step(&world).await, Some(id));
     let failed = report(&world, id).await;
     assert_eq!(summary(&failed), ("failed", 0, 0, 0));
-    assert!(failed.job.error.is_some());
+    assert!(failed.job.error.is_some() && failed.job.is_given_up());
     assert_eq!(step(&world).await, None);
     world.simulator.faults().clear();
     world.engine.imports().requeue_import(OPERATOR, id).await.unwrap();
