@@ -8,13 +8,16 @@
 //! with [`Faults`], and asks afterwards what came in ([`Simulator::requests`]).
 
 pub mod cluster;
+mod deleted;
 mod directory;
 mod faults;
+mod gate;
 mod groups;
 mod identity;
 mod journal;
 mod listing;
 mod marker;
+mod members;
 mod round;
 mod router;
 mod serve;
@@ -34,12 +37,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use ring::hmac;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::faults::{Canned, Carrying, Effect, Fault, Faults, Gate, RetryAfter, Spoilt, When};
+pub use self::faults::{Canned, Carrying, Effect, Fault, Faults, RetryAfter, Spoilt, When};
+pub use self::gate::Gate;
 use self::identity::Tokens;
 pub use self::identity::{Certificate, Federation, TokenFault};
 use self::journal::Journal;
@@ -85,6 +90,20 @@ pub struct Settings {
     pub limited_information: bool,
     /// How many objects a delta page holds at most.
     pub page_size: usize,
+    /// The largest `$top` that a listing accepts; the service's own limit of 999 holds too.
+    pub largest_top: usize,
+    /// How many objects a page of a listing holds at most, whatever `$top` says.
+    pub listing_page_size: usize,
+    /// `$deltatoken=latest` is taken for no token: a round begins, with data.
+    pub ignores_latest: bool,
+    /// A cast of members needs `ConsistencyLevel: eventual` and `$count=true`.
+    pub cast_needs_index: bool,
+    /// How far listings lag behind the feeds, deletedItems included, by the tenant's clock.
+    pub listing_lag: Duration,
+    /// How far casts and counts lag, which are answered from an index.
+    pub index_lag: Duration,
+    /// How far look-ups of single objects and of their groups lag.
+    pub look_up_lag: Duration,
     /// How many relations a groups/delta page holds at most.
     pub relations_per_page: usize,
     /// Access tokens live randomly long within this.
@@ -126,6 +145,13 @@ impl Default for Settings {
             permissions: granted.map(ToOwned::to_owned).into(),
             limited_information: false,
             page_size: 200,
+            largest_top: 999,
+            listing_page_size: 999,
+            ignores_latest: false,
+            cast_needs_index: true,
+            listing_lag: Duration::ZERO,
+            index_lag: Duration::ZERO,
+            look_up_lag: Duration::ZERO,
             relations_per_page: 500,
             access_token_lifetime: Duration::from_hours(1)..Duration::from_mins(90),
             delta_token_lifetime: Duration::from_hours(7 * 24),
@@ -136,6 +162,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// The largest `$top` of any listing.
+const LARGEST_TOP: usize = 999;
 
 /// What every request may look at.
 struct Shared {
@@ -173,6 +202,23 @@ impl Shared {
     fn may(&self, any: &[&str]) -> bool {
         let settings = self.settings();
         any.iter().any(|permission| settings.permissions.contains(*permission))
+    }
+
+    /// How many objects the page asked for holds: `$top`, within its bounds.
+    fn top(&self, ask: &Ask, default: usize) -> Result<usize, Answer> {
+        let (most, room) = {
+            let settings = self.settings();
+            (settings.largest_top.min(LARGEST_TOP), settings.listing_page_size)
+        };
+        let top = match ask.option("$top").map(str::parse) {
+            None => default,
+            Some(Ok(top)) if (1..=most).contains(&top) => top,
+            Some(_) => {
+                let message = format!("Invalid page size specified. Must be between 1 and {most} inclusive.");
+                return Err(ask.refuse(StatusCode::BAD_REQUEST, "Request_BadRequest", &message));
+            }
+        };
+        Ok(top.min(room))
     }
 
     fn require(&self, ask: &Ask, any: &[&str]) -> Result<(), Answer> {

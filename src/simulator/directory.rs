@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::groups::write_object;
+use super::members::write_object;
 use super::tenant::property::{Writing, default_properties, property};
 use super::tenant::roles::{Hold, RoleAssignment};
 use super::tenant::state::{Object, State};

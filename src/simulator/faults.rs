@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::gate::Gate;
 use super::identity::TokenFault;
 use super::tenant::Tenant;
 
@@ -17,6 +17,7 @@ use super::tenant::Tenant;
 #[derive(Clone, Debug, Default)]
 pub struct When {
     path: Option<String>,
+    endpoint: Option<&'static str>,
     method: Option<String>,
     token: Option<Carrying>,
     after: u64,
@@ -27,6 +28,8 @@ pub struct When {
 pub enum Carrying {
     /// None: the first request of a round or listing.
     Nothing,
+    /// `$deltatoken=latest`: the request for a link and no data.
+    Latest,
     /// `$skiptoken`: a later page.
     SkipToken,
     /// `$deltatoken` with a value: the first page of a later round.
@@ -46,6 +49,15 @@ impl When {
     pub fn path(path: impl Into<String>) -> Self {
         Self {
             path: Some(path.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Requests of exactly this endpoint template, such as `/users/$count`.
+    #[must_use]
+    pub fn endpoint(template: &'static str) -> Self {
+        Self {
+            endpoint: Some(template),
             ..Self::default()
         }
     }
@@ -86,7 +98,8 @@ impl When {
             .method
             .as_deref()
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
-        path && method && self.token.is_none_or(|wanted| carrying(target) == wanted)
+        let here = self.endpoint.is_none_or(|template| template == endpoint);
+        path && here && method && self.token.is_none_or(|wanted| carrying(target) == wanted)
     }
 }
 
@@ -100,6 +113,8 @@ fn carrying(target: &str) -> Carrying {
         Carrying::SkipToken
     } else if with_value("deltatoken=") {
         Carrying::DeltaToken
+    } else if target.contains("deltatoken=latest") {
+        Carrying::Latest
     } else {
         Carrying::Nothing
     }
@@ -268,51 +283,6 @@ impl Effect {
             body: "{}".into(),
             ..Canned::default()
         })
-    }
-}
-
-/// Two gates for one request: one before it is answered, one before the answer is sent. What the tenant is at the moment
-/// between them is what the answer says.
-#[derive(Clone)]
-pub struct Gate(Arc<[Semaphore; 4]>);
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self(Arc::new(std::array::from_fn(|_| Semaphore::new(0))))
-    }
-}
-
-impl Gate {
-    async fn wait(&self, step: usize) {
-        if let Ok(permit) = self.0[step].acquire().await {
-            permit.forget();
-        }
-    }
-
-    /// Waits until the request has come.
-    pub async fn asked(&self) {
-        self.wait(0).await;
-    }
-
-    /// Lets it be answered, and waits until it is.
-    pub async fn answer(&self) {
-        self.0[1].add_permits(1);
-        self.wait(2).await;
-    }
-
-    /// Sends the answer.
-    pub fn send(&self) {
-        self.0[3].add_permits(1);
-    }
-
-    pub(super) async fn before_the_answer(&self) {
-        self.0[0].add_permits(1);
-        self.wait(1).await;
-    }
-
-    pub(super) async fn before_it_is_sent(&self) {
-        self.0[2].add_permits(1);
-        self.wait(3).await;
     }
 }
 

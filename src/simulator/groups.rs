@@ -1,20 +1,18 @@
-//! Groups: the delta rounds, single groups, and the plain listings of who stands in them.
+//! Groups: the delta rounds, single groups, and the groups that a group stands in.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::round::{Page, Round, separate, tombstone};
-use super::tenant::Standing;
 use super::tenant::group::{Group, GroupChange, GroupKind, Relation};
-use super::tenant::property::{self, Writing};
-use super::tenant::state::{Object, State};
+use super::tenant::state::State;
 use super::wire::{Answer, Ask, Outcome};
 use super::{Shared, listing, users};
 
-const READERS: &[&str] = &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"];
+pub(super) const READERS: &[&str] = &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"];
 
 /// The properties of a group that one may select.
 const PROPERTIES: &[&str] = &[
@@ -301,137 +299,12 @@ pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
     listing::values(shared, ask, &state, "groups", &all, 100)
 }
 
-/// Whom a listing of a group's people names.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    Members,
-    Owners,
-    Transitive,
-}
-
-/// `GET /groups/{id}/members`, `/owners` and `/transitiveMembers`
-pub(super) fn people(shared: &Shared, ask: &Ask, key: &str, reach: Reach, cast: Option<&str>) -> Outcome {
-    let permissions: &[&str] = match reach {
-        Reach::Owners => READERS,
-        _ => &[
-            "GroupMember.ReadBasic.All",
-            "GroupMember.Read.All",
-            "Group.Read.All",
-            "Directory.Read.All",
-        ],
-    };
-    shared.require(ask, permissions)?;
-    ask.only_options(&["$select", "$top", "$skiptoken", "$count"])?;
-    advanced(ask, cast)?;
-    let select = ask.select()?;
-    let top = if ask.empty_page { 0 } else { ask.top(100)? };
-    let how = Writing {
-        typed: true,
-        ..member_writing(shared, ask, select.as_deref())?
-    };
-    let state = shared.tenant.read();
-    let group = Uuid::parse_str(key)
-        .ok()
-        .and_then(|id| state.group(id))
-        .ok_or_else(|| ask.not_found(key))?;
-    let (from, _) = listing::place(shared, ask, &state)?;
-    let candidates: Box<dyn Iterator<Item = (u64, Uuid)> + '_> = match reach {
-        Reach::Members => Box::new(group.members.after(from)),
-        Reach::Owners => Box::new(group.owners.after(from)),
-        Reach::Transitive => {
-            let all = transitive(&state, group).into_iter().enumerate();
-            let numbered = all.map(|(at, id)| (at as u64 + 1, id));
-            Box::new(numbered.skip_while(move |(number, _)| *number <= from))
-        }
-    };
-    let listed = |id: Uuid| state.standing(id).is_none_or(|standing| standing == Standing::Live);
-    let wanted = |id: Uuid| {
-        let kind = state.odata_type(id).and_then(|kind| kind.strip_prefix('#'));
-        cast.is_none_or(|cast| kind == Some(cast) || (cast == USER && state.live(id).is_some()))
-    };
-    let mut shown = candidates.filter(|(_, id)| listed(*id) && wanted(*id)).peekable();
-    let (mut value, mut last, mut written) = (Vec::new(), from, 0);
-    while written < top {
-        let Some((number, id)) = shown.next() else { break };
-        separate(&mut value);
-        write_object(&mut value, &state, id, how, select.as_deref());
-        last = number;
-        written += 1;
-    }
-    let next = shown.peek().map(|_| last);
-    Ok(listing::answer(shared, ask, &state, "directoryObjects", &value, next))
-}
-
 /// `GET /groups/{id}/memberOf`
 pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
     shared.require(ask, READERS)?;
     ask.only_options(&["$select", "$top", "$skiptoken"])?;
-    let state = shared.tenant.read();
+    let state = shared.tenant.read_late(shared.settings().look_up_lag);
     let group = Uuid::parse_str(key).ok().and_then(|id| state.group(id));
     let id = group.ok_or_else(|| ask.not_found(key))?.id;
     users::containers(shared, ask, &state, id)
-}
-
-const USER: &str = "microsoft.graph.user";
-
-/// Casting and counting need the index, which must be asked for.
-fn advanced(ask: &Ask, cast: Option<&str>) -> Result<(), Answer> {
-    let eventual = ask
-        .header("consistencylevel")
-        .is_some_and(|level| level.eq_ignore_ascii_case("eventual"));
-    let counted = ask.option("$count") == Some("true") || ask.option("$skiptoken").is_some();
-    if cast.is_some() && !(eventual && counted) {
-        return Err(ask.unsupported_query(
-            "The request needs the header 'ConsistencyLevel: eventual' and the parameter '$count=true'.",
-        ));
-    }
-    Ok(())
-}
-
-/// Members of a kind the application may not read come with an id and nulls.
-fn member_writing(shared: &Shared, ask: &Ask, select: Option<&[String]>) -> Result<Writing, Answer> {
-    let how = users::writing(shared, ask).unwrap_or(Writing {
-        blank: true,
-        ..Writing::full(0)
-    });
-    Ok(Writing {
-        selection: users::selection(ask, select, true)?,
-        ..how
-    })
-}
-
-/// Everyone under a group, each once.
-fn transitive(state: &State, group: &Group) -> Vec<Uuid> {
-    let mut seen = HashSet::from([group.id]);
-    let mut found = Vec::new();
-    let mut left = VecDeque::from([group]);
-    while let Some(group) = left.pop_front() {
-        for id in group.members.iter() {
-            if seen.insert(id) {
-                found.push(id);
-                left.extend(state.group(id));
-            }
-        }
-    }
-    found
-}
-
-/// Writes any directory object, with its type.
-pub(super) fn write_object(value: &mut Vec<u8>, state: &State, id: Uuid, how: Writing, select: Option<&[String]>) {
-    if let Some(user) = state.live(id) {
-        property::write(value, &user, how);
-        return;
-    }
-    let object = match (state.group(id), state.objects.get(&id)) {
-        (Some(group), _) => object(group, select, true),
-        (None, Some(Object::ServicePrincipal { name, app_id })) => json!({
-            "@odata.type": "#microsoft.graph.servicePrincipal", "id": id, "displayName": name, "appId": app_id,
-        }),
-        // Reading devices needs a permission of its own, which nobody gives a synchroniser.
-        (None, Some(Object::Device { .. }) | None) => json!({
-            "@odata.type": "#microsoft.graph.device", "id": id, "displayName": null, "accountEnabled": null,
-            "deviceId": null,
-        }),
-    };
-    value.extend_from_slice(object.to_string().as_bytes());
 }

@@ -1,4 +1,4 @@
-//! Plain listings: where a page begins, and the link to the next.
+//! Plain listings: where a page begins, the link to the next, and counts.
 
 use std::fmt::Write as _;
 
@@ -80,7 +80,11 @@ pub(super) fn values(
     all: &[Value],
     default_top: usize,
 ) -> Outcome {
-    let top = if ask.empty_page { 0 } else { ask.top(default_top)? };
+    let top = if ask.empty_page {
+        0
+    } else {
+        shared.top(ask, default_top)?
+    };
     let (position, _) = place(shared, ask, state)?;
     let from = usize::try_from(position).unwrap_or(usize::MAX).min(all.len());
     let mut value = Vec::new();
@@ -90,4 +94,22 @@ pub(super) fn values(
     }
     let next = (from + top < all.len()).then_some((from + top) as u64);
     Ok(answer(shared, ask, state, context, &value, next))
+}
+
+/// Whether the request accepts an answer from the index.
+pub(super) fn eventual(ask: &Ask) -> bool {
+    ask.header("consistencylevel")
+        .is_some_and(|level| level.eq_ignore_ascii_case("eventual"))
+}
+
+/// The answer to `$count` as a path segment: a bare number.
+pub(super) fn count(ask: &Ask, count: usize) -> Outcome {
+    ask.only_options(&[])?;
+    if !eventual(ask) {
+        return Err(ask.unsupported_query("The request needs the header 'ConsistencyLevel: eventual'."));
+    }
+    Ok(Answer {
+        content_type: "text/plain",
+        ..Answer::bytes(count.to_string())
+    })
 }

@@ -71,7 +71,7 @@ impl Round {
                 ids: ask.option("$filter").map(|filter| ids(ask, filter)).transpose()?,
                 salt: 0,
             };
-            (marker, delta == Some("latest"))
+            (marker, delta == Some("latest") && !shared.settings().ignores_latest)
         };
         let ids = marker.ids.as_ref().map(|ids| ids.iter().copied().collect());
         Ok(Self {

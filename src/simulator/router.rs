@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::directory::{self, Roles};
 use super::faults::Effect;
-use super::groups::{self, Reach};
+use super::members::{self, Reach};
 use super::serve;
 use super::wire::{Answer, Ask, Outcome};
-use super::{Shared, signing, users};
+use super::{Shared, deleted, groups, signing, users};
 
 /// Where the managed identity of a virtual machine is asked for a token.
 pub(super) const MANAGED_IDENTITY: &str = "/metadata/identity/oauth2/token";
@@ -38,6 +38,7 @@ pub(super) fn endpoint(path: &str) -> &'static str {
             "users",
             "delta" | "delta()" | "microsoft.graph.delta" | "microsoft.graph.delta()",
         ] => "/users/delta",
+        ["users", "$count"] => "/users/$count",
         ["users", _] => "/users/{id}",
         ["users", _, "memberOf"] => "/users/{id}/memberOf",
         ["groups"] => "/groups",
@@ -46,6 +47,8 @@ pub(super) fn endpoint(path: &str) -> &'static str {
             "delta" | "delta()" | "microsoft.graph.delta" | "microsoft.graph.delta()",
         ] => "/groups/delta",
         ["groups", _] => "/groups/{id}",
+        ["groups", _, "members", "$count"] => "/groups/{id}/members/$count",
+        ["groups", _, "members", "microsoft.graph.user"] => "/groups/{id}/members/microsoft.graph.user",
         ["groups", _, "members"] | ["groups", _, "members", _] => "/groups/{id}/members",
         ["groups", _, "owners"] => "/groups/{id}/owners",
         ["groups", _, "memberOf"] => "/groups/{id}/memberOf",
@@ -70,8 +73,11 @@ pub(super) fn endpoint(path: &str) -> &'static str {
 /// What a call costs, in resource units: Microsoft's table, without the modifiers of `$expand` and `$top`.
 fn cost(endpoint: &str, selects: bool) -> u32 {
     let base: u32 = match endpoint {
-        "/users" | "/users/{id}" | "/users/{id}/memberOf" => 2,
-        "/groups/{id}/members" | "/subscribedSkus" => 3,
+        "/users" | "/users/$count" | "/users/{id}" | "/users/{id}/memberOf" => 2,
+        "/groups/{id}/members"
+        | "/groups/{id}/members/$count"
+        | "/groups/{id}/members/microsoft.graph.user"
+        | "/subscribedSkus" => 3,
         "/groups/{id}/transitiveMembers" => 5,
         _ => 1,
     };
@@ -126,24 +132,28 @@ fn route(shared: &Shared, ask: &Ask, endpoint: &str) -> Outcome {
     }
     match endpoint {
         "/users" => users::list(shared, ask),
+        "/users/$count" => users::count(shared, ask),
         "/users/delta" => users::delta(shared, ask),
         "/users/{id}" => users::one(shared, ask, key),
         "/users/{id}/memberOf" => users::member_of(shared, ask, key),
         "/groups" => groups::list(shared, ask),
         "/groups/delta" => groups::delta(shared, ask),
         "/groups/{id}" => groups::one(shared, ask, key),
-        "/groups/{id}/members" => groups::people(shared, ask, key, Reach::Members, parts.get(3).copied()),
+        "/groups/{id}/members/$count" => members::count(shared, ask, key),
+        "/groups/{id}/members" | "/groups/{id}/members/microsoft.graph.user" => {
+            members::people(shared, ask, key, Reach::Members, parts.get(3).copied())
+        }
         "/groups/{id}/memberOf" => groups::member_of(shared, ask, key),
-        "/groups/{id}/owners" => groups::people(shared, ask, key, Reach::Owners, None),
-        "/groups/{id}/transitiveMembers" => groups::people(shared, ask, key, Reach::Transitive, None),
+        "/groups/{id}/owners" => members::people(shared, ask, key, Reach::Owners, None),
+        "/groups/{id}/transitiveMembers" => members::people(shared, ask, key, Reach::Transitive, None),
         "/roleManagement/directory/roleAssignments" => directory::roles(shared, ask, Roles::Assignments),
         "/roleManagement/directory/roleAssignmentScheduleInstances" => directory::roles(shared, ask, Roles::Instances),
         "/roleManagement/directory/roleEligibilityScheduleInstances" => {
             directory::roles(shared, ask, Roles::Eligibilities)
         }
         "/subscribedSkus" => directory::subscribed_skus(shared, ask),
-        "/directory/deletedItems/microsoft.graph.user" => users::deleted_items(shared, ask),
-        "/directory/deletedItems/{id}" => users::deleted_item(shared, ask, parts[2]),
+        "/directory/deletedItems/microsoft.graph.user" => deleted::list(shared, ask),
+        "/directory/deletedItems/{id}" => deleted::one(shared, ask, parts[2]),
         "/servicePrincipals" => directory::service_principals(shared, ask, None),
         "/servicePrincipals(appId)" => {
             let app = parts[0]

@@ -6,6 +6,7 @@
 mod catalogue;
 mod furnish;
 pub(crate) mod group;
+pub(crate) mod history;
 mod people;
 mod profile;
 pub(crate) mod property;
@@ -15,12 +16,14 @@ pub(crate) mod state;
 pub(crate) mod user;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 pub use self::furnish::{Furnished, LARGE_GROUP, NESTED_GROUP, SMALL_GROUP};
 pub use self::group::GroupKind;
 use self::group::{Group, GroupChange, Relation, Roll};
+use self::history::View;
 pub use self::people::DOMAIN;
 pub use self::profile::Profile;
 use self::property::ALL;
@@ -58,7 +61,18 @@ impl Tenant {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.version += 1;
+        state.now = self.clock.now();
         state
+    }
+
+    /// The tenant as an answer tells it that lags so far behind.
+    pub(crate) fn read_late(&self, lag: Duration) -> View<'_> {
+        let state = self.read();
+        if lag.is_zero() {
+            return View::Now(state);
+        }
+        let earlier = state.as_of(self.clock.now() - lag);
+        earlier.map_or(View::Now(state), |earlier| View::Earlier(Box::new(earlier)))
     }
 
     // Users.
@@ -110,13 +124,11 @@ impl Tenant {
             created: user.created.or(Some(created)),
             ..user
         };
-        state.overrides.insert(
-            id,
-            Record {
-                user,
-                standing: Standing::Live,
-            },
-        );
+        let record = Record {
+            user,
+            standing: Standing::Live,
+        };
+        state.put(id, record);
         state.user_log.push((id, ALL));
         id
     }
@@ -169,27 +181,22 @@ impl Tenant {
             user: user.into_owned(),
             standing: to,
         };
-        state.overrides.insert(id, record);
+        state.put(id, record);
         state.user_log.push((id, ALL));
         true
     }
 
     fn forget(&self, id: Uuid) {
         let mut state = self.write();
-        let State {
-            groups,
-            group_log,
-            assignments,
-            ..
-        } = &mut *state;
-        for group in groups.iter_mut().filter(|group| !group.deleted) {
+        let groups: Vec<Uuid> = state.groups.iter().map(|group| group.id).collect();
+        for group in groups {
             for relation in [Relation::Members, Relation::Owners] {
-                if group.roll_mut(relation).leave(id) {
-                    group_log.push((group.id, GroupChange::Relation(relation, id)));
+                if state.relate(group, relation, id, false) {
+                    state.group_log.push((group, GroupChange::Relation(relation, id)));
                 }
             }
         }
-        assignments.retain(|assignment| assignment.principal != id);
+        state.assignments.retain(|assignment| assignment.principal != id);
     }
 
     /// Makes the next round carry a tombstone of a user who never was here.
@@ -360,13 +367,8 @@ impl Tenant {
             if state.odata_type(object).is_none() || state.standing(object) == Some(Standing::Purged) {
                 continue;
             }
-            let Some(group) = state.group_mut(group) else {
-                return changed;
-            };
-            let id = group.id;
-            let roll = group.roll_mut(relation);
-            if if join { roll.join(object) } else { roll.leave(object) } {
-                state.group_log.push((id, GroupChange::Relation(relation, object)));
+            if state.relate(group, relation, object, join) {
+                state.group_log.push((group, GroupChange::Relation(relation, object)));
                 changed += 1;
             }
         }

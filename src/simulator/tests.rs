@@ -2,6 +2,7 @@
 
 mod assertion;
 mod faulty;
+mod listings;
 mod mirror;
 mod on_demand;
 mod refusals;

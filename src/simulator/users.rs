@@ -1,21 +1,21 @@
-//! Users: the delta rounds, single users, the plain listing, and those in deletedItems.
+//! Users: the delta rounds, single users, and the plain listing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use axum::http::StatusCode;
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Shared;
 use super::listing;
 use super::round::{Page, Round, separate, tombstone};
+use super::tenant::Standing;
+use super::tenant::history::View;
 use super::tenant::property::{
     self, ALL, Mask, NOT_IN_THE_MAIN_STORE, Writing, basic_properties, default_properties, property,
 };
 use super::tenant::state::{Removal, State};
-use super::tenant::{Standing, User};
 use super::wire::{Answer, Ask, Outcome, equality};
 
 /// `GET /users/delta`
@@ -203,7 +203,7 @@ pub(super) fn one(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
         selection: selection(ask, select.as_deref(), false)?,
         ..how
     };
-    let state = shared.tenant.read();
+    let state = shared.tenant.read_late(shared.settings().look_up_lag);
     let user = match Uuid::parse_str(key) {
         Ok(id) => state.live(id),
         Err(_) => state.by_upn(key),
@@ -233,7 +233,7 @@ pub(super) fn member_of(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
         ],
     )?;
     ask.only_options(&["$select", "$top", "$skiptoken"])?;
-    let state = shared.tenant.read();
+    let state = shared.tenant.read_late(shared.settings().look_up_lag);
     let user = match Uuid::parse_str(key) {
         Ok(id) => state.live(id),
         Err(_) => state.by_upn(key),
@@ -272,7 +272,14 @@ fn directory_role(template: Uuid, select: Option<&[String]>) -> Value {
     role
 }
 
-/// `GET /users`: enough of it to look at a tenant.
+/// `GET /users/$count`
+pub(super) fn count(shared: &Shared, ask: &Ask) -> Outcome {
+    writing(shared, ask)?;
+    let state = shared.tenant.read_late(shared.settings().index_lag);
+    listing::count(ask, state.live_users())
+}
+
+/// `GET /users`
 pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
     let how = writing(shared, ask)?;
     ask.only_options(&["$select", "$top", "$filter", "$skiptoken", "$count"])?;
@@ -287,8 +294,8 @@ pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
         clause.ok_or_else(|| ask.unsupported_query("The request uses a filter property that is not indexed"))
     });
     let filter = filter.transpose()?;
-    let top = ask.top(100)?;
-    let state = shared.tenant.read();
+    let top = shared.top(ask, 100)?;
+    let state = shared.tenant.read_late(shared.settings().listing_lag);
     let (mut position, _) = listing::place(shared, ask, &state)?;
     let total = state.population() as u64;
     let mut value = Vec::new();
@@ -316,95 +323,11 @@ pub(super) fn list(shared: &Shared, ask: &Ask) -> Outcome {
         position += 1;
     }
     let next = (position < total).then_some(position);
-    Ok(listing::answer(
-        shared,
-        ask,
-        &state,
-        &context("users", select.as_deref()),
-        &value,
-        next,
-    ))
+    let context = context("users", select.as_deref());
+    let mut answer = listing::answer(shared, ask, &state, &context, &value, next);
+    // It names no time, so it is the same until the tenant changes.
+    answer.cacheable = matches!(state, View::Now(_)) && shared.settings().listing_lag.is_zero();
+    Ok(answer)
 }
 
 const FILTERABLE: &[&str] = &["id", "accountEnabled", "mail", "userPrincipalName"];
-
-/// `GET /directory/deletedItems/microsoft.graph.user`
-pub(super) fn deleted_items(shared: &Shared, ask: &Ask) -> Outcome {
-    let how = writing(shared, ask)?;
-    ask.only_options(&["$select", "$top", "$skiptoken"])?;
-    let select = ask.select()?;
-    let since = property("deletedDateTime").unwrap_or(0);
-    let selected = selection(ask, select.as_deref(), true)?;
-    let how = Writing {
-        selection: selected & !since,
-        ..how
-    };
-    let top = ask.top(100)?;
-    let state = shared.tenant.read();
-    let (position, _) = listing::place(shared, ask, &state)?;
-    let mut deleted: Vec<_> = state
-        .overrides
-        .values()
-        .filter_map(|record| match record.standing {
-            Standing::SoftDeleted(at) => Some((record, at)),
-            _ => None,
-        })
-        .collect();
-    deleted.sort_by_key(|(record, at)| (*at, record.user.id));
-    let top = if ask.empty_page { 0 } else { top };
-    let from = usize::try_from(position).unwrap_or(usize::MAX).min(deleted.len());
-    let mut value = Vec::new();
-    let dated = select.is_none() || selected & since != 0;
-    for (record, at) in deleted.iter().skip(from).take(top) {
-        separate(&mut value);
-        write_deleted(&mut value, &record.user, how, dated.then_some(*at));
-    }
-    let next = (from + top < deleted.len()).then_some((from + top) as u64);
-    Ok(listing::answer(
-        shared,
-        ask,
-        &state,
-        &context("users", select.as_deref()),
-        &value,
-        next,
-    ))
-}
-
-/// `GET /directory/deletedItems/{id}`: any kind of object; here only users are ever soft-deleted.
-pub(super) fn deleted_item(shared: &Shared, ask: &Ask, key: &str) -> Outcome {
-    let how = writing(shared, ask)?;
-    ask.only_options(&["$select"])?;
-    let select = ask.select()?;
-    let since = property("deletedDateTime").unwrap_or(0);
-    let selected = selection(ask, select.as_deref(), false)?;
-    let id = Uuid::parse_str(key).map_err(|_| {
-        let message = format!("Invalid object identifier '{key}'.");
-        ask.refuse(StatusCode::BAD_REQUEST, "Request_BadRequest", &message)
-    })?;
-    let state = shared.tenant.read();
-    let Some((user, Standing::SoftDeleted(at))) = state.find(id) else {
-        return Err(ask.not_found(key));
-    };
-    let how = Writing {
-        selection: selected & !since,
-        typed: true,
-        ..how
-    };
-    let set = context("directoryObjects", select.as_deref());
-    let mut body = format!("{{\"@odata.context\":\"{}/v1.0/$metadata#{set}/$entity\",", shared.root).into_bytes();
-    let mut object = Vec::new();
-    let dated = select.is_none() || selected & since != 0;
-    write_deleted(&mut object, &user, how, dated.then_some(at));
-    body.extend_from_slice(&object[1..]);
-    Ok(Answer::bytes(body))
-}
-
-/// Writes a soft-deleted user, with the time of it where it is wanted.
-fn write_deleted(value: &mut Vec<u8>, user: &User, how: Writing, since: Option<DateTime<Utc>>) {
-    property::write_open(value, user, how);
-    if let Some(since) = since {
-        let since = json!(since.to_rfc3339_opts(SecondsFormat::Secs, true));
-        value.extend_from_slice(format!(",\"deletedDateTime\":{since}").as_bytes());
-    }
-    value.push(b'}');
-}

@@ -72,21 +72,6 @@ impl Ask {
         Ok(())
     }
 
-    /// `$top`, within its bounds.
-    pub(super) fn top(&self, default: usize) -> Result<usize, Answer> {
-        let Some(top) = self.option("$top") else {
-            return Ok(default);
-        };
-        match top.parse() {
-            Ok(top @ 1..=999) => Ok(top),
-            _ => Err(self.refuse(
-                StatusCode::BAD_REQUEST,
-                "Request_BadRequest",
-                &format!("Invalid page size specified: '{top}'. Must be between 1 and 999 inclusive."),
-            )),
-        }
-    }
-
     /// The names in `$select`; none if it was not given.
     pub(super) fn select(&self) -> Result<Option<Vec<String>>, Answer> {
         let Some(list) = self.option("$select") else {

@@ -96,6 +96,7 @@ impl Tenant {
         let mut state = self.write();
         state.user_log = Vec::new();
         state.group_log = Vec::new();
+        state.history = Vec::new();
         state.generation += 1;
         state.page_generation += 1;
         drop(state);

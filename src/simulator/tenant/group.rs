@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// A list of objects in the order they joined. Its numbers never shift, so that a page position stays true while
 /// others leave.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Roll {
     by_number: BTreeMap<u64, Uuid>,
     numbers: HashMap<Uuid, u64>,
@@ -35,6 +35,20 @@ impl Roll {
 
     pub(crate) fn contains(&self, id: Uuid) -> bool {
         self.numbers.contains_key(&id)
+    }
+
+    /// The number of an object that is there.
+    pub(crate) fn number(&self, id: Uuid) -> Option<u64> {
+        self.numbers.get(&id).copied()
+    }
+
+    /// Gives an object the number it had, or none.
+    pub(crate) fn put(&mut self, id: Uuid, number: Option<u64>) {
+        self.leave(id);
+        if let Some(number) = number {
+            self.by_number.insert(number, id);
+            self.numbers.insert(id, number);
+        }
     }
 
     /// Everyone who joined after this number, with their numbers.
@@ -66,7 +80,7 @@ pub enum GroupKind {
     Distribution,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub id: Uuid,
     pub name: String,

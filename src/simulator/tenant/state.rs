@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::group::{Group, GroupChange};
+use super::history::Before;
 use super::people;
 use super::property::{Mask, difference};
 use super::roles::{RoleAssignment, Sku};
@@ -75,6 +76,7 @@ pub(crate) struct Record {
     pub standing: Standing,
 }
 
+#[derive(Clone)]
 pub(crate) struct State {
     pub seed: u64,
     /// How many users were founded; later ones stand in `added`.
@@ -97,6 +99,10 @@ pub(crate) struct State {
     /// Page tokens of an earlier generation are dead.
     pub page_generation: u64,
     pub death: TokenDeath,
+    /// When the change under way happens.
+    pub now: DateTime<Utc>,
+    /// What was before each change, for answers that lag.
+    pub history: Vec<(DateTime<Utc>, Before)>,
     /// Counts every change of anything, so that cached pages can be told from fresh ones.
     pub version: u64,
 }
@@ -120,6 +126,8 @@ impl State {
             generation: 1,
             page_generation: 1,
             death,
+            now: DateTime::default(),
+            history: Vec::new(),
             version: 0,
         }
     }
@@ -134,6 +142,14 @@ impl State {
     /// How many users the directory ever held.
     pub(crate) fn population(&self) -> usize {
         usize::try_from(self.base).unwrap_or(usize::MAX) + self.added.len()
+    }
+
+    /// How many users are live.
+    pub(crate) fn live_users(&self) -> usize {
+        let records = self.overrides.values();
+        let away = records.filter(|record| record.standing != Standing::Live).count();
+        let unborn = self.added.iter().filter(|id| !self.overrides.contains_key(id)).count();
+        self.population() - away - unborn
     }
 
     /// The user at this place of the stable order.
@@ -204,13 +220,11 @@ impl State {
         after.id = id;
         let changed = difference(&before, &after);
         if changed != 0 {
-            self.overrides.insert(
-                id,
-                Record {
-                    user: after,
-                    standing: Standing::Live,
-                },
-            );
+            let record = Record {
+                user: after,
+                standing: Standing::Live,
+            };
+            self.put(id, record);
             self.user_log.push((id, changed));
         }
         true
