@@ -4,7 +4,7 @@
 //! retries happen inside it, and nowhere else. It keeps no state between calls but the access token, decides nothing
 //! about users, and never writes to the directory.
 //!
-//! Where to look next: `client` sends and judges, `pages` reads whole listings, `attempt` says what one failure means,
+//! Where to look next: `client` sends and judges, `begin` begins rounds, `pages` reads whole listings, `attempt` says what one failure means,
 //! `batch` sends several reads in one request, `look_up` reads users on demand, `auth` obtains tokens, `keys` reads the
 //! keys that verify callers' tokens, `wire` decodes, `link` guards where the token may travel, `fault` classifies
 //! refusals, `retry` waits, `skew` watches the clock, `error` lists the failures.
@@ -12,6 +12,7 @@
 mod attempt;
 mod auth;
 mod batch;
+mod begin;
 mod certificate;
 mod client;
 mod endpoint;
@@ -39,17 +40,17 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::feed::{
-    AdminRole, Asked, DeletedUser, GroupChange, Link, Listed, Next, Page, Principal, RoleAssignment, ServicePrincipal,
-    SubscribedSku, Trail, UserChange, UserPatch,
+    AdminRole, Asked, DeletedUser, GroupChange, Link, Listed, Page, Principal, RoleAssignment, ServicePrincipal,
+    SubscribedSku, UserChange, UserPatch,
 };
 use crate::domain::signing_keys::SigningKeys;
-use pages::RESTARTS;
 use wire::relation::{
     RawDeletedItem, RawDeletedUser, RawGroup, RawGroupKind, RawPrincipal, RawRoleAssignment, RawServicePrincipal,
     RawSku,
 };
 use wire::user::{RawUser, SELECTION};
 
+pub use begin::Latest;
 pub use certificate::{CertificateFacts, certificate_facts};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
@@ -141,46 +142,6 @@ impl Graph {
     pub async fn users_delta(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
         let first = || format!("users/delta?$select={SELECTION}");
         self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at).await
-    }
-
-    /// The link that a group's membership changes follow from, without reading any member. Get it before the plain
-    /// listing, or changes in between are lost.
-    ///
-    /// # Errors
-    ///
-    /// As any call; never [`GraphError::LinkExpired`].
-    pub async fn group_delta_latest(&self, group: Uuid) -> Result<Link, GraphError> {
-        let first = || format!("groups/delta?$select=members&$filter=id%20eq%20'{group}'&$deltatoken=latest");
-        let call = self.begun();
-        let mut restarts = 0;
-        let mut at: Option<Link> = None;
-        let mut trail = Trail::new(self.shared.listing);
-        loop {
-            match call
-                .fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, first, at.as_ref())
-                .await
-            {
-                Ok(Page {
-                    next: Next::Delta(link),
-                    ..
-                }) => return Ok(link),
-                Ok(page) => {
-                    let goes_on = trail.step(&page);
-                    goes_on.map_err(|what| GraphError::protocol(endpoint::GROUPS_DELTA, what))?;
-                    let Next::Page(link) = page.next else {
-                        return Err(GraphError::endless(endpoint::GROUPS_DELTA));
-                    };
-                    at = Some(link);
-                }
-                Err(GraphError::LinkExpired { .. }) if restarts < RESTARTS => {
-                    restarts += 1;
-                    at = None;
-                    trail = Trail::new(self.shared.listing);
-                }
-                Err(GraphError::LinkExpired { .. }) => return Err(GraphError::endless(endpoint::GROUPS_DELTA)),
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// One page of a group's membership changes. A large group is split into several entries.
@@ -285,10 +246,7 @@ impl Graph {
             Ok(item) => Ok(item),
             Err(GraphError::NotFound { .. }) => Ok(None),
             // Not every Graph reads a single one; every Graph lists them.
-            Err(GraphError::BadRequest {
-                status: 400 | 405 | 501,
-                ..
-            }) => {
+            Err(error) if error.is_refusal() => {
                 let all = call.deleted_users().await?;
                 Ok(all.items.into_iter().find(|user| user.id == id))
             }

@@ -75,6 +75,22 @@ pub(super) struct Call {
     pub carries: LinkKind,
     /// The body of a POST; none for a GET.
     pub body: Option<String>,
+    pub expected: Expected,
+}
+
+impl Call {
+    /// The same call for another kind of answer.
+    pub fn expecting(self, expected: Expected) -> Self {
+        Self { expected, ..self }
+    }
+}
+
+/// The kind of answer that a call expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Json,
+    /// A bare number from the service's index, which only serves requests that accept its lag.
+    Count,
 }
 
 /// What one logical read has used so far.
@@ -256,18 +272,24 @@ impl Graph {
                     })?,
                 carries: link,
                 body: None,
+                expected: Expected::Json,
             },
             None => Call {
                 endpoint,
                 target: root.target(endpoint, &first())?,
                 carries: LinkKind::Nothing,
                 body: None,
+                expected: Expected::Json,
             },
         })
     }
 
     /// Sends until an answer decodes, or until a retry makes no sense.
-    async fn fetch<T>(&self, call: &Call, decode: fn(&[u8]) -> Result<T, Undecodable>) -> Result<Asked<T>, GraphError> {
+    pub(super) async fn fetch<T>(
+        &self,
+        call: &Call,
+        decode: fn(&[u8]) -> Result<T, Undecodable>,
+    ) -> Result<Asked<T>, GraphError> {
         let fetched = self
             .begun()
             .fetch_with(call, &mut CallProgress::default(), decode)
@@ -382,7 +404,15 @@ impl Graph {
         };
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, bearer);
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        match call.expected {
+            Expected::Json => {
+                headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            }
+            Expected::Count => {
+                headers.insert(ACCEPT, HeaderValue::from_static("text/plain"));
+                headers.insert("consistencylevel", HeaderValue::from_static("eventual"));
+            }
+        }
         headers.insert("client-request-id", id);
         headers.insert("x-ms-throttle-priority", HeaderValue::from_static(priority));
         if let Some(body) = &call.body {

@@ -43,6 +43,7 @@ pub(super) const METADATA: Endpoint = endpoint("openid-configuration", "");
 pub(super) const SIGNING_KEYS: Endpoint = endpoint("discovery/keys", "");
 pub(super) const USERS_DELTA: Endpoint = endpoint("users/delta", "User.Read.All");
 pub(super) const USERS: Endpoint = endpoint("users", "User.Read.All");
+pub(super) const USERS_COUNT: Endpoint = endpoint("users/$count", "User.Read.All");
 pub(super) const USER: Endpoint = endpoint("users/{id}", "User.Read.All").about_one_user();
 pub(super) const MEMBER_OF: Endpoint = endpoint("users/{id}/memberOf", "GroupMember.Read.All").about_one_user();
 pub(super) const DELETED_USERS: Endpoint = endpoint("directory/deletedItems/microsoft.graph.user", "User.Read.All");
@@ -63,12 +64,13 @@ pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "A
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");
 
 /// All of them, for metrics that start at 0.
-pub(super) const ALL: [Endpoint; 18] = [
+pub(super) const ALL: [Endpoint; 19] = [
     TOKEN,
     METADATA,
     SIGNING_KEYS,
     USERS_DELTA,
     USERS,
+    USERS_COUNT,
     USER,
     MEMBER_OF,
     DELETED_USERS,

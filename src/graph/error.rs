@@ -155,6 +155,18 @@ impl GraphError {
         }
     }
 
+    /// Whether the service does not support this kind of request: it refuses it every time.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest {
+                status: 400 | 405 | 501,
+                ..
+            }
+        )
+    }
+
     /// Whether an answer came but cannot be used. The same request may return the same answer.
     #[must_use]
     pub fn is_bad_answer(&self) -> bool {

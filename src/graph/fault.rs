@@ -73,7 +73,8 @@ fn dead_link(carries: LinkKind, status: StatusCode, codes: &Codes) -> Option<&'s
         (Some((_, cause)), _) => Some(cause),
         (None, 410) => Some("gone"),
         (None, 403 | 404) => None,
-        (None, _) => (carries == LinkKind::DeltaLink).then_some("refused"),
+        // A listing was accepted when it began, so a bad query is its link.
+        (None, status) => (status == 400 || carries == LinkKind::DeltaLink).then_some("refused"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The edge against a scripted server on this machine: every request is looked at, no test sleeps.
 
+mod begin;
 mod bounds;
 mod calls;
 mod decoding;

@@ -95,6 +95,13 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
     })
 }
 
+/// Decodes a bare number, which may come with a byte order mark.
+pub(super) fn decode_count(body: &[u8]) -> Result<u64, Undecodable> {
+    let text = std::str::from_utf8(body).map_err(|_| Undecodable::Broken)?;
+    let number = text.trim_start_matches('\u{feff}').trim().parse();
+    number.map_err(|_| Undecodable::Broken)
+}
+
 /// Decodes one object, as far as possible; without a usable id it is no answer.
 pub(super) fn decode_one<R: Raw>(body: &[u8]) -> Result<R::Item, Undecodable> {
     let mut complaints = Vec::new();

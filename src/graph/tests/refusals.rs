@@ -83,9 +83,9 @@ async fn other_refusals_of_a_link_keep_their_meaning() {
         Reply::error(403, "Authorization_RequestDenied"),
         Reply::error(404, "Request_ResourceNotFound"),
         Reply::error(501, "NotImplemented"),
-        // A plain listing's link: only the known codes count.
+        // A plain listing's link: every 400 counts.
+        Reply::error(405, "Request_BadRequest"),
         Reply::error(400, "Request_BadRequest"),
-        Reply::error(400, "Directory_ExpiredPageToken"),
     ])
     .await;
     let (graph, _) = graph(&server);
