@@ -28,19 +28,22 @@ pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode
     let engine = context.engine().await?;
     let environment = arguments.environment.name(&engine)?;
     let text = arguments.text.as_deref();
-    let layout = Layout::new(&["USER", "NAME", "SIGN-IN", "OBJECT ID"], |user: &Candidate| {
-        let sign_in = match user.account_enabled {
-            Some(true) => "allowed",
-            Some(false) => "blocked",
-            None => "unknown",
-        };
-        vec![
-            or_dash(user.user_principal_name.as_deref()),
-            or_dash(user.display_name.as_deref()),
-            sign_in.to_owned(),
-            user.id.to_string(),
-        ]
-    });
+    let layout = Layout {
+        spare: &["OBJECT ID"],
+        ..Layout::new(&["USER", "NAME", "SIGN-IN", "OBJECT ID"], |user: &Candidate| {
+            let sign_in = match user.account_enabled {
+                Some(true) => "allowed",
+                Some(false) => "blocked",
+                None => "unknown",
+            };
+            vec![
+                or_dash(user.user_principal_name.as_deref()),
+                or_dash(user.display_name.as_deref()),
+                sign_in.to_owned(),
+                user.id.to_string(),
+            ]
+        })
+    };
     let cursor = |user: &Candidate| user.id;
     list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
         wire::go_on(&engine)?;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{CliError, CliResult, exit};
-use super::output::{print_json, say, sentences, table};
+use super::output::{print_json, say, sentences};
 use super::{Context, Output, wire};
 use crate::clock::Clock;
 use crate::config::{Config, Credential};
@@ -313,7 +313,7 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
 
 /// Needed only to create application users; the rest works without it. Looks up our own application.
 async fn check_applications(config: &Config, graph: &Graph, report: &mut Report) {
-    let what = "application registrations (Application.Read.All)";
+    let what = "applications (Application.Read.All)";
     match graph.service_principal(config.tenant.client_id).await {
         Err(error @ GraphError::Forbidden { .. }) => report.add(
             what,
@@ -339,7 +339,7 @@ fn sku_rows(config: &Config, skus: &[SubscribedSku]) -> Vec<Vec<String>> {
                     category => counted.push(format!("{name} = {}", category.as_str())),
                 }
             }
-            counted.push(format!("{none} others = none"));
+            counted.push(format!("{none} other{} = none", if none == 1 { "" } else { "s" }));
             let state = if sku.usable { "usable" } else { "not usable" };
             vec![sku.part_number.clone(), state.to_owned(), counted.join(", ")]
         })
@@ -375,7 +375,7 @@ fn print(context: &Context, config: &Config, report: &Report, skus: &[Subscribed
     sentences(&["", "CHECK", "FOUND"], &rows);
     if !skus.is_empty() {
         say!();
-        table(&["SKU", "STATE", "PLANS"], &sku_rows(config, skus));
+        sentences(&["SKU", "STATE", "PLANS"], &sku_rows(config, skus));
     }
 }
 

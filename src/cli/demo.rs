@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::error::CliResult;
-use super::output::{is_cut_off, or_dash, say, table};
+use super::output::{is_cut_off, or_dash, say, sentences};
 use super::{CliError, Context, explain, serve, sync, wire};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -306,19 +306,15 @@ async fn show_changes(engine: &Engine, run: i64) -> CliResult<()> {
                 .filter(|(_, values)| line.operation != "create" && values.is_array())
                 .map(|(column, values)| format!("{column}: {} → {}", values[0], values[1]))
                 .collect();
-            let mut fields = fields.join(", ");
-            if fields.chars().count() > 90 {
-                fields = fields.chars().take(89).chain(['…']).collect();
-            }
             vec![
                 line.environment,
                 line.operation,
                 or_dash(line.domainname.as_deref()),
                 or_dash(line.reason.as_deref()),
-                fields,
+                fields.join(", "),
             ]
         })
         .collect();
-    table(&["ENVIRONMENT", "WHAT", "USER", "REASON", "COLUMNS"], &rows);
+    sentences(&["ENVIRONMENT", "CHANGE", "USER", "REASON", "COLUMNS"], &rows);
     Ok(())
 }

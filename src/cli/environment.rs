@@ -82,14 +82,17 @@ async fn list(context: &Context, records: &Records, extent: &Extent) -> CliResul
         "ENABLED",
         "DISABLED",
         "HELD",
-        "JUDGED (UTC)",
+        "EVALUATED (UTC)",
     ];
     let names = records.listed_names().await?;
     let mut has_left_over = false;
     list::print(
         context,
         extent,
-        Layout::new(&heading, Listed::cells),
+        Layout {
+            spare: &["EVALUATED (UTC)", "KIND"],
+            ..Layout::new(&heading, Listed::cells)
+        },
         |listed: &Listed| listed.name.clone(),
         async |after: Option<String>, limit| {
             let behind = match &after {

@@ -148,9 +148,9 @@ fn print_facts(explanation: &Explanation) {
     let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
     };
-    say!("  judged       last {}", time(explanation.last_evaluation));
+    say!("  evaluated    last {}", time(explanation.last_evaluation));
     say!(
-        "               next when something changes, else {}",
+        "               next when something changes, at the latest {}",
         time(explanation.next_evaluation)
     );
     say!();

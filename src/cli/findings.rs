@@ -25,6 +25,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let layout = Layout {
         nothing: Some("Nothing to look at."),
         has_sentences: true,
+        spare: &["SINCE (UTC)"],
         ..Layout::new(&heading, |finding: &OpenFinding| {
             vec![
                 finding.opened_at.format("%Y-%m-%d %H:%M").to_string(),

@@ -74,7 +74,10 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         } => {
             let records = engine.records();
             let environment = environment.name(&records).await?;
-            let layout = Layout::new(&JOBS, job_cells);
+            let layout = Layout {
+                spare: &["GROUP", "COMPANY", "BY", "USERS", "PRESENT", "TOTAL"],
+                ..Layout::new(&JOBS, job_cells)
+            };
             list::print(
                 context,
                 &extent,
@@ -110,6 +113,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
                 let layout = Layout {
                     beside: Map::from_iter([("job".to_owned(), json!(report))]),
                     has_sentences: true,
+                    spare: &["SYSTEMUSERID"],
                     ..Layout::new(&ITEMS, item_cells)
                 };
                 list::print(
@@ -167,7 +171,7 @@ const JOBS: [&str; 12] = [
 fn job_cells(job: &Job) -> Vec<String> {
     let mut cells = vec![
         job.id.to_string(),
-        time(job.submitted_at),
+        job.submitted_at.format("%Y-%m-%d %H:%M").to_string(),
         job.submitted_by.clone(),
         job.environment.clone(),
         job.company.clone(),
@@ -215,7 +219,7 @@ pub fn print_report(context: &Context, report: &JobReport) {
     let who = if job.all {
         "everybody without a row".to_owned()
     } else {
-        format!("{} selected users", job.total)
+        format!("{} selected user{}", job.total, if job.total == 1 { "" } else { "s" })
     };
     say!("  imports      {who} into {}, company {}", job.environment, job.company);
     say!("  submitted    {} UTC by {}", time(job.submitted_at), job.submitted_by);

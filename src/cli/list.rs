@@ -44,6 +44,8 @@ pub struct Shown {
 pub struct Layout<'a, T> {
     /// The column titles.
     pub heading: &'a [&'a str],
+    /// The titles of columns that a narrow terminal may leave out, the least needed first.
+    pub spare: &'a [&'a str],
     /// An item as a row.
     pub row: fn(&T) -> Vec<String>,
     /// The text for an empty table; without it the heading is printed.
@@ -61,6 +63,7 @@ impl<'a, T> Layout<'a, T> {
     pub fn new(heading: &'a [&'a str], row: fn(&T) -> Vec<String>) -> Self {
         Self {
             heading,
+            spare: &[],
             row,
             nothing: None,
             beside: Map::new(),
@@ -145,7 +148,7 @@ impl<'a, T: Serialize> Printer<'a, T> {
     fn new(context: &Context, layout: &'a Layout<'a, T>) -> Self {
         match context.output {
             Output::Table => Self::Table {
-                table: Table::new(layout.heading, layout.has_sentences),
+                table: Table::new(layout.heading, layout.spare, layout.has_sentences),
                 layout,
                 is_empty: true,
             },
@@ -182,7 +185,9 @@ impl<'a, T: Serialize> Printer<'a, T> {
 
     fn end(self, next: Option<String>) {
         match self {
-            Self::Table { is_empty: false, .. } => {}
+            Self::Table {
+                is_empty: false, table, ..
+            } => table.end(),
             Self::Table { mut table, layout, .. } => match layout.nothing {
                 Some(nothing) => output::say_line(nothing),
                 None => table.print(&[]),

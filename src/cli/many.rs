@@ -258,7 +258,10 @@ impl ResultList {
     /// Prints a line for each user; fails if one was refused or not reached. An unavailable directory wins over other
     /// refusals: the same command may succeed later.
     pub fn print(self, context: &Context, shown: &Shown) -> CliResult<()> {
-        let layout = Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells);
+        let layout = Layout {
+            spare: &["SYSTEMUSERID"],
+            ..Layout::new(&["USER", "OUTCOME", "SYSTEMUSERID"], UserResult::cells)
+        };
         list::print_results(context, shown, layout, &self.items);
         if context.output == Output::Table {
             for code in &self.refused {

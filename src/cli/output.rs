@@ -1,12 +1,13 @@
 //! The only way to standard output and standard error. Whatever a text contains, a line of ours stays one line: `say!`
 //! and [`table()`] escape what could move the cursor, begin a line or change the writing direction. `table` lays out
-//! tables, `terminal` says what standard output can show.
+//! tables, `wrap` continues long lines of a terminal in the next one, `terminal` says what an output can show.
 //!
 //! A write failure is kept until [`finish`]: a command that has begun its work completes it. A closed pipe is not a
 //! failure; the rest is not printed, and lists end (see [`is_cut_off`]).
 
 mod table;
 mod terminal;
+mod wrap;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -15,7 +16,10 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-pub use table::{Table, sentences, table};
+pub use table::{Table, sentences, sparing_table, table};
+
+use terminal::Look;
+use wrap::flowed;
 
 use crate::domain::text::{escaped, escaped_json};
 
@@ -37,13 +41,22 @@ pub(super) use {note, say};
 
 /// See `say!`.
 pub fn say_line(text: &str) {
-    raw(format!("{}\n", escaped(text)).as_bytes());
+    raw(lines_of(text, Look::of(&io::stdout()).width).as_bytes());
 }
 
 /// See `note!`.
 pub fn note_line(text: &str) {
     // An error on standard error has nowhere to go.
-    let _ = writeln!(io::stderr().lock(), "{}", escaped(text));
+    let _ = io::stderr()
+        .lock()
+        .write_all(lines_of(text, Look::of(&io::stderr()).width).as_bytes());
+}
+
+/// A text as the lines that show it.
+fn lines_of(text: &str, width: Option<usize>) -> String {
+    let text = escaped(text);
+    let lines = width.map_or_else(|| vec![text.to_string()], |width| flowed(&text, width));
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Prints multi-line text from the program itself.

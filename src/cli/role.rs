@@ -8,7 +8,7 @@ use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout, Shown};
 use super::many::{self, Named, NamesFile, ResultList};
-use super::output::{note, or_dash, print_json, say, table};
+use super::output::{note, or_dash, print_json, say, sparing_table};
 use super::{CliError, Context, Output, wire};
 use crate::domain::import::Item;
 use crate::domain::role::Holder;
@@ -103,6 +103,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         } => {
             let layout = Layout {
                 nothing: Some("No role."),
+                spare: &SPARE,
                 ..Layout::new(&HEADING, cells)
             };
             let environment = environment.name(&engine)?;
@@ -165,7 +166,7 @@ async fn each(
     match context.output {
         Output::Json => print_json(&json!({ "outcome": outcome, "roles": holders })),
         Output::Table if holders.is_empty() => say!("No role."),
-        Output::Table => table(&HEADING, &holders.iter().map(cells).collect::<Vec<_>>()),
+        Output::Table => sparing_table(&HEADING, &SPARE, &holders.iter().map(cells).collect::<Vec<_>>()),
     }
     Ok(())
 }
@@ -205,6 +206,8 @@ async fn grant_to_job(context: &Context, engine: &Engine, wanted: &Wanted, job: 
 }
 
 const HEADING: [&str; 6] = ["USER", "ROLE", "FROM", "BY", "SINCE (UTC)", "STATE"];
+
+const SPARE: [&str; 2] = ["SINCE (UTC)", "BY"];
 
 fn cells(held: &Holder) -> Vec<String> {
     vec![

@@ -111,7 +111,7 @@ fn page() -> String {
     page.push('\n');
     paragraph(
         &mut page,
-        "A refresh judges an existing row as on demand. Without a row, refresh and diagnostics only report. An import \
+        "A refresh evaluates an existing row as on demand. Without a row, refresh and diagnostics only report. An import \
          stops at an existing row, in whatever state.",
         "",
     );

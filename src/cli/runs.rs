@@ -63,7 +63,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Show { run, extent } => show(context, &context.records().await?, run, &extent).await?,
         Command::Changes { run, extent } => {
             let records = context.records().await?;
-            print_changes(context, &records, run, &extent, Map::new()).await?;
+            print_changes(context, &records, run, &extent, NOTHING, Map::new()).await?;
         }
         Command::Approve(held) => decide(context, &held, Decision::Approve).await?,
         Command::Reject(held) => decide(context, &held, Decision::Reject).await?,
@@ -86,7 +86,10 @@ async fn list_runs(context: &Context, records: &Records, extent: &Extent) -> Cli
     list::print(
         context,
         extent,
-        Layout::new(&heading, run_cells),
+        Layout {
+            spare: &["UPDATED", "ENABLED"],
+            ..Layout::new(&heading, run_cells)
+        },
         |run: &Run| run.id,
         async |before, limit| Ok(records.runs(before, limit).await?),
     )
@@ -107,7 +110,7 @@ fn run_cells(run: &Run) -> Vec<String> {
     };
     let mut cells = vec![
         run.id.to_string(),
-        run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+        run.started_at.format("%Y-%m-%d %H:%M").to_string(),
         if run.dry_run {
             format!("{} (dry)", run.trigger)
         } else {
@@ -119,17 +122,23 @@ fn run_cells(run: &Run) -> Vec<String> {
     cells
 }
 
-/// Prints the changes of a run, page by page; in JSON, after other members of the document.
+/// The text for a run without changes.
+const NOTHING: &str = "No changes. What a dry run would change is kept for a day.";
+
+/// Prints the changes of a run, or says that there is nothing, page by page; in JSON, after other members of the
+/// document.
 pub async fn print_changes(
     context: &Context,
     records: &Records,
     run: i64,
     extent: &Extent,
+    nothing: &str,
     beside: Map<String, Value>,
 ) -> CliResult<()> {
     let is_result = !beside.is_empty();
     let layout = Layout {
-        nothing: Some("No changes. What a dry run would change is kept for a day."),
+        nothing: Some(nothing),
+        has_sentences: true,
         items: if is_result { "changes" } else { "items" },
         beside,
         ..Layout::new(&["ENVIRONMENT", "CHANGE", "USER", "REASON", "COLUMNS"], change_cells)
@@ -240,6 +249,7 @@ async fn print_held(context: &Context, records: &Records, run: i64, extent: &Ext
     };
     let layout = Layout {
         items: "held",
+        spare: &["SYSTEMUSERID"],
         beside: beside.as_object().cloned().unwrap_or_default(),
         ..Layout::new(&["ENVIRONMENT", "WOULD LOSE ACCESS", "REASON", "SYSTEMUSERID"], cells)
     };
@@ -298,11 +308,11 @@ fn sentence(decided: &Decided, actor: &str) -> String {
     if *dropped > 0 {
         let _ = write!(
             text,
-            " {dropped} were dropped, since they qualify again or cannot be judged now."
+            " {dropped} were dropped, since they qualify again or cannot be evaluated now."
         );
     }
     if let Some(directory) = directory.as_deref().filter(|directory| *directory != "fresh") {
-        let _ = write!(text, " Judged by directory data {directory}.");
+        let _ = write!(text, " Evaluated by directory data {directory}.");
     }
     text
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::CliResult;
-use super::output::{print_json, say, table};
+use super::output::{print_json, say, sparing_table};
 use super::{Context, Output};
 use crate::domain::status::{EnvironmentStatus, Leader, RunBrief, Status};
 
@@ -58,7 +58,8 @@ fn print(status: &Status) {
         "NON-INTERACTIVE",
         "FINDINGS",
     ];
-    table(&heading, &status.environments.iter().map(cells).collect::<Vec<_>>());
+    let rows: Vec<Vec<String>> = status.environments.iter().map(cells).collect();
+    sparing_table(&heading, &["NON-INTERACTIVE"], &rows);
     if status.environments.iter().any(|one| !one.configured) {
         say!();
         say!("Environments that are left over are not kept up to date: configure them again,");

@@ -1,5 +1,6 @@
 //! `rollcall sync`: one cycle in the foreground, or one requested from the leading daemon.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{CliResult, exit};
 use super::list::Extent;
-use super::output::{note, print_json, progress, say, table};
+use super::output::{note, print_json, progress, say, sentences};
 use super::{CliError, Context, Output, chosen, runs, wire};
 use crate::domain::run::RunProgress;
 use crate::domain::text::Text;
@@ -39,7 +40,8 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
-    let config = context.load(context.output == Output::Json)?;
+    // A terminal shows the progress and the summary instead of the log.
+    let config = context.load(context.output == Output::Json || std::io::stderr().is_terminal())?;
     let cancel = wire::cancelled_by_signals()?;
     let store = wire::connect(&config).await?;
     wire::migrate_store(&config, &store).await?;
@@ -86,9 +88,29 @@ async fn print_result(context: &Context, records: &Records, report: &Report) -> 
     if report.dry_run {
         let mut beside = json!(report);
         let beside = beside.as_object_mut().map(std::mem::take).unwrap_or_default();
-        runs::print_changes(context, records, report.run, &Extent::default(), beside).await?;
+        let is_unrecorded = is_unrecorded(records, report).await?;
+        if is_unrecorded && context.output == Output::Json {
+            note!("{UNRECORDED}");
+        }
+        let nothing = if is_unrecorded { UNRECORDED } else { "No changes." };
+        runs::print_changes(context, records, report.run, &Extent::default(), nothing, beside).await?;
     }
     Ok(())
+}
+
+/// Why a dry run that would change something shows no change.
+const UNRECORDED: &str = "The changes themselves are not shown: the daemon that made this dry run is of an older \
+                          version, which only counts them. Update the daemon, then run this again.";
+
+/// Whether a dry run has counted changes that it has not recorded.
+async fn is_unrecorded(records: &Records, report: &Report) -> CliResult<bool> {
+    let counted = |one: &Counts| one.created + one.updated + one.enabled + one.disabled + one.held;
+    let is_nothing = report.environments.iter().map(counted).sum::<u64>() == 0;
+    Ok(!is_nothing
+        && records
+            .changes(report.run, None, 1)
+            .await?
+            .is_none_or(|lines| lines.is_empty()))
 }
 
 /// The exit code of a run.
@@ -213,5 +235,5 @@ pub fn counts_table(environments: &[Counts]) {
         "HELD",
         "SKIPPED",
     ];
-    table(&heading, &rows);
+    sentences(&heading, &rows);
 }

@@ -16,7 +16,7 @@ use crate::domain::system_user::{Filter, SystemUser, azure_state};
 use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::desk::Ask;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -122,16 +122,19 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
         limit: 0,
     };
     let heading = ["USER", "FULL NAME", "STATE", "REASON", "ACCESS MODE", "SYSTEMUSERID"];
-    let layout = Layout::new(&heading, |user: &SystemUser| {
-        vec![
-            or_dash(user.domainname.as_deref()),
-            or_dash(user.fullname.as_deref()),
-            state_of(user),
-            or_dash(user.disabledreason.as_deref()),
-            mode_name(user.accessmode).to_owned(),
-            user.systemuserid.to_string(),
-        ]
-    });
+    let layout = Layout {
+        spare: &["SYSTEMUSERID", "ACCESS MODE"],
+        ..Layout::new(&heading, |user: &SystemUser| {
+            vec![
+                or_dash(user.domainname.as_deref()),
+                or_dash(user.fullname.as_deref()),
+                state_of(user),
+                or_dash(user.disabledreason.as_deref()),
+                mode_name(user.accessmode).to_owned(),
+                user.systemuserid.to_string(),
+            ]
+        })
+    };
     let cursor = |user: &SystemUser| user.systemuserid;
     list::print(context, &arguments.extent, layout, cursor, async |after, limit| {
         wire::go_on(engine)?;
@@ -185,8 +188,11 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
         return Ok(());
     }
     let width = 30;
-    for (column, value) in shown.as_object().into_iter().flatten() {
-        say!("{column:<width$} {}", value_text(value));
+    let place = |column: &String| SystemUser::COLUMNS.iter().position(|known| known == column);
+    let mut columns: Vec<(&String, &Value)> = shown.as_object().into_iter().flatten().collect();
+    columns.sort_by_key(|(column, _)| place(column).unwrap_or(usize::MAX));
+    for (column, value) in columns {
+        say!("{column:<width$} {}{}", value_text(value), meaning(column, value));
     }
     let held: Vec<String> = held
         .into_iter()
@@ -197,6 +203,20 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
     say!("History, newest first (times in UTC):");
     history.iter().for_each(print_change);
     Ok(())
+}
+
+/// The meaning of a number, for people.
+fn meaning(column: &str, value: &Value) -> String {
+    let meaning = match (column, value.as_i64().and_then(|value| i16::try_from(value).ok())) {
+        ("accessmode", Some(mode)) => mode_name(mode),
+        ("azurestate", Some(azure_state::EXISTS)) => "exists",
+        ("azurestate", Some(azure_state::SOFT_DELETED)) => "soft-deleted",
+        ("azurestate", Some(azure_state::GONE)) => "gone",
+        ("deletedstate", Some(0)) => "not deleted",
+        ("deletedstate", Some(_)) => "deleted",
+        _ => return String::new(),
+    };
+    format!(" ({meaning})")
 }
 
 /// A line of the history, and a line for each column with its old and its new value.

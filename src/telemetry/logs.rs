@@ -56,7 +56,9 @@ const EXPECTED: &str =
 /// # Errors
 /// A sentence, if the filter is invalid or logging has been started before.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    let colours = io::stderr().is_terminal() && !is_plain;
     let lines = Lines {
         writer: io::stderr,
         format,

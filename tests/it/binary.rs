@@ -1,9 +1,13 @@
 //! The real binary, with a configuration of the test's own.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use rollcall::simulator::Simulator;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
@@ -105,6 +109,44 @@ impl Installation {
     /// Starts a command.
     pub fn start(&self, arguments: &str) -> Child {
         self.command(arguments).spawn().unwrap()
+    }
+
+    /// Runs a command on a terminal of a width, with these variables; its exit code, and all that the terminal gets.
+    pub async fn on_terminal(&self, arguments: &str, width: u16, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut screen = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap());
+        grantpt(&screen).unwrap();
+        unlockpt(&screen).unwrap();
+        let path = ptsname(&screen, Vec::new()).unwrap();
+        let terminal = File::options()
+            .read(true)
+            .write(true)
+            .open(path.to_str().unwrap())
+            .unwrap();
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: width,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&terminal, size).unwrap();
+        let mut command = self.command(arguments);
+        command
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .env_remove("COLUMNS");
+        command.envs(variables.iter().copied());
+        command.stdout(terminal.try_clone().unwrap()).stderr(terminal);
+        let mut child = command.spawn().unwrap();
+        // It has copies of the terminal.
+        drop(command);
+        let text = tokio::task::spawn_blocking(move || {
+            let mut shown = Vec::new();
+            // The read fails when the last copy is closed.
+            let _ = screen.read_to_end(&mut shown);
+            String::from_utf8(shown).unwrap().replace("\r\n", "\n")
+        });
+        let text = text.await.unwrap();
+        (child.wait().await.unwrap().code(), text)
     }
 
     /// Runs a command to its end.

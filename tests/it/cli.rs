@@ -13,6 +13,7 @@ mod metrics;
 mod pipes;
 mod rules;
 mod status;
+mod terminal;
 mod text;
 mod whereabouts;
 
@@ -379,7 +380,7 @@ async fn configuration_and_checks_show_no_secret() {
         let check: Value = serde_json::from_str(&stage.good("check --output json").await).unwrap();
         let line = check["checks"].as_array().unwrap().iter().find(|line| {
             let what = line["check"].as_str().unwrap();
-            what.starts_with("application registrations")
+            what.starts_with("applications (")
         });
         let line = line.unwrap().clone();
         (line["status"].clone(), line["detail"].as_str().unwrap().to_owned())

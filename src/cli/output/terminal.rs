@@ -1,7 +1,8 @@
-//! What standard output can show: how wide a line may be, and whether colours make sense.
+//! What an output can show: how wide a line may be, and whether colours make sense.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 /// The width of a terminal that does not tell its own.
 const USUAL_WIDTH: usize = 80;
@@ -16,14 +17,14 @@ pub struct Look {
 }
 
 impl Look {
-    /// What suits standard output.
-    pub fn of_stdout() -> Self {
-        let size = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        Self::of(io::stdout().is_terminal(), size, |name| env::var(name).ok())
+    /// What suits an output.
+    pub fn of(output: &(impl IsTerminal + AsFd)) -> Self {
+        let size = terminal_size::terminal_size_of(output).map(|(width, _)| usize::from(width.0));
+        Self::by(output.is_terminal(), size, |name| env::var(name).ok())
     }
 
     /// What suits an output: `COLUMNS` wins over the terminal's own size, and `NO_COLOR` and `TERM=dumb` forbid colours.
-    fn of(is_terminal: bool, size: Option<usize>, variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn by(is_terminal: bool, size: Option<usize>, variable: impl Fn(&str) -> Option<String>) -> Self {
         if !is_terminal {
             return Self::default();
         }
@@ -106,7 +107,7 @@ mod tests {
                 found.map(|(_, value)| (*value).to_owned())
             };
             assert_eq!(
-                Look::of(is_terminal, size, variable),
+                Look::by(is_terminal, size, variable),
                 expected,
                 "{size:?} {variables:?}"
             );

@@ -1,7 +1,7 @@
 //! `rollcall user where`: one person in every environment.
 
 use crate::cli::error::CliResult;
-use crate::cli::output::{mode_name, or_dash, print_json, say, table};
+use crate::cli::output::{mode_name, or_dash, print_json, say, sparing_table};
 use crate::cli::{Context, Output};
 use crate::sync::Engine;
 use crate::sync::desk::whereabouts::{Presence, PresenceState, Whereabouts};
@@ -21,13 +21,12 @@ fn print(found: &Whereabouts) {
         say!();
     }
     let heading = ["ENVIRONMENT", "STATE", "REASON", "ACCESS MODE", "SYSTEMUSERID"];
-    table(&heading, &found.items.iter().map(cells).collect::<Vec<_>>());
+    let rows: Vec<Vec<String>> = found.items.iter().map(cells).collect();
+    sparing_table(&heading, &["SYSTEMUSERID", "ACCESS MODE"], &rows);
     if found.items.iter().any(|one| one.reason.is_some()) {
         say!();
-        say!(
-            "For the reason in full: rollcall explain {} --environment NAME",
-            found.user
-        );
+        say!("For the reason in full:");
+        say!("  rollcall explain {} --environment NAME", found.user);
     }
 }
 

@@ -208,3 +208,25 @@ async fn a_stop_is_hard_where_the_database_does_not_let_it_be_soft() {
     assert_eq!(daemon.child.wait().await.unwrap().code(), Some(1));
     stage.end().await;
 }
+
+/// As a daemon did before its version recorded planned changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_whose_changes_an_older_daemon_only_counted_does_not_say_that_there_are_none() {
+    let stage = Stage::new().await;
+    let mut db = PgConnection::connect(&stage.database.url).await.unwrap();
+    sqlx::raw_sql("create rule forget as on insert to rollcall.planned_change do instead nothing")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    let told = "The changes themselves are not shown: the daemon that made this dry run is of an older version";
+    let said = stage.run("sync --dry-run --log off").await;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.stdout.lines().last().unwrap().starts_with(told), "{said:?}");
+    let said = stage.run("sync --dry-run --output json").await;
+    assert!(said.stderr.starts_with(told), "{said:?}");
+    assert_eq!(said.json()["changes"].as_array().unwrap().len(), 0);
+    stage.good("sync").await;
+    let said = stage.good("sync --dry-run").await;
+    assert!(said.ends_with("is complete.\nNo changes.\n"), "{said}");
+    stage.end().await;
+}
