@@ -99,7 +99,7 @@ pub struct RunProgress {
     /// `reading` the directory, `evaluating` users, `removing` those who no longer qualify.
     #[schema(value_type = String)]
     pub phase: Phase,
-    /// The environment, once the directory is read.
+    /// The environment, once the directory is read, unless several are evaluated together.
     pub environment: Option<String>,
     /// Entries read, or users done.
     pub done: i64,
@@ -129,7 +129,11 @@ impl RunProgress {
 
 impl std::fmt::Display for RunProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let about = self.environment.as_deref().unwrap_or("the directory");
+        let about = match (&self.environment, self.phase) {
+            (Some(environment), _) => environment,
+            (None, Phase::Reading) => "the directory",
+            (None, Phase::Evaluating | Phase::Removing) => "users of several environments",
+        };
         write!(f, "{} {about}: {}", self.phase.as_str(), self.done)?;
         if let Some(total) = self.total {
             write!(f, " of {total}")?;

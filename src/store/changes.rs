@@ -1,10 +1,12 @@
 //! The change log, and the running count of enabled rows.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Connection, StoreError, StoreResult};
+use super::{ByEnvironment, Connection, StoreError, StoreResult};
 use crate::domain::run::{ChangeLine, RunLine};
 use crate::plan::Change;
 
@@ -22,12 +24,7 @@ pub struct Author<'a> {
 }
 
 /// Appends a line for every change, with the row's new `modified by` and `modified at`.
-pub async fn record(
-    db: &mut Connection,
-    environment: &str,
-    changes: &[&Change],
-    author: Author<'_>,
-) -> StoreResult<()> {
+pub async fn record(db: &mut Connection, changes: &[&Change], author: Author<'_>) -> StoreResult<()> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -35,10 +32,13 @@ pub async fn record(
     sqlx::query!(
         "insert into system_user_change (
              environment, at, run_id, actor, systemuserid, operation, reason, by_rule, fields)
-         select $1, at, $2, actor, id, operation, reason, $3 and operation = 'disable', fields
-         from unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
-             as c (id, at, actor, operation, reason, fields)",
-        environment,
+         select environment, at, $2, actor, id, operation, reason, $3 and operation = 'disable', fields
+         from unnest($1::text[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
+             as c (environment, id, at, actor, operation, reason, fields)",
+        &changes
+            .iter()
+            .map(|change| change.after.environment.clone())
+            .collect::<Vec<_>>(),
         author.run_id,
         author.by_rule,
         &changes
@@ -102,40 +102,50 @@ pub fn fields_json(change: &Change) -> Value {
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
-/// Records the change of the count of enabled rows with an object id.
+/// Records the changes of the counts of enabled and of all rows with an object id.
 pub async fn note_enabled<'a>(
     db: &mut Connection,
-    environment: &str,
     changes: impl Iterator<Item = &'a Change> + Send,
 ) -> StoreResult<()> {
-    let (mut delta, mut bound) = (0, 0);
+    let mut deltas: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for change in changes.filter(|change| !change.fields.is_empty()) {
-        delta += change.enabled_delta;
-        bound += change.bound_delta;
+        let (enabled, bound) = deltas.entry(&change.after.environment).or_default();
+        *enabled += change.enabled_delta;
+        *bound += change.bound_delta;
     }
-    if delta != 0 || bound != 0 {
-        sqlx::query!(
-            "insert into enabled_delta values ($1, $2, $3)",
-            environment,
-            delta,
-            bound
-        )
-        .execute(db)
-        .await?;
+    deltas.retain(|_, deltas| *deltas != (0, 0));
+    if deltas.is_empty() {
+        return Ok(());
     }
+    let names: Vec<String> = deltas.keys().map(|name| (*name).to_owned()).collect();
+    let (enabled, bound): (Vec<i64>, Vec<i64>) = deltas.into_values().unzip();
+    sqlx::query!(
+        "insert into enabled_delta (environment, delta, bound)
+         select * from unnest($1::text[], $2::bigint[], $3::bigint[])",
+        &names,
+        &enabled,
+        &bound
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
-/// The number of rows disabled by a rule since a time.
-pub async fn disables_since(db: &mut Connection, environment: &str, since: DateTime<Utc>) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from system_user_change
-           where environment = $1 and by_rule and operation = 'disable' and at > $2"#,
-        environment,
+/// The number of rows of some environments disabled by a rule since a time.
+pub async fn disables_since(
+    db: &mut Connection,
+    environments: &[String],
+    since: DateTime<Utc>,
+) -> StoreResult<ByEnvironment<i64>> {
+    let counts = sqlx::query!(
+        r#"select environment, count(*) as "count!" from system_user_change
+           where environment = any($1) and by_rule and operation = 'disable' and at > $2 group by environment"#,
+        environments,
         since
     )
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.environment, row.count)).collect())
 }
 
 /// The latest lines of a row's history, newest first.

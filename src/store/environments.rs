@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::{ByEnvironment, Connection, Keys, StoreResult};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::run::LeftOver;
 
@@ -198,19 +198,22 @@ pub async fn register(db: &mut Connection, registration: &Registration) -> Store
     })
 }
 
-/// Counts the enabled rows with an object id one by one, up to a number: the guard trusts no counter that others can
-/// write.
-pub async fn count_enabled(db: &mut Connection, name: &str, at_most: i64) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from (
-               select from system_user
-               where environment = $1 and not isdisabled and azureactivedirectoryobjectid is not null
-               order by systemuserid limit $2) as found"#,
-        name,
-        at_most
+/// Counts the enabled rows with an object id of some environments one by one, each up to a number: the guard trusts no
+/// counter that others can write.
+pub async fn count_enabled(db: &mut Connection, at_most: &Keys<i64>) -> StoreResult<ByEnvironment<i64>> {
+    let counts = sqlx::query!(
+        r#"select wanted.name as "name!", found.count as "count!"
+           from unnest($1::text[], $2::bigint[]) as wanted (name, at_most) cross join lateral (
+               select count(*) from (
+                   select from system_user s
+                   where s.environment = wanted.name and not s.isdisabled and s.azureactivedirectoryobjectid is not null
+                   order by s.systemuserid limit wanted.at_most) as enabled) as found"#,
+        &at_most.environments,
+        &at_most.keys
     )
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.name, row.count)).collect())
 }
 
 /// The rows with an object id of each environment, by the running count.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::keys::by_environment;
+use super::{ByEnvironment, Connection, Keys, StoreResult};
 use crate::domain::run::{LeftOver, OpenFinding};
 
 /// The code of a finding about a set of removals that the guard holds.
@@ -46,33 +47,36 @@ pub struct ObservedFinding {
 /// After an evaluation of some users: opens new findings about them, closes those that no longer apply.
 pub async fn reconcile_users(
     db: &mut Connection,
-    environment: &str,
-    judged: &[Uuid],
-    seen: &[ObservedFinding],
+    judged: &Keys,
+    seen: &[(&str, ObservedFinding)],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
         "update finding f set closed_at = $3
-         where environment = $1 and azureactivedirectoryobjectid = any($2) and closed_at is null
+         from unnest($1::text[], $2::uuid[]) as j (environment, id)
+         where f.environment = j.environment and f.azureactivedirectoryobjectid = j.id and f.closed_at is null
            and not exists (
-               select from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
-               where s.id = f.azureactivedirectoryobjectid and s.code = f.code and s.subject = f.subject
-                 and s.detail = f.detail)",
-        environment,
-        judged,
+               select from unnest($4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[])
+                   as s (environment, id, code, subject, detail)
+               where s.environment = f.environment and s.id = f.azureactivedirectoryobjectid and s.code = f.code
+                 and s.subject = f.subject and s.detail = f.detail)",
+        &judged.environments,
+        &judged.keys,
         now,
+        &seen.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(),
         &seen
             .iter()
-            .map(|seen| seen.object_id.unwrap_or_default())
+            .map(|(_, seen)| seen.object_id.unwrap_or_default())
             .collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+        &seen.iter().map(|(_, seen)| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>()
     )
     .execute(&mut *db)
     .await?;
-    open(db, Some(environment), seen, run_id, now).await
+    let seen: Vec<_> = seen.iter().map(|(name, seen)| (Some(*name), seen)).collect();
+    open(db, &seen, run_id, now).await
 }
 
 /// After a run checked an environment's sources: opens new findings, closes those that no longer apply. Without an
@@ -98,7 +102,8 @@ pub async fn reconcile_sources(
     )
     .execute(&mut *db)
     .await?;
-    open(db, environment, seen, run_id, now).await
+    let seen: Vec<_> = seen.iter().map(|seen| (environment, seen)).collect();
+    open(db, &seen, run_id, now).await
 }
 
 /// Reconciles the findings about left-over environments. A change of their row count does not make a new finding.
@@ -166,8 +171,7 @@ pub async fn close_subject(
 
 async fn open(
     db: &mut Connection,
-    environment: Option<&str>,
-    seen: &[ObservedFinding],
+    seen: &[(Option<&str>, &ObservedFinding)],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
@@ -177,16 +181,16 @@ async fn open(
     sqlx::query!(
         "insert into finding (
              code, environment, azureactivedirectoryobjectid, subject, detail, run_id, opened_at)
-         select distinct code, $1::text, id, subject, detail, $2::bigint, $3::timestamptz
-         from unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) as s (id, code, subject, detail)
+         select distinct code, name, id, subject, detail, $2::bigint, $3::timestamptz
+         from unnest($1::text[], $4::uuid[], $5::text[], $6::text[], $7::text[]) as s (name, id, code, subject, detail)
          on conflict do nothing",
-        environment,
+        &seen.iter().map(|(name, _)| name.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
         run_id,
         now,
-        &seen.iter().map(|seen| seen.object_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+        &seen.iter().map(|(_, seen)| seen.object_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &seen.iter().map(|(_, seen)| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>()
     )
     .execute(db)
     .await?;
@@ -194,22 +198,26 @@ async fn open(
 }
 
 /// Marks the users who wait for one of some user principal names, now that it may be free. Returns them.
-pub async fn wake_waiting(db: &mut Connection, environment: &str, freed: &[String]) -> StoreResult<Vec<Uuid>> {
+pub async fn wake_waiting(db: &mut Connection, freed: &Keys<String>) -> StoreResult<ByEnvironment<Vec<Uuid>>> {
     if freed.is_empty() {
-        return Ok(Vec::new());
+        return Ok(ByEnvironment::new());
     }
-    Ok(sqlx::query_scalar!(
+    let woken = sqlx::query!(
         "insert into pending (environment, object_id)
-         select distinct environment, azureactivedirectoryobjectid from finding
-         where environment = $1 and code = 'upn_conflict' and closed_at is null and subject = any($2)
-           and azureactivedirectoryobjectid is not null
+         select distinct f.environment, azureactivedirectoryobjectid
+         from unnest($1::text[], $2::text[]) as freed (environment, name)
+         join finding f on f.environment = freed.environment and f.subject = freed.name
+         where code = 'upn_conflict' and closed_at is null and azureactivedirectoryobjectid is not null
          on conflict (environment, object_id) do update set version = excluded.version
-         returning object_id",
-        environment,
-        freed
+         returning environment, object_id",
+        &freed.environments,
+        &freed.keys
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(by_environment(
+        woken.into_iter().map(|row| (row.environment, row.object_id)),
+    ))
 }
 
 /// Lists open findings after a number, oldest first.

@@ -1,7 +1,7 @@
 //! The mirror of group members. A membership is as old as its latest answer, about the group or about its member;
 //! `directory_membership` holds what the latest answers say.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -372,24 +372,41 @@ pub struct Within {
     pub reached_at: Option<DateTime<Utc>>,
 }
 
-/// A security group, and if `nested` count, its nested groups at any depth, with what is known of each.
-pub async fn within(db: &mut Connection, group: Uuid, nested: bool) -> StoreResult<Vec<Within>> {
-    Ok(sqlx::query_as!(
-        Within,
-        r#"with recursive within (id) as (
-               select $1::uuid
+/// Some security groups, each with whether its nested groups count: the group itself and, if they do, those at any
+/// depth, with what is known of each.
+pub async fn within(
+    db: &mut Connection,
+    roots: &BTreeSet<(Uuid, bool)>,
+) -> StoreResult<HashMap<(Uuid, bool), Vec<Within>>> {
+    let mut within: HashMap<(Uuid, bool), Vec<Within>> = HashMap::new();
+    if roots.is_empty() {
+        return Ok(within);
+    }
+    let (groups, nested): (Vec<Uuid>, Vec<bool>) = roots.iter().copied().unzip();
+    let found = sqlx::query!(
+        r#"with recursive within (root, nested, id) as (
+               select root, nested, root from unnest($1::uuid[], $2::boolean[]) as r (root, nested)
                union
-               select m.object_id from within w
+               select w.root, w.nested, m.object_id from within w
                join directory_membership m on m.group_id = w.id and m.is_group and m.is_member
-               where $2
+               where w.nested
            )
-           select id as "id!", coalesce(readable, false) as "is_readable!", reached_at as "reached_at?"
+           select root as "root!", nested as "nested!", id as "id!", coalesce(readable, false) as "is_readable!",
+                  reached_at as "reached_at?"
            from within left join checkpoint on source = 'group:' || id"#,
-        group,
-        nested
+        &groups,
+        &nested
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    for row in found {
+        within.entry((row.root, row.nested)).or_default().push(Within {
+            id: row.id,
+            is_readable: row.is_readable,
+            reached_at: row.reached_at,
+        });
+    }
+    Ok(within)
 }
 
 /// The nested groups of each of some groups, at any depth, without the group itself, ordered by id.

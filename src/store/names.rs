@@ -21,7 +21,7 @@ pub struct NamedRow {
 
 /// The new keys of a row.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct NameKeys {
     /// The row.
     pub systemuserid: Uuid,
     /// The key of a name that it holds.
@@ -96,7 +96,7 @@ pub async fn held(db: &mut Connection, environment: &str, keys: &[String]) -> St
 ///
 /// # Errors
 /// [`super::StoreError::Conflict`] when a concurrent writer has taken one of the names.
-pub async fn write(db: &mut Connection, environment: &str, keys: &[Keys]) -> StoreResult<()> {
+pub async fn write(db: &mut Connection, environment: &str, keys: &[NameKeys]) -> StoreResult<()> {
     sqlx::query!(
         "update system_user s set upn_key = k.held, unheld_upn_key = k.unheld
          from unnest($2::uuid[], $3::text[], $4::text[]) as k (id, held, unheld)

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::{Connection, Keys, StoreResult};
 
 /// One user to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,23 @@ pub async fn mark(db: &mut Connection, environments: &[String], ids: &[Uuid]) ->
          on conflict (environment, object_id) do update set version = excluded.version",
         environments,
         ids
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Marks users, each in an environment.
+pub async fn mark_keys(db: &mut Connection, users: &Keys) -> StoreResult<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into pending (environment, object_id)
+         select distinct * from unnest($1::text[], $2::uuid[]) as m (e, id) order by e, id
+         on conflict (environment, object_id) do update set version = excluded.version",
+        &users.environments,
+        &users.keys
     )
     .execute(db)
     .await?;
@@ -70,6 +87,33 @@ pub async fn next(
     .await?)
 }
 
+/// The next users to evaluate in some environments, after one of them, in key order.
+pub async fn next_in(
+    db: &mut Connection,
+    environments: &[String],
+    after: Option<&(String, Uuid)>,
+    limit: i64,
+) -> StoreResult<Vec<(String, Pending)>> {
+    let (name, id) = after.map_or(("", Uuid::nil()), |(name, id)| (name, *id));
+    let found = sqlx::query!(
+        "select environment, object_id, version from pending
+         where environment = any($1) and (environment, object_id) > ($2, $3) order by environment, object_id limit $4",
+        environments,
+        name,
+        id,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| {
+            let (object_id, version) = (row.object_id, row.version);
+            (row.environment, Pending { object_id, version })
+        })
+        .collect())
+}
+
 /// The users among `ids` that are pending.
 pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<Pending>> {
     Ok(sqlx::query_as!(
@@ -84,16 +128,16 @@ pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> Stor
 }
 
 /// Removes evaluated users from the list, unless they were marked again.
-pub async fn settle(db: &mut Connection, environment: &str, judged: &[Pending]) -> StoreResult<()> {
+pub async fn settle(db: &mut Connection, judged: &Keys<Pending>) -> StoreResult<()> {
     if judged.is_empty() {
         return Ok(());
     }
     sqlx::query!(
-        "delete from pending p using unnest($2::uuid[], $3::bigint[]) as j (object_id, version)
-         where p.environment = $1 and p.object_id = j.object_id and p.version = j.version",
-        environment,
-        &judged.iter().map(|pending| pending.object_id).collect::<Vec<_>>(),
-        &judged.iter().map(|pending| pending.version).collect::<Vec<_>>()
+        "delete from pending p using unnest($1::text[], $2::uuid[], $3::bigint[]) as j (environment, object_id, version)
+         where p.environment = j.environment and p.object_id = j.object_id and p.version = j.version",
+        &judged.environments,
+        &judged.keys.iter().map(|pending| pending.object_id).collect::<Vec<_>>(),
+        &judged.keys.iter().map(|pending| pending.version).collect::<Vec<_>>()
     )
     .execute(db)
     .await?;

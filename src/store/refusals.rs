@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::keys::by_environment;
+use super::{ByEnvironment, Connection, Keys, StoreResult};
 
 /// The placeholder rows belong to no directory user.
 pub const PLACEHOLDERS: Uuid = Uuid::nil();
@@ -19,45 +20,46 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// The users among `ids` whose row was refused.
-pub async fn among(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Refused>> {
-    Ok(sqlx::query!(
-        "select object_id, plan, detail from refusal where environment = $1 and object_id = any($2)",
-        environment,
-        ids
+/// Which of some users' rows were refused.
+pub async fn among(db: &mut Connection, users: &Keys) -> StoreResult<ByEnvironment<HashMap<Uuid, Refused>>> {
+    let found = sqlx::query!(
+        "select r.environment, object_id, plan, detail
+         from unnest($1::text[], $2::uuid[]) as wanted (environment, id)
+         join refusal r on r.environment = wanted.environment and r.object_id = wanted.id",
+        &users.environments,
+        &users.keys
     )
     .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| {
+    .await?;
+    Ok(by_environment(found.into_iter().map(|row| {
         let (plan, detail) = (row.plan, row.detail);
-        (row.object_id, Refused { plan, detail })
-    })
-    .collect())
+        (row.environment, (row.object_id, Refused { plan, detail }))
+    })))
+}
+
+/// The refusal of an environment's placeholder rows, if they were refused.
+pub async fn of_placeholders(db: &mut Connection, environment: &str) -> StoreResult<Option<Refused>> {
+    let found = among(db, &Keys::of(environment, [PLACEHOLDERS])).await?;
+    Ok(found.into_values().flat_map(HashMap::into_values).next())
 }
 
 /// Stores refusals.
-pub async fn note(
-    db: &mut Connection,
-    environment: &str,
-    refused: &[(Uuid, Refused)],
-    now: DateTime<Utc>,
-) -> StoreResult<()> {
+pub async fn note(db: &mut Connection, refused: &[(&str, Uuid, Refused)], now: DateTime<Utc>) -> StoreResult<()> {
     if !refused.is_empty() {
         sqlx::query!(
             "insert into refusal (environment, object_id, plan, detail, at)
-             select $1::text, *, $5::timestamptz from unnest($2::uuid[], $3::text[], $4::text[])
+             select *, $5::timestamptz from unnest($1::text[], $2::uuid[], $3::text[], $4::text[])
              on conflict (environment, object_id) do update set
                  plan = excluded.plan, detail = excluded.detail, at = excluded.at",
-            environment,
-            &refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            &refused.iter().map(|(name, ..)| (*name).to_owned()).collect::<Vec<_>>(),
+            &refused.iter().map(|(_, id, _)| *id).collect::<Vec<_>>(),
             &refused
                 .iter()
-                .map(|(_, refused)| refused.plan.clone())
+                .map(|(.., refused)| refused.plan.clone())
                 .collect::<Vec<_>>() as &[Option<String>],
             &refused
                 .iter()
-                .map(|(_, refused)| refused.detail.clone())
+                .map(|(.., refused)| refused.detail.clone())
                 .collect::<Vec<_>>(),
             now
         )
@@ -68,12 +70,13 @@ pub async fn note(
 }
 
 /// Deletes the refusals of users whose row is written or no longer needed.
-pub async fn settle(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<()> {
-    if !ids.is_empty() {
+pub async fn settle(db: &mut Connection, users: &Keys) -> StoreResult<()> {
+    if !users.is_empty() {
         sqlx::query!(
-            "delete from refusal where environment = $1 and object_id = any($2)",
-            environment,
-            ids
+            "delete from refusal r using unnest($1::text[], $2::uuid[]) as v (environment, id)
+             where r.environment = v.environment and r.object_id = v.id",
+            &users.environments,
+            &users.keys
         )
         .execute(db)
         .await?;

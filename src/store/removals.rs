@@ -5,10 +5,13 @@ mod held;
 
 pub use held::{held_rows, of_row, sets};
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, StoreResult};
+use super::keys::by_environment;
+use super::{ByEnvironment, Connection, Keys, StoreResult};
 use crate::domain::doubt::Doubt;
 use crate::domain::reason::Code;
 use crate::domain::removal::{Decision, RemovalState};
@@ -31,28 +34,30 @@ pub struct Removal {
 /// rejected one stays enabled while its reason is the same.
 pub async fn collect(
     db: &mut Connection,
-    environment: &str,
     run_id: i64,
-    wanted: &[Removal],
-    unwanted: &[Uuid],
+    wanted: &[(&str, Removal)],
+    unwanted: &Keys,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
-    drop_rows(&mut *db, environment, unwanted).await?;
+    drop_rows(&mut *db, unwanted).await?;
     if wanted.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "insert into removal as r (environment, systemuserid, object_id, reason, run_id, state, at)
-         select $1::text, *, $5::bigint, 'collected', $6::timestamptz from unnest($2::uuid[], $3::uuid[], $4::text[])
+         select *, $5::bigint, 'collected', $6::timestamptz from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[])
          on conflict (environment, systemuserid) do update set
              reason = excluded.reason, at = excluded.at,
              run_id = case when r.state = 'held' then r.run_id else excluded.run_id end,
              state = case when r.state = 'rejected' and r.reason <> excluded.reason then 'collected' else r.state end
          where r.reason <> excluded.reason or r.state = 'collected'",
-        environment,
-        &wanted.iter().map(|removal| removal.systemuserid).collect::<Vec<_>>(),
-        &wanted.iter().map(|removal| removal.object_id).collect::<Vec<_>>(),
-        &names(wanted.iter().map(|removal| removal.reason)),
+        &wanted.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(),
+        &wanted
+            .iter()
+            .map(|(_, removal)| removal.systemuserid)
+            .collect::<Vec<_>>(),
+        &wanted.iter().map(|(_, removal)| removal.object_id).collect::<Vec<_>>(),
+        &names(wanted.iter().map(|(_, removal)| removal.reason)),
         run_id,
         now
     )
@@ -62,12 +67,13 @@ pub async fn collect(
 }
 
 /// Drops rows from any set; a set without rows closes itself.
-pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+pub async fn drop_rows(db: &mut Connection, rows: &Keys) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
-            "delete from removal where environment = $1 and systemuserid = any($2)",
-            environment,
-            rows
+            "delete from removal r using unnest($1::text[], $2::uuid[]) as v (environment, id)
+             where r.environment = v.environment and r.systemuserid = v.id",
+            &rows.environments,
+            &rows.keys
         )
         .execute(db)
         .await?;
@@ -75,14 +81,14 @@ pub async fn drop_rows(db: &mut Connection, environment: &str, rows: &[Uuid]) ->
     Ok(())
 }
 
-/// Closes the empty open sets of an environment.
-pub async fn close_empty_sets(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+/// Closes the empty open sets of some environments.
+pub async fn close_empty_sets(db: &mut Connection, environments: &[String], now: DateTime<Utc>) -> StoreResult<()> {
     sqlx::query!(
         "select close_set(environment, run_id, 'changed_back', $2) from held_set h
-         where environment = $1 and decision is null and not exists (
+         where environment = any($1) and decision is null and not exists (
              select from removal r
              where r.environment = h.environment and r.run_id = h.run_id and r.state = 'held')",
-        environment,
+        environments,
         now
     )
     .fetch_all(db)
@@ -127,25 +133,30 @@ pub async fn expire(db: &mut Connection, environment: &str, now: DateTime<Utc>) 
     .collect())
 }
 
-/// The undecided removals that a run has collected.
-pub async fn collected(db: &mut Connection, environment: &str, run_id: i64) -> StoreResult<Vec<Removal>> {
+/// The undecided removals that a run has collected in some environments.
+pub async fn collected(
+    db: &mut Connection,
+    environments: &[String],
+    run_id: i64,
+) -> StoreResult<ByEnvironment<Vec<Removal>>> {
     let rows = sqlx::query!(
-        "select systemuserid, object_id, reason from removal
-         where environment = $1 and run_id = $2 and state = 'collected' order by object_id",
-        environment,
+        "select environment, systemuserid, object_id, reason from removal
+         where environment = any($1) and run_id = $2 and state = 'collected' order by object_id",
+        environments,
         run_id
     )
     .fetch_all(db)
     .await?;
     let removals = rows.into_iter().filter_map(|row| {
-        Some(Removal {
+        let removal = Removal {
             systemuserid: row.systemuserid,
             object_id: row.object_id,
             // The next run re-evaluates a reason from an older version that this one does not know.
             reason: Code::parse(&row.reason)?,
-        })
+        };
+        Some((row.environment, removal))
     });
-    Ok(removals.collect())
+    Ok(by_environment(removals))
 }
 
 /// The object ids of the rows of an open held set.
@@ -195,18 +206,23 @@ pub async fn hold(
     Ok(held)
 }
 
-/// The rows among `rows` that are held or rejected.
-pub async fn states(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<Vec<(Uuid, RemovalState)>> {
-    Ok(sqlx::query!(
-        "select systemuserid, state from removal where environment = $1 and systemuserid = any($2)",
-        environment,
-        rows
+/// Which of some rows are in a set of removals, and in which state.
+pub async fn states(db: &mut Connection, rows: &Keys) -> StoreResult<ByEnvironment<HashMap<Uuid, RemovalState>>> {
+    if rows.is_empty() {
+        return Ok(ByEnvironment::new());
+    }
+    let found = sqlx::query!(
+        "select r.environment, systemuserid, state
+         from unnest($1::text[], $2::uuid[]) as wanted (environment, id)
+         join removal r on r.environment = wanted.environment and r.systemuserid = wanted.id",
+        &rows.environments,
+        &rows.keys
     )
     .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| (row.systemuserid, RemovalState::parse(&row.state)))
-    .collect())
+    .await?;
+    Ok(by_environment(found.into_iter().map(|row| {
+        (row.environment, (row.systemuserid, RemovalState::parse(&row.state)))
+    })))
 }
 
 /// Decides an open set. Rejected rows stay enabled until their cause changes. Returns false when there is no such open
@@ -243,16 +259,21 @@ pub async fn decide(
     Ok(is_decided)
 }
 
-/// The number of rows of an environment held for some reasons.
-pub async fn count_held_for(db: &mut Connection, environment: &str, reasons: &[Code]) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from removal
-           where environment = $1 and state = 'held' and reason = any($2)"#,
-        environment,
+/// The number of rows of some environments held for some reasons.
+pub async fn count_held_for(
+    db: &mut Connection,
+    environments: &[String],
+    reasons: &[Code],
+) -> StoreResult<ByEnvironment<i64>> {
+    let counts = sqlx::query!(
+        r#"select environment, count(*) as "count!" from removal
+           where environment = any($1) and state = 'held' and reason = any($2) group by environment"#,
+        environments,
         &names(reasons.iter().copied())
     )
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.environment, row.count)).collect())
 }
 
 /// Records that an open set was approved, once all of it is applied. Returns whether it did.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::fault::OWN_UNIQUE;
-use super::{Connection, StoreResult};
+use super::{ByEnvironment, Connection, Keys, StoreResult};
 use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::{Filter, SystemUser, with_columns};
 
@@ -38,25 +38,26 @@ macro_rules! select_columns {
 
 /// Locks and reads the rows of some directory users, in the given order: callers that sort do not deadlock. One look-up
 /// per row, whatever the planner assumes about a newly filled table.
-pub async fn lock_by_object_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<Vec<SystemUser>> {
+pub async fn lock_by_object_ids(db: &mut Connection, users: &Keys) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from unnest($2::uuid[]) as wanted cross join lateral (
-             select * from system_user
-             where environment = $1 and azureactivedirectoryobjectid = wanted limit 1 for update) as found",
-        environment,
-        ids
+        "from unnest($1::text[], $2::uuid[]) as wanted (name, id) cross join lateral (
+             select * from system_user s
+             where s.environment = wanted.name and s.azureactivedirectoryobjectid = wanted.id limit 1 for update) as found",
+        &users.environments,
+        &users.keys
     )
     .fetch_all(db)
     .await?)
 }
 
 /// Locks and reads the live rows that hold some user principal names.
-pub async fn lock_by_upn_keys(db: &mut Connection, environment: &str, keys: &[String]) -> StoreResult<Vec<SystemUser>> {
+pub async fn lock_by_upn_keys(db: &mut Connection, names: &Keys<String>) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from unnest($2::text[]) as wanted cross join lateral (
-             select * from system_user where environment = $1 and upn_key = wanted limit 1 for update) as found",
-        environment,
-        keys
+        "from unnest($1::text[], $2::text[]) as wanted (name, upn) cross join lateral (
+             select * from system_user s
+             where s.environment = wanted.name and s.upn_key = wanted.upn limit 1 for update) as found",
+        &names.environments,
+        &names.keys
     )
     .fetch_all(db)
     .await?)
@@ -306,15 +307,17 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
     .await?)
 }
 
-/// The number of enabled non-interactive users.
-pub async fn count_non_interactive(db: &mut Connection, environment: &str) -> StoreResult<i64> {
-    Ok(sqlx::query_scalar!(
-        r#"select count(*) as "count!" from system_user
-           where environment = $1 and accessmode = 4 and not isdisabled and applicationid is null"#,
-        environment
+/// The number of enabled non-interactive users of some environments.
+pub async fn count_non_interactive(db: &mut Connection, environments: &[String]) -> StoreResult<ByEnvironment<i64>> {
+    let counts = sqlx::query!(
+        r#"select environment, count(*) as "count!" from system_user
+           where environment = any($1) and accessmode = 4 and not isdisabled and applicationid is null
+           group by environment"#,
+        environments
     )
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.environment, row.count)).collect())
 }
 
 /// The enabled non-interactive users: row and user principal name, oldest first.

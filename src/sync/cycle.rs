@@ -11,6 +11,7 @@ pub(super) mod part;
 mod prepare;
 mod removals;
 mod report;
+mod together;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ use tracing::{Instrument, info, info_span, warn};
 
 use self::findings::{doubts_of, has_problem, note_sources, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
-use self::removals::Doubts;
 pub use self::report::{Counts, Report, RunOutcome};
+use self::together::Together;
 use super::pull::{Puller, view};
 use super::{Base, CycleError, Failure, UnknownEnvironment};
 use crate::domain::doubt::Doubt;
@@ -29,7 +30,7 @@ use crate::domain::run::LeftOver;
 use crate::domain::source::Source;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::error::chain;
-use crate::store::environments::{self, Survey};
+use crate::store::environments;
 use crate::store::lease::Lease;
 use crate::store::{StoreError, StoreResult, Transaction, answers, checkpoints, planned, runs};
 use crate::sync::judge::sentence;
@@ -40,12 +41,19 @@ use crate::sync::judge::sentence;
 struct Refused(BTreeMap<String, String>);
 
 impl Refused {
+    /// What a failure says, if it is such a one.
+    fn detail(error: &Failure) -> Option<String> {
+        match error {
+            Failure::Store(StoreError::Refused(fault)) if fault.own().is_none() => Some(sentence(fault)),
+            _ => None,
+        }
+    }
+
     /// Records a failure of one environment; any other failure ends the run.
     fn or_note<T>(&mut self, environment: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
         let detail = match result {
             Ok(value) => return Ok(Some(value)),
-            Err(Failure::Store(StoreError::Refused(fault))) if fault.own().is_none() => sentence(&fault),
-            Err(error) => return Err(error),
+            Err(error) => Self::detail(&error).ok_or(error)?,
         };
         if !self.0.contains_key(environment) {
             warn!(environment, detail, "the database refuses rows of one environment");
@@ -172,38 +180,43 @@ impl Cycle {
         tx.commit().await?;
         problems.extend(doubts.iter().map(|(_, why, _)| format!("in doubt: {why}")));
 
-        let mut environments = Vec::new();
-        let mut holds: Vec<Doubt> = Vec::new();
-        let mut held = 0;
+        let mut counts: BTreeMap<&String, Counts> = BTreeMap::new();
+        let mut together = Together::default();
         for (environment, _) in chosen.iter().copied() {
-            let survey = surveys.get(&environment.name).cloned().unwrap_or_default();
+            let name = &environment.name;
+            counts.insert(name, Counts::of(name));
+            let survey = surveys.get(name).cloned().unwrap_or_default();
             // Nothing but its users has to be looked at.
-            let is_calm =
-                survey.is_calm && !refused.0.contains_key(&environment.name) && !has_problem(environment, &pulled);
-            let mut part = EnvironmentRun::new(&self.base, view(&self.base.settings, environment, &pulled), run);
+            let is_calm = survey.is_calm && !refused.0.contains_key(name) && !has_problem(environment, &pulled);
             if pulled.users_reached && !(is_calm && survey.is_quiet()) {
-                let told = doubts.iter().filter(|(.., told)| told.contains(&environment.name));
+                let part = EnvironmentRun::new(&self.base, view(&self.base.settings, environment, &pulled), run);
+                let told = doubts.iter().filter(|(.., told)| told.contains(name));
                 let told: Vec<_> = told.map(|(source, why, _)| (*source, why.clone())).collect();
-                let concerned = doubts_of(environment, &told, &pulled);
-                let judged = self.judge_environment(&mut part, &survey, concerned).await;
-                let judged = match judged {
-                    Ok(why) if is_calm && why.is_empty() => Ok(why),
-                    Ok(why) => {
-                        let is_set_up = survey.progress.is_set_up;
-                        let noted = self.note_findings(run, environment, &pulled, &why, is_set_up).await;
-                        noted.map(|()| why)
-                    }
-                    Err(error) => Err(error),
-                };
-                let why = refused.or_note(&environment.name, judged)?.unwrap_or_default();
-                if why.contains(&Doubt::NobodyLicensed {}) {
-                    problems.extend(why.iter().map(|why| format!("in doubt: {why}")));
-                }
-                holds.extend(why);
+                together.push(part, survey, is_calm, doubts_of(environment, &told, &pulled));
             }
-            held += part.tally.counts.held;
-            environments.push(part.tally.counts);
         }
+        together.judge(&mut refused).await?;
+        let mut holds: Vec<Doubt> = Vec::new();
+        for (part, state) in together.into_parts() {
+            let environment = part.view.environment;
+            if !(state.is_stopped || state.is_calm && state.holds.is_empty()) {
+                let is_set_up = state.survey.progress.is_set_up;
+                let noted = self
+                    .note_findings(run, environment, &pulled, &state.holds, is_set_up)
+                    .await;
+                refused.or_note(&environment.name, noted)?;
+            }
+            if state.holds.contains(&Doubt::NobodyLicensed {}) {
+                problems.extend(state.holds.iter().map(|why| format!("in doubt: {why}")));
+            }
+            holds.extend(state.holds);
+            counts.insert(&environment.name, part.tally.counts);
+        }
+        let environments = chosen
+            .iter()
+            .filter_map(|(environment, _)| counts.remove(&environment.name));
+        let environments: Vec<Counts> = environments.collect();
+        let held: u64 = environments.iter().map(|counts| counts.held).sum();
         problems.extend(refused.0.values().cloned());
         // A doubt that holds removals has its finding there.
         let idle = doubts.iter().filter(|(_, why, _)| !holds.contains(why));
@@ -229,19 +242,6 @@ impl Cycle {
             left_over,
             holds,
         })
-    }
-
-    /// Everything about one environment once everything is pulled. Answers why something is held.
-    async fn judge_environment(
-        &self,
-        part: &mut EnvironmentRun<'_>,
-        survey: &Survey,
-        doubts: Doubts,
-    ) -> Result<Vec<Doubt>, Failure> {
-        part.judge(&survey.progress).await?;
-        let why = part.decide_removals(doubts).await?;
-        part.judge_waiting(survey.has_waiting).await?;
-        Ok(why)
     }
 
     async fn break_off(&self, run: RunInfo<'_>, outcome: RunOutcome, problems: &[String]) -> StoreResult<()> {

@@ -9,12 +9,12 @@ mod load;
 mod parts;
 mod write;
 
-pub(super) use apply::{Applied, apply, sentence};
-pub(super) use load::{Loaded, load};
+pub(super) use apply::{Applied, Share, apply, sentence};
+pub(super) use load::{Loaded, load, load_all};
 pub(super) use parts::{Parts, WriteAttempt};
 pub(super) use write::{WriteMode, write_by_hand};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -33,55 +33,68 @@ pub(super) struct Decided {
     pub in_sets: BTreeSet<Uuid>,
 }
 
-/// Evaluates the loaded users. `freed` slots are free in addition to those that the database counts.
+/// Evaluates the loaded users of each environment. Each has a number of `freed` slots, free in addition to those that
+/// the database counts.
+pub(super) async fn decide_all(
+    tx: &mut Transaction,
+    all: Vec<(Loaded<'_>, u32)>,
+    policy: &Policy<'_>,
+) -> StoreResult<Vec<Decided>> {
+    let mut quotas = count_quotas(tx, &all, policy).await?;
+    let rows = all.iter().flat_map(|(loaded, _)| {
+        let rows = loaded.candidates.iter().filter_map(|it| it.row.as_ref());
+        rows.map(|row| (loaded.name(), row.systemuserid))
+    });
+    let mut states = removals::states(tx, &rows.collect()).await?;
+    let decided = all.into_iter().map(|(loaded, _)| {
+        let states = states.remove(loaded.name()).unwrap_or_default();
+        let quotas = quotas.remove(loaded.name()).unwrap_or_default();
+        let held = states.iter().filter(|(_, state)| **state != RemovalState::Collected);
+        let held = held.map(|(row, _)| *row).collect();
+        Decided {
+            draft: decide(loaded.candidates, &loaded.keepers, quotas, &held, loaded.view, policy),
+            in_sets: states.into_keys().collect(),
+        }
+    });
+    Ok(decided.collect())
+}
+
+/// Evaluates the loaded users of one environment.
 pub(super) async fn decide_loaded(
     tx: &mut Transaction,
-    loaded: Loaded,
-    view: &EnvironmentView<'_>,
+    loaded: Loaded<'_>,
     policy: &Policy<'_>,
-    freed: u32,
 ) -> StoreResult<Decided> {
-    let name = &view.environment.name;
-    let quotas = if Quotas::concern(&loaded.candidates, policy) {
-        count_quotas(tx, view, &loaded, freed).await?
-    } else {
-        Quotas::default()
-    };
-    let rows = loaded.candidates.iter().filter_map(|it| it.row.as_ref());
-    let rows: Vec<Uuid> = rows.map(|row| row.systemuserid).collect();
-    let states = if rows.is_empty() {
-        Vec::new()
-    } else {
-        removals::states(tx, name, &rows).await?
-    };
-    let held = states.iter().filter(|(_, state)| *state != RemovalState::Collected);
-    let held = held.map(|(row, _)| *row).collect();
-    Ok(Decided {
-        draft: decide(loaded.candidates, &loaded.keepers, quotas, &held, view, policy),
-        in_sets: states.into_iter().map(|(row, _)| row).collect(),
-    })
+    let decided = decide_all(tx, vec![(loaded, 0)], policy).await?.pop();
+    Ok(decided.unwrap_or_default())
 }
 
-/// Counts the scarce resources, and locks the counts until this transaction ends.
-async fn count_quotas(
+/// Counts the scarce resources of the environments in which the batch concerns them, and locks the counts until this
+/// transaction ends.
+async fn count_quotas<'v>(
     tx: &mut Transaction,
-    view: &EnvironmentView<'_>,
-    loaded: &Loaded,
-    freed: u32,
-) -> StoreResult<Quotas> {
-    let (name, cap) = (&view.environment.name, view.environment.non_interactive_cap);
-    Ok(Quotas {
-        slots: quota::lock(&mut *tx, name, cap.saturating_add(freed)).await?,
-        administrators: count_administrators(tx, view, loaded).await?,
-    })
-}
-
-/// The number of enabled System Administrators of the environment, if the batch contains one; otherwise 0.
-async fn count_administrators(tx: &mut Transaction, view: &EnvironmentView<'_>, loaded: &Loaded) -> StoreResult<i64> {
-    if !loaded.candidates.iter().any(Candidate::is_administrator) {
-        return Ok(0);
-    }
-    roles::count_enabled_holders(tx, &view.environment.name, SYSTEM_ADMINISTRATOR).await
+    all: &[(Loaded<'v>, u32)],
+    policy: &Policy<'_>,
+) -> StoreResult<HashMap<&'v str, Quotas>> {
+    let concerned = all
+        .iter()
+        .filter(|(loaded, _)| Quotas::concern(&loaded.candidates, policy));
+    let caps = concerned.clone().map(|(loaded, freed)| {
+        let cap = loaded.view.environment.non_interactive_cap;
+        (loaded.name(), cap.saturating_add(*freed))
+    });
+    let slots = quota::lock_all(&mut *tx, &caps.collect()).await?;
+    let administered = concerned.clone().filter(|(loaded, _)| loaded.has_administrator());
+    let administered: Vec<String> = administered.map(|(loaded, _)| loaded.name().to_owned()).collect();
+    let administrators = roles::count_enabled_holders(&mut *tx, &administered, SYSTEM_ADMINISTRATOR).await?;
+    let quotas = concerned.map(|(loaded, _)| {
+        let quotas = Quotas {
+            slots: slots.get(loaded.name()).copied().unwrap_or_default(),
+            administrators: administrators.get(loaded.name()).copied().unwrap_or_default(),
+        };
+        (loaded.name(), quotas)
+    });
+    Ok(quotas.collect())
 }
 
 /// One user as `explain` evaluates it: locked and read like any other, with names and quotas as a batch would find them
@@ -96,8 +109,13 @@ pub(super) async fn look_at<'v>(
     let environment = view.environment;
     let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
     let mut loaded = load(tx, view, vec![id], &[]).await?;
-    let administrators = count_administrators(tx, view, &loaded).await?;
-    let quotas = Quotas { slots, administrators };
+    let administered = loaded.has_administrator().then(|| environment.name.clone());
+    let administered = Vec::from_iter(administered);
+    let administrators = roles::count_enabled_holders(&mut *tx, &administered, SYSTEM_ADMINISTRATOR).await?;
+    let quotas = Quotas {
+        slots,
+        administrators: administrators.into_values().sum(),
+    };
     // The holders of the user's name follow the user.
     loaded.candidates[0].asked = asked;
     Ok(move |trigger: Trigger| {

@@ -29,12 +29,12 @@ impl Progress {
         *self.lock() = Some((run_id, reading));
     }
 
-    /// The run begins with an environment.
-    pub(super) fn enter(&self, phase: Phase, environment: &str, total: Option<i64>, now: DateTime<Utc>) {
+    /// The run begins with an environment, or with all of them together.
+    pub(super) fn enter(&self, phase: Phase, environment: Option<&String>, total: Option<i64>, now: DateTime<Utc>) {
         if let Some((_, progress)) = self.lock().as_mut() {
             *progress = RunProgress {
                 phase,
-                environment: Some(environment.to_owned()),
+                environment: environment.cloned(),
                 done: 0,
                 total,
                 began_at: now,

@@ -107,6 +107,7 @@ impl EnvironmentInfo {
     /// The environments that the database has and the configuration lacks.
     async fn left_over(db: &mut Connection, configured: &[String]) -> StoreResult<Vec<Self>> {
         let names = left_over(&mut *db, configured).await?;
+        let non_interactive = rows::count_non_interactive(&mut *db, &names).await?;
         let mut items = Vec::new();
         for known in environments::known(&mut *db, &names).await? {
             items.push(Self {
@@ -118,7 +119,7 @@ impl EnvironmentInfo {
                 app_pass_capacity: 0,
                 pay_as_you_go: false,
                 non_interactive_cap: 0,
-                non_interactive_users: rows::count_non_interactive(&mut *db, &known.name).await?,
+                non_interactive_users: non_interactive.get(&known.name).copied().unwrap_or_default(),
                 roles: Vec::new(),
                 enabled: known.enabled,
                 disabled: known.disabled,

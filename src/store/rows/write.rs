@@ -5,15 +5,16 @@ use uuid::Uuid;
 
 use crate::domain::directory_user::name_key;
 use crate::domain::system_user::{DELEGATED_ADMIN_UPN, SUPPORT_UPN, SYNC_ACTOR, SystemUser, access_mode, with_columns};
-use crate::store::{Connection, StoreError, StoreResult, expect_rows};
+use crate::store::{Connection, Keys, StoreError, StoreResult, expect_rows};
 
 /// Releases the user principal names of rows, so that others can take them within this transaction.
-pub async fn release_names(db: &mut Connection, environment: &str, rows: &[Uuid]) -> StoreResult<()> {
+pub async fn release_names(db: &mut Connection, rows: &Keys) -> StoreResult<()> {
     if !rows.is_empty() {
         sqlx::query!(
-            "update system_user set upn_key = null where environment = $1 and systemuserid = any($2)",
-            environment,
-            rows
+            "update system_user s set upn_key = null from unnest($1::text[], $2::uuid[]) as v (environment, id)
+             where s.environment = v.environment and s.systemuserid = v.id",
+            &rows.environments,
+            &rows.keys
         )
         .execute(db)
         .await
@@ -55,15 +56,15 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
 
 /// Writes rows with a statement that lists their columns, and then the columns of `v`, where it reads them.
 macro_rules! write_rows {
-    ([$environment:expr, $rows:expr, $into:literal, $of:literal, $from:literal, $which:literal]
+    ([$rows:expr, $into:literal, $of:literal, $from:literal, $which:literal]
         written { $($(#[$_about:meta])* $name:ident $sql:literal $_null:literal $type:ty, $kind:literal $at:literal $(, $_field:ident)?;)* }
         apart $_apart:tt) => {
         sqlx::query!(
             $into + "last_entitlement, unheld_upn_key" $(+ ", " + $sql)*
                 + $of + "v.last_entitlement, v.unheld_upn_key" $(+ ", v." + $sql)*
-                + $from + "unnest($2::uuid[], $3::text[], $4::text[]" $(+ ", " + $at + "::" + $kind)*
-                + ") as v (systemuserid, last_entitlement, unheld_upn_key" $(+ ", " + $sql)* + ")" + $which,
-            $environment,
+                + $from + "unnest($1::text[], $2::uuid[], $3::text[], $4::text[]" $(+ ", " + $at + "::" + $kind)*
+                + ") as v (environment, systemuserid, last_entitlement, unheld_upn_key" $(+ ", " + $sql)* + ")" + $which,
+            &column($rows, |row| row.environment.clone()),
             &column($rows, |row| row.systemuserid),
             &column($rows, |row| Option::<String>::from(row.last_entitlement)) as &[Option<String>],
             &column($rows, unheld_key) as &[Option<String>],
@@ -72,19 +73,18 @@ macro_rules! write_rows {
     };
 }
 
-/// Inserts new rows of one environment.
+/// Inserts new rows.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when the database refuses one, also because a concurrent writer has inserted it.
-pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+pub async fn insert(db: &mut Connection, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let insert = with_columns!(write_rows [
-        environment,
         rows,
         "insert into system_user (environment, createdon, createdby, systemuserid, ",
-        ") select $1::text, v.modifiedon, v.modifiedby, v.systemuserid, ",
+        ") select v.environment, v.modifiedon, v.modifiedby, v.systemuserid, ",
         " from ",
         ""
     ]);
@@ -92,21 +92,20 @@ pub async fn insert(db: &mut Connection, environment: &str, rows: &[&SystemUser]
     expect_rows(inserted.rows_affected(), rows.len())
 }
 
-/// Updates existing, locked rows of one environment. Does not write `customer_owned`: the sync never changes ownership.
+/// Updates existing, locked rows. Does not write `customer_owned`: the sync never changes ownership.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when the database refuses one, also because a user principal name is taken.
-pub async fn update(db: &mut Connection, environment: &str, rows: &[&SystemUser]) -> StoreResult<()> {
+pub async fn update(db: &mut Connection, rows: &[&SystemUser]) -> StoreResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let update = with_columns!(write_rows [
-        environment,
         rows,
         "update system_user s set (",
         ") = (",
         ") from ",
-        " where s.environment = $1 and s.systemuserid = v.systemuserid"
+        " where s.environment = v.environment and s.systemuserid = v.systemuserid"
     ]);
     let updated = update.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(updated.rows_affected(), rows.len())

@@ -1,18 +1,19 @@
-//! Evaluates an environment in a run: everyone once per epoch, otherwise the pending users.
+//! What a run does in one environment alone: it evaluates everyone once per epoch, and those who waited for something.
 
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use super::batch::evaluate;
 use super::part::{EnvironmentRun, Scope};
 use crate::domain::run::Phase;
 use crate::store::environments::{self, Progress};
 use crate::store::pending::Pending;
-use crate::store::{mirror, pending, quota, refusals, rows};
+use crate::store::{Keys, mirror, pending, quota, refusals, rows};
 use crate::sync::Failure;
 
 /// The number of users in a batch: large enough that a batch is cheap, small enough that no one waits long for a
 /// locked row.
-const BATCH: usize = 1000;
+pub(super) const BATCH: usize = 1000;
 
 /// The number of batches of a walk in progress at once: while one waits for the database, another is evaluated.
 const AT_ONCE: usize = 2;
@@ -22,41 +23,28 @@ const AT_ONCE: usize = 2;
 const STATISTICS_AFTER: [u32; 4] = [1, 8, 64, 512];
 
 impl EnvironmentRun<'_> {
-    /// Evaluates a batch and adds its result.
-    pub async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
-        let count = scope.ids().len();
-        for part in self.batch(&scope).await? {
-            self.tally.add(part, self.run.dry_run);
+    /// Evaluates everyone, if they are due, and those who were pending while a walk was interrupted. Returns whether the
+    /// environment's pending users are all evaluated.
+    pub(super) async fn judge_everyone(&mut self, progress: &Progress) -> Result<bool, Failure> {
+        if progress.judged_epoch >= progress.epoch {
+            return Ok(false);
         }
-        self.note_progress(count);
-        Ok(())
-    }
-
-    /// Evaluates the users that are due; removals are only collected.
-    pub(in crate::sync) async fn judge(&mut self, progress: &Progress) -> Result<(), Failure> {
-        // A walk evaluates everyone after its position, pending or not.
-        let mut up_to = Uuid::max();
-        if progress.judged_epoch < progress.epoch {
-            self.walk(progress).await?;
-            up_to = progress.walk_after.unwrap_or(Uuid::nil());
-        }
-        let name = self.name();
-        self.enter(Phase::Evaluating, None);
+        self.walk(progress).await?;
+        // The walk evaluated everyone after its position, pending or not.
+        let Some(up_to) = progress.walk_after else {
+            return Ok(true);
+        };
         let limit = rows_of(self.base.batch_size(BATCH));
         let mut after = None;
         loop {
             self.base.check_cancelled()?;
             let list = {
                 let mut db = self.base.store.read().await?;
-                pending::next(&mut db, name, after, up_to, limit).await?
+                pending::next(&mut db, self.name(), after, up_to, limit).await?
             };
-            let Some(newest) = list.last() else { return Ok(()) };
+            let Some(newest) = list.last() else { return Ok(true) };
             after = Some(newest.object_id);
-            let is_last = rows_of(list.len()) < limit;
             self.count_batch(Scope::Pending(list)).await?;
-            if is_last {
-                return Ok(());
-            }
         }
     }
 
@@ -103,15 +91,17 @@ impl EnvironmentRun<'_> {
             let last = ids.len() < batch * at_once;
             after = ids.last().copied().or(after);
             let scopes: Vec<Scope> = ids.chunks(batch).map(|ids| Scope::Walk(ids.to_vec())).collect();
-            let batches = try_join_all(scopes.iter().map(|scope| self.batch(scope))).await?;
-            for part in batches.into_iter().flatten() {
+            let batches = scopes
+                .iter()
+                .map(async |scope| evaluate(self.base, run, &[(&self.view, scope)]).await);
+            for part in try_join_all(batches).await?.into_iter().flatten().flatten() {
                 self.tally.add(part, run.dry_run);
             }
-            self.note_progress(ids.len());
+            self.base.progress.add(ids.len());
             if !run.dry_run {
                 // Only after all of them are written: a crash repeats work and never skips it.
                 let mut tx = self.base.begin(run.lease).await?;
-                pending::settle(&mut tx, name, &waiting).await?;
+                pending::settle(&mut tx, &Keys::of(name, waiting)).await?;
                 let reached = if last { None } else { after };
                 environments::note_walk(&mut tx, name, progress.epoch, reached, run.now).await?;
                 tx.commit().await?;
@@ -170,6 +160,6 @@ impl EnvironmentRun<'_> {
 }
 
 /// A limit as an SQL value.
-fn rows_of(limit: usize) -> i64 {
+pub(super) fn rows_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -46,8 +46,8 @@ impl Cycle {
         }
         let mut tx = self.base.begin(run.lease).await?;
         if !is_set_up {
-            let refused = refusals::among(&mut tx, &environment.name, &[refusals::PLACEHOLDERS]).await?;
-            seen.extend(refused.into_values().map(|refused| ObservedFinding {
+            let refused = refusals::of_placeholders(&mut tx, &environment.name).await?;
+            seen.extend(refused.map(|refused| ObservedFinding {
                 object_id: None,
                 code: Code::RowNotWritten.as_str().to_owned(),
                 subject: "placeholders".to_owned(),
@@ -55,7 +55,7 @@ impl Cycle {
             }));
         }
         if !run.dry_run {
-            removals::close_empty_sets(&mut tx, &environment.name, run.now).await?;
+            removals::close_empty_sets(&mut tx, std::slice::from_ref(&environment.name), run.now).await?;
         }
         // A set that is still held keeps its finding.
         for set in removals::sets(&mut tx, None, &[]).await? {

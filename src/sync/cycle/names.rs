@@ -12,8 +12,8 @@ use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
 use crate::store::environments::{self, Progress};
 use crate::store::findings::ObservedFinding;
-use crate::store::names::{self, Clash, Keys, NamedRow};
-use crate::store::{StoreResult, pending, rows};
+use crate::store::names::{self, Clash, NameKeys, NamedRow};
+use crate::store::{Keys, StoreResult, pending, rows};
 use crate::sync::Failure;
 
 const BATCH: i64 = 1000;
@@ -73,9 +73,9 @@ impl Cycle {
         found.sort_by_key(|row| (row.createdon, row.systemuserid));
         let wanted: Vec<String> = found.iter().filter_map(key_of).collect();
         let mut taken: HashSet<String> = names::held(&mut tx, name, &wanted).await?.into_iter().collect();
-        let keys: Vec<Keys> = found.iter().map(|row| keys_of(row, &mut taken)).collect();
+        let keys: Vec<NameKeys> = found.iter().map(|row| keys_of(row, &mut taken)).collect();
 
-        let is_changed = |row: &&SystemUser, keys: &Keys| row.upn_key != keys.held;
+        let is_changed = |row: &&SystemUser, keys: &NameKeys| row.upn_key != keys.held;
         let changed = found.iter().zip(&keys).filter(|(row, keys)| is_changed(row, keys));
         let changed: Vec<&SystemUser> = changed.map(|(row, _)| row).collect();
         let released: Vec<Uuid> = changed.iter().map(|row| row.systemuserid).collect();
@@ -83,7 +83,7 @@ impl Cycle {
             .iter()
             .filter_map(|row| row.azureactivedirectoryobjectid)
             .collect();
-        rows::release_names(&mut tx, name, &released).await?;
+        rows::release_names(&mut tx, &Keys::of(name, released)).await?;
         names::write(&mut tx, name, &keys).await?;
         let waits = |id: &Uuid| {
             let row = found.iter().zip(&keys).find(|(row, _)| row.systemuserid == *id);
@@ -103,11 +103,11 @@ fn key_of(row: &SystemUser) -> Option<String> {
 }
 
 /// The keys of a row, given the keys already taken. Adds its own to them.
-fn keys_of(row: &SystemUser, taken: &mut HashSet<String>) -> Keys {
+fn keys_of(row: &SystemUser, taken: &mut HashSet<String>) -> NameKeys {
     let wanted = key_of(row);
     let held = wanted.filter(|key| row.upn_key.as_ref() == Some(key) || taken.insert(key.clone()));
     let unheld = row.domainname.as_deref().filter(|_| held.is_none()).and_then(name_key);
-    Keys {
+    NameKeys {
         systemuserid: row.systemuserid,
         held,
         unheld,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::batch::evaluate;
 use super::report::Counts;
 use crate::domain::reason::Code;
 use crate::domain::run::{Phase, PlannedChange};
@@ -15,8 +16,8 @@ use crate::store::changes::fields_json;
 use crate::store::lease::Lease;
 use crate::store::pending::Pending;
 use crate::store::removals::Removal;
-use crate::sync::Base;
 use crate::sync::judge::Applied;
+use crate::sync::{Base, Failure};
 
 /// Which run writes, and how.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,9 @@ impl Scope {
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Tally {
     pub counts: Counts,
-    /// Removals that the guard has to decide.
+    /// There are removals that the guard has to decide.
+    pub has_removals: bool,
+    /// Those of a dry run, which stores none.
     pub removals: Vec<Removal>,
     pub late: Vec<Uuid>,
     pub woken: Vec<Uuid>,
@@ -100,7 +103,9 @@ impl Tally {
         self.late.extend(draft.late);
         self.woken.extend(applied.woken);
         for decision in draft.decisions {
-            self.removals.extend(removal(&decision));
+            let removal = removal(&decision);
+            self.has_removals |= removal.is_some();
+            self.removals.extend(removal.filter(|_| dry_run));
             let Decision {
                 candidate,
                 verdict,
@@ -205,19 +210,43 @@ impl<'a> EnvironmentRun<'a> {
         &self.view.environment.name
     }
 
-    /// Shows what the run does next. A person's decision is not a run in progress.
+    /// Shows what the run does next.
     pub(super) fn enter(&self, phase: Phase, total: Option<i64>) {
-        if self.run.lease.is_some() {
-            self.base
-                .progress
-                .enter(phase, self.name(), total, self.base.clock.now());
-        }
+        enter(std::slice::from_ref(self), phase, total);
     }
 
-    /// Shows that so many more users are done.
-    pub(super) fn note_progress(&self, count: usize) {
-        if self.run.lease.is_some() {
-            self.base.progress.add(count);
+    /// Evaluates a batch and adds its result.
+    pub(super) async fn count_batch(&mut self, scope: Scope) -> Result<(), Failure> {
+        count_batch(std::slice::from_mut(self), &[(0, scope)]).await
+    }
+}
+
+/// Shows what the run does next. A person's decision is not a run in progress.
+pub(super) fn enter(parts: &[EnvironmentRun<'_>], phase: Phase, total: Option<i64>) {
+    let Some(first) = parts.first().filter(|first| first.run.lease.is_some()) else {
+        return;
+    };
+    let alone = Some(first.name()).filter(|_| parts.len() == 1);
+    let now = first.base.clock.now();
+    first.base.progress.enter(phase, alone, total, now);
+}
+
+/// Evaluates a batch of users of some of the environments and adds its results.
+pub(super) async fn count_batch(parts: &mut [EnvironmentRun<'_>], scopes: &[(usize, Scope)]) -> Result<(), Failure> {
+    let Some(EnvironmentRun { base, run, .. }) = parts.first() else {
+        return Ok(());
+    };
+    let (base, run) = (*base, *run);
+    let users: Vec<_> = scopes.iter().map(|(at, scope)| (&parts[*at].view, scope)).collect();
+    let results = evaluate(base, run, &users).await?;
+    for ((at, scope), results) in scopes.iter().zip(results) {
+        for result in results {
+            parts[*at].tally.add(result, run.dry_run);
+        }
+        // A person's decision is not a run in progress.
+        if run.lease.is_some() {
+            base.progress.add(scope.ids().len());
         }
     }
+    Ok(())
 }

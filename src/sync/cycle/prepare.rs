@@ -17,7 +17,7 @@ use crate::domain::run::LeftOver;
 use crate::domain::source::Source;
 use crate::store::environments::{self, Progress, Registration, Survey};
 use crate::store::{
-    Connection, StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals,
+    Connection, Keys, StoreError, StoreResult, Transaction, checkpoints, findings, mirror, pending, quota, refusals,
     removals, rows,
 };
 use crate::sync::Failure;
@@ -108,12 +108,12 @@ impl Cycle {
     async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
         let made = self.base.retry(async || {
             let mut tx = self.base.begin(run.lease).await?;
-            let known = refusals::among(&mut tx, name, &[refusals::PLACEHOLDERS]).await?;
-            if known.values().any(|refused| refused.plan.is_some()) {
+            let known = refusals::of_placeholders(&mut tx, name).await?;
+            if known.is_some_and(|refused| refused.plan.is_some()) {
                 return Ok(());
             }
             rows::insert_placeholders(&mut tx, name, run.now).await?;
-            refusals::settle(&mut tx, name, &[refusals::PLACEHOLDERS]).await?;
+            refusals::settle(&mut tx, &Keys::of(name, [refusals::PLACEHOLDERS])).await?;
             environments::note_set_up(&mut tx, name).await?;
             tx.commit().await
         });
@@ -131,7 +131,7 @@ impl Cycle {
             "the placeholder rows cannot be written"
         );
         let mut tx = self.base.begin(run.lease).await?;
-        refusals::note(&mut tx, name, &[(refusals::PLACEHOLDERS, refused)], run.now).await?;
+        refusals::note(&mut tx, &[(name, refusals::PLACEHOLDERS, refused)], run.now).await?;
         Ok(tx.commit().await?)
     }
 

@@ -13,7 +13,7 @@ use crate::plan::roles::is_administrator;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
-use crate::store::{StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
+use crate::store::{Keys, StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
 use crate::sync::DeskError;
 use crate::sync::judge::{self, WriteMode};
 
@@ -241,17 +241,17 @@ impl Desk {
         }
         if let Some(id) = before.azureactivedirectoryobjectid
             && before.azurestate == azure_state::EXISTS
-            && subjects::read(&mut *tx, &[id], None, &[], false)
+            && subjects::roles(&mut *tx, &[id])
                 .await?
                 .get(&id)
-                .is_some_and(|standing| standing.roles.global)
+                .is_some_and(|roles| roles.global)
         {
             return Err(Refusal::new(Code::TenantAdministrator).into());
         }
-        let held = roles::of_rows(&mut *tx, name, &[before.systemuserid]).await?;
+        let held = roles::of_row(&mut *tx, name, before.systemuserid).await?;
         if is_administrator(&held) {
             quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
-            if roles::count_enabled_holders(tx, name, SYSTEM_ADMINISTRATOR).await? <= 1 {
+            if !roles::has_several_holders(tx, name, SYSTEM_ADMINISTRATOR).await? {
                 return Err(Refusal::new(Code::LastSystemAdministrator).into());
             }
         }
@@ -310,12 +310,12 @@ impl Desk {
             at: now,
         };
         if change.operation == Operation::Delete {
-            let held = roles::of_rows(&mut *tx, name, &[row]).await?;
+            let held = roles::of_row(&mut *tx, name, row).await?;
             let taken: Vec<RoleChange> = held.iter().map(RoleChange::take).collect();
-            roles::apply(&mut *tx, name, &taken.iter().collect::<Vec<_>>(), author).await?;
+            roles::apply_in(&mut *tx, name, &taken, author).await?;
         }
         if change.after.isdisabled {
-            removals::drop_rows(&mut *tx, name, &[row]).await?;
+            removals::drop_rows(&mut *tx, &Keys::of(name, [row])).await?;
         }
         let owned = (change.after.customer_owned != before.customer_owned).then(|| change.after.customer_owned.clone());
         judge::write_by_hand(

@@ -19,7 +19,7 @@ use crate::rules::{Trigger, Verdict};
 use crate::store::changes::Author;
 use crate::store::{StoreError, Transaction, candidates, pending, rows};
 use crate::sync::DeskError;
-use crate::sync::judge::{Applied, Parts, WriteAttempt, apply, decide_loaded, load};
+use crate::sync::judge::{Applied, Parts, Share, WriteAttempt, apply, decide_loaded, load};
 use crate::sync::pull::LookUpResult;
 
 /// The parameters of an evaluation.
@@ -189,7 +189,7 @@ impl Desk {
             let asked = answered.get(&candidate.id).copied().flatten();
             candidate.asked = asked.filter(|_| !question.from_mirror);
         }
-        let mut draft = decide_loaded(tx, loaded, view, &policy, 0).await?.draft;
+        let mut draft = decide_loaded(tx, loaded, &policy).await?.draft;
         // The caller is the author of rows, the sync is the author of roles.
         let author = Author {
             actor: question.actor,
@@ -197,7 +197,13 @@ impl Desk {
             by_rule: true,
             at: self.base.clock.now(),
         };
-        let applied = apply(tx, name, &mut draft, &HashMap::new(), author, SYNC_ACTOR, effort).await?;
+        let share = Share {
+            environment: name,
+            draft: &mut draft,
+            known: HashMap::new(),
+        };
+        let applied = apply(tx, &mut [share], author, SYNC_ACTOR, effort).await?.pop();
+        let applied = applied.unwrap_or_default();
         let is_open = |decision: &&Decision| decision.is_open && !applied.refused.contains_key(&decision.candidate.id);
         let open = draft
             .decisions

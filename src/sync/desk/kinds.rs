@@ -252,7 +252,7 @@ impl Desk {
         if let Some(change) = Change::between(None, row.clone(), Operation::Create, None, (ask.actor, at)) {
             judge::write_by_hand(&mut *tx, &name, vec![(None, change)], author, WriteMode::Together).await?;
         }
-        roles::apply(tx, &name, &granted.iter().collect::<Vec<_>>(), author).await?;
+        roles::apply_in(tx, &name, granted, author).await?;
         Ok(row)
     }
 }

@@ -69,13 +69,13 @@ impl Desk {
             by_rule: false,
             at: self.base.clock.now(),
         };
-        let held = roles::of_rows(&mut tx, name, &[stub.systemuserid]).await?;
+        let held = roles::of_row(&mut tx, name, stub.systemuserid).await?;
         let moved: Vec<RoleChange> = held
             .iter()
             .filter(|held| !held.revoked)
             .map(|held| RoleChange::grant(into.systemuserid, &held.role, held.provenance))
             .collect();
-        roles::apply(&mut tx, name, &moved.iter().collect::<Vec<_>>(), author).await?;
+        roles::apply_in(&mut tx, name, &moved, author).await?;
         let mut after = stub.clone();
         after.deletedstate = 1;
         after.merged_into = Some(into.systemuserid);

@@ -12,7 +12,7 @@ use crate::domain::role::{Holder, HolderKey, Provenance, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::SystemUser;
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
-use crate::store::{quota, roles, rows};
+use crate::store::{Keys, quota, roles, rows};
 use crate::sync::DeskError;
 
 /// The number of rows that one transaction grants a role to: few enough that no one waits long for a locked row.
@@ -94,9 +94,10 @@ impl Desk {
         for row in rows::lock_by_ids(&mut tx, name, rows).await? {
             locked.insert(row.systemuserid, row);
         }
-        let held = roles::of_rows(&mut tx, name, rows).await?;
+        let held = roles::of_rows(&mut tx, &Keys::of(name, rows.iter().copied())).await?;
         let holds = held
-            .iter()
+            .values()
+            .flatten()
             .filter(|held| held.role == role && held.provenance == Provenance::Manual && !held.revoked);
         let mut holders: BTreeSet<Uuid> = holds.map(|held| held.systemuserid).collect();
         let mut changes = Vec::new();
@@ -113,8 +114,7 @@ impl Desk {
                 }),
             });
         }
-        let changes: Vec<&RoleChange> = changes.iter().collect();
-        roles::apply(&mut tx, name, &changes, self.by(actor)).await?;
+        roles::apply_in(&mut tx, name, &changes, self.by(actor)).await?;
         tx.commit().await?;
         Ok(results)
     }
@@ -134,7 +134,7 @@ impl Desk {
         let name = &environment.name;
         let mut tx = self.base.begin(None).await?;
         let row = self.lock_row(&mut tx, environment, ask).await?;
-        let held = roles::of_rows(&mut tx, name, &[row.systemuserid]).await?;
+        let held = roles::of_row(&mut tx, name, row.systemuserid).await?;
         let taken: Vec<RoleChange> = held
             .iter()
             .filter(|held| held.role == role && !held.revoked)
@@ -148,11 +148,11 @@ impl Desk {
         }
         if role == SYSTEM_ADMINISTRATOR && !taken.is_empty() && !row.isdisabled {
             quota::lock(&mut tx, name, environment.non_interactive_cap).await?;
-            if roles::count_enabled_holders(&mut tx, name, role).await? <= 1 {
+            if !roles::has_several_holders(&mut tx, name, role).await? {
                 return Err(Refusal::new(Code::LastSystemAdministrator).into());
             }
         }
-        roles::apply(&mut tx, name, &taken.iter().collect::<Vec<_>>(), self.by(ask.actor)).await?;
+        roles::apply_in(&mut tx, name, &taken, self.by(ask.actor)).await?;
         let user = find_row(&mut tx, name, ask.user).await?;
         tx.commit().await?;
         let outcome = if taken.is_empty() {

@@ -7,7 +7,7 @@ use crate::error::chain;
 use crate::store::{findings, removals};
 use crate::sync::GuardError;
 use crate::sync::cycle::Counts;
-use crate::sync::cycle::part::{EnvironmentRun, RunInfo, Scope};
+use crate::sync::cycle::part::{EnvironmentRun, RunInfo};
 
 /// The part of a decision in one environment that was carried out, and the part that was not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -157,7 +157,7 @@ impl Guard {
             view.unread
                 .extend(environment.security_group.filter(|_| looked.unasked.group));
             let mut part = EnvironmentRun::new(&self.base, view, run);
-            let result = part.carry_out(Scope::Approved, ids).await;
+            let result = part.carry_out_approved(&ids).await;
             decided.counts = part.tally.counts;
             let mut db = self.base.store.read().await?;
             decided.waiting = removals::held_ids(&mut db, name, run.run_id).await?.len() as u64;

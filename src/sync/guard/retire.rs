@@ -10,7 +10,7 @@ use crate::domain::reason::Code;
 use crate::plan::{Change, Operation};
 use crate::store::changes::Author;
 use crate::store::environments;
-use crate::store::{Transaction, removals, rows, serving};
+use crate::store::{Keys, Transaction, removals, rows, serving};
 use crate::sync::judge::{self, Parts, WriteAttempt};
 use crate::sync::{GuardError, UnknownEnvironment};
 
@@ -138,7 +138,7 @@ impl Guard {
             warn!(environment = name, %row, %fault, "a row cannot be disabled");
         }
         let refused = refused.len() as u64;
-        removals::drop_rows(&mut tx, name, ids).await?;
+        removals::drop_rows(&mut tx, &Keys::of(name, ids.iter().copied())).await?;
         tx.commit().await?;
         Ok(Retired {
             disabled: planned - refused,

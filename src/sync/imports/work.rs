@@ -4,6 +4,7 @@
 //! together with its results and the check of its claim. So a killed worker repeats nothing, and a worker that was
 //! presumed dead writes nothing. Times that people see come from the engine's clock; claims use the database's clock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -340,9 +341,14 @@ impl Imports {
         let roles = checkpoints::read(&mut db, Source::Roles).await?.reached_at;
         let mut reached = vec![Some(users), roles];
         if let Some(group) = environment.security_group {
-            let counts_nested = environment.counts_nested();
-            let within = groups::within(&mut db, group, counts_nested).await?;
-            reached.extend(within.iter().map(|it| it.reached_at.filter(|_| it.is_readable)));
+            let root = BTreeSet::from([(group, environment.counts_nested())]);
+            let within = groups::within(&mut db, &root).await?;
+            reached.extend(
+                within
+                    .values()
+                    .flatten()
+                    .map(|it| it.reached_at.filter(|_| it.is_readable)),
+            );
         }
         let now = self.base.clock.now();
         let is_fresh = |at: Option<DateTime<Utc>>| at.is_some_and(|at| now - at <= MIRROR_AGE);

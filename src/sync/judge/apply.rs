@@ -30,43 +30,81 @@ pub(in crate::sync) struct NotTaken {
     pub tried: Option<(String, Fault)>,
 }
 
-/// Writes a draft. An attempt that is `known` to be refused and has not changed is not repeated. The rows' author signs
-/// their lines in the change log, `roles_by` those of the roles.
+/// The draft of one environment in a batch.
+#[derive(Debug)]
+pub(in crate::sync) struct Share<'a> {
+    pub environment: &'a str,
+    pub draft: &'a mut Draft,
+    /// The refusals of its users that are recorded.
+    pub known: HashMap<Uuid, Refused>,
+}
+
+/// Writes the drafts of a batch, in the same statements. An attempt that is known to be refused and has not changed is
+/// not repeated. The rows' author signs their lines in the change log, `roles_by` those of the roles.
 pub(in crate::sync) async fn apply(
     tx: &mut Transaction,
-    name: &str,
-    draft: &mut Draft,
-    known: &HashMap<Uuid, Refused>,
+    shares: &mut [Share<'_>],
     author: Author<'_>,
     roles_by: &str,
     effort: &WriteAttempt,
-) -> StoreResult<Applied> {
+) -> StoreResult<Vec<Applied>> {
     let is_careful = !matches!(effort, WriteAttempt::Write(WriteMode::Together));
-    let mut applied = Applied::default();
-    let mut attempts = attempts(&mut draft.decisions, known, is_careful, &mut applied);
-    let refused = match effort {
+    let mut applied = Vec::new();
+    let mut all: Vec<Vec<Attempt<'_>>> = Vec::new();
+    let mut writes: Vec<Write<'_>> = Vec::new();
+    let mut given: Vec<(&str, &RoleChange)> = Vec::new();
+    let mut names = Vec::new();
+    for share in &mut *shares {
+        let mut of_share = Applied::default();
+        let mut attempts = attempts(
+            share.environment,
+            &mut share.draft.decisions,
+            &share.known,
+            is_careful,
+            &mut of_share,
+        );
+        writes.extend(attempts.iter_mut().filter_map(|attempt| attempt.write.take()));
+        given.extend(
+            attempts
+                .iter()
+                .flat_map(|it| it.roles)
+                .map(|role| (share.environment, role)),
+        );
+        applied.push(of_share);
+        names.push(share.environment);
+        all.push(attempts);
+    }
+    let (mut woken, refused) = match effort {
         WriteAttempt::Write(care) => {
-            let given: Vec<&RoleChange> = attempts.iter().flat_map(|attempt| attempt.roles).collect();
-            let mut writes: Vec<Write<'_>> = attempts.iter_mut().filter_map(|attempt| attempt.write.take()).collect();
-            let written = write(tx, name, &mut writes, &given, author, roles_by, *care).await?;
-            applied.woken = written.woken;
-            written.refused
+            let written = write(tx, &mut writes, &given, author, roles_by, *care).await?;
+            (written.woken, written.refused)
         }
-        WriteAttempt::GiveUp(fault) => attempts.iter().map(|attempt| (attempt.row, fault.clone())).collect(),
+        WriteAttempt::GiveUp(fault) => {
+            let rows = names
+                .iter()
+                .zip(&all)
+                .flat_map(|(name, attempts)| attempts.iter().map(|attempt| ((*name).to_owned(), attempt.row)));
+            (HashMap::new(), rows.map(|row| (row, fault.clone())).collect())
+        }
     };
-    for attempt in attempts {
-        if let Some(fault) = refused.get(&attempt.row) {
-            let not_taken = NotTaken {
-                detail: sentence(fault),
-                tried: Some((attempt.plan, fault.clone())),
-            };
-            applied.refused.insert(attempt.id, not_taken);
+    for ((name, attempts), applied) in names.into_iter().zip(all).zip(&mut applied) {
+        applied.woken = woken.remove(name).unwrap_or_default();
+        for attempt in attempts {
+            if let Some(fault) = refused.get(&(name.to_owned(), attempt.row)) {
+                let not_taken = NotTaken {
+                    detail: sentence(fault),
+                    tried: Some((attempt.plan, fault.clone())),
+                };
+                applied.refused.insert(attempt.id, not_taken);
+            }
         }
     }
-    for decision in &mut draft.decisions {
-        if applied.refused.contains_key(&decision.candidate.id) {
-            decision.plan.change = None;
-            decision.roles.changes.clear();
+    for (share, applied) in shares.iter_mut().zip(&applied) {
+        for decision in &mut share.draft.decisions {
+            if applied.refused.contains_key(&decision.candidate.id) {
+                decision.plan.change = None;
+                decision.roles.changes.clear();
+            }
         }
     }
     Ok(applied)
@@ -84,6 +122,7 @@ struct Attempt<'d> {
 /// The attempts of a draft. One that was refused and has not changed is not repeated; of rows that exchange a name,
 /// all must be unchanged. A careful attempt contains its plan, to be recorded.
 fn attempts<'d>(
+    environment: &'d str,
     decisions: &'d mut [Decision],
     known: &HashMap<Uuid, Refused>,
     is_careful: bool,
@@ -114,6 +153,7 @@ fn attempts<'d>(
             row,
             plan: if compares { signature() } else { String::new() },
             write: plan.change.as_mut().map(|change| Write {
+                environment,
                 before: candidate.row.as_ref(),
                 change,
             }),

@@ -10,7 +10,7 @@ use crate::domain::system_user::SystemUser;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::store::changes::Author;
 use crate::store::rows::Unit;
-use crate::store::{Fault, StoreError, StoreResult, Transaction, changes, findings, roles, rows};
+use crate::store::{ByEnvironment, Fault, StoreError, StoreResult, Transaction, changes, findings, roles, rows};
 
 /// How a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(in crate::sync) enum WriteMode {
 /// A row to write.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
+    pub environment: &'a str,
     /// The locked row, if there is one.
     pub before: Option<&'a SystemUser>,
     pub change: &'a mut Change,
@@ -35,17 +36,16 @@ pub(super) struct Write<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Written {
     /// Users who waited for a name that is now free.
-    pub woken: Vec<Uuid>,
-    /// Rows that the database rejects, by their id.
-    pub refused: HashMap<Uuid, Fault>,
+    pub woken: ByEnvironment<Vec<Uuid>>,
+    /// Rows that the database rejects, by environment and id.
+    pub refused: HashMap<(String, Uuid), Fault>,
 }
 
 /// Writes rows and roles. The rows' author signs their lines in the change log, `roles_by` those of the roles.
 pub(super) async fn write(
     tx: &mut Transaction,
-    name: &str,
     writes: &mut [Write<'_>],
-    given: &[&RoleChange],
+    given: &[(&str, &RoleChange)],
     author: Author<'_>,
     roles_by: &str,
     care: WriteMode,
@@ -54,21 +54,23 @@ pub(super) async fn write(
         write.stamp(author);
     }
     let refused = if care == WriteMode::Together {
-        write_together(tx, name, writes, author).await?;
+        write_together(tx, writes, author).await?;
         let by = Author {
             actor: roles_by,
             ..author
         };
-        roles::apply(tx, name, given, by).await?;
+        roles::apply(tx, given, by).await?;
         HashMap::new()
     } else {
-        write_each(tx, name, writes, given, author, roles_by, care).await?
+        write_each(tx, writes, given, author, roles_by, care).await?
     };
-    let is_written = |write: &&Write<'_>| !refused.contains_key(&write.row());
-    let freed: Vec<String> = writes.iter().filter(is_written).filter_map(Write::freed_name).collect();
-    let woken = findings::wake_waiting(tx, name, &freed).await?;
-    let written = writes.iter().filter(is_written).map(|write| &*write.change);
-    changes::note_enabled(tx, name, written).await?;
+    let is_written = |write: &&Write<'_>| !refused.contains_key(&(write.environment.to_owned(), write.row()));
+    let written: Vec<&Write<'_>> = writes.iter().filter(is_written).collect();
+    let freed = written
+        .iter()
+        .filter_map(|write| Some((write.environment, write.freed_name()?)));
+    let woken = findings::wake_waiting(tx, &freed.collect()).await?;
+    changes::note_enabled(tx, written.iter().map(|write| &*write.change)).await?;
     Ok(Written { woken, refused })
 }
 
@@ -83,12 +85,17 @@ pub(in crate::sync) async fn write_by_hand(
     let writes = changes.iter_mut();
     let mut writes: Vec<Write<'_>> = writes
         .map(|(before, change)| Write {
+            environment: name,
             before: *before,
             change,
         })
         .collect();
-    let written = write(tx, name, &mut writes, &[], author, author.actor, care).await?;
-    Ok(written.refused)
+    let written = write(tx, &mut writes, &[], author, author.actor, care).await?;
+    Ok(written
+        .refused
+        .into_iter()
+        .map(|((_, row), fault)| (row, fault))
+        .collect())
 }
 
 impl Write<'_> {
@@ -124,78 +131,86 @@ impl Write<'_> {
 }
 
 /// Writes rows in an order in which names can pass from row to row.
-async fn write_together(tx: &mut Transaction, name: &str, writes: &[Write<'_>], author: Author<'_>) -> StoreResult<()> {
+async fn write_together(tx: &mut Transaction, writes: &[Write<'_>], author: Author<'_>) -> StoreResult<()> {
     let gives_up = |write: &&Write<'_>| write.freed_name().is_some();
-    let released: Vec<Uuid> = writes.iter().filter(gives_up).map(Write::row).collect();
+    let released = writes
+        .iter()
+        .filter(gives_up)
+        .map(|write| (write.environment, write.row()));
     let (new, known): (Vec<&Change>, Vec<&Change>) = writes
         .iter()
         .map(|write| &*write.change)
         .partition(|change| change.operation == Operation::Create);
     let known: Vec<&SystemUser> = known.into_iter().map(|change| &change.after).collect();
     let new: Vec<&SystemUser> = new.into_iter().map(|change| &change.after).collect();
-    rows::release_names(&mut *tx, name, &released).await?;
-    rows::update(&mut *tx, name, &known).await?;
-    rows::insert(&mut *tx, name, &new).await?;
+    rows::release_names(&mut *tx, &released.collect()).await?;
+    rows::update(&mut *tx, &known).await?;
+    rows::insert(&mut *tx, &new).await?;
     let changed = writes.iter().map(|write| &*write.change);
     let logged: Vec<&Change> = changed.filter(|change| !change.fields.is_empty()).collect();
-    changes::record(&mut *tx, name, &logged, author).await
+    changes::record(&mut *tx, &logged, author).await
 }
 
 /// Writes row by row; rows that exchange a name succeed or fail together. Returns the refused rows.
 async fn write_each(
     tx: &mut Transaction,
-    name: &str,
     writes: &[Write<'_>],
-    given: &[&RoleChange],
+    given: &[(&str, &RoleChange)],
     author: Author<'_>,
     roles_by: &str,
     care: WriteMode,
-) -> StoreResult<HashMap<Uuid, Fault>> {
-    let units = units(writes, given);
+) -> StoreResult<HashMap<(String, Uuid), Fault>> {
     let mut refused = HashMap::new();
-    for (at, fault) in rows::write_each(tx, name, &units, author, roles_by).await? {
-        if care == WriteMode::Each && fault.may_pass() {
-            return Err(StoreError::Refused(fault));
+    for (name, units) in units(writes, given) {
+        for (at, fault) in rows::write_each(tx, name, &units, author, roles_by).await? {
+            if care == WriteMode::Each && fault.may_pass() {
+                return Err(StoreError::Refused(fault));
+            }
+            let Some(unit) = units.get(at) else { continue };
+            let rows = unit.changes.iter().map(|change| change.after.systemuserid);
+            let rows = rows.chain(unit.roles.iter().map(|change| change.systemuserid));
+            refused.extend(rows.map(|row| ((name.to_owned(), row), fault.clone())));
         }
-        let Some(unit) = units.get(at) else { continue };
-        let rows = unit.changes.iter().map(|change| change.after.systemuserid);
-        let rows = rows.chain(unit.roles.iter().map(|change| change.systemuserid));
-        refused.extend(rows.map(|row| (row, fault.clone())));
     }
     Ok(refused)
 }
 
-/// The units to write together: a row with its roles, and the rows to which its name passes.
-fn units<'a>(writes: &'a [Write<'_>], given: &[&'a RoleChange]) -> Vec<Unit<'a>> {
-    let mut units: BTreeMap<usize, Unit<'a>> = BTreeMap::new();
-    let mut unit_of_row: HashMap<Uuid, usize> = HashMap::new();
+/// The units to write together, by environment: a row with its roles, and the rows to which its name passes.
+fn units<'a>(writes: &'a [Write<'_>], given: &[(&'a str, &'a RoleChange)]) -> BTreeMap<&'a str, Vec<Unit<'a>>> {
+    let mut units: BTreeMap<(&str, usize), Unit<'a>> = BTreeMap::new();
+    let mut unit_of_row: HashMap<(&str, Uuid), usize> = HashMap::new();
     for (write, unit) in writes.iter().zip(chains(&writes.iter().collect::<Vec<_>>())) {
-        unit_of_row.insert(write.row(), unit);
-        let unit = units.entry(unit).or_default();
+        unit_of_row.insert((write.environment, write.row()), unit);
+        let unit = units.entry((write.environment, unit)).or_default();
         unit.released.extend(write.freed_name().map(|_| write.row()));
         unit.changes.push(write.change);
     }
     let mut next = writes.len();
-    for change in given {
-        let unit = *unit_of_row.entry(change.systemuserid).or_insert_with(|| {
+    for (name, change) in given {
+        let unit = *unit_of_row.entry((*name, change.systemuserid)).or_insert_with(|| {
             next += 1;
             next
         });
-        units.entry(unit).or_default().roles.push(change);
+        units.entry((*name, unit)).or_default().roles.push(change);
     }
-    units.into_values().collect()
+    let mut by_environment: BTreeMap<&str, Vec<Unit<'a>>> = BTreeMap::new();
+    for ((name, _), unit) in units {
+        by_environment.entry(name).or_default().push(unit);
+    }
+    by_environment
 }
 
 /// Numbers the rows; rows that exchange names have the same number.
 pub(super) fn chains(writes: &[&Write<'_>]) -> Vec<usize> {
-    let freed: HashMap<String, usize> = writes
+    let freed: HashMap<(&str, String), usize> = writes
         .iter()
         .enumerate()
-        .filter_map(|(at, write)| Some((write.freed_name()?, at)))
+        .filter_map(|(at, write)| Some(((write.environment, write.freed_name()?), at)))
         .collect();
     let mut chain_of: Vec<usize> = (0..writes.len()).collect();
     for (at, write) in writes.iter().enumerate() {
-        let from = write.name_after().and_then(|name| freed.get(&name));
+        let name = write.name_after();
+        let from = name.and_then(|name| freed.get(&(write.environment, name)));
         if let Some(from) = from.filter(|from| chain_of[**from] != chain_of[at]) {
             let (one, other) = (chain_of[*from], chain_of[at]);
             for chain in chain_of.iter_mut().filter(|chain| **chain == other) {
