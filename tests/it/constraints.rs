@@ -5,6 +5,7 @@
 mod outages;
 mod siblings;
 mod states;
+mod together;
 
 use std::time::Duration;
 

@@ -162,7 +162,7 @@ async fn an_approved_set_is_decided_although_one_row_of_it_is_refused() {
     world.end().await;
 }
 
-fn with_role() -> Environment {
+pub fn with_role() -> Environment {
     Environment {
         roles: vec!["Sales".to_owned(), "Helper".to_owned()],
         license_roles: vec![(
@@ -350,7 +350,7 @@ async fn many_refused_rows_cost_two_attempts_each_and_an_idle_cycle_nothing() {
     clean.end().await;
 }
 
-fn assert_same(found: &[String], expected: &[String]) {
+pub fn assert_same(found: &[String], expected: &[String]) {
     let missing: Vec<&String> = expected.iter().filter(|line| !found.contains(line)).collect();
     let added: Vec<&String> = found.iter().filter(|line| !expected.contains(line)).collect();
     assert!(
