@@ -243,10 +243,13 @@ pub async fn doubts(db: &mut Connection, environments: &[String]) -> StoreResult
 }
 
 /// Records that an environment has been evaluated with all of its doubts.
-pub async fn settle_doubts(db: &mut Connection, environment: &str) -> StoreResult<()> {
-    sqlx::query!("delete from environment_doubt where environment = $1", environment)
-        .execute(db)
-        .await?;
+pub async fn settle_doubts(db: &mut Connection, environments: &[String]) -> StoreResult<()> {
+    sqlx::query!(
+        "delete from environment_doubt where environment = any($1)",
+        environments
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

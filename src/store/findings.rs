@@ -79,30 +79,33 @@ pub async fn reconcile_users(
     open(db, &seen, run_id, now).await
 }
 
-/// After a run checked an environment's sources: opens new findings, closes those that no longer apply. Without an
-/// environment, they concern the tenant.
+/// After a run checked the sources of some environments: opens new findings, closes those that no longer apply. Without
+/// environments, they concern the tenant.
 pub async fn reconcile_sources(
     db: &mut Connection,
-    environment: Option<&str>,
-    seen: &[ObservedFinding],
+    environments: Option<&[String]>,
+    seen: &[(Option<&str>, ObservedFinding)],
     run_id: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     sqlx::query!(
         "update finding f set closed_at = $2
-         where environment is not distinct from $1 and azureactivedirectoryobjectid is null and closed_at is null
+         where (environment = any($1) or $1 is null and environment is null)
+           and azureactivedirectoryobjectid is null and closed_at is null
            and not exists (
-               select from unnest($3::text[], $4::text[], $5::text[]) as s (code, subject, detail)
-               where s.code = f.code and s.subject = f.subject and s.detail = f.detail)",
-        environment,
+               select from unnest($3::text[], $4::text[], $5::text[], $6::text[]) as s (environment, code, subject, detail)
+               where s.environment is not distinct from f.environment and s.code = f.code and s.subject = f.subject
+                 and s.detail = f.detail)",
+        environments,
         now,
-        &seen.iter().map(|seen| seen.code.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.subject.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|seen| seen.detail.clone()).collect::<Vec<_>>()
+        &seen.iter().map(|(name, _)| name.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
+        &seen.iter().map(|(_, seen)| seen.code.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.subject.clone()).collect::<Vec<_>>(),
+        &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>()
     )
     .execute(&mut *db)
     .await?;
-    let seen: Vec<_> = seen.iter().map(|seen| (environment, seen)).collect();
+    let seen: Vec<_> = seen.iter().map(|(name, seen)| (*name, seen)).collect();
     open(db, &seen, run_id, now).await
 }
 

@@ -114,6 +114,8 @@ pub async fn write(db: &mut Connection, environment: &str, keys: &[NameKeys]) ->
 /// A live row whose name is held by another live row.
 #[derive(Clone, Debug)]
 pub struct Clash {
+    /// The environment.
+    pub environment: String,
     /// The row.
     pub systemuserid: Uuid,
     /// Its directory user.
@@ -122,17 +124,17 @@ pub struct Clash {
     pub key: String,
 }
 
-/// Rows that wait for a name held by another row.
-pub async fn clashes(db: &mut Connection, environment: &str) -> StoreResult<Vec<Clash>> {
+/// Rows of some environments that wait for a name held by another row.
+pub async fn clashes(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<Clash>> {
     Ok(sqlx::query_as!(
         Clash,
-        r#"select s.systemuserid, s.azureactivedirectoryobjectid as object_id, s.unheld_upn_key as "key!"
+        r#"select s.environment, s.systemuserid, s.azureactivedirectoryobjectid as object_id, s.unheld_upn_key as "key!"
            from name_to_fold q
            join system_user s on s.environment = q.environment and s.systemuserid = q.systemuserid
            join system_user holder
                on holder.environment = s.environment and holder.upn_key = s.unheld_upn_key
-           where q.environment = $1 and s.upn_key is null and s.azurestate = 0 and s.deletedstate = 0"#,
-        environment
+           where q.environment = any($1) and s.upn_key is null and s.azurestate = 0 and s.deletedstate = 0"#,
+        environments
     )
     .fetch_all(db)
     .await?)

@@ -37,10 +37,14 @@ pub async fn among(db: &mut Connection, users: &Keys) -> StoreResult<ByEnvironme
     })))
 }
 
-/// The refusal of an environment's placeholder rows, if they were refused.
-pub async fn of_placeholders(db: &mut Connection, environment: &str) -> StoreResult<Option<Refused>> {
-    let found = among(db, &Keys::of(environment, [PLACEHOLDERS])).await?;
-    Ok(found.into_values().flat_map(HashMap::into_values).next())
+/// The refusals of the placeholder rows of some environments.
+pub async fn of_placeholders(db: &mut Connection, environments: &[String]) -> StoreResult<ByEnvironment<Refused>> {
+    let placeholders = environments.iter().map(|name| (name.as_str(), PLACEHOLDERS));
+    let found = among(db, &placeholders.collect()).await?;
+    let found = found
+        .into_iter()
+        .flat_map(|(name, refused)| refused.into_values().map(move |one| (name.clone(), one)));
+    Ok(found.collect())
 }
 
 /// Stores refusals.

@@ -3,9 +3,9 @@
 
 mod held;
 
-pub use held::{held_rows, of_row, sets};
+pub use held::{held_rows, of_row, open_sets, sets};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -171,39 +171,68 @@ pub async fn held_ids(db: &mut Connection, environment: &str, run_id: i64) -> St
     .await?)
 }
 
-/// Holds the removals that a run collected for some reasons.
+/// Removals of an environment to hold, and why. No two share an environment and a reason.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    /// The environment.
+    pub environment: &'a str,
+    /// The reasons of the removals.
+    pub reasons: Vec<Code>,
+    /// Why they are held.
+    pub why: &'a Doubt,
+}
+
+/// Holds removals that a run collected.
 pub async fn hold(
     db: &mut Connection,
-    environment: &str,
     run_id: i64,
-    reasons: &[Code],
-    why: &Doubt,
+    holds: &[Hold<'_>],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> StoreResult<u64> {
-    let held = sqlx::query!(
-        "update removal set state = 'held'
-         where environment = $1 and run_id = $2 and state = 'collected' and reason = any($3)",
-        environment,
-        run_id,
-        &names(reasons.iter().copied())
-    )
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
-    if held > 0 {
-        sqlx::query!(
-            "select hold_set($1, $2, $3, $4, $5)",
-            environment,
-            run_id,
-            why.to_string(),
-            now,
-            expires_at
-        )
-        .execute(db)
-        .await?;
+) -> StoreResult<()> {
+    let each = holds.iter().flat_map(|hold| {
+        hold.reasons
+            .iter()
+            .map(|reason| (hold.environment, reason.as_str().to_owned()))
+    });
+    let each: Keys<String> = each.collect();
+    if each.is_empty() {
+        return Ok(());
     }
-    Ok(held)
+    let held = sqlx::query!(
+        "with held as (
+             update removal r set state = 'held' from unnest($1::text[], $2::text[]) as h (environment, reason)
+             where r.environment = h.environment and r.reason = h.reason and r.run_id = $3 and r.state = 'collected'
+             returning r.environment, r.reason)
+         select distinct environment, reason from held",
+        &each.environments,
+        &each.keys,
+        run_id
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let held: HashSet<(String, String)> = held.into_iter().map(|row| (row.environment, row.reason)).collect();
+    let is_held = |hold: &&Hold<'_>| {
+        let key = |reason: &Code| (hold.environment.to_owned(), reason.as_str().to_owned());
+        hold.reasons.iter().any(|reason| held.contains(&key(reason)))
+    };
+    let sets: Keys<String> = holds
+        .iter()
+        .filter(is_held)
+        .map(|it| (it.environment, it.why.to_string()))
+        .collect();
+    sqlx::query!(
+        "select hold_set(environment, $3, why, $4, $5)
+         from unnest($1::text[], $2::text[]) with ordinality as h (environment, why, at) order by at",
+        &sets.environments,
+        &sets.keys,
+        run_id,
+        now,
+        expires_at
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
 }
 
 /// Which of some rows are in a set of removals, and in which state.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
 
-use self::findings::{doubts_of, has_problem, note_sources, problem_lines};
+use self::findings::{doubts_of, has_problem, note_findings, note_sources, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
 pub use self::report::{Counts, Report, RunOutcome};
 use self::together::Together;
@@ -196,21 +196,14 @@ impl Cycle {
             }
         }
         together.judge(&mut refused).await?;
+        note_findings(&self.base, run, &pulled, &together.to_report()).await?;
         let mut holds: Vec<Doubt> = Vec::new();
         for (part, state) in together.into_parts() {
-            let environment = part.view.environment;
-            if !(state.is_stopped || state.is_calm && state.holds.is_empty()) {
-                let is_set_up = state.survey.progress.is_set_up;
-                let noted = self
-                    .note_findings(run, environment, &pulled, &state.holds, is_set_up)
-                    .await;
-                refused.or_note(&environment.name, noted)?;
-            }
             if state.holds.contains(&Doubt::NobodyLicensed {}) {
                 problems.extend(state.holds.iter().map(|why| format!("in doubt: {why}")));
             }
             holds.extend(state.holds);
-            counts.insert(&environment.name, part.tally.counts);
+            counts.insert(&part.view.environment.name, part.tally.counts);
         }
         let environments = chosen
             .iter()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall::clock::Clock;
@@ -83,7 +84,7 @@ async fn an_idle_cycle_asks_the_database_once_for_all_environments() {
         gzip: false,
         ..SimulatorSettings::default()
     };
-    let world = World::with(environments.collect(), simulator, NO_LIMITS).await;
+    let mut world = World::with(environments.collect(), simulator, NO_LIMITS).await;
     let users = [("Ada", "Lovelace"), ("Bea", "Babbage"), ("Cy", "Cray")]
         .map(|(given, family)| licensed(world.tenant(), given, family));
     for at in (1..100).step_by(2) {
@@ -95,50 +96,46 @@ async fn an_idle_cycle_asks_the_database_once_for_all_environments() {
     let (idle, requests) = statements(&world).await;
     println!("a hundred environments, idle: {idle} statements, {requests} requests");
     assert!(idle <= MOST_STATEMENTS_IDLE, "{idle}");
-    let tenant = world.tenant();
+    let tenant = Arc::clone(world.tenant());
+    let blocks = |blocks: bool| tenant.update_user(users[0], |user| user.account_enabled = Some(!blocks));
     tenant.update_user(users[0], |user| user.job_title = Some("Countess".to_owned()));
-    changed(
-        &world,
-        "one changed user",
-        "select count(*) from rollcall.system_user where jobtitle = 'Countess'",
-    )
-    .await;
-    tenant.update_user(users[0], |user| user.account_enabled = Some(false));
-    changed(
-        &world,
-        "one blocked user",
-        "select count(*) from rollcall.system_user where disabledreason = 'directory_account_disabled'",
-    )
-    .await;
-    tenant.update_user(users[0], |user| user.account_enabled = Some(true));
-    changed(
-        &world,
-        "one user let in again",
-        "select count(*) from rollcall.system_user where jobtitle = 'Countess' and not isdisabled",
-    )
-    .await;
+    changed(&world, "changed", "jobtitle = 'Countess'").await;
+    blocks(true);
+    changed(&world, "blocked", "disabledreason = 'directory_account_disabled'").await;
+    blocks(false);
+    changed(&world, "let in again", "jobtitle = 'Countess' and not isdisabled").await;
     tenant.give_profile(users[1], Profile::Unlicensed);
     changed(
         &world,
-        "one user without a licence",
-        "select count(*) from rollcall.system_user where not islicensed and disabledreason is not null",
+        "without a licence",
+        "firstname = 'Bea' and not islicensed and isdisabled",
     )
     .await;
+    world.configure(|settings| settings.limits.max_disables = 0);
+    blocks(true);
+    let held = "systemuserid in (select systemuserid from rollcall.removal where state = 'held')";
+    changed(&world, "held", held).await;
+    changed(&world, "still held", held).await;
     world.end().await;
 }
 
-/// A cycle that changes `rows` in all hundred environments sends few statements.
-async fn changed(world: &World, what: &str, rows: &'static str) {
+/// A cycle after which a hundred environments have a row that meets a condition sends few statements.
+async fn changed(world: &World, what: &str, condition: &str) {
     let (statements, requests) = statements(world).await;
-    println!("a hundred environments, {what}: {statements} statements, {requests} requests");
-    assert_eq!(world.number(rows).await, 100, "{what}");
+    println!("a hundred environments, one user {what}: {statements} statements, {requests} requests");
+    let query = format!("select count(*) from rollcall.system_user where {condition}");
+    let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+        .fetch_one(&mut world.sql().await)
+        .await
+        .unwrap();
+    assert_eq!(count, 100, "{what}");
     assert!(statements <= MOST_STATEMENTS_OF_A_CHANGE, "{what}: {statements}");
 }
 
 /// What a cycle sends to the database and to Graph, the gauges included.
 async fn statements(world: &World) -> (u64, u64) {
     let before = (world.engine.store.statements(), sent(world));
-    world.sync_completely().await;
+    world.sync().await;
     gauges::refresh(&world.engine).await.unwrap();
     (world.engine.store.statements() - before.0, sent(world) - before.1)
 }

@@ -46,6 +46,21 @@ pub async fn sets(db: &mut Connection, run_id: Option<i64>, configured: &[String
     .await?)
 }
 
+/// The open sets of some environments: environment, run and reason.
+pub async fn open_sets(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(String, i64, String)>> {
+    let sets = sqlx::query!(
+        "select environment, run_id, why from held_set where decision is null and environment = any($1)
+         order by run_id, environment",
+        environments
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(sets
+        .into_iter()
+        .map(|set| (set.environment, set.run_id, set.why))
+        .collect())
+}
+
 /// The held rows of a run, and what each would lose, after a row.
 pub async fn held_rows(
     db: &mut Connection,

@@ -1,80 +1,88 @@
 //! Findings about sources: unreadable, in doubt, holding removals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+use super::Refused;
 use super::names::clash;
 use super::part::RunInfo;
 use super::removals::Doubts;
-use super::{Cycle, Refused};
+use super::together::State;
 use crate::domain::doubt::Doubt;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::store::findings::{self, ObservedFinding};
 use crate::store::{StoreResult, Transaction, checkpoints, names, refusals, removals};
-use crate::sync::Failure;
 use crate::sync::pull::{Problem, Pulled};
+use crate::sync::{Base, Failure};
 
-impl Cycle {
-    /// Records findings about the sources of an evaluated environment: unreadable, in doubt, held. Clears its doubts.
-    pub(super) async fn note_findings(
-        &self,
-        run: RunInfo<'_>,
-        environment: &Environment,
-        pulled: &Pulled,
-        holds: &[Doubt],
-        is_set_up: bool,
-    ) -> Result<(), Failure> {
-        let mut seen: Vec<ObservedFinding> = Vec::new();
+/// Records findings about the sources of the evaluated environments: unreadable, in doubt, held. Clears their doubts.
+pub(super) async fn note_findings(
+    base: &Base,
+    run: RunInfo<'_>,
+    pulled: &Pulled,
+    evaluated: &[(&Environment, &State)],
+) -> Result<(), Failure> {
+    if evaluated.is_empty() {
+        return Ok(());
+    }
+    let mut seen: Vec<(Option<&str>, ObservedFinding)> = Vec::new();
+    for (environment, state) in evaluated {
+        let name = Some(environment.name.as_str());
         let sources = group_sources(environment, pulled);
-        for problem in pulled
+        let problems = pulled
             .problems
             .iter()
-            .filter(|problem| sources.contains(&problem.source))
-        {
-            seen.push(source_finding(problem.source, &problem.detail));
-        }
+            .filter(|problem| sources.contains(&problem.source));
+        seen.extend(problems.map(|problem| (name, source_finding(problem.source, &problem.detail))));
         // A dry run stores no set that a person could approve.
-        for why in holds.iter().filter(|_| !run.dry_run) {
-            seen.push(ObservedFinding {
-                object_id: None,
-                code: findings::REMOVALS_HELD.to_owned(),
-                subject: findings::held_subject(run.run_id),
-                detail: why.to_string(),
-            });
-        }
-        let mut tx = self.base.begin(run.lease).await?;
-        if !is_set_up {
-            let refused = refusals::of_placeholders(&mut tx, &environment.name).await?;
-            seen.extend(refused.map(|refused| ObservedFinding {
+        let holds = state.holds.iter().filter(|_| !run.dry_run);
+        seen.extend(holds.map(|why| (name, held_finding(run.run_id, why.to_string()))));
+    }
+    let known: BTreeMap<&str, &State> = evaluated.iter().map(|(it, state)| (it.name.as_str(), *state)).collect();
+    let names: Vec<String> = known.keys().map(|name| (*name).to_owned()).collect();
+    let name_of = |name: &str| known.get_key_value(name).map(|(name, _)| *name);
+    let mut tx = base.begin(run.lease).await?;
+    let not_set_up = known.iter().filter(|(_, state)| !state.survey.progress.is_set_up);
+    let not_set_up: Vec<String> = not_set_up.map(|(name, _)| (*name).to_owned()).collect();
+    if !not_set_up.is_empty() {
+        for (name, refused) in refusals::of_placeholders(&mut tx, &not_set_up).await? {
+            let finding = ObservedFinding {
                 object_id: None,
                 code: Code::RowNotWritten.as_str().to_owned(),
                 subject: "placeholders".to_owned(),
                 detail: refused.detail,
-            }));
+            };
+            seen.push((name_of(&name), finding));
         }
-        if !run.dry_run {
-            removals::close_empty_sets(&mut tx, std::slice::from_ref(&environment.name), run.now).await?;
+    }
+    if !run.dry_run {
+        removals::close_empty_sets(&mut tx, &names, run.now).await?;
+    }
+    // A set that is still held keeps its finding.
+    for (name, set, why) in removals::open_sets(&mut tx, &names).await? {
+        if set != run.run_id {
+            seen.push((name_of(&name), held_finding(set, why)));
         }
-        // A set that is still held keeps its finding.
-        for set in removals::sets(&mut tx, None, &[]).await? {
-            if set.environment == environment.name && set.run_id != run.run_id {
-                seen.push(ObservedFinding {
-                    object_id: None,
-                    code: findings::REMOVALS_HELD.to_owned(),
-                    subject: findings::held_subject(set.run_id),
-                    detail: set.why,
-                });
-            }
-        }
-        seen.extend(names::clashes(&mut tx, &environment.name).await?.into_iter().map(clash));
-        findings::reconcile_sources(&mut tx, Some(&environment.name), &seen, Some(run.run_id), run.now).await?;
-        if !run.dry_run {
-            checkpoints::settle_doubts(&mut tx, &environment.name).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+    }
+    for clash in names::clashes(&mut tx, &names).await? {
+        seen.push((name_of(&clash.environment), self::clash(clash)));
+    }
+    findings::reconcile_sources(&mut tx, Some(&names), &seen, Some(run.run_id), run.now).await?;
+    if !run.dry_run {
+        checkpoints::settle_doubts(&mut tx, &names).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The finding about a held set.
+fn held_finding(set: i64, why: String) -> ObservedFinding {
+    ObservedFinding {
+        object_id: None,
+        code: findings::REMOVALS_HELD.to_owned(),
+        subject: findings::held_subject(set),
+        detail: why,
     }
 }
 
@@ -90,7 +98,7 @@ pub(super) async fn note_sources(
         .problems
         .iter()
         .filter(|problem| !matches!(problem.source, Source::Group(_)));
-    let seen: Vec<ObservedFinding> = unread
+    let seen: Vec<(Option<&str>, ObservedFinding)> = unread
         .chain(&pulled.skipped)
         .map(|problem| source_finding(problem.source, &problem.detail))
         .chain(idle_doubts.map(|(source, why)| source_finding(source, &why.to_string())))
@@ -102,6 +110,7 @@ pub(super) async fn note_sources(
             code: findings::ORPHANED_ROLE_ASSIGNMENT.to_owned(),
             ..source_finding(format_args!("role:{id}"), detail)
         }))
+        .map(|seen| (None, seen))
         .collect();
     findings::reconcile_sources(tx, None, &seen, Some(run.run_id), run.now).await
 }

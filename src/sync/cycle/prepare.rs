@@ -108,8 +108,8 @@ impl Cycle {
     async fn set_up(&self, run: RunInfo<'_>, name: &str) -> Result<(), Failure> {
         let made = self.base.retry(async || {
             let mut tx = self.base.begin(run.lease).await?;
-            let known = refusals::of_placeholders(&mut tx, name).await?;
-            if known.is_some_and(|refused| refused.plan.is_some()) {
+            let known = refusals::of_placeholders(&mut tx, &[name.to_owned()]).await?;
+            if known.values().any(|refused| refused.plan.is_some()) {
                 return Ok(());
             }
             rows::insert_placeholders(&mut tx, name, run.now).await?;

@@ -15,7 +15,7 @@ use crate::domain::removal::RemovalState;
 use crate::domain::run::{Phase, PlannedChange};
 use crate::plan::Operation;
 use crate::plan::guard::{Load, admit};
-use crate::store::removals::Removal;
+use crate::store::removals::{Hold, Removal};
 use crate::store::{changes, environments, removals, rows};
 use crate::sync::{Base, Failure};
 
@@ -240,8 +240,17 @@ impl Together<'_> {
             return Ok(());
         }
         let mut tx = base.begin(run.lease).await?;
-        for (name, why, reasons, _) in sets {
-            removals::hold(&mut tx, name, run.run_id, &reasons, why, run.now, expires_at).await?;
+        let holds = sets.into_iter().map(|(environment, why, reasons, _)| Hold {
+            environment,
+            reasons,
+            why,
+        });
+        let holds: Vec<Hold<'_>> = holds.collect();
+        removals::hold(&mut tx, run.run_id, &holds, run.now, expires_at).await?;
+        for Hold {
+            environment: name, why, ..
+        } in &holds
+        {
             tracing::warn!(environment = %name, code = why.code(), %why, "removals are held until somebody approves them");
         }
         let names: Vec<String> = collected.iter().map(|(at, _)| self.parts[*at].name().clone()).collect();

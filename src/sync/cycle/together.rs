@@ -9,6 +9,7 @@ use super::environment::{BATCH, rows_of};
 use super::part::{EnvironmentRun, Scope, count_batch, enter};
 use super::removals::Doubts;
 use crate::domain::doubt::Doubt;
+use crate::domain::environment::Environment;
 use crate::domain::run::Phase;
 use crate::store::environments::Survey;
 use crate::store::pending;
@@ -46,6 +47,13 @@ impl<'a> Together<'a> {
             doubts,
             ..State::default()
         });
+    }
+
+    /// The environments whose findings have to be looked at.
+    pub fn to_report(&self) -> Vec<(&Environment, &State)> {
+        let all = self.parts.iter().map(|part| part.view.environment).zip(&self.states);
+        all.filter(|(_, state)| !state.is_stopped && !(state.is_calm && state.holds.is_empty()))
+            .collect()
     }
 
     pub fn into_parts(self) -> impl Iterator<Item = (EnvironmentRun<'a>, State)> {
