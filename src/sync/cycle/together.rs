@@ -52,8 +52,8 @@ impl<'a> Together<'a> {
     /// The environments whose findings have to be looked at.
     pub fn to_report(&self) -> Vec<(&Environment, &State)> {
         let all = self.parts.iter().map(|part| part.view.environment).zip(&self.states);
-        all.filter(|(_, state)| !state.is_stopped && !(state.is_calm && state.holds.is_empty()))
-            .collect()
+        let is_all_said = |state: &State| state.is_stopped || (state.is_calm && state.holds.is_empty());
+        all.filter(|(_, state)| !is_all_said(state)).collect()
     }
 
     pub fn into_parts(self) -> impl Iterator<Item = (EnvironmentRun<'a>, State)> {
