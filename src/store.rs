@@ -108,12 +108,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     pub async fn connect(url: &str, schema: &Schema, max_connections: u32) -> StoreResult<Self> {
+        Self::connect_within(ACQUIRE_TIMEOUT, url, schema, max_connections).await
+    }
+
+    /// The same with another limit on the time to the first connection.
+    pub async fn connect_within(
+        limit: Duration,
+        url: &str,
+        schema: &Schema,
+        max_connections: u32,
+    ) -> StoreResult<Self> {
         let options = PgConnectOptions::from_str(url)
             .map_err(StoreError::from)?
             .application_name("rollcall")
             .options(SESSION)
             .options([("search_path", search_path(schema))]);
-        let mut first = reach(&options).await?;
+        let mut first = reach(&options, limit).await?;
         check_session(&mut first, schema).await?;
         let _ = in_time(first.close()).await;
         let breakdown = Breakdown::default();
@@ -155,7 +165,7 @@ impl Store {
         let connection = match self.pool.acquire().await {
             // The pool waits for a server that refuses. Ask the server itself why there is no connection.
             Err(waited @ sqlx::Error::PoolTimedOut) => {
-                reach(&self.pool.connect_options()).await?;
+                reach(&self.pool.connect_options(), ACQUIRE_TIMEOUT).await?;
                 return Err(waited.into());
             }
             acquired => acquired?,
@@ -244,14 +254,12 @@ pub fn address(url: &str) -> Option<String> {
 }
 
 /// A connection apart from a pool, or what keeps the server from giving one.
-async fn reach(options: &PgConnectOptions) -> StoreResult<PgConnection> {
+async fn reach(options: &PgConnectOptions, limit: Duration) -> StoreResult<PgConnection> {
     let silence = || {
-        sqlx::Error::from(std::io::Error::new(
-            std::io::ErrorKind::TimedOut,
-            "no answer within 10 s",
-        ))
+        let text = format!("no answer within {} s", limit.as_secs());
+        sqlx::Error::from(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
     };
-    let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+    let connected = tokio::time::timeout(limit, PgConnection::connect_with(options)).await;
     Ok(connected.unwrap_or_else(|_| Err(silence()))?)
 }
 

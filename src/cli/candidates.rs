@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> CliResult<ExitCode> {
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Short).await?;
     let environment = arguments.environment.name(&engine)?;
     let text = arguments.text.as_deref();
     let layout = Layout {

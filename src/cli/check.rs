@@ -85,7 +85,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     check_certificate(&config, &mut report);
     check_database(&config, &mut report).await;
     let mut skus = Vec::new();
-    match wire::graph(&config, Clock::system(), CancellationToken::new()) {
+    match wire::graph(&config, CancellationToken::new(), wire::Patience::Short) {
         Err(error) => report.add("token", Mark::Failed, error.to_string(), exit::USAGE),
         Ok(graph) => {
             let expiry = report.graph("token", graph.check_token().await, |at| {
@@ -188,7 +188,7 @@ fn check_clock(graph: &Graph, report: &mut Report) {
 }
 
 async fn check_database(config: &Config, report: &mut Report) {
-    let store = match wire::connect(config).await {
+    let store = match wire::connect(config, wire::Patience::Short).await {
         Ok(store) => store,
         Err(error) => {
             report.add("database", Mark::Failed, error.to_string(), error.exit());

@@ -58,7 +58,7 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
 /// The environments in the database beside the configured ones, if it answers.
 async fn left_over(config: &Config) -> Option<Vec<LeftOver>> {
     let asked = async {
-        let store = wire::connect(config).await.ok()?;
+        let store = wire::connect(config, wire::Patience::Short).await.ok()?;
         if store.missing_migrations().await.ok()? > 0 {
             return None;
         }

@@ -85,9 +85,9 @@ async fn show(
     say!("Configuration: {}", file.path.display());
     say!();
 
-    let store = wire::connect(&config).await?;
+    let store = wire::connect(&config, wire::Patience::Long).await?;
     wire::migrate_store(&config, &store).await?;
-    let engine = wire::engine(&config, store, cancel.clone())?;
+    let engine = wire::engine(&config, store, cancel.clone(), wire::Patience::Long)?;
     say!("== First sync: the whole directory ==");
     say!();
     let report = one_run(&engine).await?;

@@ -42,7 +42,7 @@ pub struct Retire {
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
     match command {
         Command::List(extent) => list(context, &context.records().await?, &extent).await?,
-        Command::Retire(asked) => retire(context, &context.engine().await?, &asked).await?,
+        Command::Retire(asked) => retire(context, &context.engine(wire::Patience::Short).await?, &asked).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

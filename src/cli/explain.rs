@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::chosen::Chosen;
 use super::error::CliResult;
 use super::output::{mode_name, or_dash, print_json, say, sentences, table};
-use super::{CliError, Context, Output};
+use super::{CliError, Context, Output, wire};
 use crate::domain::removal::{Held, RemovalState};
 use crate::domain::text::Text;
 use crate::rules::{Outcome, Status, Trigger};
@@ -25,7 +25,7 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
     let trigger: Trigger = arguments.trigger.parse().map_err(CliError::Usage)?;
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Short).await?;
     let environment = arguments.environment.name(&engine)?;
     let explanation = engine.desk().explain(environment, &arguments.user, trigger).await?;
     match context.output {

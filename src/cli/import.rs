@@ -84,7 +84,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     if let Some(file) = &arguments.file {
         users.extend(lines(file)?);
     }
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Long).await?;
     let request = ImportRequest {
         environment: arguments.environment.name(&engine)?.to_owned(),
         company: arguments.company.into(),

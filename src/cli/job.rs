@@ -59,7 +59,7 @@ pub enum Command {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Short).await?;
     let name = wire::operator();
     // A person with the configuration and the database is an operator.
     let viewer = Viewer {

@@ -49,6 +49,11 @@ pub enum Named {
 }
 
 impl Several {
+    /// Whether there is a line for each of them.
+    pub fn are_many(&self) -> bool {
+        self.users.len() > 1 || self.file.is_given()
+    }
+
     /// The users by name.
     pub fn named(&self) -> CliResult<Named> {
         self.file.and(&self.users)

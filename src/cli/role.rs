@@ -92,7 +92,7 @@ impl Wanted {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Short).await?;
     let desk = engine.desk();
     match command {
         Command::List {

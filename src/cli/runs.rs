@@ -258,7 +258,7 @@ async fn print_held(context: &Context, records: &Records, run: i64, extent: &Ext
 }
 
 async fn decide(context: &Context, held: &Held, decision: Decision) -> CliResult<()> {
-    let engine = context.engine().await?;
+    let engine = context.engine(wire::Patience::Long).await?;
     let actor = wire::operator();
     let records = engine.records();
     let environment = held.environment.name(&records).await?;

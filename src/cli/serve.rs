@@ -50,7 +50,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(false)?;
     let metrics = record_metrics()?;
     let open = async {
-        let store = wire::connect(&config).await?;
+        let store = wire::connect(&config, wire::Patience::Long).await?;
         wire::migrate_store(&config, &store).await?;
         Ok::<_, CliError>(store)
     };
@@ -59,7 +59,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
         info!("stopped while starting");
         return Ok(ExitCode::SUCCESS);
     };
-    let engine = wire::engine(&config, store?, cancel)?;
+    let engine = wire::engine(&config, store?, cancel, wire::Patience::Long)?;
     serve(context, config, engine, metrics, hangups).await
 }
 
@@ -213,7 +213,7 @@ fn auth(config: &Config) -> CliResult<Auth> {
     });
     let entra = match &config.http.audience {
         Some(audience) => {
-            let graph = wire::graph(config, Clock::system(), CancellationToken::new())?.for_someone_waiting();
+            let graph = wire::graph(config, CancellationToken::new(), wire::Patience::Long)?.for_someone_waiting();
             Some(Entra {
                 tenant: config.tenant.id,
                 audience: audience.clone(),
@@ -266,7 +266,7 @@ async fn reload_on_hangup(
             }
             let engine = Engine {
                 progress: engine.progress.clone(),
-                ..wire::engine(&new, engine.store.clone(), engine.cancel.clone())?
+                ..wire::engine(&new, engine.store.clone(), engine.cancel.clone(), wire::Patience::Long)?
             };
             let configured = configured(&new, engine);
             Ok((new, configured))

@@ -43,9 +43,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     // A terminal shows the progress and the summary instead of the log.
     let config = context.load(context.output == Output::Json || std::io::stderr().is_terminal())?;
     let cancel = wire::cancelled_by_signals()?;
-    let store = wire::connect(&config).await?;
+    let store = wire::connect(&config, wire::Patience::Long).await?;
     wire::migrate_store(&config, &store).await?;
-    let engine = wire::engine(&config, store, cancel)?;
+    let engine = wire::engine(&config, store, cancel, wire::Patience::Long)?;
     let request = Request {
         trigger: "sync".to_owned(),
         environments: arguments.environment.into_iter().map(String::from).collect(),

@@ -92,7 +92,11 @@ pub struct List {
 }
 
 pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
-    let engine = context.engine().await?;
+    let patience = match &command {
+        Command::Act(command) if command.is_for_many() => wire::Patience::Long,
+        _ => wire::Patience::Short,
+    };
+    let engine = context.engine(patience).await?;
     match command {
         Command::List(arguments) => list_rows(context, &engine, arguments).await?,
         Command::Show { one, limit } => show(context, &engine, &one, limit).await?,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,21 @@ use crate::store::{self, Store};
 use crate::sync::records::Records;
 use crate::sync::{Base, Engine, Progress, Settings};
 
+/// How long a command tries to reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as an interruption may last: for daemons, runs and commands for many users.
+    Long,
+    /// As long as a person waits for one answer.
+    Short,
+}
+
+/// The longest wait for a connection with short patience: also a distant server connects within a second.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(3);
+
+/// The most attempts of one request with short patience.
+const SHORT_ATTEMPTS: u32 = 2;
+
 impl Context {
     /// Loads the configuration and starts logging.
     pub(super) fn load(&self, quiet: bool) -> CliResult<Config> {
@@ -30,10 +46,10 @@ impl Context {
     }
 
     /// The engine over the database, which has to be migrated already.
-    pub(super) async fn engine(&self) -> CliResult<Engine> {
+    pub(super) async fn engine(&self, patience: Patience) -> CliResult<Engine> {
         let config = self.load(true)?;
         let store = self.open_store(&config).await?;
-        engine(&config, store, cancelled_by_signals()?)
+        engine(&config, store, cancelled_by_signals()?, patience)
     }
 
     /// Queries of the database, which has to be migrated already; the directory is not needed.
@@ -47,7 +63,7 @@ impl Context {
     }
 
     async fn open_store(&self, config: &Config) -> CliResult<Store> {
-        let store = connect(config).await?;
+        let store = connect(config, Patience::Short).await?;
         match store.missing_migrations().await? {
             0 => {
                 store.claim(config.tenant.id, Clock::system().now()).await?;
@@ -76,10 +92,14 @@ pub(super) fn server() -> Option<&'static str> {
 }
 
 /// Connects to the database.
-pub(super) async fn connect(config: &Config) -> CliResult<Store> {
-    let database = &config.database;
-    SERVER.get_or_init(|| store::address(database.url.expose()));
-    Ok(Store::connect(database.url.expose(), &database.schema, database.max_connections).await?)
+pub(super) async fn connect(config: &Config, patience: Patience) -> CliResult<Store> {
+    let (url, schema) = (config.database.url.expose(), &config.database.schema);
+    let most = config.database.max_connections;
+    SERVER.get_or_init(|| store::address(url));
+    Ok(match patience {
+        Patience::Long => Store::connect(url, schema, most).await?,
+        Patience::Short => Store::connect_within(CONNECTED_WITHIN, url, schema, most).await?,
+    })
 }
 
 /// Brings the schema up to date, unless it is another tenant's, and records its tenant.
@@ -92,7 +112,7 @@ pub(super) async fn migrate_store(config: &Config, store: &Store) -> CliResult<(
 /// `rollcall migrate`.
 pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(true)?;
-    let store = connect(&config).await?;
+    let store = connect(&config, Patience::Short).await?;
     let applied = store.applied_migrations().await?;
     let (missing, unknown) = (applied.missing, applied.unknown);
     migrate_store(&config, &store).await?;
@@ -140,7 +160,7 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// The Graph edge.
-pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) -> CliResult<Graph> {
+pub(super) fn graph(config: &Config, cancel: CancellationToken, patience: Patience) -> CliResult<Graph> {
     let tenant = &config.tenant;
     let mut settings = GraphSettings::new(
         tenant.id.to_string(),
@@ -151,7 +171,11 @@ pub(super) fn graph(config: &Config, clock: Clock, cancel: CancellationToken) ->
     );
     settings.extra_ca_pem = tenant.ca_file.as_ref().map(|file| file.pem.clone().into_bytes());
     settings.proxy = proxy();
-    Ok(Graph::new(&settings, clock, cancel)?)
+    if patience == Patience::Short {
+        settings.connect_timeout = CONNECTED_WITHIN;
+        settings.retry.attempts = SHORT_ATTEMPTS;
+    }
+    Ok(Graph::new(&settings, Clock::system(), cancel)?)
 }
 
 /// The proxy that the environment names, without the password that its address may hold.
@@ -166,12 +190,16 @@ fn proxy() -> Option<String> {
 }
 
 /// The engine over an open store.
-pub(super) fn engine(config: &Config, store: Store, cancel: CancellationToken) -> CliResult<Engine> {
-    let clock = Clock::system();
+pub(super) fn engine(
+    config: &Config,
+    store: Store,
+    cancel: CancellationToken,
+    patience: Patience,
+) -> CliResult<Engine> {
     Ok(Engine {
-        graph: graph(config, clock.clone(), cancel.clone())?,
+        graph: graph(config, cancel.clone(), patience)?,
         store,
-        clock,
+        clock: Clock::system(),
         settings: Arc::new(settings(config)),
         cancel,
         memory: Arc::default(),

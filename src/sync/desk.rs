@@ -42,7 +42,7 @@ use crate::plan::Operation;
 use crate::rules::Trigger;
 use crate::store::{Connection, Fault, Own, StoreResult, rows};
 use crate::sync::judge::sentence;
-use crate::sync::pull::Puller;
+use crate::sync::pull::{LookUpResult, Puller};
 use crate::sync::{Base, DeskError, UnknownEnvironment};
 
 /// The caller and the subject of a request.
@@ -188,6 +188,14 @@ pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str)
 pub(crate) fn nobody(user: &str) -> Refusal {
     let detail = format!("neither the directory nor the table has the user `{user}`");
     Refusal::saying(Code::UserNotFound, detail)
+}
+
+/// The refusal for a user whom neither the mirror nor the table has: the directory knows none, or did not answer.
+fn not_found(user: &str, fresh: &LookUpResult) -> Refusal {
+    match fresh {
+        LookUpResult::Unanswered(_, problem) => Refusal::saying(Code::DirectoryUnavailable, problem),
+        _ => nobody(user),
+    }
 }
 
 /// The refusal for a missing row.

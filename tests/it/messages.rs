@@ -70,6 +70,25 @@ async fn a_server_that_nobody_finds_is_named_at_once() {
     .await;
 }
 
+/// As one behind a firewall that drops what it is sent: a person waits less long than a daemon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_given_up_soon_by_a_command_and_later_by_a_daemon() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url = format!("postgres://rollcall@127.0.0.1:{port}/rollcall");
+    let lines = [3, 10].map(|seconds| {
+        format!(
+            "could not reach the database at 127.0.0.1:{{port}}: no answer within {seconds} s. Check host and port in \
+             database.url, and the firewalls on the way."
+        )
+    });
+    tokio::join!(
+        assert_says(&url, "user list", port, (5, &lines[0])),
+        assert_says(&url, "status", port, (5, &lines[0])),
+        assert_says(&url, "serve --log off", port, (5, &lines[1])),
+    );
+}
+
 /// `answers.txt`: `start` or `statement`, when the server answers; its severity, SQLSTATE and message, and where it
 /// happened. Then the exit code and the line.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,6 +326,28 @@ async fn addresses_names_and_schedules_that_are_wrong_are_said_in_our_words() {
             (Some(2), format!("rollcall: {line}").as_str()),
             "{command}"
         );
+    }
+    database.drop_database().await.unwrap();
+}
+
+/// A directory that was not asked has not said that it knows nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_whom_an_unreachable_directory_may_have_is_not_called_unknown() {
+    let database = migrated_database().await;
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let installation = Installation::new(&simulator, &database.url, ENVIRONMENT);
+    installation.amend(simulator.root(), &format!("http://127.0.0.1:{}", closed_port()));
+    for user in ["nobody@contoso.example", "51331a7e-0000-4000-8000-000000006060"] {
+        for command in ["explain", "user where", "user add", "user access", "user refresh"] {
+            let said = installation.run(&format!("{command} {user}")).await;
+            assert_eq!(said.code, Some(4), "{command}: {said:?}");
+            let line = said.one_line();
+            let problem = "could not reach the token service (no answer): 127.0.0.1: Connection refused";
+            assert!(
+                line.contains(problem) && line.contains("(directory_unavailable)"),
+                "{line}"
+            );
+        }
     }
     database.drop_database().await.unwrap();
 }

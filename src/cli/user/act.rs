@@ -128,6 +128,22 @@ pub enum Command {
     Delete(One),
 }
 
+impl Command {
+    /// Whether it acts on several users, or on those of a file.
+    pub fn is_for_many(&self) -> bool {
+        match self {
+            Self::Add(users)
+            | Self::Refresh(users)
+            | Self::Disable(users)
+            | Self::Enable(users)
+            | Self::Hold { users, .. }
+            | Self::Release(users)
+            | Self::Stub { users, .. } => users.are_many(),
+            _ => false,
+        }
+    }
+}
+
 pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliResult<()> {
     let actor = wire::operator();
     let ask = |environment, user| Ask {

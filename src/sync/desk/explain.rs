@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::as_of::{self, AsOf, since};
-use super::{Desk, Ownership, nobody, ownership};
+use super::{Desk, Ownership, not_found, ownership};
 use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
@@ -247,18 +247,18 @@ impl Desk {
             }
         };
         let Some(id) = id else {
-            return Err(nobody(user).into());
+            return Err(not_found(user, &fresh).into());
         };
         let view = self.base.present_view(environment).await?;
         let mut tx = self.base.begin(None).await?;
-        let asked = match fresh {
-            LookUpResult::User(_, unasked) => Some(unasked),
+        let asked = match &fresh {
+            LookUpResult::User(_, unasked) => Some(*unasked),
             _ => None,
         };
         let look = judge::look_at(&mut tx, &view, id, asked, self.base.clock.now()).await?;
         let candidate = Candidate { asked, ..look(trigger) };
         if candidate.user.is_none() && candidate.row.is_none() {
-            return Err(nobody(user).into());
+            return Err(not_found(user, &fresh).into());
         }
         let explanation = self
             .put_together(&mut tx, &view, candidate, look, user, trigger)

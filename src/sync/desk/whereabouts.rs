@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::as_of::since;
 use super::explain::headline::{Creator, creator};
-use super::{Desk, find_row, nobody};
+use super::{Desk, find_row, nobody, not_found};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
@@ -117,7 +117,7 @@ impl Desk {
             });
         }
         if items.iter().all(|one| one.systemuserid.is_none()) && !self.is_in_mirror(id).await? {
-            return Err(nobody(user).into());
+            return Err(not_found(user, &fresh).into());
         }
         Ok(Whereabouts {
             user: user.to_owned(),
