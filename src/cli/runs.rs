@@ -169,7 +169,7 @@ fn no_run(id: i64) -> CliError {
 }
 
 async fn show(context: &Context, records: &Records, id: i64, extent: &Extent) -> CliResult<()> {
-    let Some(found) = records.run(id).await? else {
+    let Some(found) = records.run_without_rows(id).await? else {
         return Err(no_run(id));
     };
     let RunDetails {

@@ -3,7 +3,7 @@
 
 mod held;
 
-pub use held::{held_rows, of_row, open_sets, sets};
+pub use held::{held_rows, of_row, of_rows, open_sets, sets};
 
 use std::collections::{HashMap, HashSet};
 

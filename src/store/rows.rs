@@ -3,6 +3,7 @@
 mod each;
 mod write;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use uuid::Uuid;
@@ -269,14 +270,60 @@ pub async fn find_by_upn_key(db: &mut Connection, environment: &str, key: &str) 
     .await?)
 }
 
-/// The newest row of that name that does not hold it, because it is not live or another row does.
-pub async fn find_by_name(db: &mut Connection, environment: &str, name: &str) -> StoreResult<Option<SystemUser>> {
+/// The row that an id or a name means in each of some environments. An id is first that of a directory user, then a
+/// row's own, then that of an application that is not deleted. A name means the row that holds it, else the newest that
+/// does not, because it is not live or another row does.
+pub async fn named(
+    db: &mut Connection,
+    environments: &[String],
+    user: &str,
+) -> StoreResult<HashMap<String, SystemUser>> {
+    let id = Uuid::parse_str(user).ok();
+    let mut found = match id {
+        Some(id) => with_id(db, environments, id).await?,
+        None => with_name(db, environments, &upn_key(user)).await?,
+    };
+    let rank = |row: &SystemUser| match id {
+        Some(_) if row.azureactivedirectoryobjectid == id => 0,
+        Some(id) if row.systemuserid == id => 1,
+        None if row.upn_key.is_some() => 0,
+        _ => 2,
+    };
+    found.sort_by_key(|row| (rank(row), Reverse(row.createdon)));
+    let mut named = HashMap::new();
+    for row in found {
+        named.entry(row.environment.clone()).or_insert(row);
+    }
+    Ok(named)
+}
+
+async fn with_id(db: &mut Connection, environments: &[String], id: Uuid) -> StoreResult<Vec<SystemUser>> {
     Ok(select_rows!(
-        "from system_user where environment = $1 and unheld_upn_key = $2 order by createdon desc limit 1",
-        environment,
-        upn_key(name)
+        "from system_user where (environment, systemuserid) in (
+             select environment, systemuserid from system_user where environment = any($1) and systemuserid = $2
+             union
+             select environment, systemuserid from system_user
+             where environment = any($1) and azureactivedirectoryobjectid = $2
+             union
+             select environment, systemuserid from system_user
+             where environment = any($1) and applicationid = $2 and deletedstate = 0)",
+        environments,
+        id
     )
-    .fetch_optional(db)
+    .fetch_all(db)
+    .await?)
+}
+
+async fn with_name(db: &mut Connection, environments: &[String], key: &str) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from system_user where (environment, systemuserid) in (
+             select environment, systemuserid from system_user where environment = any($1) and upn_key = $2
+             union
+             select environment, systemuserid from system_user where environment = any($1) and unheld_upn_key = $2)",
+        environments,
+        key
+    )
+    .fetch_all(db)
     .await?)
 }
 

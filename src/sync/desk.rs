@@ -24,7 +24,6 @@ pub mod whereabouts;
 use crate::domain::word::words;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 pub use add_many::MOST_AT_ONCE;
 pub use edit::{Ownership, ownership};
@@ -33,7 +32,6 @@ pub use memory::Memory;
 use std::sync::Arc;
 
 use self::explain::ShownVerdict;
-use crate::domain::directory_user::upn_key;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
@@ -169,19 +167,9 @@ impl Desk {
 }
 
 pub(super) async fn find_row(db: &mut Connection, environment: &str, user: &str) -> StoreResult<Option<SystemUser>> {
-    if let Ok(id) = Uuid::parse_str(user) {
-        if let Some(row) = rows::find_by_object_id(&mut *db, environment, id).await? {
-            return Ok(Some(row));
-        }
-        if let Some(row) = rows::find_by_id(&mut *db, environment, id).await? {
-            return Ok(Some(row));
-        }
-        return rows::find_by_application_id(db, environment, id).await;
-    }
-    if let Some(row) = rows::find_by_upn_key(&mut *db, environment, &upn_key(user)).await? {
-        return Ok(Some(row));
-    }
-    rows::find_by_name(db, environment, user).await
+    Ok(rows::named(db, &[environment.to_owned()], user)
+        .await?
+        .remove(environment))
 }
 
 /// The refusal for a name that nobody has.

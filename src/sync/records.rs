@@ -162,8 +162,16 @@ impl Records {
         Ok(runs::list(&mut self.db().await?, before, limit).await?)
     }
 
-    /// A run, with the rows that would lose access if it holds removals.
+    /// A run, with the first rows that would lose access if it holds removals.
     pub async fn run(&self, id: i64) -> Result<Option<RunDetails>, Failure> {
+        let found = self.run_without_rows(id).await?;
+        let Some(found) = found else { return Ok(None) };
+        let held = removals::held_rows(&mut self.db().await?, id, None, HELD_SHOWN).await?;
+        Ok(Some(RunDetails { held, ..found }))
+    }
+
+    /// A run, with none of the rows that would lose access.
+    pub async fn run_without_rows(&self, id: i64) -> Result<Option<RunDetails>, Failure> {
         let mut db = self.db().await?;
         let Some(run) = runs::find(&mut db, id).await? else {
             return Ok(None);
@@ -171,7 +179,7 @@ impl Records {
         let held_sets = removals::sets(&mut db, Some(id), &self.base.settings.names()).await?;
         Ok(Some(RunDetails {
             progress: planned::progress(&mut db, id).await?,
-            held: removals::held_rows(&mut db, id, None, HELD_SHOWN).await?,
+            held: Vec::new(),
             held_total: held_sets.iter().map(|set| set.rows).sum(),
             held_sets,
             run,

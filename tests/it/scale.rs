@@ -383,3 +383,40 @@ async fn the_overview_costs_the_same_whatever_environments_there_are() {
     // A connection that is used again is reset first; a new one is not.
     assert!(few.abs_diff(many) <= 1, "{few}, {many}");
 }
+
+/// Most statements about each environment without a row, which is evaluated for every trigger.
+const MOST_STATEMENTS_WITHOUT_A_ROW: u64 = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_everywhere_is_one_question_for_all_environments_with_a_row() {
+    let statements = async |environments: usize, has_rows: bool| {
+        let all = (0..environments).map(|at| Environment {
+            has_database: at == 0 || has_rows,
+            ..open_environment(&format!("env{at:03}"))
+        });
+        let mut world = World::with(all.collect(), SimulatorSettings::default(), NO_LIMITS).await;
+        let ada = licensed(world.tenant(), "Ada", "Lovelace");
+        world.sync_completely().await;
+        if has_rows {
+            // Half of them are left over.
+            world.configure(|settings| settings.environments.truncate(environments.div_ceil(2)));
+        }
+        let before = world.engine.store.statements();
+        let found = world.engine.desk().whereabouts(&ada.to_string()).await.unwrap();
+        let sent = world.engine.store.statements() - before;
+        let rows = found.items.iter().filter(|one| one.systemuserid.is_some()).count();
+        assert_eq!(
+            (found.items.len(), rows),
+            (environments, if has_rows { environments } else { 1 })
+        );
+        world.end().await;
+        sent
+    };
+    let (few, many) = (statements(2, true).await, statements(20, true).await);
+    println!("a person in 2 environments: {few} statements, in 20 {many}");
+    // How many requests share a number varies.
+    assert!(few.abs_diff(many) <= 3, "{few}, {many}");
+    let (few, many) = (statements(2, false).await, statements(20, false).await);
+    println!("with a row in one of 2 environments: {few} statements, of 20 {many}");
+    assert!(many - few <= 18 * MOST_STATEMENTS_WITHOUT_A_ROW, "{few}, {many}");
+}

@@ -1,5 +1,7 @@
 //! The sets of held removals and their rows, for display.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use crate::domain::reason::Code;
@@ -8,25 +10,39 @@ use crate::store::{Connection, StoreResult};
 
 /// The set that a row is in.
 pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Option<Held>> {
-    let row = sqlx::query!(
-        r#"select r.run_id as "run!", r.state as "state!", r.reason as "reason!", h.why as "why?",
-                  h.expires_at as "expires_at?"
-           from removal r left join held_set h on h.environment = r.environment and h.run_id = r.run_id
-           where r.environment = $1 and r.systemuserid = $2 and r.state in ('held', 'rejected')"#,
-        environment,
-        row
+    let found = of_rows(db, &[environment.to_owned()], &[row]).await?;
+    Ok(found.into_values().next())
+}
+
+/// The held or rejected removals of some rows, each in the environment at the same place.
+pub async fn of_rows(
+    db: &mut Connection,
+    environments: &[String],
+    rows: &[Uuid],
+) -> StoreResult<HashMap<(String, Uuid), Held>> {
+    let found = sqlx::query!(
+        r#"select r.environment as "environment!", r.systemuserid as "systemuserid!", r.run_id as "run!",
+                  r.state as "state!", r.reason as "reason!", h.why as "why?", h.expires_at as "expires_at?"
+           from unnest($1::text[], $2::uuid[]) as wanted (environment, systemuserid)
+           join removal r on r.environment = wanted.environment and r.systemuserid = wanted.systemuserid
+           left join held_set h on h.environment = r.environment and h.run_id = r.run_id
+           where r.state in ('held', 'rejected')"#,
+        environments,
+        rows
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.and_then(|row| {
-        Some(Held {
+    let held = found.into_iter().filter_map(|row| {
+        let held = Held {
             run: row.run,
             state: RemovalState::parse(&row.state),
             reason: Code::parse(&row.reason)?,
             why: row.why,
             expires_at: row.expires_at,
-        })
-    }))
+        };
+        Some(((row.environment, row.systemuserid), held))
+    });
+    Ok(held.collect())
 }
 
 /// The held sets of a run, or all open ones. Sets of environments outside `configured` cannot be decided.

@@ -56,6 +56,8 @@ impl Desk {
             let known = known_before.iter().find(|(of, _)| *of == unasked);
             let facts = if let Some((_, facts)) = known {
                 facts.clone()
+            } else if unasked == Unasked::default() {
+                Vec::new()
             } else {
                 let mut db = self.base.store.read().await?;
                 let facts = self.as_of(&mut db, view.environment, unasked).await?;
