@@ -203,8 +203,10 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     }
     let ids: Vec<Uuid> = users.iter().map(|user| user.value).collect();
     let moments: Vec<i64> = users.iter().map(|user| user.at.0).collect();
+    // What was not read since their return is read now.
     sqlx::query!(
-        "insert into directory_look_up as l (object_id, groups_asked)
+        "with read_again as (delete from directory_returned where object_id = any($1))
+         insert into directory_look_up as l (object_id, groups_asked)
          select id, max(asked) from unnest($1::uuid[], $2::bigint[]) as u (id, asked) group by id order by id
          on conflict (object_id) do update set groups_asked = excluded.groups_asked
          where l.groups_asked < excluded.groups_asked",
@@ -213,7 +215,6 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     )
     .execute(&mut *db)
     .await?;
-    forget_returned(&mut *db, &ids).await?;
     let joiners: Vec<Uuid> = joined.iter().map(|pair| pair.value.0).collect();
     let groups: Vec<Uuid> = joined.iter().map(|pair| pair.value.1).collect();
     let mut news = sqlx::query_scalar!(
