@@ -1,5 +1,6 @@
 //! `rollcall check`: tests everything that a run needs, one line each, with the remedy for each failure.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -327,21 +328,25 @@ async fn check_applications(config: &Config, graph: &Graph, report: &mut Report)
     }
 }
 
-/// Each SKU with the categories of its plans; plans without a category are only counted.
+/// Each SKU with its plans by category; plans without a category are only counted.
 fn sku_rows(config: &Config, skus: &[SubscribedSku]) -> Vec<Vec<String>> {
     skus.iter()
         .map(|sku| {
-            let mut counted = Vec::new();
+            let mut plans: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
             let mut none = 0;
             for (plan, name) in &sku.plans {
                 match config.catalogue.category(*plan) {
                     Category::None => none += 1,
-                    category => counted.push(format!("{name} = {}", category.as_str())),
+                    category => plans.entry(category.as_str()).or_default().push(name),
                 }
             }
-            counted.push(format!("{none} other{} = none", if none == 1 { "" } else { "s" }));
+            let mut counted: Vec<String> = plans
+                .iter()
+                .map(|(category, names)| format!("{category}: {}", names.join(", ")))
+                .collect();
+            counted.push(format!("none: {none} {}", if none == 1 { "plan" } else { "plans" }));
             let state = if sku.usable { "usable" } else { "not usable" };
-            vec![sku.part_number.clone(), state.to_owned(), counted.join(", ")]
+            vec![sku.part_number.clone(), state.to_owned(), counted.join("; ")]
         })
         .collect()
 }

@@ -46,7 +46,7 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
                 None => note!("The database could not be asked for environments that are left over in it."),
             }
             say!(
-                "{} is valid: {} environment(s).",
+                "{} is valid; environments: {}.",
                 config.file.display(),
                 config.environments.len()
             );

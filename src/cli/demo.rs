@@ -250,10 +250,12 @@ async fn play(engine: &Engine, simulator: &Simulator, administrator: Uuid) -> Cl
         disabled: Some(false),
         accessmode: Some(0),
         kind: Some("regular".to_owned()),
-        limit: 12,
+        limit: 1000,
         ..Default::default()
     };
-    let rows = engine.records().users(ENVIRONMENTS[0], &filter).await?;
+    let mut rows = engine.records().users(ENVIRONMENTS[0], &filter).await?;
+    // The same users in every demo: the keys of rows are made anew.
+    rows.sort_by_key(|row| row.azureactivedirectoryobjectid);
     let mut chosen = rows
         .iter()
         .filter_map(|row| row.azureactivedirectoryobjectid)
