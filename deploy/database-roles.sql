@@ -76,6 +76,7 @@ FROM (VALUES
     ('sync_run', 'INSERT, UPDATE, DELETE'),            -- history; runs are begun below
     ('held_set', 'INSERT, UPDATE, DELETE'),            -- who approved what
     ('installation', 'UPDATE, DELETE'),                -- whose schema it is
+    ('change_feed', 'UPDATE, DELETE'),                 -- readers rely on positions
     ('finding', 'DELETE')
 ) AS less (name, rights)
 WHERE to_regclass(format('%I.%I', :'schema', less.name)) IS NOT NULL \gexec
@@ -90,7 +91,7 @@ HAVING count(*) > 0 \gexec
 -- Published: people, their roles, what happened to them. Not import jobs, some of which are private, and not the copy
 -- of the directory.
 SELECT format('GRANT SELECT ON %I.%I TO %I', :'schema', name, :'reader')
-FROM (VALUES ('system_user'), ('system_user_role'), ('system_user_change'), ('sync_run'), ('finding')) AS published (name)
+FROM (VALUES ('system_user'), ('system_user_role'), ('system_user_change'), ('change_feed'), ('sync_run'), ('finding')) AS published (name)
 WHERE to_regclass(format('%I.%I', :'schema', name)) IS NOT NULL \gexec
 
 COMMIT;

@@ -24,6 +24,7 @@ pub mod guard;
 mod guessable;
 pub mod http;
 pub mod licenses;
+mod retention;
 pub mod secret;
 mod show;
 mod source;
@@ -37,6 +38,7 @@ mod value;
 mod tests;
 
 pub use crate::domain::credential::Credential;
+pub use crate::domain::retention::Retention;
 pub use crate::domain::secret::Secret;
 pub use database::Database;
 pub use fingerprint::fingerprint;
@@ -62,6 +64,8 @@ pub struct Config {
     pub sync: Sync,
     /// Section `[guard]`.
     pub guard: Guard,
+    /// Section `[retention]`.
+    pub retention: Retention,
     /// Section `[http]`.
     pub http: Http,
     /// Section `[telemetry]`.
@@ -131,6 +135,8 @@ struct RawConfig {
     #[serde(default)]
     guard: guard::RawGuard,
     #[serde(default)]
+    retention: retention::RawRetention,
+    #[serde(default)]
     http: http::RawHttp,
     #[serde(default)]
     telemetry: telemetry::RawTelemetry,
@@ -191,6 +197,7 @@ impl RawConfig {
         let database = self.database.validate(surroundings)?;
         let sync = self.sync.validate(surroundings)?;
         let guard = self.guard.validate()?;
+        let retention = self.retention.validate(guard.hold_expiry)?;
         let http = self.http.validate()?;
         let telemetry = self.telemetry.validate()?;
         let Licenses {
@@ -206,6 +213,7 @@ impl RawConfig {
             database,
             sync,
             guard,
+            retention,
             http,
             telemetry,
             catalogue,

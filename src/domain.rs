@@ -1,6 +1,7 @@
 //! The nouns. No IO, no clock.
 
 pub mod api_role;
+pub mod change_feed;
 pub mod credential;
 pub mod directory_user;
 pub mod doubt;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod licence;
 pub mod reason;
 pub mod removal;
+pub mod retention;
 pub mod role;
 pub mod run;
 pub mod schema;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use base::Base;
 pub use cycle::{Counts, Report, RunOutcome};
-pub use error::{CycleError, DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
+pub use error::{CycleError, DeskError, Failure, FeedError, GuardError, ImportError, StoreError, UnknownEnvironment};
 pub use progress::Progress;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -244,10 +244,11 @@ fn configured(config: &Config, engine: Engine) -> Configured {
     Configured {
         engine,
         interval: config.sync.interval,
+        retention: config.retention.clone(),
     }
 }
 
-/// SIGHUP: environments, guard, licences, fields, tenant and intervals apply from the next cycle; database, HTTP and
+/// SIGHUP: environments, guard, retention, licences, fields, tenant and intervals apply from the next cycle; database, HTTP and
 /// telemetry need a restart. A signal during the start is handled now.
 async fn reload_on_hangup(
     path: std::path::PathBuf,

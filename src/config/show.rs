@@ -13,6 +13,7 @@ use super::value::shown;
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policies};
 use crate::domain::licence::Category;
+use crate::domain::retention::Kept;
 
 /// A table, in display order.
 type Table = Vec<(&'static str, Value)>;
@@ -79,6 +80,7 @@ impl Config {
                     ("hold_expiry", duration(self.guard.hold_expiry)),
                 ],
             ),
+            ("retention", self.retention_table()),
             ("http", self.http_table()),
             (
                 "telemetry",
@@ -119,6 +121,18 @@ impl Config {
             ("schema", json!(self.database.schema.as_str())),
             ("max_connections", json!(self.database.max_connections)),
         ]
+    }
+
+    fn retention_table(&self) -> Table {
+        let age = |what| {
+            self.retention
+                .ages
+                .get(&what)
+                .map_or(json!("forever"), |age| duration(*age))
+        };
+        let mut table: Table = Kept::ALL.map(|what| (what.as_str(), age(what))).into();
+        table.push(("every", duration(self.retention.every)));
+        table
     }
 
     fn http_table(&self) -> Table {

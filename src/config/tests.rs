@@ -12,6 +12,7 @@ use super::*;
 use crate::domain::credential::ManagedHost;
 use crate::domain::environment::{AppPassLapse, GroupNesting, Kind};
 use crate::domain::field::{Field, Policy};
+use crate::domain::retention::Kept;
 
 mod hostile;
 mod refusals;
@@ -102,6 +103,20 @@ fn the_minimum_gets_the_documented_defaults() {
             hold_expiry: Duration::from_hours(72)
         }
     );
+    let ages = config.retention.ages.iter();
+    let ages: Vec<(&str, u64)> = ages
+        .map(|(what, age)| (what.as_str(), age.as_secs() / 86_400))
+        .collect();
+    let defaults = [
+        ("changes", 400),
+        ("runs", 90),
+        ("findings", 90),
+        ("requests", 7),
+        ("gone_users", 30),
+        ("memberships", 30),
+    ];
+    assert_eq!(ages, defaults);
+    assert_eq!(config.retention.every, Duration::from_hours(1));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
         (config.telemetry.log.as_str(), config.telemetry.format.as_str()),
@@ -133,6 +148,7 @@ fn the_commented_example_loads_and_its_visible_values_are_the_defaults() {
     let minimal = folder.load(MINIMAL, &[]).unwrap();
     assert_eq!(config.sync, minimal.sync);
     assert_eq!(config.guard, minimal.guard);
+    assert_eq!(config.retention, minimal.retention);
     assert_eq!(config.http, minimal.http);
     assert_eq!(config.telemetry, minimal.telemetry);
     let group = config.environments[0].security_group;
@@ -187,6 +203,18 @@ fn every_commented_key_of_the_example_is_a_key() {
     assert_eq!(config.environments[0].policies.of(Field::MobilePhone), Policy::Never);
     assert_eq!(config.environments[1].policies.of(Field::MobilePhone), Policy::Always);
     assert_eq!(config.moved_plans.len(), 1);
+}
+
+#[test]
+fn nothing_is_deleted_before_a_held_set_expires_and_forever_is_an_age() {
+    let text = format!("{MINIMAL}\n[guard]\nhold_expiry = \"60d\"\n[retention]\nruns = \"forever\"\n");
+    let config = load(&text, &[]);
+    let days = |what| config.retention.ages.get(&what).map(|age| age.as_secs() / 86_400);
+    assert_eq!(
+        Kept::ALL.map(days),
+        [Some(400), None, Some(90), Some(60), Some(60), Some(60)]
+    );
+    assert!(config.show().contains("\nrequests = \"60d\"\n") && config.show().contains("\nruns = \"forever\"\n"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! these handlers.
 
 mod acts;
+mod changes;
 mod environments;
 mod jobs;
 mod kinds;
@@ -224,6 +225,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(runs::reject))
         .routes(routes!(runs::sync))
         .routes(routes!(runs::findings))
+        .routes(routes!(changes::read))
 }
 
 /// `/api/v1`, and the answer to every unknown address.

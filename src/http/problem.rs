@@ -12,7 +12,7 @@ use crate::domain::reason::Code;
 use crate::error::chain;
 use crate::sync::desk::Refusal;
 use crate::sync::desk::explain::ShownCheck;
-use crate::sync::{DeskError, Failure, GuardError, ImportError, StoreError, UnknownEnvironment};
+use crate::sync::{DeskError, Failure, FeedError, GuardError, ImportError, StoreError, UnknownEnvironment};
 
 /// The seconds after which a client may retry when something is unavailable.
 const RETRY_AFTER: u16 = 5;
@@ -205,6 +205,25 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::Desk(error) => error.into(),
             ImportError::UnknownJob(job) => Self::not_found(&format!("import job {job} that you may see")),
+        }
+    }
+}
+
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Self {
+        let expired = |detail: &str, remedy| Self::new(StatusCode::GONE, "cursor_expired", detail, remedy);
+        match error {
+            FeedError::Failed(failure) => failure.into(),
+            FeedError::UnknownEnvironment(unknown) => unknown.into(),
+            FeedError::TooOld => expired(
+                "changes after this cursor are no longer kept",
+                "Read the rows you need from GET environments/{env}/users, then this feed without `after`. \
+                 retention.changes says how long changes are kept.",
+            ),
+            FeedError::NotHere => expired(
+                "this cursor is not of this feed: the database was restored to an earlier state, or is another",
+                "Read the rows you need from GET environments/{env}/users, then this feed without `after`.",
+            ),
         }
     }
 }

@@ -5,6 +5,8 @@
 pub mod asked;
 pub mod gauges;
 pub mod lead;
+pub mod numberer;
+pub mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tracing::{info, warn};
 pub use self::lead::{Led, announce, keep_announcing, run_once, serve_nothing, with_lease};
 use super::cycle::{Report, Request};
 use super::{CycleError, Engine, Failure, UnknownEnvironment};
+use crate::domain::retention::Retention;
 use crate::error::chain;
 use crate::store::lease::Lease;
 pub use crate::store::serving::BELIEVED_FOR;
@@ -54,6 +57,8 @@ pub struct Configured {
     pub engine: Engine,
     /// The time between the starts of two cycles.
     pub interval: Duration,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl std::fmt::Debug for Configured {
@@ -79,7 +84,12 @@ impl Schedule {
             let leading = async |lease: Lease| {
                 info!("this process leads");
                 Metrics.leader(true);
+                let beside = (
+                    numberer::keep_numbering(self.configured.clone()),
+                    retention::keep_purging(self.configured.clone()),
+                );
                 self.lead(&lease).await;
+                drop(beside);
                 Metrics.leader(false);
             };
             match with_lease(&base, &self.holder, true, leading).await {

@@ -86,6 +86,23 @@ pub enum GuardError {
     },
 }
 
+/// Why no part of the change feed can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The database failed, or the daemon is stopping.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// An environment was named that is neither configured nor in the database.
+    #[error(transparent)]
+    UnknownEnvironment(#[from] UnknownEnvironment),
+    /// Lines after the cursor are deleted.
+    #[error("read lines of the change feed that are deleted")]
+    TooOld,
+    /// The database has another line at the cursor: it was restored to an earlier state.
+    #[error("find the cursor in the change feed")]
+    NotHere,
+}
+
 /// Conversions of a database failure into the error of each part.
 macro_rules! from_store {
     ($($error:ident)*) => {$(
@@ -97,7 +114,7 @@ macro_rules! from_store {
     )*};
 }
 
-from_store!(CycleError DeskError ImportError GuardError);
+from_store!(CycleError DeskError FeedError ImportError GuardError);
 
 /// A row that the database rejects is a refusal, whatever the request.
 impl From<Failure> for DeskError {

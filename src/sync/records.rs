@@ -4,6 +4,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
+mod feed;
 mod status;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::desk::no_row;
-use super::{Base, DeskError, Failure};
+use super::{Base, DeskError, Failure, UnknownEnvironment};
 use crate::domain::environment::{Environment, GroupNesting, KnownEnvironment};
 use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
 use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine, RunProgress};
@@ -221,13 +222,21 @@ impl Records {
         limit: i64,
     ) -> Result<Vec<OpenFinding>, DeskError> {
         if let Some(name) = environment
-            && let Err(unknown) = self.base.environment(name)
-            && !self.environment_names().await?.iter().any(|known| known == name)
+            && let Some(unknown) = self.unknown(name).await?
         {
             return Err(unknown.into());
         }
         let mut db = self.db().await?;
         Ok(findings::list_open(&mut db, environment, after, limit).await?)
+    }
+
+    /// The error for an environment that is neither configured nor in the database.
+    async fn unknown(&self, environment: &str) -> Result<Option<UnknownEnvironment>, Failure> {
+        let Err(unknown) = self.base.environment(environment) else {
+            return Ok(None);
+        };
+        let names = self.environment_names().await?;
+        Ok((!names.iter().any(|known| known == environment)).then_some(unknown))
     }
 
     /// The names of the configured environments, and of those that only the database has.

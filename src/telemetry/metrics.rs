@@ -10,6 +10,7 @@ use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histo
 
 use crate::domain::import::JobOutcome;
 use crate::domain::reason::Code;
+use crate::domain::retention::Kept;
 
 /// The labels that are known beforehand and are listed elsewhere.
 #[derive(Clone, Debug)]
@@ -99,6 +100,14 @@ impl Metrics {
             "rollcall_resyncs_total",
             "Full rounds that an expired link has begun, by source and cause."
         );
+        describe_gauge!(
+            "rollcall_change_feed_backlog",
+            "Lines of the change log that are not in the change feed yet."
+        );
+        describe_counter!(
+            "rollcall_retention_deleted_total",
+            "Rows that were deleted because they were old, by what they were."
+        );
         describe_counter!("rollcall_import_jobs_total", "Import jobs that are over, by outcome.");
         describe_counter!(
             "rollcall_api_limited_total",
@@ -142,6 +151,9 @@ impl Metrics {
             for critical in [false, true] {
                 import_jobs(outcome.as_str(), UNDEFINED, critical).increment(0);
             }
+        }
+        for what in Kept::ALL {
+            self.retention_deleted(what.as_str(), 0);
         }
         for bound in known.bounds {
             counter!("rollcall_api_limited_total", "bound" => *bound).increment(0);
@@ -232,6 +244,16 @@ impl Metrics {
     /// The API refused a request over a limit. `bound` is one of three.
     pub fn api_limited(self, bound: &'static str) {
         counter!("rollcall_api_limited_total", "bound" => bound).increment(1);
+    }
+
+    /// Lines of the change log that wait for their place in the change feed.
+    pub fn change_feed_backlog(self, lines: i64) {
+        gauge!("rollcall_change_feed_backlog").set(whole(lines));
+    }
+
+    /// Rows of a table that were deleted because they were old.
+    pub fn retention_deleted(self, table: &'static str, rows: u64) {
+        counter!("rollcall_retention_deleted_total", "table" => table).increment(rows);
     }
 
     /// An import job is over. There are few categories, because submitters cannot add any.

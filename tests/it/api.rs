@@ -2,6 +2,7 @@
 
 mod answers;
 mod batches;
+mod changes;
 mod crowds;
 mod description;
 mod explanations;
@@ -26,6 +27,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, RequestBuilder};
 use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
+use rollcall::domain::retention::Retention;
 use rollcall::http::api::{self, Api, DECIDED_WITHIN};
 use rollcall::http::auth::{ApiRole, Auth, StaticToken};
 use rollcall::http::health::{self, Watched};
@@ -156,6 +158,7 @@ fn configured(engine: Engine) -> Configured {
     Configured {
         engine,
         interval: Duration::from_hours(1),
+        retention: Retention::default(),
     }
 }
 

@@ -232,6 +232,8 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
         "insert into rollcall.held_set (environment, run_id, why, held_at, expires_at) values ('production', 1, 'x', now(), now())",
         "update rollcall.held_set set decided_by = 'somebody else'",
         "update rollcall.held_set set decision = null",
+        "update rollcall.change_feed set position = position + 1",
+        "delete from rollcall.change_feed",
         "update rollcall.installation set tenant = gen_random_uuid()",
         "delete from rollcall.installation",
         "select rollcall.note_foreign_write()",
@@ -264,6 +266,7 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
         "system_user",
         "system_user_role",
         "system_user_change",
+        "change_feed",
         "sync_run",
         "finding",
     ] {
@@ -277,7 +280,9 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
 /// What the owner's functions let the daemon's role do, once, and no more.
 async fn assert_history_stands(db: &mut PgConnection, roles: &Roles) {
     let history = "select md5(string_agg(t, '' order by t)) from (
-                       select r::text from rollcall.sync_run r union all select h::text from rollcall.held_set h) as all_of_it (t)";
+                       select r::text from rollcall.sync_run r union all select h::text from rollcall.held_set h
+                       union all select c::text from rollcall.system_user_change c
+                       union all select f::text from rollcall.finding f) as all_of_it (t)";
     let role = format!("set role {}", roles.daemon);
     db.execute(AssertSqlSafe(role)).await.unwrap();
     let before: String = sqlx::query_scalar(history).fetch_one(&mut *db).await.unwrap();
@@ -287,6 +292,7 @@ async fn assert_history_stands(db: &mut PgConnection, roles: &Roles) {
         "select rollcall.decide_set(environment, run_id, 'approved', 'somebody else', now()) from rollcall.held_set",
         "select rollcall.close_set(environment, run_id, 'expired', 'infinity') from rollcall.held_set",
         "select rollcall.dissolve_sets(environment, 'somebody else', now()) from rollcall.held_set",
+        "select rollcall.purge(h, 'infinity', 0, 1000000) from unnest(array['changes', 'runs', 'findings']) h",
         "select rollcall.hold_set(environment, run_id, 'another reason', now(), now()) from rollcall.held_set",
     ] {
         db.execute(again).await.unwrap();

@@ -8,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
 use super::Configured;
+use crate::domain::retention::Retention;
 use crate::error::chain;
 use crate::store::lease::{self, LeadAttempt, Lease};
 use crate::store::{Store, StoreError, planned, serving};
@@ -77,6 +78,7 @@ pub async fn run_once(engine: &Engine, holder: &str, request: &Request) -> Resul
         let (_unchanged, configured) = watch::channel(Arc::new(Configured {
             engine: engine.clone(),
             interval: Duration::ZERO,
+            retention: Retention::default(),
         }));
         let announcing = keep_announcing(configured, holder.to_owned());
         let result = engine.cycle().run(&lease, request, async |_| {}).await;

@@ -89,6 +89,7 @@ const OPERATIONS: &str = "
     POST /runs/{id}/reject
     POST /sync
     GET /findings
+    GET /changes
     POST /environments/{env}/stubs
     POST /environments/{env}/applications
     GET /environments/{env}/users/{systemuserid}/own

@@ -45,6 +45,7 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
         get("runs/4711/held", Read),
         get("runs/4711/changes", Read),
         get("findings", Read),
+        get("changes", Read),
         post("environments/production/users", user.clone(), Access),
         post("environments/production/access", user.clone(), Access),
         post(

@@ -1,6 +1,7 @@
 //! Runs: their history, what people decide about held removals, and a run on request.
 
 use reqwest::Method;
+use rollcall::domain::retention::Retention;
 use rollcall::simulator::{Effect, Fault, Gate, When};
 use rollcall::sync::cycle::Request;
 use rollcall::sync::daemon::{Configured, Schedule, run_once};
@@ -171,6 +172,7 @@ async fn a_run_that_is_asked_for_is_made_by_the_process_that_leads() {
     let (_configured, receiver) = watch::channel(Arc::new(Configured {
         engine: engine.clone(),
         interval: Duration::from_hours(1),
+        retention: Retention::default(),
     }));
     let leader = Schedule {
         holder: "leader".to_owned(),

@@ -56,6 +56,7 @@ async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signa
         "rollcall_delta_token_age_seconds{resource=\"users\"}",
         "rollcall_lag_seconds",
         "rollcall_leader 1",
+        "rollcall_change_feed_backlog 0",
         "rollcall_db_pool_",
         "rollcall_build_info{version=",
     ];

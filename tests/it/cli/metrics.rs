@@ -131,6 +131,7 @@ async fn metrics_follow_the_conventions_and_every_counter_exists_before_it_count
         "rollcall_resyncs_total{resource=\"group\",cause=\"gone\"}",
         "rollcall_import_jobs_total{outcome=\"failed\",category=\"undefined\",critical=\"true\"}",
         "rollcall_api_limited_total{bound=\"strangers\"}",
+        "rollcall_retention_deleted_total{table=\"gone_users\"}",
     ] {
         assert!(
             first.contains(&format!("\n{counter} 0\n")),
