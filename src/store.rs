@@ -203,7 +203,7 @@ impl Store {
     /// How many of the pool's connections one kind of work may take at once.
     #[must_use]
     pub fn half_of_pool(&self) -> usize {
-        (self.pool.options().get_max_connections() as usize / 2).max(1)
+        (self.max_connections() as usize / 2).max(1)
     }
 
     /// The same database through a separate connection, for work that must not wait behind others.
@@ -224,6 +224,12 @@ impl Store {
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
         (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// The most connections that the pool opens.
+    #[must_use]
+    pub fn max_connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
     }
 
     /// Checks that the database answers.

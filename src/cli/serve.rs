@@ -35,7 +35,7 @@ const SOFT_STOP: Duration = Duration::from_secs(8);
 /// Then the database connections must close within this time, if the server still answers.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The interval of the metrics recorder's upkeep.
+/// The interval of the metrics recorder's upkeep, and of what is measured.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper bounds in seconds, for cycles from a fraction of a second to an hour.
@@ -81,8 +81,13 @@ pub fn record_metrics() -> CliResult<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Starts the counters at 0; again after a reload, for environments that have come.
-fn start_counters(config: &Config) {
+/// Sets what the configuration says, and starts the counters at 0; again after a reload.
+fn start_metrics(config: &Config) {
+    Metrics.cycle_interval(config.sync.interval);
+    let certificate = graph::certificate_facts(&config.tenant.credential);
+    if let Some(end) = certificate.and_then(|facts| facts.not_after) {
+        Metrics.credential_expires(end);
+    }
     let environments: Vec<String> = config.environments.iter().map(|one| one.name.clone()).collect();
     let feeds = [Source::Users.kind(), Source::Group(Uuid::nil()).kind()];
     Metrics.start(&KnownLabels {
@@ -103,7 +108,7 @@ pub async fn serve(
     metrics: PrometheusHandle,
     hangups: Signal,
 ) -> CliResult<ExitCode> {
-    start_counters(&config);
+    start_metrics(&config);
     let cancel = engine.cancel.clone();
     let watched = Watched {
         records: engine.records(),
@@ -153,7 +158,7 @@ pub async fn serve(
     tasks.spawn(schedule.run());
     let clock = Clock::system();
     let mut helpers = tokio::task::JoinSet::new();
-    helpers.spawn(tidy_up(metrics, clock.clone()));
+    helpers.spawn(keep_measuring(metrics, engine.clone(), clock.clone()));
     helpers.spawn(reload_on_hangup(
         context.config.clone(),
         config,
@@ -286,7 +291,7 @@ async fn reload_on_hangup(
                         "this section has changed; it is taken over at the next restart"
                     );
                 }
-                start_counters(&new);
+                start_metrics(&new);
                 sender.send_replace(Arc::new(configured));
                 config = new;
                 info!("the configuration is reloaded; the next cycle uses it");
@@ -295,8 +300,11 @@ async fn reload_on_hangup(
     }
 }
 
-async fn tidy_up(metrics: PrometheusHandle, clock: Clock) {
+/// Measures what changes by itself, and tidies up the recorder.
+async fn keep_measuring(metrics: PrometheusHandle, engine: Engine, clock: Clock) {
     loop {
+        let (open, idle) = engine.store.connections();
+        Metrics.db_pool(open, idle, engine.store.max_connections());
         clock.sleep(UPKEEP).await;
         metrics.run_upkeep();
     }

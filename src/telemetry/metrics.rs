@@ -118,6 +118,18 @@ impl Metrics {
             "rollcall_db_pool_idle",
             "Open connections to the database that are idle."
         );
+        describe_gauge!(
+            "rollcall_db_pool_max_connections",
+            "The most connections to the database that are opened."
+        );
+        describe_gauge!(
+            "rollcall_cycle_interval_seconds",
+            "The configured time between two cycles."
+        );
+        describe_gauge!(
+            "rollcall_credential_expires_timestamp_seconds",
+            "When the certificate for Microsoft Entra ID ends, as Unix time; missing with other credentials."
+        );
         describe_gauge!("rollcall_build_info", "Always 1; the label is the version.");
     }
 
@@ -272,9 +284,20 @@ impl Metrics {
     }
 
     /// The connection pool.
-    pub fn db_pool(self, open: u32, idle: usize) {
+    pub fn db_pool(self, open: u32, idle: usize, most: u32) {
+        gauge!("rollcall_db_pool_max_connections").set(f64::from(most));
         gauge!("rollcall_db_pool_connections").set(f64::from(open));
         gauge!("rollcall_db_pool_idle").set(whole(i64::try_from(idle).unwrap_or(i64::MAX)));
+    }
+
+    /// The configured time between two cycles.
+    pub fn cycle_interval(self, interval: Duration) {
+        gauge!("rollcall_cycle_interval_seconds").set(interval.as_secs_f64());
+    }
+
+    /// When the certificate of the credential ends.
+    pub fn credential_expires(self, at: DateTime<Utc>) {
+        gauge!("rollcall_credential_expires_timestamp_seconds").set(whole(at.timestamp()));
     }
 
     /// The build that is running.

@@ -17,8 +17,8 @@ use crate::binary::{Installation, Said, said};
 use crate::world::migrated_database;
 
 // Made for tests; they open nothing.
-const CERTIFICATE: &str = include_str!("../../src/graph/tests/keys/certificate.pem");
-const KEY: &str = include_str!("../../src/graph/tests/keys/pkcs8.pem");
+pub const CERTIFICATE: &str = include_str!("../../src/graph/tests/keys/certificate.pem");
+pub const KEY: &str = include_str!("../../src/graph/tests/keys/pkcs8.pem");
 
 fn key() -> RsaKeyPair {
     let key = PrivatePkcs8KeyDer::from_pem_slice(KEY.as_bytes()).unwrap();

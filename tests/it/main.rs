@@ -34,6 +34,7 @@ mod import;
 mod least_privilege;
 mod messages;
 mod on_demand;
+mod operations;
 mod order;
 mod other_programs;
 mod outages;

@@ -81,7 +81,5 @@ pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
     if let Some(at) = users.reached_at {
         Metrics.lag(now - at);
     }
-    let (open, idle) = engine.store.connections();
-    Metrics.db_pool(open, idle);
     Ok(())
 }
