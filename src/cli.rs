@@ -17,6 +17,7 @@ mod job;
 mod list;
 mod many;
 mod output;
+mod position;
 mod role;
 mod rules;
 mod runs;
@@ -25,6 +26,7 @@ mod serve;
 mod simulate;
 mod status;
 mod sync;
+mod unit;
 mod user;
 mod wire;
 
@@ -97,6 +99,12 @@ enum Command {
     /// Lists, grants and revokes security roles.
     #[command(subcommand)]
     Role(role::Command),
+    /// Lists and changes business units.
+    #[command(subcommand)]
+    Unit(unit::Command),
+    /// Lists and changes positions.
+    #[command(subcommand)]
+    Position(position::Command),
     /// Imports directory users who have no row yet.
     Import(import::Arguments),
     /// Lists, shows, cancels and requeues import jobs.
@@ -209,6 +217,8 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Explain(arguments) => explain::run(context, arguments).await,
         Command::User(command) => user::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
+        Command::Unit(command) => unit::run(context, command).await,
+        Command::Position(command) => position::run(context, command).await,
         Command::Import(arguments) => import::run(context, arguments).await,
         Command::Job(command) => job::run(context, command).await,
         Command::Candidates(arguments) => candidates::run(context, &arguments).await,

@@ -22,5 +22,6 @@ pub mod source;
 pub mod status;
 pub mod system_user;
 pub mod text;
+pub mod unit;
 pub mod unknowns;
 pub(crate) mod word;

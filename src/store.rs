@@ -32,6 +32,8 @@ pub mod overview;
 pub mod owners;
 pub mod pending;
 pub mod planned;
+pub mod positions;
+pub mod profile;
 pub mod quota;
 pub mod recheck;
 pub mod refusals;
@@ -42,6 +44,7 @@ pub mod rows;
 pub mod runs;
 pub mod serving;
 pub mod subjects;
+pub mod units;
 mod words;
 
 use std::str::FromStr;

@@ -149,6 +149,16 @@ impl From<DeskError> for CliError {
             DeskError::Failed(failure) => failure.into(),
             DeskError::UnknownEnvironment(unknown) => unknown.into(),
             DeskError::Refused(refusal) => Self::Refused(refusal),
+            DeskError::NotFound {
+                what,
+                given,
+                environment,
+            } => {
+                let command = what.split(' ').next_back().unwrap_or(what);
+                Self::Usage(format!(
+                    "{environment} has no {what} `{given}`; `rollcall {command} list` shows which there are"
+                ))
+            }
             DeskError::BadInput { field, problem } => Self::Usage(format!("{field}: {problem}")),
         }
     }

@@ -148,6 +148,21 @@ codes! {
     RowNotWritten "row_not_written" false
         "The database does not take the row: a constraint or trigger of its owner's refuses it."
         "Ask whoever owns the constraint or trigger that is named. The row is tried again when the user changes, and once in each sync.full_interval.";
+    RootUnit "root_unit" false
+        "The root business unit can be renamed only."
+        "Use another business unit: the root of an environment is never disabled, moved or deleted.";
+    UnitNotEmpty "unit_not_empty" false
+        "The business unit is not disabled and empty."
+        "Disable it with `rollcall unit disable`, and move or delete its users, teams and units first.";
+    WouldCycle "would_cycle" false
+        "The one above would stand below."
+        "Choose one that is not below, or move that one first.";
+    NameTaken "name_taken" false
+        "The environment has that name already."
+        "Choose another name: upper and lower case count as the same.";
+    PositionInUse "position_in_use" false
+        "The position has users or other positions below it."
+        "Give its users and the positions below it another position first.";
 }
 
 impl fmt::Display for Code {

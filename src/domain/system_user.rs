@@ -168,6 +168,22 @@ macro_rules! with_columns {
                 modifiedby "modifiedby" "!" String, "text[]" "$38";
             }
             apart {
+                /// The business unit; null for a row that is not filled in yet, which belongs to the root.
+                businessunitid "businessunitid" "?" Option<Uuid>;
+                /// The manager: a row of the same environment.
+                parentsystemuserid "parentsystemuserid" "?" Option<Uuid>;
+                /// The position.
+                positionid "positionid" "?" Option<Uuid>;
+                /// Title, as `Dr`.
+                title "title" "?" Option<String>;
+                /// Nickname.
+                nickname "nickname" "?" Option<String>;
+                /// Middle name.
+                middlename "middlename" "?" Option<String>;
+                /// The number or name under which the employer knows the person.
+                employeeid "employeeid" "?" Option<String>;
+                /// The language that the person prefers, as `en-GB`.
+                preferredlanguage "preferredlanguage" "?" Option<String>;
                 /// The row into which a stub was merged.
                 merged_into "merged_into" "?" Option<Uuid>;
                 /// Columns that a person edited and that the sync no longer writes (policy `until_edited`).

@@ -9,6 +9,7 @@ mod kinds;
 mod roles;
 mod runs;
 mod status;
+mod units;
 mod users;
 
 use std::str::FromStr;
@@ -28,6 +29,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::auth::{ApiRole, Auth, AuthError, Caller};
 use super::limits::Limits;
@@ -101,6 +103,18 @@ impl Paging<Text> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|problem| Problem::bad_input("cursor", problem))
     }
+}
+
+/// The same, for a list whose cursor is an id.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PagingById {
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// The maximum number of items.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
 }
 
 /// A page of a list.
@@ -212,6 +226,14 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(kinds::application))
         .routes(routes!(kinds::ownership, kinds::own))
         .routes(routes!(roles::list, roles::grant, roles::revoke))
+        .routes(routes!(units::list, units::add))
+        .routes(routes!(units::show, units::edit, units::delete))
+        .routes(routes!(units::list_positions, units::add_position))
+        .routes(routes!(
+            units::show_position,
+            units::edit_position,
+            units::delete_position
+        ))
         .routes(routes!(jobs::submit, jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::items))

@@ -195,6 +195,11 @@ impl From<DeskError> for Problem {
             DeskError::Failed(failure) => failure.into(),
             DeskError::UnknownEnvironment(unknown) => unknown.into(),
             DeskError::Refused(refusal) => (*refusal).into(),
+            DeskError::NotFound {
+                what,
+                given,
+                environment,
+            } => Self::not_found(&format!("{what} `{given}` in {environment}")),
             DeskError::BadInput { field, problem } => Self::bad_input(&field, problem),
         }
     }

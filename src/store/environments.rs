@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ByEnvironment, Connection, Keys, StoreResult};
+use super::{ByEnvironment, Connection, Keys, StoreResult, units};
 use crate::domain::environment::KnownEnvironment;
 use crate::domain::run::LeftOver;
 
@@ -95,7 +95,7 @@ pub async fn survey(
                           where f.environment = name and f.azureactivedirectoryobjectid is null and f.closed_at is null)
                       as "is_calm!",
                   coalesce(
-                      is_as_configured and folding >= $2 and (is_set_up or not has_database) and not has_names
+                      is_as_configured and has_root and folding >= $2 and (is_set_up or not has_database) and not has_names
                       and not (judged_epoch = epoch and coalesce(judged_at <= $4, false))
                       and not exists (select from removal r where r.environment = name and r.state = 'collected')
                       and not exists (
@@ -109,7 +109,10 @@ pub async fn survey(
                         e.closed_at is null and e.kind = w.kind and e.fingerprint = w.fingerprint
                             and to_jsonb(e.until_edited) = w.until_edited and q.non_interactive_cap = w.cap
                             as is_as_configured,
-                        exists (select from name_to_fold n where n.environment = e.name) as has_names
+                        exists (select from name_to_fold n where n.environment = e.name) as has_names,
+                        exists (
+                            select from business_unit b
+                            where b.environment = e.name and b.parentbusinessunitid is null) as has_root
                  from jsonb_to_recordset($1) as w (
                      name text, kind text, has_database boolean, fingerprint text, until_edited jsonb, cap int)
                  join environment e on e.name = w.name
@@ -161,7 +164,7 @@ pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
     Ok(())
 }
 
-/// Registers an environment and its configuration. If the configuration has changed, or the environment was retired and
+/// Registers an environment and its configuration, and creates the root of its business units. If the configuration has changed, or the environment was retired and
 /// has come back, every user is re-evaluated in it.
 pub async fn register(db: &mut Connection, registration: &Registration) -> StoreResult<Progress> {
     let name = &registration.name;
@@ -181,6 +184,7 @@ pub async fn register(db: &mut Connection, registration: &Registration) -> Store
     )
     .execute(&mut *db)
     .await?;
+    units::ensure_root(&mut *db, name).await?;
     let row = sqlx::query!(
         "select epoch, judged_epoch, walk_epoch, walk_after, judged_at, is_set_up, folding
          from environment where name = $1",

@@ -43,6 +43,16 @@ pub enum DeskError {
     /// The rules refuse the request.
     #[error("do what was asked: {}", .0.detail)]
     Refused(Box<Refusal>),
+    /// An object was named that the environment does not have.
+    #[error("find the {what} `{given}` in {environment}")]
+    NotFound {
+        /// What it is.
+        what: &'static str,
+        /// Its id or name, as given.
+        given: String,
+        /// The environment.
+        environment: String,
+    },
     /// An invalid value was given.
     #[error("take the value of `{field}`: {problem}")]
     BadInput {
@@ -129,6 +139,23 @@ impl From<Failure> for DeskError {
 impl From<Refusal> for DeskError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
+    }
+}
+
+impl DeskError {
+    /// The same error about a field of the request: what the field names does not exist.
+    pub(super) fn of_field(self, field: &str) -> Self {
+        match self {
+            Self::NotFound {
+                what,
+                given,
+                environment,
+            } => Self::BadInput {
+                field: field.to_owned(),
+                problem: format!("{environment} has no {what} `{given}`"),
+            },
+            error => error,
+        }
     }
 }
 

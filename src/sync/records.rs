@@ -6,6 +6,7 @@
 
 mod feed;
 mod status;
+mod structure;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -310,14 +311,19 @@ impl Records {
     /// Rows of an environment, in key order.
     pub async fn users(&self, environment: &str, filter: &Filter) -> Result<Vec<SystemUser>, DeskError> {
         self.base.environment(environment)?;
-        Ok(rows::list(&mut self.db().await?, environment, filter).await?)
+        let mut db = self.db().await?;
+        let mut rows = rows::list(&mut db, environment, filter).await?;
+        structure::with_units(&mut db, environment, &mut rows).await?;
+        Ok(rows)
     }
 
     /// Finds a row by its id, object id, application id or name.
     pub async fn user(&self, environment: &str, user: &str) -> Result<SystemUser, DeskError> {
         self.base.environment(environment)?;
         let row = self.base.find_row(environment, user).await?;
-        Ok(row.ok_or_else(|| no_row(environment, user))?)
+        let mut row = row.ok_or_else(|| no_row(environment, user))?;
+        structure::with_units(&mut self.db().await?, environment, std::slice::from_mut(&mut row)).await?;
+        Ok(row)
     }
 
     /// The customer-added columns of a row.

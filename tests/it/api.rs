@@ -17,6 +17,7 @@ mod outages;
 mod pages;
 mod roles;
 mod runs;
+mod structure;
 mod text;
 
 use std::net::{Ipv4Addr, SocketAddr};

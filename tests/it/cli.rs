@@ -15,6 +15,7 @@ mod rules;
 mod status;
 mod terminal;
 mod text;
+mod units;
 mod whereabouts;
 
 use rollcall::clock::Clock;

@@ -50,6 +50,7 @@ mod secrecy;
 mod seeds;
 mod slots;
 mod statements;
+mod teams;
 mod upgrade;
 mod world;
 mod wrong_database;

@@ -321,7 +321,10 @@ async fn everything_can_be_deleted_and_updated_under_a_publication_for_all_table
     {
         let mut db = world.sql().await;
         let delete = format!("begin; set local rollcall.writer = 'rollcall'; delete from rollcall.{table}; rollback");
-        assert_eq!(execute(&mut db, &delete).await, Ok(()), "{table}");
+        let deleted = execute(&mut db, &delete).await;
+        // A unit with teams is kept by a foreign key.
+        let is_allowed = deleted.is_ok() || (table == "business_unit" && deleted == Err("23503".to_owned()));
+        assert!(is_allowed, "{table}: {deleted:?}");
     }
     world.end().await;
 }

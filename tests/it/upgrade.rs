@@ -1,5 +1,6 @@
 //! Upgrades: from every earlier schema with data in it to the latest; while the version before serves; and back.
 
+mod adoption;
 mod meanwhile;
 mod rules;
 
@@ -221,7 +222,7 @@ async fn a_program_older_than_the_schema_works_and_says_so() {
     let mut newer = migrations();
     newer.push(of_tomorrow(
         9001,
-        "alter table rollcall.system_user add column nickname text; create table rollcall.shoe (size integer);",
+        "alter table rollcall.system_user add column tomorrow text; create table rollcall.shoe (size integer);",
     ));
     store.apply(&Migrator::with_migrations(newer.clone())).await.unwrap();
     let environments = "[[environment]]\nname = \"production\"\nkind = \"production\"\n";

@@ -9,8 +9,8 @@ use crate::cli::error::CliResult;
 use crate::cli::many::{self, Named, ResultList, Several};
 use crate::cli::output::{mode_name, or_dash, print_json, say, table};
 use crate::cli::{CliError, Context, Output, wire};
-use crate::domain::field::Field;
 use crate::domain::reason::Code;
+use crate::domain::system_user::SystemUser;
 use crate::domain::text::{Text, object_id, trimmed};
 use crate::rules::{Client, Trigger};
 use crate::sync::desk::{Answer, Ask, MOST_AT_ONCE, Ownership};
@@ -39,7 +39,7 @@ pub enum Command {
     Refresh(Several),
     /// Changes columns of a row.
     #[command(
-        after_help = "Examples:\n  rollcall user edit ada@contoso.example --environment production --set internalemailaddress=ada@mail.example\n  rollcall user edit ada@contoso.example --environment production --set accessmode=4 --set cost_centre="
+        after_help = "Examples:\n  rollcall user edit ada@contoso.example --environment production --set internalemailaddress=ada@mail.example\n  rollcall user edit ada@contoso.example --environment production --set accessmode=4 --set cost_centre=\n  rollcall user edit ada@contoso.example --environment production --set businessunit=Sales manager=bob@contoso.example position=Clerk\n\n`businessunit`, `manager` and `position` stand for businessunitid, parentsystemuserid and positionid, and take a name too."
     )]
     Edit {
         #[command(flatten)]
@@ -47,6 +47,9 @@ pub enum Command {
         /// A column and its new value; an empty value is null.
         #[arg(long = "set", value_name = "COLUMN=VALUE", required = true)]
         set: Vec<String>,
+        /// More columns.
+        #[arg(value_name = "COLUMN=VALUE")]
+        more: Vec<String>,
     },
     /// Disables rows by hand.
     #[command(
@@ -171,7 +174,10 @@ pub async fn run(context: &Context, engine: &Engine, command: Command) -> CliRes
             };
             desk.access(one.ask(engine, &actor)?, client).await?
         }
-        Command::Edit { one, set } => desk.edit(one.ask(engine, &actor)?, &values(&set)?).await?,
+        Command::Edit { one, mut set, more } => {
+            set.extend(more);
+            desk.edit(one.ask(engine, &actor)?, &values(&set)?).await?
+        }
         Command::Refresh(users) => return each(context, engine, &users, async |ask| desk.refresh(ask).await).await,
         Command::Disable(users) => return each(context, engine, &users, async |ask| desk.disable(ask).await).await,
         Command::Enable(users) => return each(context, engine, &users, async |ask| desk.enable(ask).await).await,
@@ -245,9 +251,14 @@ fn values(set: &[String]) -> CliResult<Map<String, Value>> {
         let Some((column, value)) = pair.split_once('=') else {
             return Err(CliError::Usage(format!("`{pair}` is no edit; expected COLUMN=VALUE")));
         };
-        let column = trimmed(column);
-        let is_own_text = column == "company" || column.parse::<Field>().is_ok();
-        let may_be_json = column == "accessmode" || (!is_own_text && value.starts_with(['{', '[']));
+        let column = match trimmed(column) {
+            "businessunit" => "businessunitid",
+            "manager" => "parentsystemuserid",
+            "position" => "positionid",
+            column => column,
+        };
+        let is_own = SystemUser::COLUMNS.contains(&column);
+        let may_be_json = column == "accessmode" || (!is_own && value.starts_with(['{', '[']));
         let value = match value {
             "" => Value::Null,
             text if may_be_json => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),

@@ -36,6 +36,20 @@ impl PartialSchema for Columns {
                 columns.property(field.column(), text(None))
             })
             .property("company", text(Some("The default company.")))
+            .property(
+                "businessunitid",
+                text(Some("The business unit, by id or name; null for the root.")),
+            )
+            .property(
+                "parentsystemuserid",
+                text(Some("The manager: object id, user principal name or row id.")),
+            )
+            .property("positionid", text(Some("The position, by id or name.")))
+            .property("title", text(None))
+            .property("nickname", text(None))
+            .property("middlename", text(None))
+            .property("employeeid", text(None))
+            .property("preferredlanguage", text(None))
             .property("accessmode", mode)
             .property("onhold", value(Type::Boolean.into(), Some(hold)))
             .property("holdreason", text(Some("Why the row is held.")))

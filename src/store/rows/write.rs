@@ -33,8 +33,10 @@ pub async fn insert_placeholders(db: &mut Connection, environment: &str, now: Da
             "with placeholder as (
                  insert into system_user (
                      environment, systemuserid, domainname, upn_key, fullname, firstname, lastname, accessmode,
-                     createdon, createdby, modifiedon, modifiedby)
-                 values ($1, $2, $3::text, $3::text, $4::text, split_part($4, ' ', 1), split_part($4, ' ', 2), $5, $6, $7, $6, $7)
+                     businessunitid, createdon, createdby, modifiedon, modifiedby)
+                 values ($1, $2, $3::text, $3::text, $4::text, split_part($4, ' ', 1), split_part($4, ' ', 2), $5,
+                     (select businessunitid from business_unit where environment = $1 and parentbusinessunitid is null),
+                     $6, $7, $6, $7)
                  on conflict (environment, upn_key) do nothing returning environment, systemuserid)
              insert into system_user_change (environment, at, actor, systemuserid, operation, fields)
              select environment, $6, $7, systemuserid, 'create', jsonb_build_object('domainname', jsonb_build_array(null, $3::text))
@@ -73,7 +75,7 @@ macro_rules! write_rows {
     };
 }
 
-/// Inserts new rows.
+/// Inserts new rows, into the business unit that new rows get: the configured one, else the root.
 ///
 /// # Errors
 /// [`StoreError::Refused`] when the database refuses one, also because a concurrent writer has inserted it.
@@ -83,10 +85,12 @@ pub async fn insert(db: &mut Connection, rows: &[&SystemUser]) -> StoreResult<()
     }
     let insert = with_columns!(write_rows [
         rows,
-        "insert into system_user (environment, createdon, createdby, systemuserid, ",
-        ") select v.environment, v.modifiedon, v.modifiedby, v.systemuserid, ",
+        "insert into system_user (environment, createdon, createdby, businessunitid, systemuserid, ",
+        ") select v.environment, v.modifiedon, v.modifiedby, coalesce(chosen.businessunitid, root.businessunitid), v.systemuserid, ",
         " from ",
-        ""
+        " left join business_unit root on root.environment = v.environment and root.parentbusinessunitid is null
+          left join environment e on e.name = v.environment
+          left join business_unit chosen on chosen.environment = e.name and chosen.name_key = e.default_unit_key"
     ]);
     let inserted = insert.execute(db).await.map_err(StoreError::of_rows)?;
     expect_rows(inserted.rows_affected(), rows.len())

@@ -11,7 +11,7 @@ use super::Configured;
 use crate::domain::retention::Retention;
 use crate::error::chain;
 use crate::store::lease::{self, LeadAttempt, Lease};
-use crate::store::{Store, StoreError, planned, serving};
+use crate::store::{Store, StoreError, planned, serving, units};
 use crate::sync::cycle::{Report, Request};
 use crate::sync::{Base, CycleError, Engine};
 
@@ -20,6 +20,11 @@ const ANNOUNCE: Duration = Duration::from_secs(10);
 
 /// How often the progress of a run is written.
 const REPORTED_EVERY: Duration = Duration::from_secs(1);
+
+/// How many rows get their business unit at once, the pause before the next ones, and the pause when all have one.
+const FILLED_AT_ONCE: i64 = 1000;
+const FILL_PAUSE: Duration = Duration::from_millis(100);
+const FILLED_EVERY: Duration = Duration::from_mins(1);
 
 /// The result of an attempt to lead.
 #[derive(Debug)]
@@ -59,8 +64,9 @@ where
     };
     let renewal = keep_renewing(base, &lease);
     let reports = keep_reporting(base);
+    let units = keep_filling_units(base);
     let done = work(lease.clone()).await;
-    drop((renewal, reports));
+    drop((renewal, reports, units));
     if let Ok(mut db) = base.store.read().await {
         let _ = lease::release(&mut db, &lease).await;
     }
@@ -122,6 +128,30 @@ fn keep_reporting(base: &Base) -> AbortOnDropHandle<()> {
             }
         }
     }))
+}
+
+/// Gives rows without a business unit the root until the handle is dropped, best effort: rows of an earlier version, or
+/// of another program.
+fn keep_filling_units(base: &Base) -> AbortOnDropHandle<()> {
+    let base = base.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let names = base.settings.names();
+        loop {
+            let filled = fill_units(&base.store, &names).await.unwrap_or_else(|error| {
+                debug!(error = %chain(&error), "rows without a business unit could not be given the root");
+                0
+            });
+            let is_done = filled < FILLED_AT_ONCE.unsigned_abs();
+            base.clock.sleep(if is_done { FILLED_EVERY } else { FILL_PAUSE }).await;
+        }
+    }))
+}
+
+async fn fill_units(store: &Store, names: &[String]) -> Result<u64, StoreError> {
+    let mut tx = store.begin().await?;
+    let filled = units::fill_in(&mut tx, names, FILLED_AT_ONCE).await?;
+    tx.commit().await?;
+    Ok(filled)
 }
 
 async fn renew(store: &Store, lease: &Lease) -> Result<(), StoreError> {

@@ -190,8 +190,9 @@ impl Desk {
         change(&mut after)?;
         self.allow(&mut *tx, environment, &before, &after).await?;
         let effect = self
-            .write_by_hand(&mut *tx, environment, ask, before, after, operation)
+            .write_by_hand(&mut *tx, environment, ask, before.clone(), after.clone(), operation)
             .await?;
+        self.write_profile(&mut *tx, environment, &before, &after).await?;
         Ok(Answer {
             outcome: effect,
             user: rows::find_by_id(tx, &environment.name, id).await?,

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::by_hand::{ByHand, check_reason, put_on_hold, set_mode};
+use super::by_hand::{check_reason, put_on_hold, set_mode};
+use super::places::{Place, ProfileText};
 use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, bad_input, no_row, text_of};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
@@ -35,6 +36,11 @@ enum Edit {
     Text(Field, Option<String>),
     Mode(i16),
     Company(Option<String>),
+    Profile(ProfileText, Option<String>),
+    /// A place as it was named, before it is looked up.
+    Place(Place, Option<String>),
+    /// A place that was looked up.
+    Placed(Place, Option<Uuid>),
 }
 
 impl Desk {
@@ -71,12 +77,8 @@ impl Desk {
             }
         }
         self.check_custom(&custom).await?;
-        let change = |row: &mut SystemUser| {
-            edits.iter().try_for_each(|edit| make(environment, edit, row))?;
-            hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
-        };
         self.base
-            .retry(|| self.try_edit(environment, ask, &change, &custom))
+            .retry(|| self.try_edit(environment, ask, &edits, hold, &custom))
             .await
     }
 
@@ -85,12 +87,18 @@ impl Desk {
         &self,
         environment: &Environment,
         ask: Ask<'_>,
-        change: &ByHand<'_>,
+        edits: &[Edit],
+        hold: Option<&str>,
         custom: &[(String, Value)],
     ) -> Result<Answer, DeskError> {
         let mut tx = self.base.begin(None).await?;
+        let edits = self.look_up_places(&mut tx, environment, edits).await?;
+        let change = |row: &mut SystemUser| {
+            edits.iter().try_for_each(|edit| make(environment, edit, row))?;
+            hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
+        };
         let mut answer = self
-            .change_by_hand(&mut tx, environment, ask, Operation::Edit, change)
+            .change_by_hand(&mut tx, environment, ask, Operation::Edit, &change)
             .await?;
         if let Some(row) = answer.user.as_ref().map(|row| row.systemuserid)
             && !custom.is_empty()
@@ -103,6 +111,25 @@ impl Desk {
         }
         tx.commit().await?;
         Ok(answer)
+    }
+
+    /// The edits with the ids of the places that they name.
+    async fn look_up_places(
+        &self,
+        tx: &mut Transaction,
+        environment: &Environment,
+        edits: &[Edit],
+    ) -> Result<Vec<Edit>, DeskError> {
+        let mut found = Vec::with_capacity(edits.len());
+        for edit in edits {
+            found.push(match edit {
+                Edit::Place(place, given) => {
+                    Edit::Placed(*place, self.place(tx, environment, *place, given.as_deref()).await?)
+                }
+                edit => edit.clone(),
+            });
+        }
+        Ok(found)
     }
 
     /// Checks that custom columns exist and are not columns of this program.
@@ -257,15 +284,32 @@ fn edit_of(column: &str, value: &Value) -> Result<Option<Edit>, DeskError> {
             )),
         },
         "company" => Ok(Some(Edit::Company(company_of(value)?))),
-        _ => match column.parse::<Field>() {
-            Ok(field) if field.is_identity() => Err(Refusal::saying(
-                Code::FieldNotEditable,
-                format!("`{column}` identifies the user and follows the directory"),
-            )
-            .into()),
-            Ok(field) => Ok(Some(Edit::Text(field, checked(field, text_of(column, value)?)?))),
-            Err(_) => Ok(None),
-        },
+        _ => edit_of_text(column, value),
+    }
+}
+
+/// The edit of a column that takes a text.
+fn edit_of_text(column: &str, value: &Value) -> Result<Option<Edit>, DeskError> {
+    if let Some(place) = Place::parse(column) {
+        return Ok(Some(Edit::Place(place, text_of(column, value)?)));
+    }
+    if let Some(field) = ProfileText::parse(column) {
+        let text = text_of(column, value)?;
+        let length = text.as_ref().map_or(0, |text| text.chars().count());
+        if length > field.max_characters() {
+            let problem = format!("longer than {} characters", field.max_characters());
+            return Err(bad_input(column, problem));
+        }
+        return Ok(Some(Edit::Profile(field, text)));
+    }
+    match column.parse::<Field>() {
+        Ok(field) if field.is_identity() => Err(Refusal::saying(
+            Code::FieldNotEditable,
+            format!("`{column}` identifies the user and follows the directory"),
+        )
+        .into()),
+        Ok(field) => Ok(Some(Edit::Text(field, checked(field, text_of(column, value)?)?))),
+        Err(_) => Ok(None),
     }
 }
 
@@ -317,6 +361,9 @@ fn make(environment: &Environment, edit: &Edit, row: &mut SystemUser) -> Ruled<(
             }
         }
         Edit::Company(company) => row.company.clone_from(company),
+        Edit::Profile(field, value) => field.set(row, value.clone()),
+        Edit::Placed(place, id) => place.set(row, *id),
+        Edit::Place(..) => {}
     }
     Ok(())
 }
@@ -350,6 +397,8 @@ mod tests {
         assert_eq!(refused("jobtitle", json!("Countess")), "taken");
         assert_eq!(refused("company", json!(null)), "taken");
         assert_eq!(refused("accessmode", json!(4)), "taken");
+        assert_eq!(refused("nickname", json!("Ada")), "taken");
+        assert_eq!(refused("parentsystemuserid", json!("bob@contoso.example")), "taken");
         assert_eq!(refused("accessmode", json!(3)), "field_not_editable");
         assert_eq!(refused("domainname", json!("x@y")), "field_not_editable");
         assert_eq!(
@@ -365,6 +414,8 @@ mod tests {
             ("jobtitle", json!("a\0b")),
             ("internalemailaddress", json!("no address")),
             ("company", json!("x".repeat(257))),
+            ("title", json!("x".repeat(129))),
+            ("businessunitid", json!(7)),
         ] {
             assert!(refused(column, value.clone()).contains(column), "{column} {value}");
         }

@@ -191,7 +191,7 @@ impl Desk {
         Ok(roles::list(&mut db, &environment.name, row, role, after, limit).await?)
     }
 
-    fn by<'a>(&self, actor: &'a str) -> Author<'a> {
+    pub(super) fn by<'a>(&self, actor: &'a str) -> Author<'a> {
         Author {
             actor,
             run_id: None,

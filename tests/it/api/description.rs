@@ -74,6 +74,16 @@ const OPERATIONS: &str = "
     GET /environments/{env}/users/{systemuserid}/roles
     POST /environments/{env}/users/{systemuserid}/roles
     DELETE /environments/{env}/users/{systemuserid}/roles
+    GET /environments/{env}/business-units
+    POST /environments/{env}/business-units
+    GET /environments/{env}/business-units/{businessunitid}
+    PATCH /environments/{env}/business-units/{businessunitid}
+    DELETE /environments/{env}/business-units/{businessunitid}
+    GET /environments/{env}/positions
+    POST /environments/{env}/positions
+    GET /environments/{env}/positions/{positionid}
+    PATCH /environments/{env}/positions/{positionid}
+    DELETE /environments/{env}/positions/{positionid}
     POST /environments/{env}/imports
     GET /environments/{env}/imports
     GET /imports/{job}

@@ -33,10 +33,10 @@ fn expansions() -> Vec<Migration> {
     let column = |name: &str, kind: &str| everywhere.replacen("{}", name, 1).replacen("{}", kind, 1);
     let index = of_tomorrow(
         9004,
-        "create index concurrently tomorrow on rollcall.system_user (environment, nickname)",
+        "create index concurrently tomorrow on rollcall.system_user (environment, tomorrow_note)",
     );
     vec![
-        of_tomorrow(9001, &column("nickname", "text")),
+        of_tomorrow(9001, &column("tomorrow_note", "text")),
         of_tomorrow(9002, &column("rank", "integer not null default 7")),
         of_tomorrow(
             9003,
@@ -173,7 +173,7 @@ async fn a_migration_steps_back_from_a_table_in_use_and_whoever_waited_behind_it
     let mut known = migrations();
     known.push(of_tomorrow(
         9001,
-        "alter table rollcall.system_user add column nickname text",
+        "alter table rollcall.system_user add column tomorrow_note text",
     ));
     let migrator = Migrator::with_migrations(known);
     let waits = "select count(*) from pg_stat_activity where datname = current_database()
