@@ -73,6 +73,8 @@ doubts! {
         "users come without accountEnabled: grant the application permission User.Read.All and give admin consent";
     NobodyListed { had: u64 } "nobody_listed" PRESENCE
         "users: the directory listed nobody, where there had been {}";
+    ListingShort { listed: u64, expected: u64 } "listing_short" PRESENCE
+        "users: the directory listed {} users, where it should have listed {}";
     GroupEmpty { group: Uuid, had: u64 } "group_empty" MEMBERSHIP
         "the listing of group {} came back empty, where it had {} members";
     RoleGroupEmpty { group: Uuid, had: usize } "role_group_empty" ROLES
@@ -118,6 +120,10 @@ mod tests {
         for doubt in [
             Doubt::NoAccountStates {},
             Doubt::NobodyListed { had: 12 },
+            Doubt::ListingShort {
+                listed: 12,
+                expected: 20,
+            },
             Doubt::GroupEmpty { group, had: 3 },
             Doubt::RoleGroupEmpty { group, had: 3 },
             Doubt::NoAdministrator { had: 2 },

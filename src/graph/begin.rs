@@ -128,7 +128,7 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// As any call; never [`GraphError::BadRequest`].
+    /// As any call; never a refusal of any kind.
     pub async fn users_count(&self) -> Result<Option<u64>, GraphError> {
         let call = self.call(
             endpoint::USERS_COUNT,
@@ -139,7 +139,7 @@ impl Graph {
         let call = call.expecting(Expected::Count);
         match self.fetch(&call, wire::decode_count).await {
             Ok(count) => Ok(Some(count.value)),
-            Err(error) if error.is_refusal() => Ok(None),
+            Err(GraphError::BadRequest { .. } | GraphError::Forbidden { .. } | GraphError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -17,7 +17,7 @@ use super::tenant::Tenant;
 #[derive(Clone, Debug, Default)]
 pub struct When {
     path: Option<String>,
-    endpoint: Option<&'static str>,
+    endpoints: Vec<&'static str>,
     method: Option<String>,
     token: Option<Carrying>,
     after: u64,
@@ -57,7 +57,16 @@ impl When {
     #[must_use]
     pub fn endpoint(template: &'static str) -> Self {
         Self {
-            endpoint: Some(template),
+            endpoints: vec![template],
+            ..Self::default()
+        }
+    }
+
+    /// Requests for pages of users, of the feed and of the listing.
+    #[must_use]
+    pub fn users() -> Self {
+        Self {
+            endpoints: vec!["/users/delta", "/users"],
             ..Self::default()
         }
     }
@@ -98,7 +107,7 @@ impl When {
             .method
             .as_deref()
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
-        let here = self.endpoint.is_none_or(|template| template == endpoint);
+        let here = self.endpoints.is_empty() || self.endpoints.contains(&endpoint);
         path && here && method && self.token.is_none_or(|wanted| carrying(target) == wanted)
     }
 }

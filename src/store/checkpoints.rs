@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Connection, StoreError, StoreResult};
@@ -30,29 +31,38 @@ struct CheckpointRow {
 
 impl CheckpointRow {
     fn read(self, source: Source) -> Checkpoint {
+        let (feed, value) = if source.is_feed() {
+            let feed = self.value.and_then(|value| serde_json::from_value(value).ok());
+            (feed.unwrap_or_default(), None)
+        } else {
+            (FeedValue::default(), self.value)
+        };
         let (next, link) = (self.next_link.map(Link::new), self.delta_link.map(Link::new));
-        let state = match (self.phase.as_str(), next, link) {
-            ("full", next, Some(changes)) if Checkpoint::lists(source) => State::Listing { next, changes },
+        let state = match (self.phase.as_str(), next, link, feed.listing) {
+            ("full", None, Some(changes), Some(Listing::Reading(page))) => State::Listing {
+                next: page.map(Link::new),
+                changes,
+            },
+            ("full", None, Some(link), Some(Listing::Ended(page))) => State::Following {
+                link,
+                next: page.map(Link::new),
+                unswept: true,
+            },
+            ("full", next, Some(changes), None) if source != Source::Users => State::Listing { next, changes },
             // A walk does not use changes from before it began.
-            ("full", Some(next), _) if !Checkpoint::lists(source) => State::Walk { next },
-            ("full", ..) | (_, _, None) => State::Begin,
-            (phase, next, Some(link)) => State::Following {
+            ("full", Some(next), _, None) if source == Source::Users => State::Walk { next },
+            ("full", ..) | (_, _, None, _) => State::Begin,
+            (phase, next, Some(link), _) => State::Following {
                 link,
                 next,
                 unswept: phase == "sweep",
             },
         };
         let parse = |text: Option<String>| text.and_then(|text| text.parse::<Doubt>().ok());
-        let (seen, value) = if source.is_feed() {
-            let seen = self.value.and_then(|value| serde_json::from_value(value).ok());
-            (seen.unwrap_or_default(), None)
-        } else {
-            (PageStats::default(), self.value)
-        };
         Checkpoint {
             source,
             state,
-            seen,
+            seen: feed.seen,
             round: Moment(self.round),
             delta_since: self.delta_since,
             selection: self.fingerprint,
@@ -63,6 +73,25 @@ impl CheckpointRow {
             reached_at: self.reached_at,
         }
     }
+}
+
+/// The value of a feed: its statistics, and where a listing of users stands. The version before walks through the feed
+/// and takes absence for a deletion, so its columns say that a round must begin; whatever it writes replaces this.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct FeedValue {
+    #[serde(flatten)]
+    seen: PageStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listing: Option<Listing>,
+}
+
+/// A listing of users and the changes since it began, each with the page to continue with.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Listing {
+    Reading(Option<String>),
+    Ended(Option<String>),
 }
 
 /// Reads a checkpoint; a source that was never read has a new one.
@@ -133,17 +162,35 @@ pub async fn write(db: &mut Connection, checkpoints: &[Checkpoint]) -> StoreResu
 
 /// A checkpoint as its row, by column.
 fn row(checkpoint: &Checkpoint) -> Value {
+    let is_users = checkpoint.source == Source::Users;
+    let stored = |page: &Option<Link>| page.as_ref().map(|page| page.expose().to_owned());
+    let mut listing = None;
     let (phase, next, link) = match &checkpoint.state {
         State::Begin => ("full", None, None),
         State::Walk { next } => ("full", Some(next), None),
+        State::Listing { next, changes } if is_users => {
+            listing = Some(Listing::Reading(stored(next)));
+            ("full", None, Some(changes))
+        }
         State::Listing { next, changes } => ("full", next.as_ref(), Some(changes)),
+        State::Following {
+            link,
+            next,
+            unswept: true,
+        } if is_users => {
+            listing = Some(Listing::Ended(stored(next)));
+            ("full", None, Some(link))
+        }
         State::Following { link, next, unswept } => {
             let phase = if *unswept { "sweep" } else { "delta" };
             (phase, next.as_ref(), Some(link))
         }
     };
     let value = if checkpoint.source.is_feed() {
-        Some(json!(checkpoint.seen))
+        Some(json!(FeedValue {
+            seen: checkpoint.seen,
+            listing,
+        }))
     } else {
         checkpoint.value.clone()
     };

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use ring::digest;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, StoreResult, recheck};
+use super::{Connection, StoreError, StoreResult};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Unknowns};
 use crate::domain::feed::{Asked, DeletedUser, Moment};
 
@@ -287,22 +287,22 @@ pub async fn count_present(db: &mut Connection, round: Moment) -> StoreResult<(u
 }
 
 /// Part of a sweep.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SweptPart {
-    /// The number of known users not seen.
-    pub swept: u64,
+    /// Known users who are soft-deleted by now.
+    pub deleted: Vec<Uuid>,
+    /// Known users who are neither listed nor in deletedItems.
+    pub missing: Vec<Asked<Uuid>>,
     /// The last user looked at; none at the end.
     pub last: Option<Uuid>,
 }
 
-/// After a complete full round: marks the next users not seen since it began as soft-deleted if deletedItems lists them,
-/// else as gone. If the round or deletedItems is incomplete, it marks nobody as gone: the next run looks up each of
-/// them.
+/// After a complete full round: marks the next users not seen since it began as soft-deleted if deletedItems lists them.
+/// Nobody is gone because a listing omits them: the others are only returned.
 pub async fn sweep(
     db: &mut Connection,
     round: Moment,
     deleted: &BTreeMap<Uuid, Option<DateTime<Utc>>>,
-    is_whole: bool,
     after: Option<Uuid>,
     limit: usize,
 ) -> StoreResult<SweptPart> {
@@ -315,41 +315,47 @@ pub async fn sweep(
     .fetch_all(&mut *db)
     .await?;
     let last = unseen.last().map(|row| row.id).filter(|_| unseen.len() == limit);
-    let (mut ids, mut states, mut times, mut unsure) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut times, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for row in unseen {
-        let (state, at) = match deleted.get(&row.id) {
-            Some(at) => (DirectoryState::SoftDeleted, *at),
-            None if is_whole => (DirectoryState::Gone, None),
-            None => {
-                unsure.push(Asked {
-                    at: round,
-                    value: row.id,
-                });
-                continue;
+        match deleted.get(&row.id) {
+            Some(_) if state_from(row.state) == DirectoryState::SoftDeleted => {}
+            Some(at) => {
+                ids.push(row.id);
+                times.push(*at);
             }
-        };
-        if state_to(state) != row.state {
-            ids.push(row.id);
-            states.push(state_to(state));
-            times.push(at);
+            None => missing.push(Asked {
+                at: round,
+                value: row.id,
+            }),
         }
     }
-    let swept = sqlx::query!(
-        "update directory_user u set state = m.state, seen_round = $1, deleted_at = coalesce(m.at, u.deleted_at)
-         from unnest($2::uuid[], $3::smallint[], $4::timestamptz[]) as m (id, state, at)
-         where u.id = m.id and u.seen_round < $1",
+    let deleted = sqlx::query_scalar!(
+        "update directory_user u set state = 1, seen_round = $1, deleted_at = coalesce(m.at, u.deleted_at)
+         from unnest($2::uuid[], $3::timestamptz[]) as m (id, at)
+         where u.id = m.id and u.seen_round < $1 returning u.id",
         round.0,
         &ids,
-        &states,
         &times as &[Option<DateTime<Utc>>]
     )
-    .execute(&mut *db)
+    .fetch_all(&mut *db)
     .await?;
-    recheck::add(db, &unsure).await?;
-    Ok(SweptPart {
-        swept: swept.rows_affected(),
-        last,
-    })
+    Ok(SweptPart { deleted, missing, last })
+}
+
+/// Those of some users in deletedItems whom a round lists as present.
+pub async fn listed_among(
+    db: &mut Connection,
+    round: Moment,
+    deleted: &[DeletedUser],
+) -> StoreResult<Vec<Asked<Uuid>>> {
+    let listed = sqlx::query_scalar!(
+        "select id from directory_user where id = any($1) and state = 0 and seen_round >= $2",
+        &deleted.iter().map(|user| user.id).collect::<Vec<_>>(),
+        round.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(listed.into_iter().map(|value| Asked { at: round, value }).collect())
 }
 
 /// Records users known only from deletedItems, so that a restore differs from a new user.

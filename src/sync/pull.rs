@@ -71,7 +71,7 @@ impl Problem {
 pub struct Pulled {
     /// The problems.
     pub problems: Vec<Problem>,
-    /// Entries that could not be read and were skipped; they block nothing.
+    /// Entries that could not be read and were skipped, or a slower way that was taken; they block nothing.
     pub skipped: Vec<Problem>,
     /// Principals that do not exist although a role is assigned to them, each with what to do about it.
     pub orphaned_roles: Vec<(Uuid, String)>,
@@ -159,16 +159,18 @@ impl Puller {
     /// When the database fails or the daemon stops; a source's own failure is a [`Problem`].
     pub async fn pull(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
-        let recheck = self.recheck_list(lease).await?;
+        let mut recheck = self.recheck_list(lease).await?;
         let (users, groups, roles, skus) = tokio::join!(
             self.pull_users(lease),
             self.pull_groups(lease),
             self.pull_roles(lease),
             self.pull_skus(lease),
         );
-        let (problem, read) = users?;
-        pulled.users_reached = pulled.note(Source::Users, read);
-        pulled.problems.extend(problem);
+        let users = users?;
+        pulled.users_reached = pulled.note(Source::Users, users.unread.map_or(Ok(users.skipped), Err));
+        pulled.problems.extend(users.problem);
+        pulled.skipped.extend(users.walked);
+        recheck.extend(users.unsure);
         let groups = groups?;
         pulled.nested = groups.nested;
         pulled.unreadable_groups = groups.unreadable_groups;

@@ -15,6 +15,7 @@ mod groups;
 mod incremental;
 mod licences;
 mod links;
+mod listing;
 mod look_ups;
 mod nesting;
 mod renames;
@@ -48,7 +49,7 @@ const POWER_APPS: Uuid = uuid!("ea2cf03b-ac60-46ae-9c1d-eeaeb63cec86");
 /// `DYN365_CDS_O365_P2`: the free Dataverse plan of an Office product.
 const OFFICE_DATAVERSE: Uuid = uuid!("4ff01e01-1ba7-4d71-8cf8-ce96c3bbcf14");
 
-/// A stage with one open environment and so many users a page.
+/// A stage with one open environment and so many users a page, where rounds are walks through the feed.
 async fn paged(page_size: usize) -> World {
     paged_with(vec![open_environment(ENVIRONMENT)], page_size).await
 }
@@ -58,10 +59,19 @@ async fn paged_with(environments: Vec<Environment>, page_size: usize) -> World {
     let simulator = SimulatorSettings {
         users: 0,
         page_size,
+        listing_page_size: page_size,
+        ignores_latest: true,
         relations_per_page: page_size,
         ..SimulatorSettings::default()
     };
     stage(environments, simulator, NO_LIMITS).await
+}
+
+/// The same, where rounds are listings.
+async fn listed(page_size: usize) -> World {
+    let world = paged(page_size).await;
+    world.simulator.configure(|settings| settings.ignores_latest = false);
+    world
 }
 
 /// Any stage, in a tenant without a Marketing licence: with one, everybody could be let in on demand, and nobody would
@@ -119,7 +129,7 @@ fn forget_requests(world: &World) {
 
 /// How many of some requests began a round or listing.
 fn beginnings(seen: &[Seen]) -> usize {
-    let carries = |seen: &&Seen| seen.query.contains("token=");
+    let carries = |seen: &&Seen| seen.query.contains("token=") && !seen.query.contains("token=latest");
     seen.len() - seen.iter().filter(carries).count()
 }
 
@@ -138,7 +148,7 @@ fn heal(world: &World) {
 /// The request for this page of users; the first is number 1.
 fn page(number: u64) -> When {
     match number {
-        1 => When::path(USERS).carrying(Carrying::Nothing),
+        1 => When::path(USERS).carrying(Carrying::Latest),
         later => When::path(USERS).carrying(Carrying::SkipToken).after(later - 2),
     }
 }

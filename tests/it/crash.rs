@@ -86,6 +86,7 @@ impl Stage {
         let simulator = Simulator::start(Settings {
             users,
             page_size: 20,
+            listing_page_size: 20,
             ..Settings::default()
         })
         .unwrap();
@@ -282,7 +283,10 @@ async fn an_incremental_sync_that_is_killed_anywhere_ends_as_if_it_had_not_been(
     stage.sync(&database.url).await;
     stage.change(300);
     stage.simulator.tenant().add_member(SMALL_GROUP, LARGE_GROUP);
-    stage.simulator.configure(|settings| settings.page_size = 10);
+    stage.simulator.configure(|settings| {
+        settings.page_size = 10;
+        settings.listing_page_size = 10;
+    });
     stage.kill_at_many_points(&database.url).await;
     database.drop_database().await.unwrap();
 }

@@ -39,6 +39,7 @@ async fn stage(pair: &Pair) -> (Simulator, Engine) {
     let simulator = Simulator::start(Settings {
         users: 100,
         page_size: 20,
+        listing_page_size: 20,
         ..Settings::default()
     })
     .unwrap();
@@ -73,7 +74,7 @@ async fn a_run_does_not_go_on_behind_commits_that_the_new_primary_has_never_seen
     let Some(pair) = Pair::start().await else { return };
     let (simulator, engine) = stage(&pair).await;
     let first = lead(&engine, "first").await.unwrap();
-    let slow = When::path("/users/delta").after(3);
+    let slow = When::endpoint("/users").after(3);
     simulator.faults().push(Fault::once(slow, Effect::Delay(A_SLOW_ANSWER)));
     let request = Request::default();
     let cycle = engine.cycle();

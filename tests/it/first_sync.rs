@@ -60,3 +60,22 @@ async fn a_furnished_tenant_settles_after_one_cycle() {
     world.assert_settled().await;
     world.end().await;
 }
+
+/// A first sync is bound by round trips: each page counts.
+#[tokio::test]
+async fn a_first_sync_sends_a_request_for_each_999_users_and_a_dozen_more() {
+    for users in [0_u64, 998, 2500] {
+        let simulator = SimulatorSettings {
+            users,
+            ..SimulatorSettings::default()
+        };
+        let world = World::with(vec![open_environment("sandbox")], simulator, NO_LIMITS).await;
+        world.sync_completely().await;
+        let sent = world.simulator.request_counts();
+        let all: u64 = sent.values().sum();
+        assert!(all <= users / 999 + 12, "{all} requests for {users} users: {sent:?}");
+        assert_eq!(world.rows("sandbox").await.is_empty(), users == 0);
+        world.assert_settled().await;
+        world.end().await;
+    }
+}

@@ -45,6 +45,7 @@ impl Absence {
     async fn new() -> Self {
         let simulator = SimulatorSettings {
             page_size: 10,
+            listing_page_size: 10,
             ..SimulatorSettings::default()
         };
         Self::of(World::with(environments(), simulator, NO_LIMITS).await).await

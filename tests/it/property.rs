@@ -71,10 +71,13 @@ struct Play {
 impl Play {
     async fn new(seed: u64) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
+        let page_size = *[7, 40, 200].choose(&mut dice).unwrap();
         let simulator = SimulatorSettings {
             users: dice.random_range(30..160),
             seed,
-            page_size: *[7, 40, 200].choose(&mut dice).unwrap(),
+            page_size,
+            listing_page_size: page_size,
+            ignores_latest: seed.is_multiple_of(3),
             relations_per_page: *[2, 500].choose(&mut dice).unwrap(),
             minimal_rounds: dice.random(),
             ..SimulatorSettings::default()
@@ -229,8 +232,8 @@ impl Play {
     fn break_something(&mut self) {
         let when = match self.dice.random_range(0..5) {
             0 => When::any(),
-            1 => When::path("/users/delta"),
-            2 => When::path("/users/delta").carrying(Carrying::SkipToken),
+            1 => When::users(),
+            2 => When::users().carrying(Carrying::SkipToken),
             3 => When::path("/groups/delta"),
             _ => When::path("/members"),
         };

@@ -352,8 +352,8 @@ impl Play {
             .collect();
         let faults = self.world.simulator.faults();
         faults.withdraw("undecodable");
-        for endpoint in ["/users/delta", "/users/{id}"] {
-            let fault = Fault::forever(When::path(endpoint), Effect::spoil(spoilt.clone()));
+        for when in [When::users(), When::endpoint("/users/{id}")] {
+            let fault = Fault::forever(when, Effect::spoil(spoilt.clone()));
             faults.push(fault.called("undecodable"));
         }
     }
@@ -381,11 +381,13 @@ impl Play {
         if asked.is_empty() {
             return self.world.run(request).await;
         }
-        let held = *["/users/delta", "/users/delta", "/groups/delta", "/subscribedSkus"]
-            .choose(&mut self.dice)
-            .unwrap();
+        let held = match self.dice.random_range(0..4) {
+            0 | 1 => When::users(),
+            2 => When::path("/groups/delta"),
+            _ => When::path("/subscribedSkus"),
+        };
         let gate = Gate::default();
-        let when = When::path(held).after(self.dice.random_range(0..2));
+        let when = held.clone().after(self.dice.random_range(0..2));
         let faults = self.world.simulator.faults();
         faults.push(Fault::once(when, Effect::Hold(gate.clone())).called("held"));
         let (world, directory, dice, story) = (&self.world, &self.directory, &mut self.dice, &mut self.story);
@@ -402,7 +404,7 @@ impl Play {
                 };
                 let said = said(&ask_as(world, asked.way, ask).await);
                 let told = format!(
-                    "while {held} was held: {what}, then {} in {}: {said}",
+                    "while {held:?} was held: {what}, then {} in {}: {said}",
                     asked.way, asked.environment
                 );
                 story.note(asked.id, &told);

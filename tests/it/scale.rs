@@ -145,6 +145,7 @@ async fn costs(users: u64) -> [Cost; 2] {
     let simulator = SimulatorSettings {
         users,
         page_size: 1_000,
+        listing_page_size: 999,
         gzip: false,
         ..SimulatorSettings::default()
     };

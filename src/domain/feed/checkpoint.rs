@@ -3,20 +3,21 @@
 //! [`Checkpoint::step`] takes an input and returns what to do next. It fetches nothing and stores nothing: `sync::pull`
 //! carries out what it returns, and `store::checkpoints` stores the state with the rows of the page that led to it.
 //!
-//! A round begins with a walk through the delta feed (users), or with a plain listing before which the link of the
-//! changes is taken (groups). Absence is significant only after a round has ended, and only then is a source swept.
-//! After a round its changes are followed indefinitely.
+//! A round begins with the link of the changes, which contains no data, and a plain listing; then the changes since are
+//! followed from the link. Listing first would lose the changes in between. Where the directory refuses that for users,
+//! the round is a walk through the delta feed instead. Absence is significant only after a round has ended, and only
+//! then is a source swept. After a round its changes are followed indefinitely.
+
+mod stats;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Link, Moment, Next, Patch, UserChange};
+use super::{Link, Moment, Next};
 use crate::domain::doubt::Doubt;
 use crate::domain::source::Source;
 
-/// From this many users on, a property missing from all of them is not a coincidence.
-const ALL_MISSING_COUNTS_FROM: u64 = 20;
+pub use stats::PageStats;
 
 /// Where a feed stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum State {
         link: Link,
         /// The page of changes to continue with.
         next: Option<Link>,
-        /// Users whom the round did not list must still be looked up.
+        /// Users whom the round did not list must still be settled.
         unswept: bool,
     },
 }
@@ -56,15 +57,19 @@ pub enum Input {
     Latest(Link, DateTime<Utc>),
     /// Pages are being stored.
     Pages(PageStats, PageEnd),
-    /// After a round, the users whom it did not list were looked up.
-    Swept {
-        /// The number of users it listed.
+    /// The directory refuses the link of the changes or the listing.
+    Refused,
+    /// What a round listed was counted. Only if everything could be read.
+    Counted {
+        /// The number of entries it listed.
         listed: u64,
-        /// The number of users before the round.
+        /// The number before a round of users; of a group, the number that it did not list any more.
         had: u64,
-        /// Everything could be read.
-        is_whole: bool,
+        /// The number that the directory counts, if it does.
+        count: Option<u64>,
     },
+    /// After a round, whoever it did not list was settled.
+    Swept,
     /// A stored link has expired.
     DeadLink,
     /// The answer is unusable. `is_first`: the first answer of the run, so that the page before it cannot be the cause.
@@ -108,75 +113,18 @@ pub struct PageEnd {
 pub enum Todo {
     /// Take the link of the changes.
     Latest,
-    /// Read the round, from a page or from its beginning.
-    Round(Option<Link>),
+    /// Read the plain listing, from a page or from its beginning.
+    List(Option<Link>),
+    /// Walk through the delta feed, from a page or from its beginning.
+    Walk(Option<Link>),
     /// Read the changes.
     Changes(Link),
     /// Continue with what is being read.
     GoOn,
-    /// Look up the users whom the round did not list.
+    /// Settle the users whom the round did not list.
     Sweep,
     /// Nothing, until the next run.
     Rest,
-}
-
-/// Statistics of a round, or of the changes after it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PageStats {
-    /// Entries that exist.
-    #[serde(alias = "members")]
-    pub present: u64,
-    /// Users whose account state could be read.
-    pub with_account: u64,
-    /// Users whose plans could be read.
-    pub with_plans: u64,
-    /// Whether any user had a plan when the round began.
-    pub had_plans: bool,
-    /// Entries that could not be read.
-    pub unreadable: u64,
-    /// The number of users before the round, once its sweep has begun.
-    pub had: Option<u64>,
-    /// Changes since the last round could not be read: only another round would report them again.
-    pub missed: bool,
-}
-
-impl PageStats {
-    /// Adds an entry of the users' feed.
-    pub fn add(&mut self, change: &UserChange, is_round: bool) {
-        if let UserChange::Present(patch) = change {
-            self.present += 1;
-            self.with_account += u64::from(is_readable(&patch.account_enabled, is_round));
-            self.with_plans += u64::from(is_readable(&patch.usable_plans, is_round));
-        }
-    }
-
-    /// The doubt under which users with these statistics are not evidence.
-    fn doubt(self, is_round: bool) -> Option<Doubt> {
-        // The plans of all users vanished at once: that indicates a withdrawn permission, not a change of licences.
-        let enough = if is_round {
-            self.had_plans
-        } else {
-            self.present >= ALL_MISSING_COUNTS_FROM
-        };
-        if self.present > 0 && self.with_account == 0 {
-            Some(Doubt::NoAccountStates {})
-        } else if enough && self.present > 0 && self.with_plans == 0 {
-            Some(Doubt::NoPlans {})
-        } else {
-            None
-        }
-    }
-}
-
-/// Whether a property that every user has was sent, or is known from before.
-fn is_readable<T>(patch: &Patch<T>, is_round: bool) -> bool {
-    match patch {
-        // The user's own finding reports a single value that cannot be decoded.
-        Patch::Value(_) | Patch::Undecodable => true,
-        Patch::Null => false,
-        Patch::Absent => !is_round,
-    }
 }
 
 /// How far one source has been read.
@@ -237,19 +185,13 @@ impl Checkpoint {
         !matches!(self.state, State::Following { .. })
     }
 
-    /// Whether the rounds of a source begin with a plain listing.
-    #[must_use]
-    pub const fn lists(source: Source) -> bool {
-        matches!(source, Source::Group(_))
-    }
-
     /// The next state and the next step after an input.
     #[must_use]
     pub fn step(mut self, input: Input) -> (Self, Todo) {
         let mut todo = None;
         match input {
             Input::Run(selection) => {
-                if !self.is_round() && selection.is_some_and(|selection| self.selection != selection) {
+                if selection.is_some_and(|selection| self.selection != selection) {
                     self.state = State::Begin;
                 }
             }
@@ -257,15 +199,32 @@ impl Checkpoint {
                 self.delta_since = Some(now);
                 self.state = State::Listing { next: None, changes };
             }
+            Input::Refused => {
+                self.state = State::Begin;
+                todo = Some(Todo::Walk(None));
+            }
             Input::Pages(seen, ending) => todo = Some(self.take(seen, ending)),
-            Input::Swept { listed, had, is_whole } => self.note_swept(listed, had, is_whole),
+            Input::Counted { listed, had, count } => match self.source {
+                Source::Users => self.note_counted(listed, had, count),
+                Source::Group(_) if listed > 0 => self.trust(),
+                // A group that is read for the first time has lost no members.
+                Source::Group(group) if had > 0 && self.reached_at.is_some() => {
+                    self.doubt = Some(Doubt::GroupEmpty { group, had });
+                }
+                _ => {}
+            },
+            Input::Swept => {
+                if let State::Following { unswept, .. } = &mut self.state {
+                    *unswept = false;
+                }
+            }
             Input::DeadLink => match &mut self.state {
-                // The link with which a listing began may have expired like its page.
-                State::Following { next, .. } if next.is_some() && !Self::lists(self.source) => *next = None,
+                // The link of the changes may be alive although a page link is not.
+                State::Listing { next, .. } | State::Following { next, .. } if next.is_some() => *next = None,
                 state => *state = State::Begin,
             },
-            // The next run tries the same page of a walk once more.
-            Input::BadAnswer { is_first } if is_first || Self::lists(self.source) => match &mut self.state {
+            // The next run tries the same page of users once more.
+            Input::BadAnswer { is_first } if is_first || self.source != Source::Users => match &mut self.state {
                 State::Begin => {}
                 State::Walk { .. } => self.state = State::Begin,
                 State::Listing { next, .. } | State::Following { next, .. } => *next = None,
@@ -297,10 +256,9 @@ impl Checkpoint {
     /// What to do when nothing is being read.
     fn todo(&self) -> Todo {
         match &self.state {
-            State::Begin if Self::lists(self.source) => Todo::Latest,
-            State::Begin => Todo::Round(None),
-            State::Walk { next } => Todo::Round(Some(next.clone())),
-            State::Listing { next, .. } => Todo::Round(next.clone()),
+            State::Begin => Todo::Latest,
+            State::Walk { next } => Todo::Walk(Some(next.clone())),
+            State::Listing { next, .. } => Todo::List(next.clone()),
             State::Following { link, next, .. } => Todo::Changes(next.as_ref().unwrap_or(link).clone()),
         }
     }
@@ -312,31 +270,14 @@ impl Checkpoint {
             State::Begin | State::Listing { next: None, .. } => {
                 self.round = ending.asked;
                 ending.selection.unwrap_or_default().clone_into(&mut self.selection);
-                self.seen = PageStats {
-                    // An interrupted round has overwritten part of what it is compared with.
-                    had_plans: self.seen.had_plans,
-                    ..PageStats::default()
-                };
+                self.seen = self.seen.at_beginning();
             }
             State::Following {
                 next: None, unswept, ..
-            } => {
-                self.seen = PageStats {
-                    missed: self.seen.missed,
-                    // What the round could not read counts until the source is swept.
-                    unreadable: if *unswept { self.seen.unreadable } else { 0 },
-                    had: self.seen.had.filter(|_| *unswept),
-                    ..PageStats::default()
-                };
-            }
+            } => self.seen = self.seen.at_changes(*unswept),
             _ => {}
         }
-        self.seen.present += seen.present;
-        self.seen.with_account += seen.with_account;
-        self.seen.with_plans += seen.with_plans;
-        self.seen.had_plans |= seen.had_plans;
-        self.seen.unreadable += seen.unreadable;
-        self.seen.missed |= !is_round && seen.unreadable > 0;
+        self.seen.add_pages(seen, is_round);
         self.readable = true;
         let (state, todo) = match (std::mem::take(&mut self.state), ending.next) {
             (State::Begin | State::Walk { .. }, Next::Page(next)) => (State::Walk { next }, Todo::GoOn),
@@ -344,11 +285,7 @@ impl Checkpoint {
                 let next = Some(next);
                 (State::Listing { next, changes }, Todo::GoOn)
             }
-            (State::Listing { changes, .. }, Next::End | Next::Delta(_)) => {
-                let (link, next) = (changes, None);
-                let unswept = true;
-                (State::Following { link, next, unswept }, Todo::Sweep)
-            }
+            (State::Listing { changes, .. }, Next::End | Next::Delta(_)) => self.end_listing(changes),
             (State::Following { link, unswept, .. }, Next::Page(next)) => {
                 let next = Some(next);
                 (State::Following { link, next, unswept }, Todo::GoOn)
@@ -361,19 +298,32 @@ impl Checkpoint {
         todo
     }
 
+    /// A plain listing has ended. Users are swept after the changes since it began, which tell of most who are absent.
+    fn end_listing(&mut self, changes: Link) -> (State, Todo) {
+        let todo = if self.source == Source::Users {
+            self.seen.is_listing = true;
+            self.judge_users(true);
+            Todo::Changes(changes.clone())
+        } else {
+            Todo::Sweep
+        };
+        let state = State::Following {
+            link: changes,
+            next: None,
+            unswept: true,
+        };
+        (state, todo)
+    }
+
     /// Everything has been read.
     fn reach(&mut self, before: &State, link: Link, now: DateTime<Utc>) -> (State, Todo) {
         let is_round = !matches!(before, State::Following { .. });
         self.delta_since = Some(now);
         self.reached_at = Some(now);
-        if Self::lists(self.source) {
-            if std::mem::take(&mut self.seen.missed) {
-                return (State::Begin, Todo::Rest);
-            }
-        } else if let Some(doubt) = self.seen.doubt(is_round) {
-            self.doubt = Some(doubt);
-        } else if is_round && self.seen.with_account > 0 && self.seen.with_plans > 0 && self.seen.unreadable == 0 {
-            self.trust();
+        if self.source == Source::Users {
+            self.judge_users(is_round);
+        } else if std::mem::take(&mut self.seen.missed) {
+            return (State::Begin, Todo::Rest);
         }
         self.seen.had_plans = false;
         let unswept = is_round || matches!(before, State::Following { unswept: true, .. });
@@ -382,21 +332,32 @@ impl Checkpoint {
         (State::Following { link, next, unswept }, todo)
     }
 
-    fn note_swept(&mut self, listed: u64, had: u64, is_whole: bool) {
-        if let State::Following { unswept, .. } = &mut self.state {
-            *unswept = false;
-        }
-        match self.source {
-            _ if !is_whole => {}
-            Source::Group(_) if listed > 0 => self.trust(),
-            // A group that is read for the first time has lost no members.
-            Source::Group(group) if had > 0 && self.reached_at.is_some() => {
-                self.doubt = Some(Doubt::GroupEmpty { group, had });
-            }
-            Source::Users if listed == 0 && had > 0 => self.doubt = Some(Doubt::NobodyListed { had }),
-            _ => {}
+    /// Doubts users who lack what every user has, or trusts a round in which they have it.
+    fn judge_users(&mut self, is_round: bool) {
+        if let Some(doubt) = self.seen.doubt(is_round) {
+            self.doubt = Some(doubt);
+        } else if is_round && self.seen.with_account > 0 && self.seen.with_plans > 0 && self.seen.unreadable == 0 {
+            self.trust();
         }
     }
+
+    /// Compares a round of users with what it should have listed: a listing may break off without a sign.
+    fn note_counted(&mut self, listed: u64, had: u64, count: Option<u64>) {
+        self.seen.had = Some(had);
+        let expected = count.or(self.seen.last_listing).filter(|_| self.seen.is_listing);
+        if listed == 0 && had > 0 {
+            self.doubt = Some(Doubt::NobodyListed { had });
+        } else if let Some(expected) = expected.filter(|expected| is_short(listed, *expected)) {
+            self.doubt = Some(Doubt::ListingShort { listed, expected });
+        } else if self.seen.is_listing {
+            self.seen.last_listing = Some(listed);
+        }
+    }
+}
+
+/// Whether a listing has less than 99 % of what was expected.
+fn is_short(listed: u64, expected: u64) -> bool {
+    u128::from(listed) * 100 < u128::from(expected) * 99
 }
 
 #[cfg(test)]

@@ -95,6 +95,8 @@ async fn a_count_is_a_bare_number_of_the_index_or_refused() {
         (plain("\u{feff}42\r\n"), Some(42)),
         (Reply::error(400, "Request_UnsupportedQuery"), None),
         (Reply::error(501, "NotImplemented"), None),
+        (Reply::error(403, "Authorization_RequestDenied"), None),
+        (Reply::error(404, "Request_ResourceNotFound"), None),
     ] {
         let server = Server::start([Reply::error(503, ""), plain("<html>"), reply.clone()]).await;
         let count = graph(&server).0.users_count().await.unwrap();
@@ -104,7 +106,4 @@ async fn a_count_is_a_bare_number_of_the_index_or_refused() {
             assert_eq!(seen.header("consistencylevel"), Some("eventual"));
         }
     }
-    let server = Server::start([Reply::error(403, "Authorization_RequestDenied")]).await;
-    let forbidden = graph(&server).0.users_count().await;
-    assert!(matches!(forbidden, Err(GraphError::Forbidden { .. })), "{forbidden:?}");
 }

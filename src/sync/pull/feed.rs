@@ -48,6 +48,14 @@ impl<T> Pages<T> {
     }
 }
 
+/// Where to start a feed.
+pub(super) enum Start<T> {
+    /// At a link, or at the beginning.
+    At(Option<Link>),
+    /// After its first page, which has arrived.
+    After(Page<T>),
+}
+
 /// A feed in progress. Dropping it stops the fetching.
 pub(super) struct Feed<T> {
     pages: mpsc::Receiver<PageResult<T>>,
@@ -57,18 +65,25 @@ pub(super) struct Feed<T> {
 }
 
 impl<T: Entry + Send + 'static> Feed<T> {
-    /// Starts at a link, or at the beginning.
-    pub(super) fn begin<F, R>(endpoint: &'static str, at: Option<Link>, fetch: F) -> Self
+    /// Starts fetching.
+    pub(super) fn begin<F, R>(endpoint: &'static str, start: Start<T>, fetch: F) -> Self
     where
         F: Fn(Option<Link>) -> R + Send + 'static,
         R: Future<Output = PageResult<T>> + Send,
     {
         let (sender, pages) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
-            let mut at = at;
+            let (mut arrived, mut at) = match start {
+                Start::At(at) => (None, at),
+                Start::After(page) => (Some(page), None),
+            };
             let mut trail = Trail::new(Extent::STREAMED);
             loop {
-                let answer = fetch(at.take()).await.and_then(|page| match trail.step(&page) {
+                let answer = match arrived.take() {
+                    Some(page) => Ok(page),
+                    None => fetch(at.take()).await,
+                };
+                let answer = answer.and_then(|page| match trail.step(&page) {
                     Ok(()) => Ok(page),
                     Err(what) => Err(GraphError::Protocol { endpoint, what }),
                 });

@@ -6,9 +6,9 @@ use super::PullError;
 use super::Puller;
 use super::feed::{Feed, Pages};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageEnd, PageStats, State, Todo};
-use crate::domain::feed::{Entry, Link, Moment};
+use crate::domain::feed::{Entry, Moment, Page};
 use crate::domain::source::Source;
-use crate::graph::GraphError;
+use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, answers, checkpoints};
 use crate::sync::Failure;
@@ -24,6 +24,9 @@ pub(super) trait Followed {
     /// The selection with which its rounds begin, if there is one.
     const SELECTION: Option<&'static str>;
 
+    /// Whether a round can be a walk through the delta feed.
+    const CAN_WALK: bool;
+
     /// Whether a checkpoint without rows may be written later, together with those of other sources.
     const WRITES_TOGETHER: bool;
 
@@ -31,10 +34,11 @@ pub(super) trait Followed {
     fn source(&self) -> Source;
 
     /// The link from which the changes follow.
-    async fn latest(&self) -> Result<Link, GraphError>;
+    async fn latest(&self) -> Result<Latest<Self::Item>, GraphError>;
 
-    /// The pages of a round, or of the changes; none if there is nothing to read.
-    fn read(&self, todo: Todo) -> Option<Feed<Self::Item>>;
+    /// The pages of a round, or of the changes; none if there is nothing to read. `arrived` is the first page of a
+    /// walk that has begun.
+    fn read(&self, todo: Todo, arrived: Option<Page<Self::Item>>) -> Option<Feed<Self::Item>>;
 
     /// Writes the rows of pages; `step` computes the checkpoint that follows from them.
     async fn store(
@@ -54,6 +58,8 @@ pub(super) struct Follower<'a, S> {
     pub checkpoint: Checkpoint,
     /// Entries that could not be read and were skipped.
     pub skipped: usize,
+    /// Why the round is a walk: the directory refuses the link of the changes or the listing.
+    pub refused: Option<GraphError>,
     /// The checkpoint has advanced and is not written yet.
     pub is_unwritten: bool,
     /// No page has been stored in this run.
@@ -68,6 +74,7 @@ impl<'a, S: Followed> Follower<'a, S> {
             source,
             checkpoint,
             skipped: 0,
+            refused: None,
             is_unwritten: false,
             is_first: true,
         }
@@ -121,16 +128,27 @@ impl<'a, S: Followed> Follower<'a, S> {
 
     /// Carries out one step, to the end of its pages.
     async fn advance(&mut self, todo: Todo) -> Result<Todo, PullError> {
-        if todo == Todo::Latest {
-            let link = self.source.latest().await?;
-            return Ok(self.step(Input::Latest(link, self.puller.base.clock.now())));
-        }
-        let Some(mut feed) = self.source.read(todo) else {
+        let (todo, arrived) = match todo {
+            Todo::Latest => match self.source.latest().await? {
+                Latest::Link(link) => {
+                    let now = self.puller.base.clock.now();
+                    return Ok(self.step(Input::Latest(link, now)));
+                }
+                Latest::Walk(page) => (Todo::Walk(None), Some(page)),
+                Latest::Refused(error) => return Ok(self.refuse(error)),
+            },
+            todo => (todo, None),
+        };
+        let begins_listing = todo == Todo::List(None);
+        let Some(mut feed) = self.source.read(todo, arrived) else {
             return Ok(Todo::Rest);
         };
         loop {
             self.puller.base.check_cancelled()?;
-            let pages = feed.next().await?;
+            let pages = match feed.next().await {
+                Err(error) if begins_listing && S::CAN_WALK && error.is_refusal() => return Ok(self.refuse(error)),
+                pages => pages?,
+            };
             self.is_first = false;
             self.skipped += pages.unreadable.len();
             self.puller.base.progress.add(pages.items.len());
@@ -150,6 +168,12 @@ impl<'a, S: Followed> Follower<'a, S> {
                 return Ok(todo);
             }
         }
+    }
+
+    /// The directory refuses to begin the round in this way.
+    fn refuse(&mut self, error: GraphError) -> Todo {
+        self.refused = Some(error);
+        self.step(Input::Refused)
     }
 
     fn ending(&self, pages: &Pages<S::Item>) -> PageEnd {

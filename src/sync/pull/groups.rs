@@ -9,13 +9,13 @@ use std::hash::Hash;
 use uuid::Uuid;
 
 use super::Puller;
-use super::feed::{Feed, Pages};
+use super::feed::{Feed, Pages, Start};
 use super::follow::{Followed, Follower};
 use super::{Problem, PullError};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, Todo};
-use crate::domain::feed::{Asked, Entry, GroupChange, Link, Moment, Principal};
+use crate::domain::feed::{Asked, Entry, GroupChange, Moment, Page, Principal};
 use crate::domain::source::Source;
-use crate::graph::GraphError;
+use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
 use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, owners, pending};
 use crate::sync::Failure;
@@ -177,24 +177,26 @@ impl Puller {
 impl Followed for Reader<'_> {
     type Item = Item;
     const SELECTION: Option<&'static str> = None;
+    const CAN_WALK: bool = false;
     const WRITES_TOGETHER: bool = true;
 
     fn source(&self) -> Source {
         Source::Group(self.group)
     }
 
-    async fn latest(&self) -> Result<Link, GraphError> {
-        self.puller.directory().group_delta_latest(self.group).await
+    async fn latest(&self) -> Result<Latest<Item>, GraphError> {
+        let link = self.puller.directory().group_delta_latest(self.group).await?;
+        Ok(Latest::Link(link))
     }
 
-    fn read(&self, todo: Todo) -> Option<Feed<Item>> {
+    fn read(&self, todo: Todo, _: Option<Page<Item>>) -> Option<Feed<Item>> {
         let (graph, group) = (self.puller.directory(), self.group);
         match todo {
-            Todo::Round(at) => Some(Feed::begin("groups/{id}/members", at, move |at| {
+            Todo::List(at) => Some(Feed::begin("groups/{id}/members", Start::At(at), move |at| {
                 let graph = graph.clone();
                 async move { Ok(graph.group_members(group, at.as_ref()).await?.map(Item::Member)) }
             })),
-            Todo::Changes(at) => Some(Feed::begin("groups/delta", Some(at), move |at| {
+            Todo::Changes(at) => Some(Feed::begin("groups/delta", Start::At(Some(at)), move |at| {
                 let graph = graph.clone();
                 async move {
                     let page = graph.group_delta(&at.ok_or(GraphError::Cancelled)?).await?;
@@ -255,8 +257,15 @@ impl Followed for Reader<'_> {
             if is_first {
                 environments::judge_everyone(&mut *tx, &self.environments).await?;
             }
-            let listed = checkpoint.seen.present;
-            (checkpoint, todo) = checkpoint.step(Input::Swept { listed, had, is_whole });
+            if is_whole {
+                let listed = checkpoint.seen.present;
+                (checkpoint, _) = checkpoint.step(Input::Counted {
+                    listed,
+                    had,
+                    count: None,
+                });
+            }
+            (checkpoint, todo) = checkpoint.step(Input::Swept);
         }
         Ok((checkpoint, todo))
     }

@@ -92,7 +92,6 @@ const TURNS: [Turn; 10] = [
     Turn::HalfOpen,
 ];
 
-const USERS: &str = "/users/delta";
 const MEMBERS: &str = "/groups/{id}/members";
 
 /// Breaks something now and then until it is over.
@@ -115,18 +114,18 @@ pub async fn break_things(stage: &Stage, mut dice: StdRng) {
 }
 
 fn answer_badly(stage: &Stage, answer: Answer, dice: &mut StdRng) {
-    let anywhere = *[
-        USERS,
+    let elsewhere = [
         "/groups/delta",
         "/roleManagement",
         "/subscribedSkus",
         "/owners",
-        "/users/",
-    ]
-    .choose(dice)
-    .unwrap();
-    let anywhere = When::path(anywhere);
-    let users = When::path(USERS);
+        "/users",
+    ];
+    let anywhere = match dice.random_range(0..=elsewhere.len()) {
+        0 => When::users(),
+        place => When::path(elsewhere[place - 1]),
+    };
+    let users = When::users();
     let seconds = Some(RetryAfter::Seconds(1));
     let (name, when, effect) = match answer {
         Answer::Throttled => ("429", anywhere, Effect::throttled(seconds.filter(|_| dice.random()))),
@@ -206,23 +205,15 @@ async fn turn(stage: &Stage, turn: Turn, dice: &mut StdRng) {
             lie(stage, "group listed empty", When::path(MEMBERS), 1, nobody(), dice).await;
         }
         Turn::UsersListedEmpty => {
-            lie(
-                stage,
-                "users listed empty",
-                When::path(USERS).after(1),
-                1,
-                nobody(),
-                dice,
-            )
-            .await;
+            lie(stage, "users listed empty", When::users().after(1), 1, nobody(), dice).await;
         }
         Turn::NullsForEverybody => {
-            lie(stage, "nulls for everybody", When::path(USERS), u64::MAX, nulls(), dice).await;
+            lie(stage, "nulls for everybody", When::users(), u64::MAX, nulls(), dice).await;
         }
         // The request ends by the daemon's own time-out, of a minute in a cycle and of seconds where somebody waits.
         Turn::HalfOpen => {
             let long = stage.numbers.own_server && dice.random_ratio(1, 3);
-            let when = When::path(if long { USERS } else { "/memberOf" });
+            let when = if long { When::users() } else { When::path("/memberOf") };
             faults.push(Fault::once(when, Effect::Delay(Duration::from_secs(75))).called("half-open"));
         }
         Turn::ValuesSpoilt => spoil_values(stage, dice).await,
@@ -256,8 +247,8 @@ async fn spoil_values(stage: &Stage, dice: &mut StdRng) {
                 .to_string(),
         });
     }
-    for endpoint in [USERS, "/users/{id}"] {
-        let fault = Fault::forever(When::path(endpoint), Effect::spoil(spoilt.clone()));
+    for when in [When::users(), When::endpoint("/users/{id}")] {
+        let fault = Fault::forever(when, Effect::spoil(spoilt.clone()));
         stage.simulator.faults().push(fault.called("values spoilt"));
     }
     runs_end(stage, 1).await;
@@ -268,7 +259,7 @@ async fn spoil_values(stage: &Stage, dice: &mut StdRng) {
 /// be killed.
 async fn hold_a_page(stage: &Stage, dice: &mut StdRng) {
     let gate = Gate::default();
-    let fault = Fault::once(When::path(USERS), Effect::Hold(gate.clone()));
+    let fault = Fault::once(When::users(), Effect::Hold(gate.clone()));
     stage.simulator.faults().push(fault.called("page held"));
     tokio::select! {
         () = gate.asked() => {

@@ -88,6 +88,8 @@ impl Stage {
             users: USERS,
             seed: numbers.seed,
             page_size: 40,
+            listing_page_size: 40,
+            ignores_latest: numbers.seed % 2 == 1,
             relations_per_page: 30,
             client_secret: format!("Graph~{}", Uuid::new_v4().simple()),
             ..SimulatorSettings::default()

@@ -19,6 +19,7 @@ async fn small_batches(environments: Vec<Environment>, users: u64) -> World {
     let simulator = SimulatorSettings {
         users,
         page_size: 10,
+        listing_page_size: 10,
         ..SimulatorSettings::default()
     };
     let mut world = World::with(environments, simulator, NO_LIMITS).await;
@@ -97,7 +98,10 @@ pub async fn changed() -> World {
 pub async fn changed_with_dead_tokens() -> World {
     let world = changed().await;
     world.tenant().expire_tokens(TokenDeath::SyncStateNotFound);
-    world.simulator.configure(|settings| settings.page_size = 20);
+    world.simulator.configure(|settings| {
+        settings.page_size = 20;
+        settings.listing_page_size = 20;
+    });
     world
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::world::{World, guarded_environment};
 
 /// Starts a run and drops it while the request that `when` describes is being answered.
-async fn killed_at(world: &mut World, when: When) {
+pub(super) async fn killed_at(world: &mut World, when: When) {
     let reached = Arc::new(Notify::new());
     let tell = Arc::clone(&reached);
     once(world, when, Effect::meanwhile(move |_| tell.notify_one()));
@@ -128,17 +128,17 @@ async fn item_2_a_round_that_lists_nobody_is_doubted_although_its_sweep_is_kille
         world.tenant().purge(*user);
     }
     world.tenant().expire_tokens(TokenDeath::Gone);
-    // Everybody is swept, in three parts, and then the end of the sweep fails.
+    // Everybody is missed, in three parts, and then the end of the sweep fails.
     world
         .execute(
             "create function stop() returns trigger language plpgsql as $$ begin raise exception 'stop'; end $$;
              create trigger stop before update on rollcall.checkpoint for each row
-             when (old.phase = 'sweep' and new.phase = 'delta') execute function stop()",
+             when (old.phase = 'full' and new.phase = 'delta' and old.source = 'users') execute function stop()",
         )
         .await;
     world.run(Request::default()).await.unwrap_err();
-    let gone = "select count(*) from rollcall.directory_user where state = 2";
-    assert_eq!(world.number(gone).await, 8);
+    let missing = "select count(*) from rollcall.directory_recheck";
+    assert_eq!(world.number(missing).await, 8);
     world.execute("drop trigger stop on rollcall.checkpoint").await;
     let report = sync_incompletely(&world).await;
     assert!(

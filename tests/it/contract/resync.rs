@@ -135,6 +135,7 @@ async fn guarded(count: usize) -> (World, Vec<uuid::Uuid>) {
     let simulator = SimulatorSettings {
         users: 0,
         page_size: 10,
+        listing_page_size: 10,
         ..SimulatorSettings::default()
     };
     let limits = Limits {

@@ -57,6 +57,7 @@ async fn item_7_a_token_that_expires_in_mid_round_is_replaced_in_time() {
     let simulator = SimulatorSettings {
         users: 0,
         page_size: 1,
+        listing_page_size: 1,
         // Every request takes a quarter of an hour, every token lives an hour and a half at most.
         latency: Duration::from_mins(15),
         ..SimulatorSettings::default()
@@ -76,6 +77,7 @@ async fn item_7_a_token_that_dies_early_in_mid_round_is_replaced() {
     let simulator = SimulatorSettings {
         users: 0,
         page_size: 1,
+        listing_page_size: 1,
         ..SimulatorSettings::default()
     };
     let world = super::stage(vec![open_environment(ENVIRONMENT)], simulator, NO_LIMITS).await;

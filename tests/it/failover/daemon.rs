@@ -129,6 +129,7 @@ impl Stage {
         let simulator = Simulator::start(Settings {
             users: USERS,
             page_size: 20,
+            listing_page_size: 20,
             ..Settings::default()
         })
         .unwrap();

@@ -115,6 +115,7 @@ impl Stage {
         let simulator = Simulator::start(Settings {
             users,
             page_size: 200,
+            listing_page_size: 200,
             ..Settings::default()
         })
         .unwrap();

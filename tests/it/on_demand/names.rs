@@ -200,6 +200,7 @@ async fn an_old_name_leads_to_whoever_had_it() {
 async fn whoever_is_fetched_during_a_full_round_is_not_swept_at_its_end() {
     let simulator = SimulatorSettings {
         page_size: 2,
+        listing_page_size: 2,
         ..SimulatorSettings::default()
     };
     let world = World::with(vec![open_environment(ENV)], simulator, NO_LIMITS).await;
@@ -212,7 +213,7 @@ async fn whoever_is_fetched_during_a_full_round_is_not_swept_at_its_end() {
         .tenant()
         .expire_tokens(rollcall::simulator::tenant::TokenDeath::GoneWithLocation);
     world.simulator.faults().push(Fault::forever(
-        When::path("/users/delta").carrying(Carrying::SkipToken),
+        When::users().carrying(Carrying::SkipToken),
         Effect::error(500, "x"),
     ));
     world.sync().await;
@@ -220,7 +221,7 @@ async fn whoever_is_fetched_during_a_full_round_is_not_swept_at_its_end() {
     assert_eq!(word(&world, "admin_add", ada).await, "created");
     world.simulator.faults().clear();
     world.simulator.faults().push(Fault::forever(
-        When::path("/users/delta"),
+        When::users(),
         Effect::rewrite(move |page| {
             if let Some(users) = page["value"].as_array_mut() {
                 users.retain(|user| user["id"] != ada.to_string());

@@ -66,7 +66,7 @@ async fn race_2_a_user_made_on_demand_while_the_first_page_of_a_round_is_on_its_
     let (world, _) = one_user().await;
     let request = "update rollcall.checkpoint set phase = 'full', next_link = null where source = 'users'";
     world.execute(request).await;
-    let page = When::path("/users/delta").carrying(Carrying::Nothing);
+    let page = When::endpoint("/users");
     let mut eve = None;
     let world = while_on_its_way(world, page, async |world| {
         let id = licensed(world.tenant(), "Eve", "Moneypenny");

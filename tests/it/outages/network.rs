@@ -44,6 +44,7 @@ async fn behind_a_proxy() -> (Absence, Proxy) {
     let proxy = Proxy::listen().await;
     let simulator = SimulatorSettings {
         page_size: 10,
+        listing_page_size: 10,
         public_root: Some(proxy.root.clone()),
         ..SimulatorSettings::default()
     };

@@ -47,7 +47,7 @@ impl Source {
     fn paths(self) -> Vec<String> {
         let of_groups = |what: &str| [LARGE_GROUP, NESTED_GROUP].map(|group| format!("/groups/{group}/{what}"));
         match self {
-            Self::Users => vec!["/users/delta".to_owned()],
+            Self::Users => vec!["/users/delta".to_owned(), "/users?".to_owned()],
             Self::Members => [vec!["/groups/delta".to_owned()], of_groups("members").to_vec()].concat(),
             Self::Owners => of_groups("owners").to_vec(),
             Self::Roles => vec!["/roleManagement/directory/roleAssignments".to_owned()],
@@ -90,7 +90,7 @@ impl Spoiling {
         let push = |path: &str, effect| world.simulator.faults().push(Fault::forever(When::path(path), effect));
         match self {
             Self::Values(spoilt) => {
-                for path in ["/users/delta", "/users/{id}"] {
+                for path in ["/users/delta", "/users?", "/users/{id}"] {
                     push(path, Effect::spoil(spoilt.clone()));
                 }
             }
@@ -382,6 +382,8 @@ async fn stage(seed: u64, dice: &mut StdRng) -> World {
         users: 20,
         seed,
         page_size: *[5, 200].choose(dice).unwrap(),
+        listing_page_size: if seed.is_multiple_of(2) { 5 } else { 200 },
+        ignores_latest: seed.is_multiple_of(3),
         relations_per_page: *[4, 500].choose(dice).unwrap(),
         ..SimulatorSettings::default()
     };
