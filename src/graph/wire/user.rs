@@ -14,10 +14,11 @@ use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
 use crate::domain::directory_user::Property;
 use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
 
-/// The `$select` of every request for users: exactly the properties of [`UserPatch`]. The service tracks only these
-/// properties, so a change here needs a full round.
+/// The `$select` of every request for users: the properties of [`UserPatch`], and `userType`, which nothing reads yet.
+/// The service tracks only these properties, so a change here needs a full round.
 pub(in crate::graph) const SELECTION: &str = "id,userPrincipalName,displayName,givenName,surname,jobTitle,mail,\
-    businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,accountEnabled,assignedPlans";
+    businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,accountEnabled,assignedPlans,\
+    userType";
 
 #[derive(Deserialize)]
 #[serde(field_identifier)]

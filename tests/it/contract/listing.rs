@@ -400,3 +400,30 @@ async fn a_listing_in_smaller_pages_reads_everybody_where_the_largest_are_refuse
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_installation_of_before_moves_over_with_one_listing_that_touches_no_row() {
+    let world = listed(3).await;
+    world.simulator.configure(|settings| settings.ignores_latest = true);
+    let users = staff(&world, 8);
+    world.sync_completely().await;
+    // It walked, with a smaller selection.
+    world
+        .execute("update rollcall.checkpoint set fingerprint = 'id,accountEnabled' where source = 'users'")
+        .await;
+    world.simulator.configure(|settings| settings.ignores_latest = false);
+    forget_requests(&world);
+    let report = world.sync_completely().await;
+    assert_eq!(
+        told(&world),
+        ["latest", "page", "page", "page", "changes", "deleted", "count"]
+    );
+    assert_eq!(report.environments[0].updated, 0);
+    assert_all_enabled(&world, &users).await;
+    let changes = "select count(*) from rollcall.system_user_change where operation <> 'create'";
+    assert_eq!(world.number(changes).await, 0);
+    world.sync_completely().await;
+    assert_eq!(told(&world), ["changes"]);
+    world.assert_settled().await;
+    world.end().await;
+}
