@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod explain;
 mod findings;
+mod health;
 mod import;
 mod job;
 mod list;
@@ -91,6 +92,8 @@ enum Command {
     /// Tests configuration, database, token, permissions, groups and licences.
     #[command(after_help = "Examples:\n  rollcall check\n  rollcall check --output json")]
     Check,
+    /// Asks the daemon on this machine whether it is ready.
+    Health(health::Arguments),
     /// Explains why a user has access or not.
     Explain(explain::Arguments),
     /// Lists, shows, adds and changes SystemUsers.
@@ -140,6 +143,12 @@ enum Command {
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Writes the manual pages into a folder, for packages.
+    #[command(hide = true, after_help = "Example:\n  rollcall man target/man")]
+    Man {
+        /// The folder, which must be there.
+        folder: PathBuf,
     },
 }
 
@@ -214,6 +223,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Sync(arguments) => sync::run(context, arguments).await,
         Command::Status => status::run(context).await,
         Command::Check => check::run(context).await,
+        Command::Health(arguments) => health::run(context, arguments).await,
         Command::Explain(arguments) => explain::run(context, arguments).await,
         Command::User(command) => user::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
@@ -237,6 +247,11 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
             clap_complete::generate(shell, &mut Arguments::command(), "rollcall", &mut script);
             output::raw(&script);
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            let written = clap_mangen::generate_to(Arguments::command(), &folder);
+            let failed = |error| CliError::Other(format!("could not write into {}: {error}", folder.display()));
+            written.map(|()| ExitCode::SUCCESS).map_err(failed)
         }
     }
 }

@@ -6,16 +6,18 @@ mod alerts;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rollcall::simulator::Simulator;
 use rollcall::simulator::cluster::TestDatabase;
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::binary::Installation;
+use crate::binary::{Installation, said};
 use crate::credentials::{CERTIFICATE, KEY, tenant};
 use crate::daemon::{Daemon, eventually, free_address};
 use crate::least_privilege::person;
@@ -34,11 +36,15 @@ fn text_of(file: &str) -> String {
 
 #[test]
 fn the_shipped_alerts_are_those_of_the_list() {
-    let rules = alerts::rules(1.0);
-    if std::env::var_os("ROLLCALL_WRITE_ALERTS").is_some() {
-        fs::write(deployed("prometheus/alerts.yml"), &rules).unwrap();
+    for (file, rules) in [
+        ("prometheus/alerts.yml", alerts::rules(1.0)),
+        ("kubernetes/monitoring/prometheus-rule.yaml", alerts::operator_rules()),
+    ] {
+        if std::env::var_os("ROLLCALL_WRITE_ALERTS").is_some() {
+            fs::write(deployed(file), &rules).unwrap();
+        }
+        assert_eq!(text_of(file), rules, "run ./dev alerts");
     }
-    assert_eq!(text_of("prometheus/alerts.yml"), rules, "run ./dev alerts");
     // Each alert fires in a unit test.
     let tests = text_of("prometheus/alerts_test.yml");
     for alert in alerts::ALERTS {
@@ -143,6 +149,80 @@ async fn every_metric_of_the_alerts_and_the_dashboard_is_one_that_the_daemon_sho
     let left_out: Vec<&&str> = shown.iter().filter(|name| !named(&on_board).contains(**name)).collect();
     assert!(left_out.is_empty(), "the dashboard shows no {left_out:?}");
     stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_says_how_the_daemon_of_this_machine_is() {
+    let stage = Stage::new().await;
+    let address = stage.daemon.address.to_string();
+    let health = async |arguments: &str| {
+        let mut command = stage.installation.command(arguments);
+        command.env("ROLLCALL__HTTP__LISTEN", &address);
+        said(command.spawn().unwrap()).await
+    };
+    let ready = health("health --output json").await;
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+    assert!(ready.json()["last_success_age_seconds"].is_number(), "{ready:?}");
+    assert_eq!(health("health --live").await.code, Some(0));
+    // The process answers, but a daemon with this database is not ready.
+    let mut db = PgConnection::connect(&stage.database.url).await.unwrap();
+    db.execute("delete from rollcall.sync_run; alter table rollcall.sync_run rename to away")
+        .await
+        .unwrap();
+    assert_eq!(health("health").await.code, Some(1));
+    assert_eq!(health("health --live").await.code, Some(0));
+    db.execute("alter table rollcall.away rename to sync_run")
+        .await
+        .unwrap();
+    drop(db);
+
+    let stopped = free_address().to_string();
+    let mut command = stage.installation.command("health");
+    command.env("ROLLCALL__HTTP__LISTEN", &stopped);
+    let gone = said(command.spawn().unwrap()).await;
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(gone.one_line().contains(&stopped), "{gone:?}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn the_configuration_for_kubernetes_loads_and_listens_where_the_manifests_say() {
+    let folder = std::env::temp_dir().join(format!("rollcall-kit-{}", uuid::Uuid::new_v4().simple()));
+    fs::create_dir_all(folder.join("credentials")).unwrap();
+    let config = text_of("kubernetes/base/rollcall.toml");
+    fs::write(folder.join("rollcall.toml"), &config).unwrap();
+    let secrets = [
+        (
+            "database",
+            "postgres://rollcall:x@database/rollcall?sslmode=verify-full",
+        ),
+        ("graph.pem", CERTIFICATE),
+        ("graph-key.pem", KEY),
+    ];
+    for (name, text) in secrets {
+        let file = folder.join("credentials").join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o440)).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command
+        .args(["config", "check", "--config"])
+        .arg(folder.join("rollcall.toml"));
+    let checked = command.output().await.unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let manifests = text_of("kubernetes/base/rollcall.yaml");
+    for (key, name) in [("listen", "api"), ("metrics_listen", "metrics")] {
+        let line = config
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{key} = \"0.0.0.0:")))
+            .unwrap();
+        let port = line.trim_end_matches('"');
+        assert!(
+            manifests.contains(&format!("{{ name: {name}, containerPort: {port} }}")),
+            "{port}"
+        );
+    }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// Runs `promtool`, which must find nothing to say against it.

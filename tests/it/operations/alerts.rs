@@ -176,6 +176,26 @@ pub fn expression(alert: &Alert, factor: f64) -> String {
     text + rest
 }
 
+/// The same for the Prometheus Operator.
+pub fn operator_rules() -> String {
+    let rules = rules(1.0);
+    let (_, groups) = rules.split_once("groups:\n").unwrap();
+    let mut text = "\
+# Written by `./dev alerts` from tests/it/operations/alerts.rs; do not edit.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: rollcall
+spec:
+  groups:
+"
+    .to_owned();
+    for line in groups.lines() {
+        writeln!(text, "  {line}").unwrap();
+    }
+    text
+}
+
 /// The file of rules.
 pub fn rules(factor: f64) -> String {
     let mut text = "\
