@@ -17,6 +17,7 @@ pub mod role;
 pub mod run;
 pub mod schema;
 pub mod secret;
+pub mod session;
 pub mod signing_keys;
 pub mod source;
 pub mod status;

@@ -43,6 +43,7 @@ pub mod roles;
 pub mod rows;
 pub mod runs;
 pub mod serving;
+pub mod sessions;
 pub mod subjects;
 pub mod units;
 mod words;

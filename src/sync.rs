@@ -14,6 +14,7 @@ mod judge;
 mod progress;
 pub mod pull;
 pub mod records;
+pub mod sessions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::guard::Guard;
 use self::imports::Imports;
 use self::pull::Puller;
 use self::records::Records;
+use self::sessions::Sessions;
 use crate::clock::Clock;
 use crate::domain::environment::Environment;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
@@ -129,6 +131,12 @@ impl Engine {
     #[must_use]
     pub fn records(&self) -> Records {
         Records::new(self.base())
+    }
+
+    /// Who is signed in to the console.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.base())
     }
 
     /// Reads the directory.

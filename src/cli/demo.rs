@@ -3,6 +3,7 @@
 //! It writes a configuration, runs the real cycle over it, makes a few directory changes and shows the results, then
 //! continues like the daemon until it is interrupted.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ use super::output::{is_cut_off, or_dash, say, sentences};
 use super::{CliError, Context, explain, serve, sync, wire};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::api_role::ApiRole;
+use crate::domain::session::Session;
 use crate::domain::system_user::Filter;
 use crate::rules::Trigger;
 use crate::simulator::cluster::{Cluster, Options};
@@ -39,6 +42,9 @@ pub struct Arguments {
 
 /// The environments of the demo.
 const ENVIRONMENTS: [&str; 2] = ["production", "sandbox"];
+
+/// The name of the demo's token, which is the actor in the change log.
+const TOKEN_NAME: &str = "demo";
 
 pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode> {
     context.start_logs(None, false)?;
@@ -134,6 +140,13 @@ async fn keep_serving(context: &Context, config: Config, file: ConfigFile, engin
     say!();
     say!("== Serving until interrupted (Ctrl-C) ==");
     say!();
+    say!("  The console, signed in by this link, which works once:");
+    say!(
+        "  http://{}/console/sign-in?invitation={}",
+        config.http.listen,
+        invitation(&engine).await?
+    );
+    say!();
     say!("  curl http://{}/health/ready", config.http.listen);
     say!("  curl http://{}/metrics", config.http.listen);
     say!(
@@ -154,6 +167,18 @@ async fn keep_serving(context: &Context, config: Config, file: ConfigFile, engin
         log: context.log.clone(),
     };
     serve::serve(&context, config, engine, metrics, wire::hangups()?).await
+}
+
+/// The secret of a link that signs in to the console, once.
+async fn invitation(engine: &Engine) -> CliResult<String> {
+    let session = Session {
+        actor: TOKEN_NAME.to_owned(),
+        display_name: TOKEN_NAME.to_owned(),
+        object_id: None,
+        roles: BTreeSet::from([ApiRole::Operate]),
+        signed_in_at: engine.clock.now(),
+    };
+    Ok(engine.sessions().invite(session).await?)
 }
 
 /// The configuration file of the demo, for use by other commands too.
@@ -179,7 +204,7 @@ async fn write_config(cluster: &Path, simulator: &Simulator, url: &str) -> CliRe
          credential = {{ kind = \"secret\", file = \"graph-secret\" }}\n\
          cloud = \"custom\"\nauthority = \"{root}\"\ngraph_root = \"{root}\"\n\n\
          [database]\nurl = \"{url}\"\n\n[sync]\ninterval = \"30s\"\n\n[http]\nlisten = \"{listen}\"\n\
-         [[http.token]]\nname = \"demo\"\nsha256 = \"{hash}\"\nroles = [\"Rollcall.Operate\"]\n\n\
+         [[http.token]]\nname = \"{TOKEN_NAME}\"\nsha256 = \"{hash}\"\nroles = [\"Rollcall.Operate\"]\n\n\
          [[environment]]\nname = \"{production}\"\nkind = \"production\"\nsecurity_group = \"{LARGE_GROUP}\"\n\n\
          [[environment]]\nname = \"{sandbox}\"\nkind = \"sandbox\"\nsecurity_group = \"{SMALL_GROUP}\"\n\
          fields = {{ fullname = \"always\" }}\n",

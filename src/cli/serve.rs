@@ -24,7 +24,7 @@ use crate::graph;
 use crate::http::auth::{Auth, Entra, KeySource, StaticToken};
 use crate::http::health::{self, Watched};
 use crate::http::limits::{Allowance, Bound, Limits};
-use crate::http::{self, api};
+use crate::http::{self, api, console};
 use crate::sync::daemon::{self, Configured, Schedule};
 use crate::sync::{Engine, RunOutcome, imports};
 use crate::telemetry::metrics::{KnownLabels, Metrics};
@@ -132,12 +132,13 @@ pub async fn serve(
     let holder = schedule.holder.clone();
     let mut tasks = tokio::task::JoinSet::new();
     let (health, measured) = (health::health(watched.clone()), health::metrics(watched));
-    let api = api::router(api::Api {
+    let api = api::Api {
         configured: schedule.configured.clone(),
         auth: auth(&config)?,
         limits: Limits::new(allowance(&config), Clock::system()),
         decided_within: api::DECIDED_WITHIN,
-    });
+    };
+    let api = api::router(api.clone()).merge(console::router(api));
     let served = match open {
         // Health also stays on the API's address, for load balancers.
         Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],

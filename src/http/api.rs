@@ -35,10 +35,13 @@ use super::auth::{ApiRole, Auth, AuthError, Caller};
 use super::limits::Limits;
 use super::log;
 use super::problem::Problem;
+
 use crate::domain::text::Text;
 use crate::sync::Engine;
 use crate::sync::daemon::Configured;
 use crate::sync::desk::Ask;
+pub(super) use runs::{decide_run, request_run};
+pub(super) use users::usable;
 
 /// The largest accepted body: it fits a thousand users with the longest names.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -79,7 +82,7 @@ fn ask<'a>(environment: &'a str, user: &'a str, caller: &'a Caller) -> Ask<'a> {
 }
 
 impl Api {
-    fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         self.configured.borrow().engine.clone()
     }
 }
@@ -310,7 +313,7 @@ fn not_let_in(api: &Api, error: AuthError) -> Response {
 }
 
 /// The part of an address that holds a NUL character, which PostgreSQL never accepts: a parameter, or the path.
-fn with_nul(uri: &Uri) -> Option<String> {
+pub(super) fn with_nul(uri: &Uri) -> Option<String> {
     if uri.path().contains("%00") {
         return Some("address".to_owned());
     }
@@ -352,6 +355,6 @@ fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C)
 }
 
 /// A number in a path, by its name there.
-fn number(name: &str, text: &str) -> Result<i64, Problem> {
+pub(super) fn number(name: &str, text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| Problem::bad_input(name, "expected a number"))
 }

@@ -19,7 +19,9 @@ use crate::domain::environment::{Environment, GroupNesting, KnownEnvironment};
 use crate::domain::removal::{HeldKey, HeldRow, HeldSet};
 use crate::domain::run::{ChangeLine, LeftOver, OpenFinding, Run, RunLine, RunProgress};
 use crate::domain::system_user::{Filter, SystemUser};
-use crate::store::{Connection, StoreResult, changes, columns, environments, findings, planned, removals, rows, runs};
+use crate::store::{
+    Connection, StoreResult, changes, columns, environments, findings, overview, planned, removals, rows, runs,
+};
 
 /// The number of held rows that are shown with their run.
 const HELD_SHOWN: i64 = 1000;
@@ -194,6 +196,17 @@ impl Records {
         let found = runs::find(&mut db, run).await?;
         let sets = removals::sets(&mut db, Some(run), &self.base.settings.names()).await?;
         Ok(found.map(|_| sets))
+    }
+
+    /// The number of removals that wait for a person.
+    pub async fn waiting(&self) -> Result<i64, Failure> {
+        let held = overview::held(&mut self.db().await?).await?;
+        Ok(held.into_iter().map(|(_, count)| count).sum())
+    }
+
+    /// The open sets of held removals of all runs.
+    pub async fn open_sets(&self) -> Result<Vec<HeldSet>, Failure> {
+        Ok(removals::sets(&mut self.db().await?, None, &self.base.settings.names()).await?)
     }
 
     /// The rows that would lose access by a run's held removals, after a given row; none if the run does not exist.

@@ -21,7 +21,7 @@ use crate::sync::cycle::Request;
 use crate::sync::daemon::asked;
 use crate::sync::guard::approval::{Decided, Decision};
 use crate::sync::records::RunDetails;
-use crate::sync::{CycleError, Failure, UnknownEnvironment};
+use crate::sync::{CycleError, Engine, Failure, UnknownEnvironment};
 
 /// How long a request for a run waits for the run's number, and how often it checks.
 const RUN_BEGINS_WITHIN: u32 = 25;
@@ -150,13 +150,43 @@ async fn decide(
     decided_by: String,
 ) -> Result<(StatusCode, Json<Decisions>), Problem> {
     let run = number("id", id)?;
+    let place = place.environment;
+    let (status, environments) = decide_in_time(api, run, place.as_deref(), decision, decided_by.clone()).await?;
+    let decisions = Decisions {
+        run,
+        decided_by,
+        environments,
+    };
+    Ok((status, Json(decisions)))
+}
+
+/// Decides what a run holds, for the console. Returns whether that is done: if not, it goes on.
+pub(in crate::http) async fn decide_run(
+    api: &Api,
+    run: i64,
+    place: Option<&str>,
+    decision: Decision,
+    decided_by: String,
+) -> Result<bool, Problem> {
+    let (status, _) = decide_in_time(api, run, place, decision, decided_by).await?;
+    Ok(status == StatusCode::OK)
+}
+
+/// What was decided or, after some time, what waits.
+async fn decide_in_time(
+    api: &Api,
+    run: i64,
+    place: Option<&str>,
+    decision: Decision,
+    actor: String,
+) -> Result<(StatusCode, Vec<Decided>), Problem> {
     let engine = api.engine();
-    if let Some(name) = &place.environment {
+    if let Some(name) = place {
         engine.desk().environment(name)?;
     }
     let sets = engine.records().held_sets(run).await?.ok_or_else(|| no_run(run))?;
-    let (guard, actor) = (engine.guard(), decided_by.clone());
-    let environment = place.environment.clone();
+    let guard = engine.guard();
+    let environment = place.map(str::to_owned);
     let deciding = tokio::spawn(async move {
         let decisions = guard.decide(run, environment.as_deref(), decision, &actor).await;
         if let Ok(decisions) = &decisions
@@ -167,26 +197,20 @@ async fn decide(
         decisions
     });
     let clock = Clock::system();
-    let (status, environments) = tokio::select! {
+    tokio::select! {
         decisions = deciding => {
             let decisions = decisions.unwrap_or_else(|error| match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
                 Err(_) => Err(Failure::Cancelled.into()),
             });
-            (StatusCode::OK, decisions?.environments)
+            Ok((StatusCode::OK, decisions?.environments))
         }
         () = clock.sleep(api.decided_within) => {
-            let wanted = |set: &&HeldSet| place.environment.as_ref().is_none_or(|name| **name == set.environment);
+            let wanted = |set: &&HeldSet| place.is_none_or(|name| name == set.environment);
             let open = sets.iter().filter(wanted).filter(|set| set.decision.is_none());
-            (StatusCode::ACCEPTED, open.map(Decided::waiting).collect())
+            Ok((StatusCode::ACCEPTED, open.map(Decided::waiting).collect()))
         }
-    };
-    let decisions = Decisions {
-        run,
-        decided_by,
-        environments,
-    };
-    Ok((status, Json(decisions)))
+    }
 }
 
 /// What a run does.
@@ -226,15 +250,7 @@ pub async fn sync(
         dry_run: wanted.dry_run,
         ..Request::default()
     };
-    let asked = asked::ask(&engine, &wanted).await;
-    let request = asked.map_err(|error| match error {
-        CycleError::UnknownEnvironment(UnknownEnvironment(name)) => {
-            let known = engine.settings.names().join(", ");
-            let problem = format!("there is no environment `{name}`; known: {known}");
-            Problem::bad_input("environments", problem)
-        }
-        CycleError::Failed(failure) => failure.into(),
-    })?;
+    let request = request_run(&engine, &wanted).await?;
     let mut run = None;
     for _ in 0..RUN_BEGINS_WITHIN {
         run = asked::run_of(&engine, request).await?.flatten();
@@ -244,6 +260,19 @@ pub async fn sync(
         engine.clock.sleep(LOOK_AGAIN).await;
     }
     Ok((StatusCode::ACCEPTED, Json(Requested { request, run })))
+}
+
+/// Requests a run, and returns the request's number.
+pub(in crate::http) async fn request_run(engine: &Engine, wanted: &Request) -> Result<i64, Problem> {
+    let asked = asked::ask(engine, wanted).await;
+    asked.map_err(|error| match error {
+        CycleError::UnknownEnvironment(UnknownEnvironment(name)) => {
+            let known = engine.settings.names().join(", ");
+            let problem = format!("there is no environment `{name}`; known: {known}");
+            Problem::bad_input("environments", problem)
+        }
+        CycleError::Failed(failure) => failure.into(),
+    })
 }
 
 /// Which findings to list.

@@ -190,7 +190,7 @@ pub enum WantedClient {
 }
 
 /// Whether a text can name a user.
-pub(super) fn usable(field: &str, user: &str) -> Result<(), Problem> {
+pub(in crate::http) fn usable(field: &str, user: &str) -> Result<(), Problem> {
     if trimmed(user).is_empty() || user.contains('\0') || user.chars().count() > 1024 {
         return Err(Problem::bad_input(
             field,

@@ -1,0 +1,89 @@
+//! What a page changes: the operations of the API, with the person who is signed in as the actor.
+
+use axum::Form;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::frame::{PageProblem, Viewer, segment};
+use crate::domain::text::Text;
+use crate::http::api::Api;
+use crate::http::auth::ApiRole;
+use crate::http::input::Path;
+use crate::http::problem::Problem;
+use crate::rules::Trigger;
+use crate::sync::desk::{Answer, Ask};
+
+#[derive(Deserialize)]
+pub(super) struct Added {
+    user: Text,
+}
+
+/// Adds a user to an environment.
+pub(super) async fn add(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Path(environment): Path<Text>,
+    Form(added): Form<Added>,
+) -> Result<Response, PageProblem> {
+    viewer.caller.require(ApiRole::Access)?;
+    crate::http::api::usable("user", &added.user)?;
+    let ask = Ask {
+        environment: &environment,
+        user: &added.user,
+        actor: &viewer.caller.name,
+    };
+    let answer = api.engine().desk().add(ask, Trigger::AdminAdd).await?;
+    Ok(to_user(&environment, &added.user, &answer))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Details {
+    reason: String,
+    role: String,
+}
+
+/// Carries out one operation on a row.
+pub(super) async fn act(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Path((environment, user, act)): Path<(Text, Text, Text)>,
+    Form(details): Form<Details>,
+) -> Result<Response, PageProblem> {
+    let needed = if &*act == "refresh" {
+        ApiRole::Access
+    } else {
+        ApiRole::Operate
+    };
+    viewer.caller.require(needed)?;
+    let desk = api.engine().desk();
+    let ask = Ask {
+        environment: &environment,
+        user: &user,
+        actor: &viewer.caller.name,
+    };
+    let answer = match &*act {
+        "refresh" => desk.refresh(ask).await?,
+        "enable" => desk.enable(ask).await?,
+        "disable" => desk.disable(ask).await?,
+        "hold" => desk.hold(ask, details.reason.trim()).await?,
+        "release" => desk.release(ask).await?,
+        "delete" => desk.delete(ask).await?,
+        "grant" => desk.grant(ask, details.role.trim()).await?,
+        "revoke" => desk.revoke(ask, details.role.trim()).await?,
+        other => return Err(Problem::not_found(&format!("action `{other}`")).into()),
+    };
+    Ok(to_user(&environment, &user, &answer))
+}
+
+/// To the page of the user, which says what was done.
+fn to_user(environment: &str, user: &str, answer: &Answer) -> Response {
+    let row = answer.user.as_ref().map(|row| row.systemuserid.to_string());
+    let (environment, user) = (segment(environment), segment(row.as_deref().unwrap_or(user)));
+    let address = format!(
+        "/console/environments/{environment}/users/{user}?done={}",
+        answer.outcome
+    );
+    Redirect::to(&address).into_response()
+}

@@ -1,0 +1,227 @@
+//! One user in one environment: the verdict with every check, the row beside its owners, roles, history, and what can be
+//! done. Somebody without a row has a page too.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::frame::{Frame, Page, PageProblem, Viewer, page, segment};
+use super::person::{Badge, Person};
+use crate::domain::removal::RemovalState;
+use crate::domain::run::ChangeLine;
+use crate::domain::text::Text;
+use crate::http::api::Api;
+use crate::http::input::{Params, Path};
+use crate::rules::{Outcome, Status, Trigger};
+use crate::sync::desk::explain::Explanation;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    done: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "console/user.html")]
+struct User {
+    frame: Frame,
+    environment: String,
+    /// The user in addresses.
+    user: String,
+    explanation: Explanation,
+    person: Option<Person>,
+    custom: Map<String, Value>,
+    operates: bool,
+    requests: bool,
+    /// The roles of the environment.
+    roles: Vec<String>,
+}
+
+/// A check as the page shows it.
+struct Gate<'e> {
+    class: &'static str,
+    word: &'static str,
+    gate: &'static str,
+    detail: &'e str,
+    remedy: Option<&'static str>,
+}
+
+impl User {
+    /// The address of the page.
+    fn base(&self) -> String {
+        let (environment, user) = (segment(&self.environment), segment(&self.user));
+        format!("/console/environments/{environment}/users/{user}")
+    }
+
+    fn name(&self) -> String {
+        let directory = self.explanation.directory_user.as_ref();
+        let directory = directory.and_then(|user| user.display_name.clone().or(user.user_principal_name.clone()));
+        let person = self.person.as_ref().map(|person| person.name.clone());
+        person.or(directory).unwrap_or_else(|| self.user.clone())
+    }
+
+    fn upn(&self) -> String {
+        let directory = self.explanation.directory_user.as_ref();
+        let directory = directory.and_then(|user| user.user_principal_name.clone());
+        self.person
+            .as_ref()
+            .map(|person| person.upn.clone())
+            .or(directory)
+            .unwrap_or_default()
+    }
+
+    /// The checks that failed or are unknown.
+    fn open(&self) -> Vec<Gate<'_>> {
+        self.gates()
+            .filter(|gate| gate.class != "enabled" && gate.class != "disabled")
+            .collect()
+    }
+
+    /// The others.
+    fn passed(&self) -> Vec<Gate<'_>> {
+        self.gates()
+            .filter(|gate| gate.class == "enabled" || gate.class == "disabled")
+            .collect()
+    }
+
+    fn gates(&self) -> impl Iterator<Item = Gate<'_>> {
+        let checks = self.explanation.verdict.checks.iter().zip(&self.explanation.words);
+        checks.map(|(check, words)| {
+            let (class, word) = match check.status {
+                Status::Pass => ("enabled", "passed"),
+                Status::Fail => ("failed", "failed"),
+                Status::NotApplicable => ("disabled", "does not apply"),
+                Status::Unknown => ("doubt", "in doubt"),
+            };
+            Gate {
+                class,
+                word,
+                gate: check.gate.as_str(),
+                detail: &words.detail,
+                remedy: words.remedy,
+            }
+        })
+    }
+
+    /// What each trigger would do.
+    fn triggers(&self) -> Vec<(&'static str, String, &'static str)> {
+        let triggers = self.explanation.triggers.iter().map(|(trigger, verdict)| {
+            let outcome = verdict.outcome.as_str();
+            // Without a row, refresh reports what an access would do, and changes nothing.
+            let is_only_reported = verdict.outcome == Outcome::Create && !trigger.may_create();
+            let outcome = if is_only_reported {
+                format!("nothing (access: {outcome})")
+            } else {
+                outcome.to_owned()
+            };
+            (
+                trigger.as_str(),
+                outcome,
+                verdict.code.map_or("", |code| code.sentence()),
+            )
+        });
+        triggers.collect()
+    }
+
+    /// The row's columns from the directory: name, value, owner.
+    fn fields(&self) -> Vec<(String, String, &'static str)> {
+        let Some(row) = &self.explanation.row else {
+            return Vec::new();
+        };
+        let values = serde_json::to_value(row).unwrap_or_default();
+        let shown = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let owned = self.explanation.ownership().into_iter();
+        owned
+            .map(|one| (one.field.clone(), shown(&values[&one.field]), one.owner))
+            .collect()
+    }
+
+    fn held(&self) -> Option<&crate::domain::removal::Held> {
+        self.explanation
+            .held
+            .as_ref()
+            .filter(|held| held.state == RemovalState::Held)
+    }
+
+    /// A line of the history in words.
+    fn sentence(line: &ChangeLine) -> String {
+        let done = match line.operation.as_str() {
+            "create" => "Created",
+            "update" => "Updated from the directory",
+            "enable" => "Enabled",
+            "disable" => "Disabled",
+            "edit" => "Edited",
+            "delete" => "Deleted",
+            "grant" => "Role granted",
+            "revoke" => "Role revoked",
+            other => other,
+        };
+        let code = line.reason.as_deref().and_then(crate::domain::reason::Code::parse);
+        let by = if line.actor == crate::domain::system_user::SYNC_ACTOR {
+            "the sync"
+        } else {
+            &line.actor
+        };
+        match code {
+            Some(code) => format!("{done} by {by}: {}", code.sentence()),
+            None => format!("{done} by {by}."),
+        }
+    }
+
+    /// The columns of a line: name, old and new value.
+    fn columns(line: &ChangeLine) -> Vec<(String, String, String)> {
+        let shown = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => "nothing".to_owned(),
+            other => other.to_string(),
+        };
+        let fields = line.fields.as_object().into_iter().flatten();
+        fields
+            .map(|(column, values)| (column.clone(), shown(&values[0]), shown(&values[1])))
+            .collect()
+    }
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Path((environment, user)): Path<(Text, Text)>,
+    Params(wanted): Params<Wanted>,
+) -> Result<Response, PageProblem> {
+    let engine = api.engine();
+    let named = match engine.records().user(&environment, &user).await {
+        // A row that is bound to a person is explained by the person.
+        Ok(row) => row.azureactivedirectoryobjectid.map(|id| id.to_string()),
+        Err(_) => None,
+    };
+    let explanation = engine
+        .desk()
+        .explain(&environment, named.as_deref().unwrap_or(&user), Trigger::Diagnostics)
+        .await?;
+    let custom = match &explanation.row {
+        Some(row) => engine.records().custom(row).await?,
+        None => Map::new(),
+    };
+    let mut frame = viewer.frame(&api, Page::Users, "").await?;
+    frame.environment = Some(environment.to_string());
+    frame.note_effect(wanted.done.as_deref());
+    let mut shown = User {
+        frame,
+        environment: environment.into(),
+        user: user.into(),
+        person: explanation.row.as_ref().map(Person::from),
+        roles: explanation.environment.roles.clone(),
+        explanation,
+        custom,
+        operates: viewer.operates(),
+        requests: viewer.requests(),
+    };
+    shown.frame.title = shown.name();
+    page(&shown)
+}

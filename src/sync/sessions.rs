@@ -1,0 +1,100 @@
+//! Sessions of the console. Any replica knows them; the database has only hashes of their secrets.
+
+use chrono::Duration;
+use ring::digest::{SHA256, digest};
+
+use super::{Base, Failure};
+use crate::domain::session::Session;
+use crate::store::sessions;
+
+/// A session ends after this time, and earlier if it is not used for [`IDLE`].
+const LONGEST: Duration = Duration::hours(24);
+/// A session that is not used for this time ends.
+const IDLE: Duration = Duration::hours(8);
+/// An invitation ends after this time.
+const INVITED_FOR: Duration = Duration::hours(1);
+
+/// Begins, finds and ends sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    base: Base,
+}
+
+impl Sessions {
+    pub(super) fn new(base: Base) -> Self {
+        Self { base }
+    }
+
+    /// Begins a session, and returns its secret. Sessions that have ended are deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(&self, session: Session) -> Result<String, Failure> {
+        self.store(session, false).await
+    }
+
+    /// Makes a secret that begins a session like this one, once and within an hour.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn invite(&self, session: Session) -> Result<String, Failure> {
+        self.store(session, true).await
+    }
+
+    async fn store(&self, session: Session, is_invitation: bool) -> Result<String, Failure> {
+        let secret = secret();
+        let now = self.base.clock.now();
+        let session = Session {
+            signed_in_at: now,
+            ..session
+        };
+        let mut db = self.base.store.read().await?;
+        sessions::insert(&mut db, &hash(&secret), is_invitation, &session).await?;
+        sessions::purge(&mut db, now - LONGEST).await?;
+        Ok(secret)
+    }
+
+    /// Begins the session to which a secret invites; none if it does not, or did already. Returns the session's own secret.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accept(&self, invitation: &str) -> Result<Option<String>, Failure> {
+        let accepted = {
+            let mut db = self.base.store.read().await?;
+            sessions::accept(&mut db, &hash(invitation), self.base.clock.now() - INVITED_FOR).await?
+        };
+        match accepted {
+            Some(session) => Ok(Some(self.begin(session).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The session with a secret, unless it has ended. It ends early when the directory blocks or deletes its person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, secret: &str) -> Result<Option<Session>, Failure> {
+        let now = self.base.clock.now();
+        let mut db = self.base.store.read().await?;
+        Ok(sessions::find(&mut db, &hash(secret), now - LONGEST, now - IDLE, now).await?)
+    }
+
+    /// Ends the session with a secret.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end(&self, secret: &str) -> Result<(), Failure> {
+        let mut db = self.base.store.read().await?;
+        Ok(sessions::delete(&mut db, &hash(secret)).await?)
+    }
+}
+
+/// 256 random bits.
+fn secret() -> String {
+    let bits: [u8; 32] = rand::random();
+    bits.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    digest(&SHA256, secret.as_bytes()).as_ref().to_vec()
+}
