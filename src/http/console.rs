@@ -20,7 +20,7 @@ mod why;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 
 use super::api::Api;
@@ -35,41 +35,38 @@ const SCRIPT: &str = include_str!("../../assets/console.js");
 /// The pages.
 pub fn router(api: Api) -> Router {
     let pages = Router::new()
-        .route("/", get(overview::show))
-        .route("/environments/{env}/users", get(users::show).post(acts::add))
-        .route("/environments/{env}/users.csv", get(users::csv))
-        .route("/environments/{env}/users/{user}", get(user::show))
-        .route("/environments/{env}/users/{user}/{act}", post(acts::act))
-        .route("/why", get(why::show))
-        .route("/runs", get(runs::list).post(runs::start))
-        .route("/runs/{id}", get(runs::show))
-        .route("/runs/{id}/{decision}", post(runs::decide))
-        .route("/held", get(runs::held))
-        .route("/findings", get(findings::show))
-        .route("/imports", get(imports::list))
-        .route("/imports/{id}", get(imports::show))
-        .route("/rules", get(rules::show))
-        .route("/sign-out", post(sign_in::sign_out))
+        .route("/console/", get(overview::show))
+        .route("/console/environments/{env}/users", get(users::show).post(acts::add))
+        .route("/console/environments/{env}/users.csv", get(users::csv))
+        .route("/console/environments/{env}/users/{user}", get(user::show))
+        .route("/console/environments/{env}/users/{user}/{act}", post(acts::act))
+        .route("/console/why", get(why::show))
+        .route("/console/runs", get(runs::list).post(runs::start))
+        .route("/console/runs/{id}", get(runs::show))
+        .route("/console/runs/{id}/{decision}", post(runs::decide))
+        .route("/console/held", get(runs::held))
+        .route("/console/findings", get(findings::show))
+        .route("/console/imports", get(imports::list))
+        .route("/console/imports/{id}", get(imports::show))
+        .route("/console/rules", get(rules::show))
+        .route("/console/sign-out", post(sign_in::sign_out))
         .layer(middleware::from_fn_with_state(api.clone(), gate::signed_in));
-    let pages = Router::new()
-        .merge(pages)
-        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+    let pages = pages
+        .route("/console", get(async || Redirect::permanent("/console/")))
+        .route("/console/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route(
-            "/assets/console.css",
+            "/console/assets/console.css",
             get(async || asset("text/css; charset=utf-8", STYLE)),
         )
         .route(
-            "/assets/console.js",
+            "/console/assets/console.js",
             get(async || asset("text/javascript; charset=utf-8", SCRIPT)),
         )
-        .fallback(gate::unknown)
+        .route("/console/{*rest}", any(gate::unknown))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(middleware::from_fn(gate::browser))
         .with_state(api);
-    Router::new()
-        .route("/console", get(async || Redirect::permanent("/console/")))
-        .nest("/console", pages)
-        .layer(middleware::from_fn(log::observe))
+    pages.layer(middleware::from_fn(log::observe))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

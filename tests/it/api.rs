@@ -3,6 +3,7 @@
 mod answers;
 mod batches;
 mod changes;
+mod console;
 mod crowds;
 mod description;
 mod explanations;
@@ -120,7 +121,8 @@ impl Stage {
             limits: Limits::new(allowance, world.clock.clone()),
             decided_within,
         };
-        let router = api::router(api)
+        let router = api::router(api.clone())
+            .merge(rollcall::http::console::router(api))
             .merge(health::health(watched.clone()))
             .merge(health::metrics(watched));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

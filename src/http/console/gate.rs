@@ -118,8 +118,8 @@ fn to_sign_in(request: &Request) -> Response {
         Method::GET => request
             .uri()
             .path_and_query()
-            .map_or("/", axum::http::uri::PathAndQuery::as_str),
-        _ => "/",
+            .map_or("/console/", axum::http::uri::PathAndQuery::as_str),
+        _ => "/console/",
     };
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("to", to)

@@ -51,7 +51,6 @@ pub(super) struct Person {
     pub reason: Option<&'static str>,
     pub mail: String,
     pub title: String,
-    pub is_licensed: bool,
 }
 
 impl From<&SystemUser> for Person {
@@ -75,7 +74,6 @@ impl From<&SystemUser> for Person {
             reason: reason(row),
             mail: text(&row.internalemailaddress),
             title: text(&row.jobtitle),
-            is_licensed: row.islicensed,
         }
     }
 }

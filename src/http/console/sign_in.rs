@@ -88,7 +88,7 @@ pub(super) async fn sign_out(State(api): State<Api>, headers: HeaderMap) -> Resu
 }
 
 fn begin(secret: &str, to: &str) -> Response {
-    with_cookie(&format!("/console{to}"), secret, "")
+    with_cookie(to, secret, "")
 }
 
 fn with_cookie(to: &str, secret: &str, lifetime: &str) -> Response {
@@ -102,6 +102,6 @@ fn with_cookie(to: &str, secret: &str, lifetime: &str) -> Response {
 
 /// An address within the console, or its first page.
 fn inside(to: &str) -> &str {
-    let is_path = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n']);
-    if is_path { to } else { "/" }
+    let is_page = to.starts_with("/console/") && !to.contains(['\\', '\r', '\n']);
+    if is_page { to } else { "/console/" }
 }

@@ -49,6 +49,16 @@ struct Gate<'e> {
 }
 
 impl User {
+    /// The verdict in a sentence.
+    fn headline(&self) -> String {
+        let headline = self.explanation.headline();
+        if self.explanation.row.is_some() || headline.starts_with(char::is_lowercase) {
+            format!("{} {headline}", self.name())
+        } else {
+            headline
+        }
+    }
+
     /// The address of the page.
     fn base(&self) -> String {
         let (environment, user) = (segment(&self.environment), segment(&self.user));
