@@ -92,7 +92,8 @@ impl Sessions {
 /// 256 random bits.
 fn secret() -> String {
     let bits: [u8; 32] = rand::random();
-    bits.iter().map(|byte| format!("{byte:02x}")).collect()
+    bits.iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn hash(secret: &str) -> Vec<u8> {

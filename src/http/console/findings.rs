@@ -23,13 +23,13 @@ pub(super) struct Wanted {
 
 #[derive(Template)]
 #[template(path = "console/findings.html")]
-struct Findings {
+struct FindingsPage {
     frame: Frame,
     findings: Vec<OpenFinding>,
     next: Option<i64>,
 }
 
-impl Findings {
+impl FindingsPage {
     fn remedy(finding: &OpenFinding) -> &'static str {
         Code::parse(&finding.code).map_or("", Code::remedy)
     }
@@ -46,7 +46,7 @@ pub(super) async fn show(
         .await?;
     let has_more = findings.len() > 50;
     findings.truncate(50);
-    page(&Findings {
+    page(&FindingsPage {
         frame: viewer.frame(&api, Page::Findings, "Findings").await?,
         next: findings.last().filter(|_| has_more).map(|finding| finding.id),
         findings,

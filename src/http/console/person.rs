@@ -70,7 +70,7 @@ impl From<&SystemUser> for Person {
             word: kind(row),
             id: row.systemuserid.to_string(),
             badge: Badge::of(row),
-            mode: mode(&row.accessmode),
+            mode: mode(row.accessmode),
             reason: reason(row),
             mail: text(&row.internalemailaddress),
             title: text(&row.jobtitle),
@@ -97,8 +97,8 @@ fn kind(row: &SystemUser) -> &'static str {
 }
 
 /// An access mode in words.
-pub(super) fn mode(mode: &i16) -> &'static str {
-    match *mode {
+pub(super) fn mode(mode: i16) -> &'static str {
+    match mode {
         access_mode::READ_WRITE => "Read-Write",
         access_mode::ADMINISTRATIVE => "Administrative",
         access_mode::READ => "Read",

@@ -36,7 +36,7 @@ pub(super) struct Wanted {
 
 #[derive(Template)]
 #[template(path = "console/runs.html")]
-struct Runs {
+struct RunsPage {
     frame: Frame,
     runs: Vec<Run>,
     next: Option<i64>,
@@ -44,7 +44,7 @@ struct Runs {
     requested: Option<i64>,
 }
 
-impl Runs {
+impl RunsPage {
     /// What a run did, all environments together.
     fn changes(run: &Run) -> String {
         let sum = |name: &str| -> i64 {
@@ -70,7 +70,7 @@ pub(super) async fn list(
     let mut runs = api.engine().records().runs(wanted.before, ROWS + 1).await?;
     let has_more = runs.len() > 50;
     runs.truncate(50);
-    page(&Runs {
+    page(&RunsPage {
         frame: viewer.frame(&api, Page::Runs, "Runs").await?,
         next: runs.last().filter(|_| has_more).map(|run| run.id),
         runs,

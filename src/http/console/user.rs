@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::frame::{Frame, Page, PageProblem, Viewer, page, segment};
-use super::person::{Badge, Person};
+use super::person::{Badge, Person, mode};
 use crate::domain::removal::RemovalState;
 use crate::domain::run::ChangeLine;
 use crate::domain::text::Text;
@@ -25,7 +25,7 @@ pub(super) struct Wanted {
 
 #[derive(Template)]
 #[template(path = "console/user.html")]
-struct User {
+struct UserPage {
     frame: Frame,
     environment: String,
     /// The user in addresses.
@@ -43,12 +43,12 @@ struct User {
 struct Gate<'e> {
     class: &'static str,
     word: &'static str,
-    gate: &'static str,
+    name: &'static str,
     detail: &'e str,
     remedy: Option<&'static str>,
 }
 
-impl User {
+impl UserPage {
     /// The verdict in a sentence.
     fn headline(&self) -> String {
         let headline = self.explanation.headline();
@@ -57,6 +57,10 @@ impl User {
         } else {
             headline
         }
+    }
+
+    fn mode(&self) -> &'static str {
+        mode(self.explanation.verdict.accessmode)
     }
 
     /// The address of the page.
@@ -108,7 +112,7 @@ impl User {
             Gate {
                 class,
                 word,
-                gate: check.gate.as_str(),
+                name: check.gate.as_str(),
                 detail: &words.detail,
                 remedy: words.remedy,
             }
@@ -221,7 +225,7 @@ pub(super) async fn show(
     let mut frame = viewer.frame(&api, Page::Users, "").await?;
     frame.environment = Some(environment.to_string());
     frame.note_effect(wanted.done.as_deref());
-    let mut shown = User {
+    let mut shown = UserPage {
         frame,
         environment: environment.into(),
         user: user.into(),

@@ -194,7 +194,7 @@ pub(super) async fn csv(
         } else {
             String::new()
         };
-        rows.iter().for_each(|row| text.push_str(&line(row)));
+        text.extend(rows.iter().map(line));
         Some((Ok(text), (records, filter, environment, None, false)))
     });
     let mut response = axum::body::Body::from_stream(parts).into_response();

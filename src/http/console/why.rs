@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::frame::{Frame, Page, PageProblem, Viewer, page};
+use super::person::mode;
 use crate::domain::reason::Code;
 use crate::http::api::{Api, usable};
 use crate::http::input::Params;
@@ -50,6 +51,10 @@ impl Why {
             PresenceState::Deleted => "deleted",
             PresenceState::NoRow => "no row",
         }
+    }
+
+    fn mode(presence: &Presence) -> &'static str {
+        presence.accessmode.map_or("", mode)
     }
 
     fn reason(presence: &Presence) -> &'static str {
