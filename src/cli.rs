@@ -27,6 +27,7 @@ mod serve;
 mod simulate;
 mod status;
 mod sync;
+mod team;
 mod unit;
 mod user;
 mod wire;
@@ -105,6 +106,9 @@ enum Command {
     /// Lists and changes business units.
     #[command(subcommand)]
     Unit(unit::Command),
+    /// Lists and changes teams and their members.
+    #[command(subcommand)]
+    Team(team::Command),
     /// Lists and changes positions.
     #[command(subcommand)]
     Position(position::Command),
@@ -228,6 +232,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::User(command) => user::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
         Command::Unit(command) => unit::run(context, command).await,
+        Command::Team(command) => team::run(context, command).await,
         Command::Position(command) => position::run(context, command).await,
         Command::Import(arguments) => import::run(context, arguments).await,
         Command::Job(command) => job::run(context, command).await,

@@ -22,6 +22,7 @@ pub mod signing_keys;
 pub mod source;
 pub mod status;
 pub mod system_user;
+pub mod team;
 pub mod text;
 pub mod unit;
 pub mod unknowns;

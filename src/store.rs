@@ -45,6 +45,8 @@ pub mod runs;
 pub mod serving;
 pub mod sessions;
 pub mod subjects;
+pub mod team_roles;
+pub mod teams;
 pub mod units;
 mod words;
 

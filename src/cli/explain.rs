@@ -173,7 +173,7 @@ fn held_words(held: &Held) -> String {
 
 /// Every check, with the remedy for each failed one.
 fn print_checks(explanation: &Explanation) {
-    let rows: Vec<Vec<String>> = explanation
+    let mut rows: Vec<Vec<String>> = explanation
         .verdict
         .checks
         .iter()
@@ -188,8 +188,20 @@ fn print_checks(explanation: &Explanation) {
             vec![mark.to_owned(), check.gate.as_str().to_owned(), words.detail.clone()]
         })
         .collect();
+    let security_role = explanation.security_role();
+    let mark = match security_role.status {
+        "fail" => "FAIL",
+        "not_applicable" => "-",
+        status => status,
+    };
+    rows.push(vec![
+        mark.to_owned(),
+        security_role.gate.to_owned(),
+        security_role.detail,
+    ]);
     sentences(&["CHECK", "", "FOUND"], &rows);
-    let remedies: Vec<&str> = explanation.words.iter().filter_map(|words| words.remedy).collect();
+    let remedies = explanation.words.iter().filter_map(|words| words.remedy);
+    let remedies: Vec<&str> = remedies.chain(security_role.remedy).collect();
     if !remedies.is_empty() {
         say!();
         say!("What to do:");

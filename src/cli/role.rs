@@ -8,10 +8,11 @@ use super::chosen::Chosen;
 use super::error::CliResult;
 use super::list::{self, Extent, Layout, Shown};
 use super::many::{self, Named, NamesFile, ResultList};
-use super::output::{note, or_dash, print_json, say, sparing_table};
+use super::output::{note, or_dash, print_json, say, sparing_table, table};
 use super::{CliError, Context, Output, wire};
 use crate::domain::import::Item;
 use crate::domain::role::Holder;
+use crate::domain::team::TeamRole;
 use crate::domain::text::Text;
 use crate::sync::desk::{Answer, Ask};
 use crate::sync::imports::Viewer;
@@ -40,13 +41,14 @@ pub enum Command {
   rollcall role grant ada@contoso.example \"System Administrator\" --environment production
   rollcall role grant ada@contoso.example bob@contoso.example \"Basic User\" --environment production
   rollcall role grant --file users.txt \"Basic User\" --environment production
-  rollcall role grant --job 7 \"Basic User\""
+  rollcall role grant --job 7 \"Basic User\"
+  rollcall role grant --team Sales \"Basic User\" --environment production"
     )]
     Grant {
         #[command(flatten)]
         wanted: Wanted,
         /// Grant the role to everyone whom this import job created or found present.
-        #[arg(long, value_name = "JOB", conflicts_with = "file")]
+        #[arg(long, value_name = "JOB", conflicts_with_all = ["file", "team"])]
         job: Option<i64>,
     },
     /// Revokes a role of users.
@@ -54,7 +56,8 @@ pub enum Command {
         override_usage = "rollcall role revoke [OPTIONS] [USER]... ROLE",
         after_help = "Examples:
   rollcall role revoke ada@contoso.example \"System Administrator\" --environment production
-  rollcall role revoke --file users.txt \"Basic User\" --environment production"
+  rollcall role revoke --file users.txt \"Basic User\" --environment production
+  rollcall role revoke --team Sales \"Basic User\" --environment production"
     )]
     Revoke(Wanted),
 }
@@ -67,6 +70,9 @@ pub struct Wanted {
     names: Vec<Text>,
     #[command(flatten)]
     file: NamesFile,
+    /// A team, by id or name, instead of users: everyone in it has the role.
+    #[arg(long, value_name = "TEAM", conflicts_with = "file")]
+    team: Option<Text>,
     #[command(flatten)]
     environment: Chosen,
     #[command(flatten)]
@@ -121,6 +127,10 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
             .await?;
         }
         Command::Grant { wanted, job: Some(job) } => grant_to_job(context, &engine, &wanted, job).await?,
+        Command::Grant { wanted, job: None } if wanted.team.is_some() => {
+            of_team(context, &engine, &wanted, true).await?;
+        }
+        Command::Revoke(wanted) if wanted.team.is_some() => of_team(context, &engine, &wanted, false).await?,
         Command::Grant { wanted, job: None } => {
             let (_, role) = wanted.users_and_role()?;
             desk.check_role(wanted.environment.name(&engine)?, role)?;
@@ -171,6 +181,38 @@ async fn each(
     Ok(())
 }
 
+/// Grants a role to a team, or revokes it. Prints the roles that the team now has.
+async fn of_team(context: &Context, engine: &Engine, wanted: &Wanted, is_granted: bool) -> CliResult<()> {
+    let (users, role) = wanted.split();
+    let team = wanted.team.as_deref().unwrap_or_default();
+    if let Some(user) = users.first() {
+        return Err(CliError::Usage(format!(
+            "`{user}` cannot be named together with --team: everyone in the team has its roles"
+        )));
+    }
+    let (environment, actor) = (wanted.environment.name(engine)?, wire::operator());
+    let roles = if is_granted {
+        engine.desk().grant_to_team(environment, team, role, &actor).await?
+    } else {
+        engine.desk().revoke_from_team(environment, team, role, &actor).await?
+    };
+    match context.output {
+        Output::Json => print_json(&json!({ "items": roles, "next": null })),
+        Output::Table if roles.is_empty() => say!("No role."),
+        Output::Table => {
+            let row = |role: &TeamRole| {
+                let since = role.granted_at.format("%Y-%m-%d %H:%M").to_string();
+                vec![role.role.clone(), role.granted_by.clone(), since]
+            };
+            table(
+                &["ROLE", "BY", "SINCE (UTC)"],
+                &roles.iter().map(row).collect::<Vec<_>>(),
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Grants a role to everyone whom a job created or found present; prints a line each.
 async fn grant_to_job(context: &Context, engine: &Engine, wanted: &Wanted, job: i64) -> CliResult<()> {
     let (users, role) = wanted.split();
@@ -213,7 +255,9 @@ fn cells(held: &Holder) -> Vec<String> {
     vec![
         or_dash(held.domainname.as_deref()),
         held.role.clone(),
-        held.provenance.clone(),
+        held.team
+            .as_ref()
+            .map_or_else(|| held.provenance.clone(), |team| format!("team {team}")),
         held.granted_by.clone(),
         held.granted_at.format("%Y-%m-%d %H:%M").to_string(),
         if held.isdisabled { "disabled" } else { "enabled" }.to_owned(),

@@ -84,6 +84,9 @@ pub struct List {
     /// Rows disabled for this reason only.
     #[arg(long, value_name = "CODE")]
     reason: Option<Text>,
+    /// Enabled users without any security role, of their own or of a team: they can sign in, but use no data.
+    #[arg(long)]
+    without_role: bool,
     /// Rows whose name, full name or e-mail contains this text.
     #[arg(long)]
     text: Option<Text>,
@@ -121,6 +124,7 @@ async fn list_rows(context: &Context, engine: &Engine, arguments: List) -> CliRe
         accessmode: arguments.mode,
         reason: arguments.reason.map(String::from),
         kind: arguments.kind,
+        without_role: arguments.without_role,
         text: arguments.text.map(String::from),
         after: None,
         limit: 0,
@@ -182,13 +186,14 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
         .desk()
         .role_holders(environment, Some(user), None, None, i64::MAX)
         .await?;
+    let teams = records.teams(environment, Some(user), None, i64::MAX).await?;
     // A row's own columns first, in their order.
     let mut shown = json!(row);
     if let Some(columns) = shown.as_object_mut() {
         columns.extend(records.custom(&row).await?);
     }
     if context.output == Output::Json {
-        print_json(&json!({ "user": shown, "roles": held, "history": history }));
+        print_json(&json!({ "user": shown, "roles": held, "teams": teams, "history": history }));
         return Ok(());
     }
     let width = 30;
@@ -200,9 +205,14 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
     }
     let held: Vec<String> = held
         .into_iter()
-        .map(|held| format!("{} ({})", held.role, held.provenance))
+        .map(|held| match held.team {
+            Some(team) => format!("{} (team {team})", held.role),
+            None => format!("{} ({})", held.role, held.provenance),
+        })
         .collect();
     say!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
+    let teams: Vec<String> = teams.into_iter().map(|team| team.name).collect();
+    say!("{:<width$} {}", "teams", or_dash(Some(&teams.join(", "))));
     say!();
     say!("History, newest first (times in UTC):");
     history.iter().for_each(print_change);

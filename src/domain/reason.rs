@@ -163,6 +163,24 @@ codes! {
     PositionInUse "position_in_use" false
         "The position has users or other positions below it."
         "Give its users and the positions below it another position first.";
+    TeamIsDefault "team_is_default" false
+        "The default team of a business unit follows the unit."
+        "Move users to the business unit, or rename or delete the unit; other teams are kept by hand.";
+    TeamFollowsGroup "team_follows_group" false
+        "The members of the team are those of a group in the directory."
+        "Add the user to the group in Entra ID, or remove the user there.";
+    TeamTakesNoRoles "team_takes_no_roles" false
+        "An access team has no security roles."
+        "Use an owner team or a group team.";
+    NotAMember "not_a_member" false
+        "The user is not a member of the team."
+        "Nothing needs to be removed; `rollcall team show` lists the members.";
+    GroupTaken "group_taken" false
+        "The environment already has a team for this group and type of membership."
+        "Use that team, or choose another group or type of membership.";
+    GroupNotUsable "group_not_usable" false
+        "No team can follow this group."
+        "Choose a security group or a Microsoft 365 group.";
 }
 
 impl fmt::Display for Code {

@@ -31,6 +31,8 @@ words! {
         Import "import"
         /// A person or another program.
         Manual "manual"
+        /// A team of the row: such a role is the team's, and only the team can lose it.
+        Team "team"
     }
 }
 
@@ -43,8 +45,27 @@ pub struct Assignment {
     pub role: String,
     /// Its origin.
     pub provenance: Provenance,
+    /// The name of the team through which the row has the role.
+    pub team: Option<String>,
     /// A person revoked the role: it is not held, and does not return while its cause lasts.
     pub revoked: bool,
+}
+
+impl Assignment {
+    /// Whether the role is the row's own, not that of a team.
+    #[must_use]
+    pub const fn is_direct(&self) -> bool {
+        self.team.is_none()
+    }
+
+    /// The role and where it comes from, as a text.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match &self.team {
+            Some(team) => format!("{} (team {team})", self.role),
+            None => format!("{} ({})", self.role, self.provenance),
+        }
+    }
 }
 
 /// One assignment as lists show it.
@@ -58,8 +79,12 @@ pub struct Holder {
     pub isdisabled: bool,
     /// The role.
     pub role: String,
-    /// `license`, `default`, `import` or `manual`.
+    /// `license`, `default`, `import` or `manual`; `team` for a role of a team.
     pub provenance: String,
+    /// The team through which the row has the role; null for a role of its own.
+    pub teamid: Option<Uuid>,
+    /// The name of the team.
+    pub team: Option<String>,
     /// When it was granted.
     pub granted_at: DateTime<Utc>,
     /// Who granted it.
@@ -72,6 +97,8 @@ pub struct HolderKey {
     pub(crate) systemuserid: Uuid,
     pub(crate) role: String,
     pub(crate) provenance: String,
+    /// The team; nil for a role of the row's own.
+    pub(crate) team: Uuid,
 }
 
 impl From<&Holder> for HolderKey {
@@ -80,13 +107,15 @@ impl From<&Holder> for HolderKey {
             systemuserid: holder.systemuserid,
             role: holder.role.clone(),
             provenance: holder.provenance.clone(),
+            team: holder.teamid.unwrap_or_default(),
         }
     }
 }
 
 impl fmt::Display for HolderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = format!("{} {} {}", self.systemuserid.simple(), self.provenance, self.role);
+        let (row, team) = (self.systemuserid.simple(), self.team.simple());
+        let key = format!("{row} {} {team} {}", self.provenance, self.role);
         f.write_str(&URL_SAFE_NO_PAD.encode(key))
     }
 }
@@ -97,10 +126,11 @@ impl FromStr for HolderKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let read = || {
             let key = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            let mut parts = key.splitn(3, ' ');
+            let mut parts = key.splitn(4, ' ');
             Some(Self {
                 systemuserid: parts.next()?.parse().ok()?,
                 provenance: parts.next()?.to_owned(),
+                team: parts.next()?.parse().ok()?,
                 role: parts.next().filter(|role| !role.contains('\0'))?.to_owned(),
             })
         };

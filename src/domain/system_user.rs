@@ -263,6 +263,8 @@ pub struct Filter {
     pub reason: Option<String>,
     /// `regular`, `application`, `non_interactive`, `stub`, `reserved`.
     pub kind: Option<String>,
+    /// Enabled directory users without a security role of their own or of a team.
+    pub without_role: bool,
     /// Text in name, full name or e-mail, case-insensitive.
     pub text: Option<String>,
     /// Continue after this key.

@@ -9,6 +9,7 @@ mod kinds;
 mod roles;
 mod runs;
 mod status;
+mod teams;
 mod units;
 mod users;
 
@@ -231,6 +232,10 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(roles::list, roles::grant, roles::revoke))
         .routes(routes!(units::list, units::add))
         .routes(routes!(units::show, units::edit, units::delete))
+        .routes(routes!(teams::list, teams::add))
+        .routes(routes!(teams::show, teams::edit, teams::delete))
+        .routes(routes!(teams::members, teams::add_member, teams::remove_member))
+        .routes(routes!(teams::roles, teams::grant, teams::revoke))
         .routes(routes!(units::list_positions, units::add_position))
         .routes(routes!(
             units::show_position,

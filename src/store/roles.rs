@@ -8,18 +8,30 @@ use super::{ByEnvironment, Connection, Keys, StoreError, StoreResult, expect_row
 use crate::domain::role::{Assignment, Holder, HolderKey, Provenance};
 use crate::plan::RoleChange;
 
-/// The assignments of some rows, including those that a person removed.
+/// The assignments of some rows, their own and those of their teams, including own ones that a person removed. Where no
+/// team has a role, teams cost nothing.
 pub async fn of_rows(db: &mut Connection, rows: &Keys) -> StoreResult<ByEnvironment<Vec<Assignment>>> {
     if rows.is_empty() {
         return Ok(ByEnvironment::new());
     }
     let found = sqlx::query!(
-        r#"select r.environment, systemuserid, role, provenance, revoked_at is not null as "revoked!"
+        r#"select r.environment as "environment!", systemuserid as "systemuserid!", role as "role!",
+                  provenance as "provenance!", null as team, revoked_at is not null as "revoked!"
            from unnest($1::text[], $2::uuid[]) as wanted (environment, id)
            join system_user_role r on r.environment = wanted.environment and r.systemuserid = wanted.id
-           order by role, provenance"#,
+           union all
+           select wanted.environment, wanted.id, r.role, $3, t.name, false
+           from (select distinct environment from team_role where environment = any($1)) as concerned
+           join unnest($1::text[], $2::uuid[]) as wanted (environment, id) on wanted.environment = concerned.environment
+           cross join lateral (
+               select m.teamid from team_membership m
+               where m.environment = wanted.environment and m.systemuserid = wanted.id offset 0) as m
+           join team_role r on r.environment = wanted.environment and r.teamid = m.teamid
+           join team t on t.environment = wanted.environment and t.teamid = m.teamid
+           order by 3, 4, 5"#,
         &rows.environments,
-        &rows.keys
+        &rows.keys,
+        Provenance::Team.as_str()
     )
     .fetch_all(db)
     .await?;
@@ -28,19 +40,20 @@ pub async fn of_rows(db: &mut Connection, rows: &Keys) -> StoreResult<ByEnvironm
             systemuserid: row.systemuserid,
             role: row.role,
             provenance: Provenance::parse(&row.provenance).unwrap_or(Provenance::Manual),
+            team: row.team,
             revoked: row.revoked,
         };
         (row.environment, assignment)
     })))
 }
 
-/// The assignments of one row, including those that a person removed.
+/// The assignments of one row, as [`of_rows`].
 pub async fn of_row(db: &mut Connection, environment: &str, row: Uuid) -> StoreResult<Vec<Assignment>> {
     let mut found = of_rows(db, &Keys::of(environment, [row])).await?;
     Ok(found.remove(environment).unwrap_or_default())
 }
 
-/// The number of enabled rows that hold a role, in each of some environments.
+/// The number of enabled rows that hold a role, directly or through a team, in each of some environments.
 pub async fn count_enabled_holders(
     db: &mut Connection,
     environments: &[String],
@@ -50,11 +63,19 @@ pub async fn count_enabled_holders(
         return Ok(ByEnvironment::new());
     }
     let counts = sqlx::query!(
-        r#"select r.environment, count(distinct r.systemuserid) as "count!" from system_user_role r
-           join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
-           where r.environment = any($1) and r.role = $2 and r.revoked_at is null
-             and not s.isdisabled and s.deletedstate = 0
-           group by r.environment"#,
+        r#"select environment as "environment!", count(*) as "count!" from (
+               select r.environment, r.systemuserid from system_user_role r
+               join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
+               where r.environment = any($1) and r.role = $2 and r.revoked_at is null
+                 and not s.isdisabled and s.deletedstate = 0
+               union
+               select r.environment, s.systemuserid from team_role r
+               cross join lateral (
+                   select m.systemuserid from team_membership m
+                   where m.environment = r.environment and m.teamid = r.teamid offset 0) as m
+               join system_user s on s.environment = r.environment and s.systemuserid = m.systemuserid
+               where r.environment = any($1) and r.role = $2 and not s.isdisabled) as holder
+           group by environment"#,
         environments,
         role
     )
@@ -67,6 +88,24 @@ pub async fn count_enabled_holders(
 pub async fn has_several_holders(db: &mut Connection, environment: &str, role: &str) -> StoreResult<bool> {
     let counts = count_enabled_holders(db, &[environment.to_owned()], role).await?;
     Ok(counts.into_values().any(|count| count > 1))
+}
+
+/// The number of enabled directory users without a role of their own or of a team, in each of some environments. None
+/// means 0.
+pub async fn count_users_without(db: &mut Connection, environments: &[String]) -> StoreResult<ByEnvironment<i64>> {
+    let counts = sqlx::query!(
+        r#"select environment, count(*) as "count!" from system_user s
+           where environment = any($1) and not isdisabled and deletedstate = 0
+             and azureactivedirectoryobjectid is not null and applicationid is null
+             and not exists (
+                 select from effective_role e
+                 where e.environment = s.environment and e.systemuserid = s.systemuserid)
+           group by environment"#,
+        environments
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(counts.into_iter().map(|row| (row.environment, row.count)).collect())
 }
 
 /// Applies changes of assignments in one environment.
@@ -171,7 +210,7 @@ fn column<T>(changes: &[(&str, &RoleChange)], value: impl Fn(&str, &RoleChange) 
     changes.iter().map(|(name, change)| value(name, change)).collect()
 }
 
-/// Lists who holds which role after an assignment, optionally of one row or one role only.
+/// Lists who holds which role after an assignment, directly or through a team; optionally of one row or one role only.
 pub async fn list(
     db: &mut Connection,
     environment: &str,
@@ -183,19 +222,34 @@ pub async fn list(
     let after = after.unwrap_or_default();
     Ok(sqlx::query_as!(
         Holder,
-        "select r.systemuserid, s.domainname, s.isdisabled, r.role, r.provenance, r.granted_at, r.granted_by
-         from system_user_role r
-         join system_user s on s.environment = r.environment and s.systemuserid = r.systemuserid
-         where r.environment = $1 and r.revoked_at is null and ($2::uuid is null or r.systemuserid = $2)
-           and ($3::text is null or r.role = $3) and (r.systemuserid, r.role, r.provenance) > ($4, $5, $6)
-         order by r.systemuserid, r.role, r.provenance limit $7",
+        r#"select h.systemuserid as "systemuserid!", s.domainname, s.isdisabled, h.role as "role!",
+                  h.provenance as "provenance!", h.teamid, h.team, h.granted_at as "granted_at!", h.granted_by as "granted_by!"
+           from (select systemuserid, role, provenance, null::uuid as teamid, null::text as team, granted_at, granted_by
+                 from system_user_role
+                 where environment = $1 and revoked_at is null and ($2::uuid is null or systemuserid = $2)
+                   and ($3::text is null or role = $3)
+                 union all
+                 select m.systemuserid, r.role, $9, t.teamid, t.name, r.granted_at, r.granted_by
+                 from team_role r
+                 join team t on t.environment = r.environment and t.teamid = r.teamid
+                 cross join lateral (
+                     select systemuserid from team_membership
+                     where environment = r.environment and teamid = r.teamid
+                       and ($2::uuid is null or systemuserid = $2) offset 0) as m
+                 where r.environment = $1 and ($3::text is null or r.role = $3)) as h
+           join system_user s on s.environment = $1 and s.systemuserid = h.systemuserid
+           where (h.systemuserid, h.role, h.provenance, coalesce(h.teamid, '00000000-0000-0000-0000-000000000000'))
+                 > ($4, $5, $6, $7)
+           order by h.systemuserid, h.role, h.provenance, h.teamid limit $8"#,
         environment,
         row,
         role,
         after.systemuserid,
         after.role,
         after.provenance,
-        limit
+        after.team,
+        limit,
+        Provenance::Team.as_str()
     )
     .fetch_all(db)
     .await?)

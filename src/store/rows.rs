@@ -340,6 +340,10 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
                    when accessmode = 4 then 'non_interactive' else 'regular' end)
            and ($6::text is null or strpos(lower(concat_ws(' ', domainname, fullname, internalemailaddress)), lower($6)) > 0)
            and systemuserid > $7
+           and (not $9 or (not isdisabled and deletedstate = 0 and azureactivedirectoryobjectid is not null
+                and applicationid is null and not exists (
+                    select from effective_role e
+                    where e.environment = $1 and e.systemuserid = system_user.systemuserid)))
          order by systemuserid limit $8",
         environment,
         filter.disabled,
@@ -348,7 +352,8 @@ pub async fn list(db: &mut Connection, environment: &str, filter: &Filter) -> St
         filter.kind,
         filter.text,
         filter.after.unwrap_or(Uuid::nil()),
-        filter.limit
+        filter.limit,
+        filter.without_role
     )
     .fetch_all(db)
     .await?)

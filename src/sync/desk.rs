@@ -2,7 +2,7 @@
 //!
 //! One service for HTTP and the command line. `one` and `add_many` look users up in the directory, and `evaluate`
 //! decides as a cycle does. `by_hand` holds a person's decisions about a row. `kinds` creates and binds rows that are
-//! not yet directory users. `roles` assigns security roles. `units` and `positions` change the trees of an environment, `places` where a
+//! not yet directory users. `roles` assigns security roles. `teams`, `units` and `positions` change the trees of an environment, `places` where a
 //! user stands in them. `whereabouts` shows one person in every environment. No request needs the lease, only row locks.
 
 mod add_many;
@@ -22,6 +22,7 @@ pub(in crate::sync) mod places;
 mod positions;
 mod recall;
 mod roles;
+mod teams;
 mod units;
 pub mod whereabouts;
 
@@ -33,6 +34,7 @@ pub use add_many::MOST_AT_ONCE;
 pub use edit::{Ownership, ownership};
 pub use memory::Memory;
 pub use positions::PositionEdit;
+pub use teams::{NewTeam, TeamEdit};
 pub use units::UnitEdit;
 
 use std::sync::Arc;

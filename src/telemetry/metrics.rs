@@ -60,6 +60,10 @@ impl Metrics {
             "Enabled non-interactive users of an environment."
         );
         describe_gauge!(
+            "rollcall_users_without_role",
+            "Enabled users of an environment without any security role."
+        );
+        describe_gauge!(
             "rollcall_left_over_rows",
             "Enabled rows of an environment that is no longer configured."
         );
@@ -220,6 +224,11 @@ impl Metrics {
     /// Enabled non-interactive users of an environment.
     pub fn non_interactive(self, environment: &str, count: i64) {
         gauge!("rollcall_non_interactive_users", "environment" => environment.to_owned()).set(whole(count));
+    }
+
+    /// Enabled users of an environment without any security role.
+    pub fn without_role(self, environment: &str, count: i64) {
+        gauge!("rollcall_users_without_role", "environment" => environment.to_owned()).set(whole(count));
     }
 
     /// The changes of a cycle.

@@ -19,7 +19,7 @@ use crate::sync::desk::Answer;
 pub struct NamedRole {
     /// The role's name.
     #[schema(min_length = 1)]
-    role: Text,
+    pub(super) role: Text,
 }
 
 /// Lists the security roles of a row.

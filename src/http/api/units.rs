@@ -143,7 +143,7 @@ pub struct PositionChange {
 
 /// A member that is there, null or not.
 #[expect(clippy::option_option, reason = "absent, null, a value")]
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Text>>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Text>>, D::Error> {
     Option::<Text>::deserialize(deserializer).map(Some)
 }
 

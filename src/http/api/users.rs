@@ -47,6 +47,8 @@ pub struct Listing {
     /// Rows disabled for this reason code only.
     #[param(schema_with = reason_codes)]
     reason: Option<Text>,
+    /// `true`: enabled users without any security role, of their own or of a team.
+    without_role: Option<bool>,
     /// Rows whose name, full name or e-mail contains this text.
     #[param(pattern = r"^[^\u0000]*$")]
     text: Option<Text>,
@@ -126,6 +128,7 @@ pub async fn list(
         accessmode: listing.mode,
         reason: listing.reason.map(String::from),
         kind: kind.map(str::to_owned),
+        without_role: listing.without_role.unwrap_or_default(),
         text: listing.text.map(String::from),
         after: listing.cursor,
         limit: limit + 1,

@@ -55,6 +55,7 @@ fn administrator(mut candidate: Candidate) -> Candidate {
         systemuserid: candidate.row.as_ref().unwrap().systemuserid,
         role: SYSTEM_ADMINISTRATOR.to_owned(),
         provenance: Provenance::Manual,
+        team: None,
         revoked: false,
     });
     candidate

@@ -32,6 +32,7 @@ fn held(role: &str, provenance: Provenance) -> Assignment {
         systemuserid: Uuid::from_u128(0xab),
         role: role.to_owned(),
         provenance,
+        team: None,
         revoked: false,
     }
 }

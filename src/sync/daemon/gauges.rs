@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
-use crate::store::{Connection, checkpoints, environments, findings, removals, runs};
+use crate::store::{Connection, checkpoints, environments, findings, removals, roles, runs};
 use crate::sync::{Engine, Failure};
 use crate::telemetry::metrics::Metrics;
 
@@ -67,6 +67,10 @@ pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
     for counts in environments::count_rows(&mut db, None).await? {
         Metrics.users(&counts.environment, counts.enabled, counts.disabled);
         Metrics.non_interactive(&counts.environment, counts.non_interactive);
+    }
+    let without_role = roles::count_users_without(&mut db, &names).await?;
+    for name in &names {
+        Metrics.without_role(name, without_role.get(name).copied().unwrap_or_default());
     }
     refresh_findings(&mut db, &names).await?;
     Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);

@@ -13,7 +13,7 @@ use crate::plan::roles::is_administrator;
 use crate::plan::{Change, Operation, RoleChange};
 use crate::rules::Trigger;
 use crate::store::changes::Author;
-use crate::store::{Keys, StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects};
+use crate::store::{Keys, StoreResult, Transaction, columns, pending, quota, removals, roles, rows, subjects, teams};
 use crate::sync::DeskError;
 use crate::sync::judge::{self, WriteMode};
 
@@ -312,8 +312,10 @@ impl Desk {
         };
         if change.operation == Operation::Delete {
             let held = roles::of_row(&mut *tx, name, row).await?;
-            let taken: Vec<RoleChange> = held.iter().map(RoleChange::take).collect();
+            let own = held.iter().filter(|held| held.is_direct());
+            let taken: Vec<RoleChange> = own.map(RoleChange::take).collect();
             roles::apply_in(&mut *tx, name, &taken, author).await?;
+            teams::remove_from_all(&mut *tx, name, row).await?;
         }
         if change.after.isdisabled {
             removals::drop_rows(&mut *tx, &Keys::of(name, [row])).await?;

@@ -1,6 +1,7 @@
 //! Why a user has or lacks access: the daemon's own evaluation, shown instead of applied.
 
 pub(in crate::sync) mod headline;
+mod security_role;
 
 use std::collections::BTreeSet;
 
@@ -14,13 +15,14 @@ use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::{Environment, GroupNesting};
 use crate::domain::reason::Code;
 use crate::domain::removal::{Held, RemovalState};
+use crate::domain::role::Assignment;
 use crate::domain::run::ChangeLine;
 use crate::domain::source::Source;
 use crate::domain::system_user::SystemUser;
 use crate::plan::{Candidate, EnvironmentView, Unasked};
 use crate::rules::explain::{Words, accessmode_reason, exemption, words};
 use crate::rules::{Trigger, Verdict};
-use crate::store::{StoreResult, Transaction, changes, checkpoints, environments, quota, removals, rows, runs};
+use crate::store::{StoreResult, Transaction, changes, checkpoints, environments, quota, removals, roles, rows, runs};
 use crate::sync::pull::LookUpResult;
 use crate::sync::pull::climb::{NestedMembership, ParentGroups};
 use crate::sync::{DeskError, Failure, judge};
@@ -185,8 +187,10 @@ impl Explanation {
             outcome: verdict.outcome.as_str(),
             code: verdict.asker_code().map(Code::as_str),
         });
+        let mut verdict = ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words);
+        verdict.checks.push(self.security_role());
         ShownExplanation {
-            verdict: ShownVerdict::new(&self.environment, &self.user, &self.verdict, &self.words),
+            verdict,
             directory: self.directory.clone(),
             headline: self.headline(),
             created_by: self.created_by().map(headline::Creator::as_str),
@@ -299,6 +303,7 @@ impl Desk {
         let mut tx = self.base.begin(None).await?;
         let mut candidate = Candidate::nobody(None);
         candidate.row = rows::find_by_id(&mut tx, &environment.name, row).await?;
+        candidate.assignments = roles::of_row(&mut tx, &environment.name, row).await?;
         let look = |_| candidate.clone();
         let explanation = self
             .put_together(&mut tx, &view, candidate.clone(), look, user, trigger)
@@ -361,7 +366,7 @@ impl Desk {
         let due = candidate.row.as_ref().and_then(|row| row.due_at);
         let reconcile = judged_at.and_then(|at| at.checked_add_signed(full_interval));
         let given = candidate.assignments.iter().filter(|given| !given.revoked);
-        let roles = given.map(|given| format!("{} ({})", given.role, given.provenance.as_str()));
+        let roles = given.map(Assignment::described);
         Ok(Explanation {
             environment: environment.clone(),
             user: user.to_owned(),

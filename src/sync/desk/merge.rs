@@ -72,7 +72,7 @@ impl Desk {
         let held = roles::of_row(&mut tx, name, stub.systemuserid).await?;
         let moved: Vec<RoleChange> = held
             .iter()
-            .filter(|held| !held.revoked)
+            .filter(|held| !held.revoked && held.is_direct())
             .map(|held| RoleChange::grant(into.systemuserid, &held.role, held.provenance))
             .collect();
         roles::apply_in(&mut tx, name, &moved, author).await?;

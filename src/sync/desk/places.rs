@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::by_hand::changeable;
+use super::teams::{administrators, keep_an_administrator};
 use super::{Desk, Refusal, bad_input, find_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -135,12 +136,13 @@ impl Desk {
         if !has_new_text && moved.is_empty() {
             return Ok(());
         }
-        profile::write(&mut *tx, after).await?;
         if moved.is_empty() {
-            return Ok(());
+            return Ok(profile::write(tx, after).await?);
         }
         let name = &environment.name;
         quota::lock(&mut *tx, name, environment.non_interactive_cap).await?;
+        let had = administrators(&mut *tx, environment).await?;
+        profile::write(&mut *tx, after).await?;
         for place in moved {
             let Some(id) = place.of(after) else { continue };
             match place {
@@ -154,7 +156,7 @@ impl Desk {
                 }
             }
         }
-        Ok(())
+        keep_an_administrator(tx, environment, had).await
     }
 
     /// The configured environment of this name, if its users have rows.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::by_hand::changeable;
+use super::teams::{administrators, keep_an_administrator};
 use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, find_row, no_row};
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
@@ -137,7 +138,7 @@ impl Desk {
         let held = roles::of_row(&mut tx, name, row.systemuserid).await?;
         let taken: Vec<RoleChange> = held
             .iter()
-            .filter(|held| held.role == role && !held.revoked)
+            .filter(|held| held.role == role && !held.revoked && held.is_direct())
             .map(|held| RoleChange {
                 leaves_mark: held.provenance == Provenance::License,
                 ..RoleChange::take(held)
@@ -146,13 +147,15 @@ impl Desk {
         if taken.is_empty() && !environment.has_role(role) {
             return Err(no_role(environment, role).into());
         }
-        if role == SYSTEM_ADMINISTRATOR && !taken.is_empty() && !row.isdisabled {
+        let of_administrator = role == SYSTEM_ADMINISTRATOR && !taken.is_empty();
+        let had = if of_administrator {
             quota::lock(&mut tx, name, environment.non_interactive_cap).await?;
-            if !roles::has_several_holders(&mut tx, name, role).await? {
-                return Err(Refusal::new(Code::LastSystemAdministrator).into());
-            }
-        }
+            administrators(&mut tx, environment).await?
+        } else {
+            0
+        };
         roles::apply_in(&mut tx, name, &taken, self.by(ask.actor)).await?;
+        keep_an_administrator(&mut tx, environment, had).await?;
         let user = find_row(&mut tx, name, ask.user).await?;
         tx.commit().await?;
         let outcome = if taken.is_empty() {
@@ -202,7 +205,7 @@ impl Desk {
 }
 
 /// Checks that an environment can grant a role.
-fn check_role(environment: &Environment, role: &str) -> Ruled<()> {
+pub(super) fn check_role(environment: &Environment, role: &str) -> Ruled<()> {
     if !environment.has_role(role) {
         return Err(no_role(environment, role));
     }

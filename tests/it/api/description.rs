@@ -79,6 +79,17 @@ const OPERATIONS: &str = "
     GET /environments/{env}/business-units/{businessunitid}
     PATCH /environments/{env}/business-units/{businessunitid}
     DELETE /environments/{env}/business-units/{businessunitid}
+    GET /environments/{env}/teams
+    POST /environments/{env}/teams
+    GET /environments/{env}/teams/{teamid}
+    PATCH /environments/{env}/teams/{teamid}
+    DELETE /environments/{env}/teams/{teamid}
+    GET /environments/{env}/teams/{teamid}/members
+    POST /environments/{env}/teams/{teamid}/members
+    DELETE /environments/{env}/teams/{teamid}/members
+    GET /environments/{env}/teams/{teamid}/roles
+    POST /environments/{env}/teams/{teamid}/roles
+    DELETE /environments/{env}/teams/{teamid}/roles
     GET /environments/{env}/positions
     POST /environments/{env}/positions
     GET /environments/{env}/positions/{positionid}

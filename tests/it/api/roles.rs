@@ -110,13 +110,14 @@ fn every_endpoint() -> Vec<(Method, String, Option<Value>, Needs)> {
     [endpoints(), structure()].concat()
 }
 
-/// Those of the trees of an environment: list, show, create, change, delete.
+/// Those of the units, teams and positions of an environment: list, show, create, change, delete.
 fn structure() -> Vec<(Method, String, Option<Value>, Needs)> {
     let trees = [
         (
             "business-units",
             json!({"name": "x", "parentbusinessunitid": "nowhere"}),
         ),
+        ("teams", json!({"name": "x", "businessunitid": "nowhere"})),
         ("positions", json!({"name": "x", "parentpositionid": "nowhere"})),
     ];
     let of_tree = |(list, new): (&str, Value)| {
@@ -130,7 +131,19 @@ fn structure() -> Vec<(Method, String, Option<Value>, Needs)> {
             (Method::DELETE, one, None, Needs::Operate),
         ]
     };
-    trees.into_iter().flat_map(of_tree).collect()
+    let of_team = |(list, named): (&str, &str)| {
+        let list = format!("environments/production/teams/nowhere/{list}");
+        let drop = format!("{list}?{named}=nobody");
+        [
+            (Method::GET, list.clone(), None, Needs::Read),
+            (Method::POST, list, Some(json!({named: "nobody"})), Needs::Operate),
+            (Method::DELETE, drop, None, Needs::Operate),
+        ]
+    };
+    let trees = trees.into_iter().flat_map(of_tree);
+    trees
+        .chain([("members", "user"), ("roles", "role")].into_iter().flat_map(of_team))
+        .collect()
 }
 
 #[tokio::test]

@@ -117,3 +117,72 @@ async fn a_position_moves_to_the_top_by_null_and_the_profile_is_edited_by_name_o
     );
     stage.end().await;
 }
+
+#[tokio::test]
+async fn teams_are_made_listed_and_deleted_with_their_members_and_roles() {
+    let stage = Stage::new().await;
+    let ada = licensed(stage.world.tenant(), "Ada", "Person");
+    stage.world.sync_completely().await;
+    let teams = "environments/production/teams";
+    let user = format!("environments/production/users/{ada}");
+    let row = stage.get(&user).await.good();
+    let wanted = json!({"name": "Callers", "administratorid": ada});
+    let callers = stage.post(teams, &wanted).await.good();
+    assert_eq!(
+        (&callers["teamtype"], &callers["isdefault"]),
+        (&json!(0), &json!(false))
+    );
+    assert_eq!(callers["businessunitid"], row["businessunitid"]);
+    assert_eq!(callers["administratorid"], row["systemuserid"]);
+    stage
+        .post(teams, &json!({"name": "Readers", "teamtype": 1}))
+        .await
+        .good();
+    for (body, status, code) in [
+        (json!({"name": "callers"}), 409, "name_taken"),
+        (json!({"name": "x", "teamtype": 4}), 422, "bad_input"),
+        (json!({"name": "x", "teamtype": 2}), 422, "bad_input"),
+        (json!({"name": "x", "membershiptype": 1}), 422, "bad_input"),
+        (json!({"name": "x", "businessunitid": "Nowhere"}), 422, "bad_input"),
+    ] {
+        assert_eq!(stage.post(teams, &body).await.problem(), (status, code), "{body}");
+    }
+    let one = format!("{teams}/{}", callers["teamid"].as_str().unwrap());
+    let (members, roles) = (format!("{one}/members"), format!("{one}/roles"));
+    let added = stage.post(&members, &json!({"user": ada})).await.good();
+    assert_eq!(
+        (&added["outcome"], &added["user"]["systemuserid"]),
+        (&json!("updated"), &row["systemuserid"])
+    );
+    let listed = stage.get(&members).await.items();
+    assert_eq!(
+        (&listed[0]["systemuserid"], &listed[0]["added_by"]),
+        (&row["systemuserid"], &json!(OPERATOR))
+    );
+    let of_ada = names(stage.get(&format!("{teams}?user={ada}")).await.items());
+    assert_eq!(of_ada, ["production", "Callers"]);
+
+    let unknown = stage.post(&roles, &json!({"role": "Emperor"})).await;
+    assert_eq!(unknown.problem(), (409, "role_not_found"));
+    let readers = stage
+        .post(&format!("{teams}/Readers/roles"), &json!({"role": "Basic User"}))
+        .await;
+    assert_eq!(readers.problem().0, 409);
+    let change = json!({"administratorid": null, "name": "Agents"});
+    let edited = stage.patch(&one, &change).await.good();
+    assert!(
+        edited["administratorid"].is_null() && edited["name"] == "Agents",
+        "{edited}"
+    );
+    assert_eq!(
+        stage.patch(&format!("{teams}/production"), &change).await.problem(),
+        (409, "team_is_default")
+    );
+    let drop = format!("{members}?user={ada}");
+    stage.send(Method::DELETE, &drop, &json!({}), OPERATOR).await.good();
+    let again = stage.send(Method::DELETE, &drop, &json!({}), OPERATOR).await;
+    assert_eq!(again.problem(), (409, "not_a_member"));
+    stage.send(Method::DELETE, &one, &json!({}), OPERATOR).await.good();
+    assert_eq!(stage.get(&members).await.problem(), (404, "not_found"));
+    stage.end().await;
+}

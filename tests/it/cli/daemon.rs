@@ -51,6 +51,7 @@ async fn the_daemon_is_alive_at_once_and_ready_after_a_cycle_and_ends_on_a_signa
         "rollcall_findings{environment=\"production\",code=\"removals_held\"}",
         "rollcall_guard_held 0",
         "rollcall_non_interactive_users{environment=\"production\"} 0",
+        "rollcall_users_without_role{environment=\"production\"} ",
         "rollcall_graph_requests_total{endpoint=\"users/delta\",status=\"200\"}",
         "rollcall_graph_request_seconds_bucket{endpoint=\"users/delta\"",
         "rollcall_delta_token_age_seconds{resource=\"users\"}",

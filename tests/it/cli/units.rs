@@ -1,6 +1,6 @@
 //! `rollcall unit`, `rollcall position`, and where `rollcall user edit` puts a user.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Stage, cells};
 use crate::world::licensed;
@@ -69,5 +69,76 @@ async fn units_and_positions_are_kept_and_users_placed_in_them() {
         )
         .await;
     assert_eq!(line, "rollcall: positionid: sandbox has no position `Emperor`");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn teams_have_members_and_roles_and_give_them_to_users() {
+    let stage = Stage::new().await;
+    let sandbox = "kind = \"sandbox\"";
+    stage
+        .installation
+        .amend(sandbox, &format!("{sandbox}\nroles = [\"Approver\"]"));
+    let good = async |command: &str| stage.good(&format!("{command} --environment sandbox")).await;
+    let [ada, bob] = ["Ada", "Bob"].map(|name| licensed(stage.simulator.tenant(), name, "Person"));
+    for user in [ada, bob] {
+        good(&format!("user add {user}")).await;
+    }
+    let said = good("team add Callers").await;
+    assert!(
+        said.starts_with("Callers: owner team of sandbox, members: added by hand ("),
+        "{said}"
+    );
+    good(&format!("team member add Callers {ada} {bob}")).await;
+    good(&format!("team member remove Callers {bob}")).await;
+    good("role grant --team Callers Approver").await;
+    let shown = good("team show Callers").await;
+    assert!(
+        shown.contains("Roles: Approver\n") && shown.contains("ada.person@contoso.example"),
+        "{shown}"
+    );
+    assert!(!shown.contains("bob.person@contoso.example"), "{shown}");
+    let list = good("team list").await;
+    let list = cells(&list);
+    assert_eq!(list[1][..4], ["sandbox", "owner", "sandbox", "the unit's users"]);
+    let shown = good(&format!("user show {ada}")).await;
+    let line = |name: &str| {
+        shown
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(line("roles ").ends_with(" Approver (team Callers)"), "{shown}");
+    assert!(line("teams ").ends_with(" sandbox, Callers"), "{shown}");
+    let explained = good(&format!("explain {ada}")).await;
+    let check = explained
+        .lines()
+        .find(|line| line.contains(" security_role "))
+        .unwrap_or_default();
+    assert!(
+        check.contains("pass") && check.contains("Approver (team Callers)"),
+        "{explained}"
+    );
+    let without = good("user list --without-role").await;
+    assert!(
+        without.contains("bob.person") && !without.contains("ada.person"),
+        "{without}"
+    );
+    let explained = good(&format!("explain {bob} --output json")).await;
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    let check = explained["checks"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&check["gate"], &check["status"]),
+        (&json!("security_role"), &json!("fail"))
+    );
+    assert!(check["remedy"].as_str().unwrap().contains("role grant"), "{check}");
+    good("role revoke --team Callers Approver").await;
+    let said = good("team delete Callers").await;
+    assert!(said.starts_with("deleted: team Callers ("), "{said}");
+    let line = stage
+        .bad("role grant --team Callers x Approver --environment sandbox", 2)
+        .await;
+    assert!(line.contains("together with --team"), "{line}");
     stage.end().await;
 }

@@ -10,7 +10,7 @@ use crate::rules::Check;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
 
 /// What only an administrator's operation is refused for, or what the database refuses; their tests assert these.
-const BY_OPERATIONS: [Code; 13] = [
+const BY_OPERATIONS: [Code; 19] = [
     Code::TenantAdministrator,
     Code::UserDisabled,
     Code::NotDeletable,
@@ -24,6 +24,12 @@ const BY_OPERATIONS: [Code; 13] = [
     Code::WouldCycle,
     Code::NameTaken,
     Code::PositionInUse,
+    Code::TeamIsDefault,
+    Code::TeamFollowsGroup,
+    Code::TeamTakesNoRoles,
+    Code::NotAMember,
+    Code::GroupTaken,
+    Code::GroupNotUsable,
 ];
 
 #[test]
@@ -58,7 +64,8 @@ fn section_10_the_codes_are_those_of_the_document_in_its_order() {
         nested_member_only unlicensed on_demand_only app_pass_exhausted non_interactive_cap on_hold \
         last_system_administrator tenant_administrator user_disabled disabled_by_hand non_interactive \
          not_deletable environment_retired role_not_found field_not_editable already_mapped value_truncated \
-         invalid_email row_not_written root_unit unit_not_empty would_cycle name_taken position_in_use";
+         invalid_email row_not_written root_unit unit_not_empty would_cycle name_taken position_in_use team_is_default team_follows_group \
+         team_takes_no_roles not_a_member group_taken group_not_usable";
     assert_eq!(names, document.split_whitespace().collect::<Vec<_>>());
     for code in Code::ALL {
         assert_eq!(Code::parse(code.as_str()), Some(*code));
