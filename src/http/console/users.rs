@@ -63,6 +63,7 @@ impl Wanted {
             accessmode: None,
             reason: chosen(&self.reason),
             kind: chosen(&self.kind),
+            without_role: false,
             text: chosen(&self.text),
             after: self.after,
             limit,
