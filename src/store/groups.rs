@@ -389,7 +389,9 @@ pub async fn within(
                select root, nested, root from unnest($1::uuid[], $2::boolean[]) as r (root, nested)
                union
                select w.root, w.nested, m.object_id from within w
-               join directory_membership m on m.group_id = w.id and m.is_group and m.is_member
+               -- Group by group: the planner assumes many groups, and would read all memberships.
+               cross join lateral (
+                   select object_id from directory_membership where group_id = w.id and is_group and is_member offset 0) m
                where w.nested
            )
            select root as "root!", nested as "nested!", id as "id!", coalesce(readable, false) as "is_readable!",
