@@ -22,6 +22,7 @@ const ROWS: i64 = 50;
 const ROWS_OF_FILE: i64 = 1_000;
 
 const STATES: [(&str, &str); 3] = [("", "any state"), ("enabled", "enabled"), ("disabled", "disabled")];
+const ROLES: [(&str, &str); 2] = [("", "any role or none"), ("none", "no role: sign in, but use no data")];
 const TYPES: [(&str, &str); 6] = [
     ("", "any type"),
     ("regular", "regular"),
@@ -40,6 +41,8 @@ pub(super) struct Wanted {
     #[serde(rename = "type")]
     kind: String,
     reason: String,
+    /// `none`: enabled users without any security role.
+    role: String,
     after: Option<Uuid>,
     done: Option<String>,
 }
@@ -55,6 +58,7 @@ impl Wanted {
         };
         known("state", &self.state, &STATES)?;
         known("type", &self.kind, &TYPES)?;
+        known("role", &self.role, &ROLES)?;
         if !self.reason.is_empty() && Code::parse(&self.reason).is_none() {
             return Err(Problem::bad_input("reason", "no reason code").into());
         }
@@ -63,7 +67,7 @@ impl Wanted {
             accessmode: None,
             reason: chosen(&self.reason),
             kind: chosen(&self.kind),
-            without_role: false,
+            without_role: self.role == "none",
             text: chosen(&self.text),
             after: self.after,
             limit,
@@ -79,6 +83,7 @@ impl Wanted {
             ("state", &self.state),
             ("type", &self.kind),
             ("reason", &self.reason),
+            ("role", &self.role),
             ("after", &after),
         ];
         query.extend_pairs(pairs.into_iter().filter(|(_, value)| !value.is_empty()));

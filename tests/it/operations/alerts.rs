@@ -114,7 +114,7 @@ pub const ALERTS: &[Alert] = &[
         lasting: 0,
         summary: "A critical import job has failed.",
         action: "Look at its error (rollcall job list), then requeue it.",
-        page: "/console/import",
+        page: "/console/imports",
     },
     Alert {
         name: "RollcallPoolExhausted",
@@ -141,7 +141,7 @@ pub const ALERTS: &[Alert] = &[
         lasting: HOUR,
         summary: "The certificate for Microsoft Entra ID ends in {{ $value | humanizeDuration }}.",
         action: "Add a new certificate to the app registration, replace the files, and send SIGHUP.",
-        page: "/console/settings",
+        page: "/console/",
     },
     Alert {
         name: "RollcallChangeFeedBehind",
