@@ -91,7 +91,10 @@ HAVING count(*) > 0 \gexec
 -- Published: people, their roles, what happened to them. Not import jobs, some of which are private, and not the copy
 -- of the directory.
 SELECT format('GRANT SELECT ON %I.%I TO %I', :'schema', name, :'reader')
-FROM (VALUES ('system_user'), ('system_user_role'), ('system_user_change'), ('change_feed'), ('sync_run'), ('finding')) AS published (name)
+FROM (VALUES
+    ('system_user'), ('system_user_role'), ('system_user_change'), ('change_feed'), ('sync_run'), ('finding'),
+    ('business_unit'), ('position'), ('team'), ('team_member'), ('team_role'), ('team_membership'), ('effective_role')
+) AS published (name)
 WHERE to_regclass(format('%I.%I', :'schema', name)) IS NOT NULL \gexec
 
 COMMIT;

@@ -257,6 +257,7 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
         "select from rollcall.directory_user",
         "select from rollcall.import_item",
         "select from rollcall.checkpoint",
+        "select from rollcall.console_session",
         "select nextval('rollcall.round')",
         "create table rollcall.mine (a integer)",
     ] {
@@ -269,6 +270,13 @@ async fn assert_bounded(database: &TestDatabase, roles: &Roles) {
         "change_feed",
         "sync_run",
         "finding",
+        "business_unit",
+        "position",
+        "team",
+        "team_member",
+        "team_role",
+        "team_membership",
+        "effective_role",
     ] {
         let read = format!("select from rollcall.{table} limit 1");
         db.execute(AssertSqlSafe(read))

@@ -53,8 +53,8 @@ fn every_selected_property_is_read() {
     assert_eq!(user.account_enabled, Patch::Value(true));
     assert_eq!(user.usable_plans, Patch::Value(Vec::new()));
     assert!(!user.is_agent);
-    // One property for every name in the selection, and `id`.
-    assert_eq!(crate::graph::SELECTION_FINGERPRINT.split(',').count(), 16);
+    // One property for every name in the selection, `id`, and `userType`, which nothing reads yet.
+    assert_eq!(crate::graph::SELECTION_FINGERPRINT.split(',').count(), 17);
 }
 
 #[test]
