@@ -164,7 +164,7 @@ join rollcall.team_membership m on m.environment = r.environment and m.teamid = 
 
 -- The root and its default team are named as the environment.
 insert into rollcall.business_unit (environment, businessunitid, name, name_key, createdby, modifiedby)
-select name, gen_random_uuid(), name, name, 'sync', 'sync' from rollcall.environment;
+select name, md5('business unit ' || name)::uuid, name, name, 'sync', 'sync' from rollcall.environment;
 insert into rollcall.team (environment, teamid, name, name_key, teamtype, businessunitid, isdefault, createdby, modifiedby)
 select environment, gen_random_uuid(), name, name_key, 0, businessunitid, true, 'sync', 'sync'
 from rollcall.business_unit;

@@ -9,18 +9,18 @@ use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::domain::unit::{BusinessUnit, Name};
 
-/// Creates the root of an environment and its default team, once. The environment's name is folded already.
+/// Creates the root of an environment and its default team, once. The environment's name is folded already. The root's id
+/// follows from the name, so that two databases with the same environment agree.
 pub async fn ensure_root(db: &mut Connection, environment: &str) -> StoreResult<()> {
     sqlx::query!(
         "with root as (
              insert into business_unit (environment, businessunitid, name, name_key, createdby, modifiedby)
-             select $1::text, $2::uuid, $1, $1, $4::text, $4
+             select $1::text, md5('business unit ' || $1)::uuid, $1, $1, $3::text, $3
              where not exists (select from business_unit where environment = $1 and parentbusinessunitid is null)
              on conflict do nothing returning environment, businessunitid, name)
          insert into team (environment, teamid, name, name_key, teamtype, businessunitid, isdefault, createdby, modifiedby)
-         select environment, $3, name, name, 0, businessunitid, true, $4, $4 from root",
+         select environment, $2::uuid, name, name, 0, businessunitid, true, $3, $3 from root",
         environment,
-        Uuid::now_v7(),
         Uuid::now_v7(),
         SYNC_ACTOR
     )
