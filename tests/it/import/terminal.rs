@@ -103,7 +103,7 @@ async fn an_import_at_once_tells_what_became_of_whom_and_its_exit_code_does_too(
         Effect::error(401, "InvalidAuthenticationToken"),
     ));
     let said = stage.run(&format!("{import} --user {ada} --max-retries 0")).await;
-    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.code, Some(4), "{said:?}");
     assert!(
         said.stdout.contains("Import job 3: failed") && said.stdout.contains("problem"),
         "{said:?}"
