@@ -226,7 +226,12 @@ async fn observe(engine: &Engine, report: &Report) {
             Metrics.skips(&counts.environment, reason, *count);
         }
     }
-    if let Err(error) = gauges::refresh(engine).await {
+    let refreshed = gauges::refresh(engine).await;
+    let refreshed = match refreshed {
+        Ok(()) => gauges::refresh_roles(engine).await,
+        failed => failed,
+    };
+    if let Err(error) = refreshed {
         warn!(error = %chain(&error), "the gauges could not be brought up to date");
     }
 }

@@ -54,6 +54,20 @@ async fn refresh_findings(db: &mut Connection, names: &[String]) -> Result<(), F
     Ok(())
 }
 
+/// Counts the users without a role. It reads every enabled row.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refresh_roles(engine: &Engine) -> Result<(), Failure> {
+    let mut db = engine.store.read().await?;
+    let names = engine.settings.names();
+    let without_role = roles::count_users_without(&mut db, &names).await?;
+    for name in &names {
+        Metrics.without_role(name, without_role.get(name).copied().unwrap_or_default());
+    }
+    Ok(())
+}
+
 /// Reads and sets all gauges.
 ///
 /// # Errors
@@ -67,10 +81,6 @@ pub async fn refresh(engine: &Engine) -> Result<(), Failure> {
     for counts in environments::count_rows(&mut db, None).await? {
         Metrics.users(&counts.environment, counts.enabled, counts.disabled);
         Metrics.non_interactive(&counts.environment, counts.non_interactive);
-    }
-    let without_role = roles::count_users_without(&mut db, &names).await?;
-    for name in &names {
-        Metrics.without_role(name, without_role.get(name).copied().unwrap_or_default());
     }
     refresh_findings(&mut db, &names).await?;
     Metrics.guard_held(removals::count_held(&mut db, &engine.settings.names()).await?);
