@@ -87,6 +87,7 @@ impl Schedule {
                 let beside = (
                     numberer::keep_numbering(self.configured.clone()),
                     retention::keep_purging(self.configured.clone()),
+                    gauges::keep_counting_roles(self.configured.clone()),
                 );
                 self.lead(&lease).await;
                 drop(beside);
@@ -226,12 +227,7 @@ async fn observe(engine: &Engine, report: &Report) {
             Metrics.skips(&counts.environment, reason, *count);
         }
     }
-    let refreshed = gauges::refresh(engine).await;
-    let refreshed = match refreshed {
-        Ok(()) => gauges::refresh_roles(engine).await,
-        failed => failed,
-    };
-    if let Err(error) = refreshed {
+    if let Err(error) = gauges::refresh(engine).await {
         warn!(error = %chain(&error), "the gauges could not be brought up to date");
     }
 }

@@ -1,5 +1,7 @@
 //! A row as the pages show it: the person's name, never an id, and the state in a word.
 
+use serde_json::Value;
+
 use crate::domain::reason::Code;
 use crate::domain::system_user::{SystemUser, access_mode};
 
@@ -94,6 +96,19 @@ fn kind(row: &SystemUser) -> &'static str {
         row if row.accessmode == access_mode::ADMINISTRATIVE => "administrator",
         _ => "",
     }
+}
+
+/// The columns of a change: name, old and new value.
+pub(super) fn columns(fields: &Value) -> Vec<(String, String, String)> {
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "nothing".to_owned(),
+        other => other.to_string(),
+    };
+    let fields = fields.as_object().into_iter().flatten();
+    fields
+        .map(|(column, values)| (column.clone(), shown(&values[0]), shown(&values[1])))
+        .collect()
 }
 
 /// An access mode in words.

@@ -5,7 +5,6 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::frame::{Frame, Page, PageProblem, Viewer, number, page};
 use super::person::Badge;
@@ -102,19 +101,6 @@ impl RunPage {
 
     fn decided(&self) -> impl Iterator<Item = &HeldSet> {
         self.run.held_sets.iter().filter(|set| set.decision.is_some())
-    }
-
-    /// The columns of a change: name, old and new value.
-    fn columns(line: &RunLine) -> Vec<(String, String, String)> {
-        let shown = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Null => "nothing".to_owned(),
-            other => other.to_string(),
-        };
-        let fields = line.fields.as_object().into_iter().flatten();
-        fields
-            .map(|(column, values)| (column.clone(), shown(&values[0]), shown(&values[1])))
-            .collect()
     }
 }
 

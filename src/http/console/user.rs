@@ -187,19 +187,6 @@ impl UserPage {
             None => format!("{done} by {by}."),
         }
     }
-
-    /// The columns of a line: name, old and new value.
-    fn columns(line: &ChangeLine) -> Vec<(String, String, String)> {
-        let shown = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Null => "nothing".to_owned(),
-            other => other.to_string(),
-        };
-        let fields = line.fields.as_object().into_iter().flatten();
-        fields
-            .map(|(column, values)| (column.clone(), shown(&values[0]), shown(&values[1])))
-            .collect()
-    }
 }
 
 pub(super) async fn show(

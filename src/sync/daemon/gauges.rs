@@ -1,15 +1,26 @@
 //! Gauges read from the database: all of them after a run, some of them between runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use super::Configured;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
+use crate::error::chain;
 use crate::store::{Connection, checkpoints, environments, findings, removals, roles, runs};
 use crate::sync::{Engine, Failure};
 use crate::telemetry::metrics::Metrics;
 
 /// The environment label of findings about the tenant as a whole.
 const TENANT: &str = "";
+
+/// The time between two counts of the users without a role.
+const ROLES_EVERY: Duration = Duration::from_mins(15);
 
 /// Updates the gauges of held removals. People change these between runs, and they must be set before the first run.
 ///
@@ -54,11 +65,21 @@ async fn refresh_findings(db: &mut Connection, names: &[String]) -> Result<(), F
     Ok(())
 }
 
-/// Counts the users without a role. It reads every enabled row.
-///
-/// # Errors
-/// When the database fails.
-pub async fn refresh_roles(engine: &Engine) -> Result<(), Failure> {
+/// Counts the users without a role now and then, until the handle is dropped: it reads every enabled row, so it is no
+/// part of a cycle.
+pub fn keep_counting_roles(configured: watch::Receiver<Arc<Configured>>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let engine = configured.borrow().engine.clone();
+            if let Err(error) = refresh_roles(&engine).await {
+                warn!(error = %chain(&error), "the users without a role could not be counted");
+            }
+            engine.base().pause(ROLES_EVERY).await;
+        }
+    }))
+}
+
+async fn refresh_roles(engine: &Engine) -> Result<(), Failure> {
     let mut db = engine.store.read().await?;
     let names = engine.settings.names();
     let without_role = roles::count_users_without(&mut db, &names).await?;
