@@ -10,7 +10,8 @@
 --
 -- rollcall_owner   owns the schema and runs the migrations.
 -- rollcall         the daemon and the command line: reads and writes rows, changes no table. It adds to the history, and
---                  alters none of it except by the owner's functions: end a run, hold, decide or close a set.
+--                  alters none of it except by the owner's functions: end a run, hold, decide or close a set,
+--                  delete what is old, forget a person.
 -- rollcall_reader  other programs: reads what is published. Grant it to their roles: GRANT rollcall_reader TO crm;
 --
 -- Another schema (database.schema), for a second tenant in the same database: psql -v schema=contoso makes the roles

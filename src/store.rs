@@ -20,6 +20,7 @@ mod error;
 mod fault;
 pub mod feed;
 pub mod findings;
+pub mod forget;
 pub mod groups;
 mod installation;
 pub mod jobs;

@@ -1,6 +1,7 @@
 //! `rollcall user`: SystemUsers in the table; `act` holds the operations on them.
 
 mod act;
+mod forget;
 mod whereabouts;
 
 use std::process::ExitCode;
@@ -41,6 +42,15 @@ pub enum Command {
         after_help = "Examples:\n  rollcall user where ada@contoso.example\n  rollcall user where ada@contoso.example --output json"
     )]
     Where {
+        /// The object id, the user principal name or the id of a row.
+        user: Text,
+    },
+    /// Blanks the values of a person in every table. The directory must have deleted the person, and every row must be
+    /// deleted.
+    #[command(
+        after_help = "Ids, operations, reasons and times stay, and columns that customers have added.\n\nExamples:\n  rollcall user forget old@contoso.example\n  rollcall user forget 00000000-0000-0000-0000-000000000000 --output json"
+    )]
+    Forget {
         /// The object id, the user principal name or the id of a row.
         user: Text,
     },
@@ -104,6 +114,7 @@ pub async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::List(arguments) => list_rows(context, &engine, arguments).await?,
         Command::Show { one, limit } => show(context, &engine, &one, limit).await?,
         Command::Where { user } => whereabouts::run(context, &engine, &user).await?,
+        Command::Forget { user } => forget::run(context, &engine, &user).await?,
         Command::Act(command) => act::run(context, &engine, command).await?,
     }
     engine.store.close().await;

@@ -181,6 +181,9 @@ codes! {
     GroupNotUsable "group_not_usable" false
         "No team can follow this group."
         "Choose a security group or a Microsoft 365 group.";
+    NotForgettable "not_forgettable" false
+        "The user is still in the directory, or has a row that is not deleted."
+        "Delete the user in the directory, and the rows with `rollcall user delete`, first.";
 }
 
 impl fmt::Display for Code {

@@ -220,6 +220,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(users::show, acts::edit, acts::delete))
         .routes(routes!(users::access))
         .routes(routes!(users::whereabouts))
+        .routes(routes!(acts::forget))
         .routes(routes!(acts::refresh))
         .routes(routes!(acts::disable))
         .routes(routes!(acts::enable))

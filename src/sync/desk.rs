@@ -3,7 +3,8 @@
 //! One service for HTTP and the command line. `one` and `add_many` look users up in the directory, and `evaluate`
 //! decides as a cycle does. `by_hand` holds a person's decisions about a row. `kinds` creates and binds rows that are
 //! not yet directory users. `roles` assigns security roles. `teams`, `units` and `positions` change the trees of an environment, `places` where a
-//! user stands in them. `whereabouts` shows one person in every environment. No request needs the lease, only row locks.
+//! user stands in them. `whereabouts` shows one person in every environment, `forget` blanks what the store
+//! holds about one. No request needs the lease, only row locks.
 
 mod add_many;
 mod answer;
@@ -13,6 +14,7 @@ mod edit;
 pub(in crate::sync) mod evaluate;
 mod evaluated;
 pub mod explain;
+pub mod forget;
 mod kinds;
 pub(in crate::sync) mod ledger;
 mod memory;

@@ -29,6 +29,7 @@ mod feed;
 mod fields;
 mod first_sync;
 mod folding;
+mod forget;
 mod guard;
 mod import;
 mod least_privilege;

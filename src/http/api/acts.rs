@@ -14,7 +14,8 @@ use crate::domain::field::Field;
 use crate::domain::text::{Text, trimmed};
 use crate::http::input::{self, Operator, Path, Requester};
 use crate::http::problem::Problem;
-use crate::sync::desk::Answer;
+use crate::sync::desk::forget::Forgotten;
+use crate::sync::desk::{Answer, nobody};
 
 /// The columns to change.
 #[derive(Debug)]
@@ -210,4 +211,20 @@ pub async fn map(
     } else {
         engine.desk().map(ask, &target.user).await?
     }))
+}
+
+/// Forgets a person who is gone or soft-deleted in the directory and whose rows are deleted: values are blanked in every
+/// table; ids, operations, reasons and times stay.
+#[utoipa::path(post, operation_id = "forget_user", path = "/users/{user}/forget", tag = "users",
+    params(("user" = String, Path, description = "Object id, user principal name or row id")), responses(
+    (status = 200, body = Forgotten),
+))]
+pub async fn forget(
+    State(api): State<Api>,
+    Operator(caller): Operator,
+    Path(user): Path<Text>,
+) -> Result<Json<Forgotten>, Problem> {
+    // It is part of the address: one that can name nobody is not found.
+    usable("user", &user).map_err(|_| nobody(&user))?;
+    Ok(Json(api.engine().desk().forget(&user, &caller.name).await?))
 }

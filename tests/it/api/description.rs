@@ -55,6 +55,7 @@ fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
 const OPERATIONS: &str = "
     GET /status
     GET /users/{user}/environments
+    POST /users/{user}/forget
     GET /environments
     GET /environments/{env}
     GET /environments/{env}/users

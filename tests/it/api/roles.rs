@@ -68,6 +68,7 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
             Operate,
         ),
         (Method::PATCH, row.to_owned(), Some(json!({"onhold": false})), Operate),
+        act("users/nobody/forget", Operate),
         act(&format!("{row}/disable"), Operate),
         act(&format!("{row}/enable"), Operate),
         act(&format!("{row}/release"), Operate),

@@ -94,7 +94,7 @@ async fn the_rules_are_one_document_for_programs() {
         ["non_interactive", "full", "admin", "on_demand_only", "none"]
     );
     let codes = document["codes"].as_array().unwrap();
-    assert_eq!(codes.len(), 45);
+    assert_eq!(codes.len(), 46);
     assert_eq!(
         codes[5],
         json!({

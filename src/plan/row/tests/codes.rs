@@ -10,7 +10,7 @@ use crate::rules::Check;
 use crate::rules::tests::properties::{TRIGGERS, any_stage};
 
 /// What only an administrator's operation is refused for, or what the database refuses; their tests assert these.
-const BY_OPERATIONS: [Code; 19] = [
+const BY_OPERATIONS: [Code; 20] = [
     Code::TenantAdministrator,
     Code::UserDisabled,
     Code::NotDeletable,
@@ -30,6 +30,7 @@ const BY_OPERATIONS: [Code; 19] = [
     Code::NotAMember,
     Code::GroupTaken,
     Code::GroupNotUsable,
+    Code::NotForgettable,
 ];
 
 #[test]
@@ -65,7 +66,7 @@ fn section_10_the_codes_are_those_of_the_document_in_its_order() {
         last_system_administrator tenant_administrator user_disabled disabled_by_hand non_interactive \
          not_deletable environment_retired role_not_found field_not_editable already_mapped value_truncated \
          invalid_email row_not_written root_unit unit_not_empty would_cycle name_taken position_in_use team_is_default team_follows_group \
-         team_takes_no_roles not_a_member group_taken group_not_usable";
+         team_takes_no_roles not_a_member group_taken group_not_usable not_forgettable";
     assert_eq!(names, document.split_whitespace().collect::<Vec<_>>());
     for code in Code::ALL {
         assert_eq!(Code::parse(code.as_str()), Some(*code));

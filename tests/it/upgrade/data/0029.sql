@@ -1,0 +1,1 @@
+-- The migration adds a function and no column.
