@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::domain::environment::Environment;
 use crate::domain::licence::{Catalogue, Category, ViralCountsAs};
 
+pub mod console;
 pub mod database;
 pub mod environment;
 mod fingerprint;
@@ -40,6 +41,7 @@ mod tests;
 pub use crate::domain::credential::Credential;
 pub use crate::domain::retention::Retention;
 pub use crate::domain::secret::Secret;
+pub use console::Console;
 pub use database::Database;
 pub use fingerprint::fingerprint;
 pub use guard::Guard;
@@ -68,6 +70,8 @@ pub struct Config {
     pub retention: Retention,
     /// Section `[http]`.
     pub http: Http,
+    /// Section `[console]`.
+    pub console: Console,
     /// Section `[telemetry]`.
     pub telemetry: Telemetry,
     /// The built-in licence catalogue with the moves of `[licenses]`.
@@ -139,6 +143,8 @@ struct RawConfig {
     #[serde(default)]
     http: http::RawHttp,
     #[serde(default)]
+    console: console::RawConsole,
+    #[serde(default)]
     telemetry: telemetry::RawTelemetry,
     #[serde(default)]
     licenses: licenses::RawLicenses,
@@ -199,6 +205,7 @@ impl RawConfig {
         let guard = self.guard.validate()?;
         let retention = self.retention.validate(guard.hold_expiry)?;
         let http = self.http.validate()?;
+        let console = self.console.validate(&tenant, &http, surroundings)?;
         let telemetry = self.telemetry.validate()?;
         let Licenses {
             catalogue,
@@ -215,6 +222,7 @@ impl RawConfig {
             guard,
             retention,
             http,
+            console,
             telemetry,
             catalogue,
             moved_plans: moved,

@@ -18,6 +18,7 @@ pub mod run;
 pub mod schema;
 pub mod secret;
 pub mod session;
+pub mod sign_in;
 pub mod signing_keys;
 pub mod source;
 pub mod status;

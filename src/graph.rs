@@ -43,6 +43,7 @@ use crate::domain::feed::{
     AdminRole, Asked, DeletedUser, GroupChange, Link, Listed, Page, Principal, RoleAssignment, ServicePrincipal,
     SubscribedSku, UserChange, UserPatch,
 };
+use crate::domain::sign_in::Redemption;
 use crate::domain::signing_keys::SigningKeys;
 use wire::relation::{
     RawDeletedItem, RawDeletedUser, RawGroup, RawGroupKind, RawPrincipal, RawRoleAssignment, RawServicePrincipal,
@@ -95,6 +96,16 @@ impl Graph {
     /// [`GraphError::Token`] with number and remedy, [`GraphError::Unavailable`], [`GraphError::Cancelled`].
     pub async fn check_token(&self) -> Result<DateTime<Utc>, GraphError> {
         self.renew_token().await
+    }
+
+    /// Redeems the code of a sign-in for an identity token, which the caller verifies. One request, never repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Token`] for a code or a credential that is refused, [`GraphError::Unavailable`],
+    /// [`GraphError::Cancelled`].
+    pub async fn redeem(&self, redemption: &Redemption) -> Result<Secret, GraphError> {
+        self.shared.tokens.redeem(redemption, &self.patience.begun()).await
     }
 
     /// The application permissions in the token, if it can be read; a hint for people.

@@ -7,6 +7,7 @@
 //! [`Simulator::start`] serves a [`Tenant`]; a test changes the tenant through its methods, breaks the service
 //! with [`Faults`], and asks afterwards what came in ([`Simulator::requests`]).
 
+mod assertion;
 pub mod cluster;
 mod deleted;
 mod directory;
@@ -21,6 +22,7 @@ mod members;
 mod round;
 mod router;
 mod serve;
+mod sign_in;
 mod signing;
 pub mod tenant;
 #[cfg(test)]
@@ -43,12 +45,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::assertion::{Certificate, Federation};
 pub use self::faults::{Canned, Carrying, Effect, Fault, Faults, RetryAfter, Spoilt, When};
 pub use self::gate::Gate;
+pub use self::identity::TokenFault;
 use self::identity::Tokens;
-pub use self::identity::{Certificate, Federation, TokenFault};
 use self::journal::Journal;
 pub use self::journal::Seen;
+use self::sign_in::Codes;
 use self::signing::Signing;
 pub use self::tenant::Tenant;
 use self::tenant::TokenDeath;
@@ -84,6 +88,12 @@ pub struct Settings {
     pub federation: Option<Federation>,
     /// What a process must send to the identity service of App Service, if it runs there.
     pub identity_header: Option<String>,
+    /// Where the application lets people be sent back to after they sign in.
+    pub redirect_uris: Vec<String>,
+    /// The app roles that the application assigns to people.
+    pub app_roles: BTreeMap<Uuid, Vec<String>>,
+    /// What identity tokens say differently; a null leaves a claim out.
+    pub identity_claims: Value,
     /// The application permissions that were consented to.
     pub permissions: BTreeSet<String>,
     /// Users come back with 200 and nothing but their ids.
@@ -142,6 +152,9 @@ impl Default for Settings {
             certificate: None,
             federation: None,
             identity_header: None,
+            redirect_uris: Vec::new(),
+            app_roles: BTreeMap::new(),
+            identity_claims: Value::Null,
             permissions: granted.map(ToOwned::to_owned).into(),
             limited_information: false,
             page_size: 200,
@@ -178,6 +191,7 @@ struct Shared {
     journal: Journal,
     tokens: Tokens,
     signing: Signing,
+    codes: Codes,
     key: hmac::Key,
     cache: Mutex<Cache>,
 }
@@ -270,6 +284,7 @@ impl Simulator {
             journal: Journal::default(),
             tokens: Tokens::default(),
             signing: Signing::default(),
+            codes: Codes::default(),
             key,
             cache: Mutex::default(),
         });

@@ -31,7 +31,13 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
         (Command::Show, Output::Json) => print_json(&config.show_json()),
         (Command::Check, Output::Json) => {
             let left_over = left_over(&config).await;
-            print_json(&json!({ "ok": true, "warnings": config.warnings, "left_over": left_over }));
+            let console = config.console.why_off();
+            print_json(&json!({
+                "ok": true,
+                "warnings": config.warnings,
+                "left_over": left_over,
+                "console": { "on": console.is_none(), "why": console },
+            }));
         }
         (Command::Check, Output::Table) => {
             for warning in &config.warnings {
@@ -44,6 +50,9 @@ pub async fn run(context: &Context, command: &Command) -> CliResult<ExitCode> {
                     }
                 }
                 None => note!("The database could not be asked for environments that are left over in it."),
+            }
+            if let Some(why) = config.console.why_off() {
+                say!("The console is off: {why}.");
             }
             say!(
                 "{} is valid; environments: {}.",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
@@ -18,10 +19,13 @@ use super::error::CliResult;
 use super::{CliError, Context, wire};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::console::SignIn;
 use crate::domain::source::Source;
 use crate::error::chain;
 use crate::graph;
-use crate::http::auth::{Auth, Entra, KeySource, StaticToken};
+use crate::graph::Graph;
+use crate::http::auth::{self, Auth, KeySource, StaticToken};
+use crate::http::console::{Entra, NotRedeemed, Redeemer, Site};
 use crate::http::health::{self, Watched};
 use crate::http::limits::{Allowance, Bound, Limits};
 use crate::http::{self, api, console};
@@ -138,7 +142,11 @@ pub async fn serve(
         limits: Limits::new(allowance(&config), Clock::system()),
         decided_within: api::DECIDED_WITHIN,
     };
-    let api = api::router(api.clone()).merge(console::router(api));
+    let console = match site(&config)? {
+        Some(site) => console::router(api.clone(), site),
+        None => Router::new(),
+    };
+    let api = api::router(api).merge(console);
     let served = match open {
         // Health also stays on the API's address, for load balancers.
         Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
@@ -220,7 +228,7 @@ fn auth(config: &Config) -> CliResult<Auth> {
     let entra = match &config.http.audience {
         Some(audience) => {
             let graph = wire::graph(config, CancellationToken::new(), wire::Patience::Long)?.for_someone_waiting();
-            Some(Entra {
+            Some(auth::Entra {
                 tenant: config.tenant.id,
                 audience: audience.clone(),
                 keys: KeySource::new(move || {
@@ -232,6 +240,40 @@ fn auth(config: &Config) -> CliResult<Auth> {
         None => None,
     };
     Ok(Auth::new(tokens.collect(), entra, Clock::system()))
+}
+
+/// Where the console is; none where it is off.
+fn site(config: &Config) -> CliResult<Option<Site>> {
+    let console = &config.console;
+    let entra = match (console.why_off(), &console.way) {
+        (None, Some(SignIn::Entra(entra))) => entra,
+        (None, Some(SignIn::Token)) => return Ok(Some(Site::Here)),
+        _ => return Ok(None),
+    };
+    let application = (entra.client_id, &entra.credential);
+    let graph = wire::graph_of(config, application, CancellationToken::new(), wire::Patience::Long)?;
+    let graph = graph.for_someone_waiting();
+    let mut authorize = config.tenant.authority.clone();
+    authorize.set_path(&format!("/{}/oauth2/v2.0/authorize", config.tenant.id));
+    Ok(Some(Site::Public(Arc::new(Entra {
+        public_url: entra.public_url.clone(),
+        authorize,
+        client_id: entra.client_id.to_string(),
+        redeemer: redeemer(graph),
+    }))))
+}
+
+/// Redeems the codes of people who sign in to the console.
+fn redeemer(graph: Graph) -> Redeemer {
+    Redeemer::new(move |redemption| {
+        let graph = graph.clone();
+        async move {
+            graph.redeem(&redemption).await.map_err(|error| NotRedeemed {
+                detail: graph::describe(&error),
+                is_transient: error.is_transient(),
+            })
+        }
+    })
 }
 
 async fn bind(address: SocketAddr, key: &str) -> CliResult<TcpListener> {
@@ -254,7 +296,7 @@ fn configured(config: &Config, engine: Engine) -> Configured {
     }
 }
 
-/// SIGHUP: environments, guard, retention, licences, fields, tenant and intervals apply from the next cycle; database, HTTP and
+/// SIGHUP: environments, guard, retention, licences, fields, tenant and intervals apply from the next cycle; database, HTTP, the console and
 /// telemetry need a restart. A signal during the start is handled now.
 async fn reload_on_hangup(
     path: std::path::PathBuf,
@@ -284,6 +326,7 @@ async fn reload_on_hangup(
                 let fixed = [
                     ("database", config.database != new.database),
                     ("http", config.http != new.http),
+                    ("console", config.console != new.console),
                     ("telemetry", config.telemetry != new.telemetry),
                 ];
                 for (section, _) in fixed.into_iter().filter(|(_, changed)| *changed) {

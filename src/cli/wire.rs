@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::error::CliResult;
 use super::output::{print_json, say};
 use super::{CliError, Context};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Credential};
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
@@ -161,11 +162,22 @@ fn settings(config: &Config) -> Settings {
 
 /// The Graph edge.
 pub(super) fn graph(config: &Config, cancel: CancellationToken, patience: Patience) -> CliResult<Graph> {
+    let application = (config.tenant.client_id, &config.tenant.credential);
+    graph_of(config, application, cancel, patience)
+}
+
+/// The Graph edge of an application and its credential.
+pub(super) fn graph_of(
+    config: &Config,
+    (client_id, credential): (Uuid, &Credential),
+    cancel: CancellationToken,
+    patience: Patience,
+) -> CliResult<Graph> {
     let tenant = &config.tenant;
     let mut settings = GraphSettings::new(
         tenant.id.to_string(),
-        tenant.client_id.to_string(),
-        tenant.credential.clone(),
+        client_id.to_string(),
+        credential.clone(),
         tenant.authority.clone(),
         tenant.graph_root.clone(),
     );

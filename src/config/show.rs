@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Config;
+use super::console::SignIn;
 use super::tenant::Cloud;
 use super::value::shown;
 use crate::domain::environment::Environment;
@@ -82,6 +83,7 @@ impl Config {
             ),
             ("retention", self.retention_table()),
             ("http", self.http_table()),
+            ("console", self.console_table()),
             (
                 "telemetry",
                 vec![
@@ -145,6 +147,18 @@ impl Config {
         }
         table.push(("requests_per_second", json!(self.http.requests_per_second)));
         table.push(("requests_at_once", json!(self.http.requests_at_once)));
+        table
+    }
+
+    fn console_table(&self) -> Table {
+        let mut table = vec![("enabled", json!(self.console.enabled))];
+        if let Some(SignIn::Entra(entra)) = &self.console.way {
+            let address = entra.public_url.as_str().trim_end_matches('/');
+            table.push(("public_url", json!(address)));
+        }
+        if let Some(credential) = &self.console.credential_given {
+            table.push(("credential", credential.clone()));
+        }
         table
     }
 

@@ -96,7 +96,7 @@ pub(super) struct RawTenant {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawCredential {
+pub(super) struct RawCredential {
     kind: Parsed<CredentialKind>,
     file: Option<PathBuf>,
     env: Option<String>,
@@ -156,7 +156,7 @@ impl RawTenant {
             Some(file) => Some(certificate("tenant.ca_file", file, surroundings)?),
             None => None,
         };
-        let (credential, credential_given) = self.credential.validate(surroundings)?;
+        let (credential, credential_given) = self.credential.validate("tenant.credential", surroundings)?;
         Ok(Tenant {
             id,
             client_id,
@@ -171,41 +171,46 @@ impl RawTenant {
 }
 
 impl RawCredential {
-    fn validate(self, surroundings: &mut Surroundings<'_>) -> Result<(Credential, Value), Issue> {
-        const PATH: &str = "tenant.credential";
+    /// The credential of the key `path`, and what may be shown of it.
+    pub(super) fn validate(
+        self,
+        path: &str,
+        surroundings: &mut Surroundings<'_>,
+    ) -> Result<(Credential, Value), Issue> {
+        let key = |key: &str| format!("{path}.{key}");
         let kind = self.kind.0;
-        self.refuse_foreign_keys(kind)?;
+        self.refuse_foreign_keys(path, kind)?;
         let mut given = json!({ "kind": kind.as_str() });
         let credential = match kind {
             CredentialKind::Secret => Credential::Secret(match (self.file, self.env) {
                 (Some(file), None) => {
                     given["file"] = json!(file);
-                    surroundings.secret_file("tenant.credential.file", &file)?
+                    surroundings.secret_file(&key("file"), &file)?
                 }
                 (None, Some(name)) => {
                     given["env"] = json!(name);
-                    surroundings.secret_variable("tenant.credential.env", &name)?
+                    surroundings.secret_variable(&key("env"), &name)?
                 }
                 (Some(_), Some(_)) => {
-                    return Err(Issue::new(PATH, "file and env are both given; expected one of them"));
+                    return Err(Issue::new(path, "file and env are both given; expected one of them"));
                 }
                 (None, None) => {
                     let problem = "a secret needs file = \"…\" or env = \"…\", the place that holds it";
-                    return Err(Issue::new(PATH, problem));
+                    return Err(Issue::new(path, problem));
                 }
             }),
             CredentialKind::Certificate => {
                 let (Some(file), Some(key_file)) = (self.certificate, self.key) else {
                     return Err(Issue::new(
-                        PATH,
+                        path,
                         "a certificate needs certificate = \"file.pem\" and key = \"file.pem\"",
                     ));
                 };
-                let certificate = certificate("tenant.credential.certificate", file, surroundings)?;
-                let key = surroundings.secret_file("tenant.credential.key", &key_file)?;
-                if !key.expose().contains("PRIVATE KEY-----") {
+                let certificate = certificate(&key("certificate"), file, surroundings)?;
+                let key_pem = surroundings.secret_file(&key("key"), &key_file)?;
+                if !key_pem.expose().contains("PRIVATE KEY-----") {
                     return Err(Issue::new(
-                        "tenant.credential.key",
+                        &key("key"),
                         format!("{} holds no private key; expected a PEM file", key_file.display()),
                     ));
                 }
@@ -213,7 +218,7 @@ impl RawCredential {
                 given["key"] = json!(key_file);
                 Credential::Certificate {
                     certificate_pem: certificate.pem.into_bytes(),
-                    key_pem: key,
+                    key_pem,
                 }
             }
             CredentialKind::WorkloadIdentity => Credential::WorkloadIdentity {
@@ -230,14 +235,14 @@ impl RawCredential {
                 }
                 Credential::ManagedIdentity {
                     client_id,
-                    host: managed_host(PATH, surroundings)?,
+                    host: managed_host(path, surroundings)?,
                 }
             }
         };
         Ok((credential, given))
     }
 
-    fn refuse_foreign_keys(&self, kind: CredentialKind) -> Result<(), Issue> {
+    fn refuse_foreign_keys(&self, path: &str, kind: CredentialKind) -> Result<(), Issue> {
         let given = [
             ("file", self.file.is_some(), CredentialKind::Secret),
             ("env", self.env.is_some(), CredentialKind::Secret),
@@ -248,7 +253,7 @@ impl RawCredential {
         match given.into_iter().find(|(_, given, owner)| *given && *owner != kind) {
             None => Ok(()),
             Some((key, _, owner)) => Err(Issue::new(
-                &format!("tenant.credential.{key}"),
+                &format!("{path}.{key}"),
                 format!(
                     "only kind \"{}\" has this key, and the kind is \"{}\"; leave it out",
                     owner.as_str(),
@@ -307,7 +312,7 @@ fn custom_root(path: &str, text: Option<String>) -> Result<Url, Issue> {
 }
 
 /// An address without path, query and credentials. Plain http only to this machine, because it carries tokens.
-fn root(path: &str, text: &str) -> Result<Url, Issue> {
+pub(super) fn root(path: &str, text: &str) -> Result<Url, Issue> {
     let refuse = |problem: &str| {
         Err(Issue::new(
             path,

@@ -150,6 +150,8 @@ fn the_commented_example_loads_and_its_visible_values_are_the_defaults() {
     assert_eq!(config.guard, minimal.guard);
     assert_eq!(config.retention, minimal.retention);
     assert_eq!(config.http, minimal.http);
+    assert_eq!(config.console, minimal.console);
+    assert!(config.console.why_off().unwrap().contains("nobody could sign in"));
     assert_eq!(config.telemetry, minimal.telemetry);
     let group = config.environments[0].security_group;
     assert!(group.is_some());
@@ -166,7 +168,10 @@ fn the_commented_example_loads_and_its_visible_values_are_the_defaults() {
 fn every_commented_key_of_the_example_is_a_key() {
     let folder = Folder::new();
     folder.write("graph", "s3cret-of-graph\n", 0o600);
-    let example = include_str!("../../config/rollcall.toml").replace("credentials/graph-secret", "graph");
+    folder.write("console", "s3cret-of-console\n", 0o600);
+    let example = include_str!("../../config/rollcall.toml")
+        .replace("credentials/graph-secret", "graph")
+        .replace("credentials/console-secret", "console");
     let without = [
         "authority",
         "graph_root",
@@ -178,6 +183,7 @@ fn every_commented_key_of_the_example_is_a_key() {
     let uncommented: Vec<&str> = example
         .lines()
         .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.contains("\"console\"") => rest,
             Some(rest) if without.iter().any(|key| rest.starts_with(key)) => line,
             Some(rest) if rest.starts_with("[[") => rest,
             Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '.'])) => rest,
@@ -198,6 +204,10 @@ fn every_commented_key_of_the_example_is_a_key() {
         )
         .unwrap();
     assert_eq!(config.http.tokens.len(), 1);
+    let shown = config.show();
+    let section = "[console]\nenabled = true\npublic_url = \"https://rollcall.example.com\"\n\
+                   credential = { file = \"console\", kind = \"secret\" }\n";
+    assert!(shown.contains(section) && config.console.why_off().is_none(), "{shown}");
     assert_eq!(config.environments.len(), 2);
     assert_eq!(config.tenant_marketing, Some(true));
     assert_eq!(config.environments[0].policies.of(Field::MobilePhone), Policy::Never);

@@ -21,3 +21,12 @@ pub struct Session {
     /// When the session began.
     pub signed_in_at: DateTime<Utc>,
 }
+
+/// A form that was sent when the sign-in was too old for it, and that waits for a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptForm {
+    /// The path that it was sent to.
+    pub path: String,
+    /// Its fields, as a browser sends them.
+    pub fields: String,
+}

@@ -25,6 +25,8 @@ use super::http::Http;
 use super::link::Root;
 use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
+use crate::domain::secret::Secret;
+use crate::domain::sign_in::Redemption;
 pub(super) use assertion::private_key;
 use request::TokenRequests;
 
@@ -150,6 +152,17 @@ impl Tokens {
     pub async fn renew(&self, patience: &RetryPolicy) -> Result<Arc<Token>, GraphError> {
         let mut kept = self.lock(patience).await?;
         self.obtain(patience, &mut kept).await
+    }
+
+    /// The identity token of a person who signs in.
+    pub async fn redeem(&self, redemption: &Redemption, patience: &RetryPolicy) -> Result<Secret, GraphError> {
+        self.requests
+            .redeem(redemption, patience)
+            .await
+            .map_err(|failure| match failure {
+                request::Failure::Final(error) => error,
+                request::Failure::Again(again) => again.error,
+            })
     }
 
     /// Drops a token that Graph refused, unless it is replaced already.

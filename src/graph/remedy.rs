@@ -31,6 +31,11 @@ pub(super) fn for_aadsts(number: u32) -> Option<&'static str> {
             "No federated identity record matches the token: check its issuer and subject; a new record takes some \
              minutes to work."
         }
+        50_011 | 500_112 => {
+            "The redirect URI is not the one that the application registers: register {console.public_url}/console/callback \
+             under Authentication, of the kind Web."
+        }
+        54_005 | 70_008 | 501_481 => "The code of the sign-in is used, too old or another one's: sign in again.",
         90_055 => "The token service is throttling: wait.",
         _ => return None,
     })

@@ -5,12 +5,13 @@
 //! operation needs. This module never puts a token or its claims into an error or a log, and never reads the machine's
 //! clock.
 //!
-//! Where to look next: `bearer` reads the header, `access_token` verifies Entra's tokens, `rs256` is the only
-//! algorithm, `keys` keeps the tenant's keys, `error` lists the failures.
+//! Where to look next: `bearer` reads the header, `access_token` verifies Entra's tokens, `identity` those of people who
+//! sign in to the console, `rs256` is the only algorithm, `keys` keeps the tenant's keys, `error` lists the failures.
 
 mod access_token;
 mod bearer;
 mod error;
+mod identity;
 mod keys;
 mod rs256;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use access_token::AccessTokens;
 
 pub use crate::domain::api_role::ApiRole;
 pub use error::{AuthError, Fault};
+pub use identity::Person;
 pub use keys::KeySource;
 
 /// A static token of the configuration. The token itself is unknown here.
@@ -144,6 +146,18 @@ impl Auth {
             return Err(AuthError::NoRole { caller: caller.name });
         }
         Ok(caller)
+    }
+
+    /// The person of an identity token that Entra gave for a sign-in to this application.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::authenticate`], except that a person without a role is nobody's error.
+    pub(super) async fn person(&self, token: &str, client_id: &str, nonce: &str) -> Result<Person, AuthError> {
+        match &self.0.access_tokens {
+            Some(access_tokens) => access_tokens.person(token, client_id, nonce).await,
+            None => Err(Fault::NothingAccepted.into()),
+        }
     }
 
     /// The holder of a static token. Compares with every token and every byte, so that the timing reveals nothing.

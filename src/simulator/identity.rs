@@ -10,32 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use rand::RngCore as _;
-use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::wire::{Answer, Ask};
-use super::{Settings, Shared};
-
-/// A certificate registered with the application.
-#[derive(Clone, Debug)]
-pub struct Certificate {
-    /// SHA-256 of the DER certificate, base64url, as in `x5t#S256`.
-    pub thumbprint: String,
-    /// The RSA public key in DER (PKCS#1, as `ring` takes it).
-    pub public_key: Vec<u8>,
-}
-
-/// An outside issuer whose tokens the application may present instead of a credential of its own.
-#[derive(Clone, Debug)]
-pub struct Federation {
-    /// `iss`.
-    pub issuer: String,
-    /// `sub`.
-    pub subject: String,
-    /// The issuer's RSA public key in DER; without one the signature is not looked at.
-    pub public_key: Option<Vec<u8>>,
-}
+use super::{Settings, Shared, assertion, sign_in};
 
 /// How the token endpoint misbehaves; see [`Effect::Token`](super::Effect::Token).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +81,7 @@ impl Tokens {
 }
 
 /// A refusal of the token endpoint.
-struct Refusal(u32, &'static str, u16, String);
+pub(super) struct Refusal(pub u32, pub &'static str, pub u16, pub String);
 
 fn missing(name: &str) -> Refusal {
     Refusal(
@@ -122,9 +101,10 @@ pub(super) fn token(shared: &Shared, ask: &Ask, tenant: &str, fault: Option<&Tok
             &Refusal(*number, error, *status, "The simulator was told to refuse this.".into()),
         );
     }
-    if let Err(refusal) = check(shared, &settings, ask, tenant) {
-        return refused(ask, &refusal);
-    }
+    let identity = match check(shared, &settings, ask, tenant) {
+        Ok(identity) => identity,
+        Err(refusal) => return refused(ask, &refusal),
+    };
     let lifetime = match fault {
         Some(TokenFault::Lifetime(lifetime)) => *lifetime,
         _ => random_within(&settings.access_token_lifetime),
@@ -136,6 +116,9 @@ pub(super) fn token(shared: &Shared, ask: &Ask, tenant: &str, fault: Option<&Tok
         "ext_expires_in": seconds,
         "access_token": shared.tokens.issue(ask.now, lifetime, &shared.settings().permissions),
     });
+    if let Some(identity) = identity {
+        body["id_token"] = identity.into();
+    }
     match fault {
         Some(TokenFault::ExpiresInAsString) => body["expires_in"] = seconds.to_string().into(),
         Some(TokenFault::NoExpiresIn) => {
@@ -211,7 +194,8 @@ fn random_within(range: &Range<Duration>) -> Duration {
     range.start + Duration::from_secs(rand::rng().next_u64() % spread)
 }
 
-fn check(shared: &Shared, settings: &Settings, ask: &Ask, tenant: &str) -> Result<(), Refusal> {
+/// Whether there is to be a token; for a person's code the identity token beside it.
+fn check(shared: &Shared, settings: &Settings, ask: &Ask, tenant: &str) -> Result<Option<String>, Refusal> {
     if ask.method != axum::http::Method::POST {
         return Err(Refusal(
             900_561,
@@ -241,7 +225,7 @@ fn check(shared: &Shared, settings: &Settings, ask: &Ask, tenant: &str) -> Resul
     let form: HashMap<String, String> = url::form_urlencoded::parse(&ask.body).into_owned().collect();
     let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let grant = field("grant_type").ok_or_else(|| missing("grant_type"))?;
-    if grant != "client_credentials" {
+    if !["client_credentials", "authorization_code"].contains(&grant) {
         let why = format!("The provided value '{grant}' for 'grant_type' is not supported.");
         return Err(Refusal(70_003, "unsupported_grant_type", 400, why));
     }
@@ -254,22 +238,42 @@ fn check(shared: &Shared, settings: &Settings, ask: &Ask, tenant: &str) -> Resul
         let why = format!("Application with identifier '{client}' was not found in the directory 'Contoso'.");
         return Err(Refusal(700_016, "unauthorized_client", 400, why));
     }
-    let scope = field("scope").ok_or_else(|| missing("scope"))?;
-    if scope.trim_end_matches('/') != format!("{}/.default", shared.root) {
-        let why =
-            format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");
-        return Err(Refusal(70_011, "invalid_scope", 400, why));
+    if grant == "client_credentials" {
+        let scope = field("scope").ok_or_else(|| missing("scope"))?;
+        if scope.trim_end_matches('/') != format!("{}/.default", shared.root) {
+            let why = format!(
+                "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+            );
+            return Err(Refusal(70_011, "invalid_scope", 400, why));
+        }
     }
+    prove(settings, &form, basic, tenant, &shared.root, ask.now)?;
+    if grant == "authorization_code" {
+        return sign_in::redeem(shared, &form, ask.now).map(Some);
+    }
+    Ok(None)
+}
+
+/// Whether the application proves that it is itself.
+fn prove(
+    settings: &Settings,
+    form: &HashMap<String, String>,
+    basic: Option<(String, String)>,
+    tenant: &str,
+    root: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let secret = field("client_secret")
         .map(ToOwned::to_owned)
         .or_else(|| basic.map(|(_, secret)| secret));
     match (field("client_assertion"), secret) {
-        (Some(assertion), _) => {
+        (Some(given), _) => {
             if field("client_assertion_type") != Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") {
                 return Err(missing("client_assertion_type"));
             }
-            let audience = format!("{}/{tenant}/oauth2/v2.0/token", shared.root);
-            self::assertion(settings, assertion, &audience, ask.now)
+            let audience = format!("{root}/{tenant}/oauth2/v2.0/token");
+            assertion::check(settings, given, &audience, now)
         }
         (None, Some(secret)) if secret == settings.client_secret => Ok(()),
         (None, Some(_)) => Err(Refusal(
@@ -299,116 +303,6 @@ fn basic(header: &str) -> Option<(String, String)> {
             .map(|(_, value)| value.into_owned())
     };
     Some((unescape(id)?, unescape(secret)?))
-}
-
-/// Checks a JWT that stands in for a secret: our own certificate's, or an outside issuer's.
-fn assertion(settings: &Settings, jwt: &str, audience: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
-    let malformed = |why: &str| {
-        Refusal(
-            50_027,
-            "invalid_request",
-            400,
-            format!("JWT token is invalid or malformed: {why}."),
-        )
-    };
-    let (signed, mark) = jwt.rsplit_once('.').ok_or_else(|| malformed("no signature"))?;
-    let (header, claims) = signed.split_once('.').ok_or_else(|| malformed("no claims"))?;
-    let open = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
-    let header = open(header).ok_or_else(|| malformed("header"))?;
-    let claims = open(claims).ok_or_else(|| malformed("claims"))?;
-    let mark = URL_SAFE_NO_PAD.decode(mark).map_err(|_| malformed("signature"))?;
-    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let algorithm: &'static dyn VerificationAlgorithm = match text(&header, "alg").as_str() {
-        "PS256" => &signature::RSA_PSS_2048_8192_SHA256,
-        "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
-        other => return Err(malformed(&format!("algorithm '{other}'"))),
-    };
-    let signed_by = |key: &[u8]| {
-        UnparsedPublicKey::new(algorithm, key)
-            .verify(signed.as_bytes(), &mark)
-            .is_ok()
-    };
-    // Kubernetes writes the audience as a list; exactly one is accepted.
-    let exchange = Value::from("api://AzureADTokenExchange");
-    let for_exchange = claims["aud"] == exchange || claims["aud"].as_array().is_some_and(|all| *all == [exchange]);
-    if let Some(federation) = &settings.federation
-        && for_exchange
-    {
-        let known = text(&claims, "iss") == federation.issuer
-            && text(&claims, "sub") == federation.subject
-            && text(&header, "alg") == "RS256";
-        if !known {
-            let why = "No matching federated identity record found for presented assertion.".into();
-            return Err(Refusal(70_021, "invalid_request", 400, why));
-        }
-        if !federation.public_key.as_ref().is_none_or(|key| signed_by(key)) {
-            return Err(Refusal(
-                50_013,
-                "invalid_request",
-                400,
-                "Assertion failed signature validation.".into(),
-            ));
-        }
-        return in_time(&claims, now, false);
-    }
-    let unproven = |why: &str| {
-        let text =
-            format!("The certificate with identifier used to sign the client assertion is not registered: {why}.");
-        Refusal(700_027, "invalid_client", 401, text)
-    };
-    let certificate = settings
-        .certificate
-        .as_ref()
-        .ok_or_else(|| unproven("the application has none"))?;
-    if text(&header, "typ") != "JWT" {
-        return Err(malformed("typ"));
-    }
-    if text(&header, "x5t#S256") != certificate.thumbprint {
-        return Err(unproven("thumbprint"));
-    }
-    if !signed_by(&certificate.public_key) {
-        return Err(unproven("signature"));
-    }
-    let client = settings.client_id.to_string();
-    if text(&claims, "iss") != client || text(&claims, "sub") != client {
-        return Err(unproven("issuer and subject"));
-    }
-    if text(&claims, "aud") != audience {
-        return Err(Refusal(
-            700_023,
-            "invalid_client",
-            401,
-            "Client assertion audience claim does not match.".into(),
-        ));
-    }
-    if text(&claims, "jti").is_empty() {
-        return Err(malformed("jti"));
-    }
-    in_time(&claims, now, true)
-}
-
-/// The longest a certificate's assertion may be good for.
-const LONGEST_ASSERTION: i64 = 10 * 60;
-/// How far clocks may differ.
-const CLOCK_SKEW: i64 = 5 * 60;
-
-fn in_time(claims: &Value, now: DateTime<Utc>, short: bool) -> Result<(), Refusal> {
-    let outside = || {
-        Refusal(
-            500_133,
-            "invalid_request",
-            400,
-            "Assertion is not within its valid time range.".into(),
-        )
-    };
-    let expires = claims["exp"].as_i64().ok_or_else(outside)?;
-    let begins = claims["nbf"]
-        .as_i64()
-        .or_else(|| claims["iat"].as_i64())
-        .ok_or_else(outside)?;
-    let now = now.timestamp();
-    let well = expires > now && begins <= now + CLOCK_SKEW && (!short || expires - begins <= LONGEST_ASSERTION);
-    if well { Ok(()) } else { Err(outside()) }
 }
 
 fn refused(ask: &Ask, Refusal(number, error, status, why): &Refusal) -> Answer {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::faults::{Canned, Effect, RetryAfter, Spoilt};
 use super::journal::{Seen, without_tokens};
 use super::wire::{Answer, Ask};
-use super::{Shared, identity, router, signing};
+use super::{Shared, identity, router, sign_in, signing};
 use crate::clock::Clock;
 
 /// The largest request body taken: Graph's own limit for a batch is of this order.
@@ -98,6 +98,9 @@ fn real(shared: &Shared, ask: &Ask, effect: Option<&Effect>) -> Answer {
     }
     if let Some(tenant) = ask.path.strip_suffix("/oauth2/v2.0/token") {
         return identity::token(shared, ask, tenant.trim_start_matches('/'), fault);
+    }
+    if let Some(tenant) = ask.path.strip_suffix(sign_in::AUTHORIZE) {
+        return sign_in::authorize(shared, ask, tenant.trim_start_matches('/'));
     }
     if let Some(tenant) = ask.path.strip_suffix(signing::METADATA) {
         return signing::metadata(shared, ask, tenant.trim_start_matches('/'));

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Connection, StoreResult};
 use crate::domain::api_role::ApiRole;
-use crate::domain::session::Session;
+use crate::domain::session::{KeptForm, Session};
 
 /// The period after which the use of a session is recorded again.
 const SEEN_EVERY: chrono::Duration = chrono::Duration::minutes(1);
@@ -93,6 +93,37 @@ pub async fn accept(
     .fetch_optional(db)
     .await?;
     Ok(found.map(|it| session(it.actor, it.display_name, it.object_id, &it.roles, it.signed_in_at)))
+}
+
+/// Keeps a form of a session, in place of another.
+pub async fn keep_form(db: &mut Connection, secret_hash: &[u8], form: &KeptForm) -> StoreResult<()> {
+    sqlx::query!(
+        "update console_session set form_path = $2, form_fields = $3 where secret_hash = $1",
+        secret_hash,
+        form.path,
+        form.fields
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The form that a session keeps; of a certain actor, if one is given.
+pub async fn form(db: &mut Connection, secret_hash: &[u8], actor: Option<&str>) -> StoreResult<Option<KeptForm>> {
+    let found = sqlx::query!(
+        "select form_path, form_fields from console_session
+         where secret_hash = $1 and not is_invitation and ($2::text is null or actor = $2)",
+        secret_hash,
+        actor
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.and_then(|found| {
+        Some(KeptForm {
+            path: found.form_path?,
+            fields: found.form_fields?,
+        })
+    }))
 }
 
 /// Ends a session.

@@ -4,7 +4,7 @@ use chrono::Duration;
 use ring::digest::{SHA256, digest};
 
 use super::{Base, Failure};
-use crate::domain::session::Session;
+use crate::domain::session::{KeptForm, Session};
 use crate::store::sessions;
 
 /// A session ends after this time, and earlier if it is not used for [`IDLE`].
@@ -25,12 +25,39 @@ impl Sessions {
         Self { base }
     }
 
-    /// Begins a session, and returns its secret. Sessions that have ended are deleted.
+    /// Begins a session, and returns its secret. It takes the place of the one whose secret is given, and takes a form over
+    /// that the same person left there. Sessions that have ended are deleted.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn begin(&self, session: Session) -> Result<String, Failure> {
-        self.store(session, false).await
+    pub async fn begin(&self, session: Session, before: Option<&str>) -> Result<String, Failure> {
+        let (actor, secret) = (session.actor.clone(), self.store(session, false).await?);
+        if let Some(before) = before.map(hash) {
+            let mut db = self.base.store.read().await?;
+            if let Some(form) = sessions::form(&mut db, &before, Some(&actor)).await? {
+                sessions::keep_form(&mut db, &hash(&secret), &form).await?;
+            }
+            sessions::delete(&mut db, &before).await?;
+        }
+        Ok(secret)
+    }
+
+    /// Keeps a form of a session until a new sign-in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_form(&self, secret: &str, form: &KeptForm) -> Result<(), Failure> {
+        let mut db = self.base.store.read().await?;
+        Ok(sessions::keep_form(&mut db, &hash(secret), form).await?)
+    }
+
+    /// The form that a session keeps.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kept_form(&self, secret: &str) -> Result<Option<KeptForm>, Failure> {
+        let mut db = self.base.store.read().await?;
+        Ok(sessions::form(&mut db, &hash(secret), None).await?)
     }
 
     /// Makes a secret that begins a session like this one, once and within an hour.
@@ -54,19 +81,13 @@ impl Sessions {
         Ok(secret)
     }
 
-    /// Begins the session to which a secret invites; none if it does not, or did already. Returns the session's own secret.
+    /// The session to which a secret invites; none if it does not, or did already.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn accept(&self, invitation: &str) -> Result<Option<String>, Failure> {
-        let accepted = {
-            let mut db = self.base.store.read().await?;
-            sessions::accept(&mut db, &hash(invitation), self.base.clock.now() - INVITED_FOR).await?
-        };
-        match accepted {
-            Some(session) => Ok(Some(self.begin(session).await?)),
-            None => Ok(None),
-        }
+    pub async fn accept(&self, invitation: &str) -> Result<Option<Session>, Failure> {
+        let mut db = self.base.store.read().await?;
+        Ok(sessions::accept(&mut db, &hash(invitation), self.base.clock.now() - INVITED_FOR).await?)
     }
 
     /// The session with a secret, unless it has ended. It ends early when the directory blocks or deletes its person.

@@ -2,8 +2,10 @@
 
 mod answers;
 mod batches;
+mod browser;
 mod changes;
 mod console;
+mod console_sign_in;
 mod crowds;
 mod description;
 mod explanations;
@@ -31,7 +33,8 @@ use ring::digest::{SHA256, digest};
 use rollcall::clock::Clock;
 use rollcall::domain::retention::Retention;
 use rollcall::http::api::{self, Api, DECIDED_WITHIN};
-use rollcall::http::auth::{ApiRole, Auth, StaticToken};
+use rollcall::http::auth::{ApiRole, Auth, Entra, StaticToken};
+use rollcall::http::console::Site;
 use rollcall::http::health::{self, Watched};
 use rollcall::http::limits::{Allowance, Limits};
 use rollcall::sync::Engine;
@@ -109,6 +112,17 @@ impl Stage {
 
     /// Waits so long for a decision.
     async fn waiting(world: World, engine: Engine, allowance: Allowance, decided_within: Duration) -> Self {
+        Self::at(world, engine, allowance, decided_within, (Site::Here, None)).await
+    }
+
+    /// Serves the console at a site, to whose sign-ins these keys belong.
+    async fn at(
+        world: World,
+        engine: Engine,
+        allowance: Allowance,
+        decided_within: Duration,
+        (site, entra): (Site, Option<Entra>),
+    ) -> Self {
         let (configured, receiver) = watch::channel(Arc::new(configured(engine)));
         let watched = Watched {
             records: world.engine.records(),
@@ -117,12 +131,12 @@ impl Stage {
         };
         let api = Api {
             configured: receiver,
-            auth: Auth::new(tokens(), None, world.clock.clone()),
+            auth: Auth::new(tokens(), entra, world.clock.clone()),
             limits: Limits::new(allowance, world.clock.clone()),
             decided_within,
         };
         let router = api::router(api.clone())
-            .merge(rollcall::http::console::router(api))
+            .merge(rollcall::http::console::router(api, site))
             .merge(health::health(watched.clone()))
             .merge(health::metrics(watched));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -20,8 +20,12 @@ fn with_all_secrets(folder: &Folder) -> Vec<Config> {
         "postgres://rollcall:s3cret-db@db/rollcall?sslmode=require&password=s3cret-query\n",
         0o600,
     );
+    folder.write("console", "s3cret-of-console\n", 0o600);
+    let sign_in = "[http]\naudience = \"22222222-2222-2222-2222-222222222222\"\n[console]\n\
+                   public_url = \"https://rollcall.example\"\n\
+                   credential = { kind = \"secret\", file = \"console\" }\n";
     let token = format!(
-        "{MINIMAL}\n[[http.token]]\nname = \"helpdesk\"\nsha256 = \"{}\"\nroles = [\"Rollcall.Read\"]\n",
+        "{MINIMAL}\n{sign_in}\n[[http.token]]\nname = \"helpdesk\"\nsha256 = \"{}\"\nroles = [\"Rollcall.Read\"]\n",
         "0123456789abcdef".repeat(4)
     );
     let database = |text: &str, line: &str| text.replace("url = \"postgres://rollcall@localhost/rollcall\"", line);

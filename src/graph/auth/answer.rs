@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Token;
+use crate::domain::secret::Secret;
 use crate::graph::error::TokenFault;
 use crate::graph::remedy;
 
@@ -29,6 +30,9 @@ pub(super) struct RawToken {
     expires_in: Option<RawNumber>,
     #[serde(default)]
     expires_on: Option<RawNumber>,
+    /// The identity token of a sign-in. The type keeps it out of logs.
+    #[serde(default)]
+    id_token: Option<AccessToken>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,6 +74,13 @@ impl RawToken {
     pub fn into_token(self, now: DateTime<Utc>) -> Token {
         let life = self.life(now);
         Token::new(self.access_token, now, life)
+    }
+}
+
+impl RawToken {
+    /// The identity token of a sign-in.
+    pub fn into_identity(self) -> Option<Secret> {
+        self.id_token.map(|token| Secret::new(token.into_secret()))
     }
 }
 

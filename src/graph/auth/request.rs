@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use oauth2::basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::{
-    AsyncHttpClient, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, Scope,
-    StandardRevocableToken, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardRevocableToken, TokenUrl,
 };
 use reqwest::{Method, Request, StatusCode};
 use url::Url;
@@ -22,6 +22,8 @@ use super::answer::{RawFault, RawToken};
 use super::assertion::Signer;
 use crate::clock::Clock;
 use crate::domain::credential::{Credential, ManagedHost};
+use crate::domain::secret::Secret;
+use crate::domain::sign_in::Redemption;
 use crate::graph::endpoint::TOKEN;
 use crate::graph::error::GraphError;
 use crate::graph::http::{Broken, Connection, Http, HttpResponse, NoAnswer};
@@ -76,6 +78,21 @@ enum ClientProof {
     Secret,
     Signed(Box<Signer>),
     Federated(std::path::PathBuf),
+}
+
+impl ClientProof {
+    /// The parameters of a request that prove who sends it, beside the secret.
+    async fn parameters(&self, now: DateTime<Utc>) -> Result<Vec<(&'static str, String)>, GraphError> {
+        let assertion = match self {
+            Self::Secret => return Ok(Vec::new()),
+            Self::Signed(signer) => signer.sign(now)?,
+            Self::Federated(path) => read_federated_token(path).await?,
+        };
+        Ok(vec![
+            ("client_assertion_type", JWT_BEARER.to_owned()),
+            ("client_assertion", assertion),
+        ])
+    }
 }
 
 /// Why there is no token.
@@ -182,34 +199,52 @@ impl TokenRequests {
         let mut request = client
             .exchange_client_credentials()
             .add_scope(Scope::new(self.scope.clone()));
-        let assertion = match proof {
-            ClientProof::Secret => None,
-            ClientProof::Signed(signer) => Some(signer.sign(now)?),
-            ClientProof::Federated(path) => Some(read_federated_token(path).await?),
-        };
-        if let Some(assertion) = assertion {
-            request = request
-                .add_extra_param("client_assertion_type", JWT_BEARER)
-                .add_extra_param("client_assertion", assertion);
+        for (name, value) in proof.parameters(now).await? {
+            request = request.add_extra_param(name, value);
         }
-        let transport = Transport {
+        let transport = self.transport(patience);
+        let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
+        Ok(transport.exchanged(outcome))
+    }
+
+    /// Sends the one request that redeems a code: the code is good once, so it is never repeated. Boxed as [`Self::send`].
+    pub fn redeem<'a>(
+        &'a self,
+        redemption: &'a Redemption,
+        patience: &'a RetryPolicy,
+    ) -> Pin<Box<dyn Future<Output = Result<Secret, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            let TokenSource::OAuth { client, proof } = &self.way else {
+                let problem = "a managed identity cannot redeem the code of a sign-in";
+                return Err(GraphError::Settings(problem.to_owned()).into());
+            };
+            let code = AuthorizationCode::new(redemption.code.expose().to_owned());
+            let redirect = Cow::Owned(RedirectUrl::from_url(redemption.redirect.clone()));
+            let mut request = client
+                .exchange_code(code)
+                .set_pkce_verifier(PkceCodeVerifier::new(redemption.verifier.expose().to_owned()))
+                .set_redirect_uri(redirect);
+            for (name, value) in proof.parameters(patience.clock.now()).await? {
+                request = request.add_extra_param(name, value);
+            }
+            let transport = self.transport(patience);
+            let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
+            let exchanged = transport.exchanged(outcome);
+            match exchanged.outcome {
+                Ok(token) => token
+                    .into_identity()
+                    .ok_or_else(|| GraphError::protocol(TOKEN, "no identity token").into()),
+                Err(trouble) => Err(self.judge(trouble, exchanged.status, exchanged.retry_after, patience)),
+            }
+        })
+    }
+
+    fn transport<'a>(&'a self, patience: &'a RetryPolicy) -> Transport<'a> {
+        Transport {
             http: &self.http,
             patience,
             seen: Mutex::default(),
-        };
-        let outcome = patience.unless_cancelled(request.request_async(&transport)).await?;
-        let (status, retry_after) = *transport.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = outcome.map_err(|error| match error {
-            RequestTokenError::Request(broken) => TokenFailure::Broken(broken),
-            RequestTokenError::ServerResponse(fault) => TokenFailure::Fault(fault),
-            // Their texts quote the body, which may hold a token.
-            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => TokenFailure::NotUnderstood,
-        });
-        Ok(Exchanged {
-            status,
-            retry_after,
-            outcome,
-        })
+        }
     }
 
     async fn ask_machine(
@@ -337,6 +372,24 @@ struct Transport<'a> {
     http: &'a Http,
     patience: &'a RetryPolicy,
     seen: Mutex<(Option<StatusCode>, Option<Duration>)>,
+}
+
+impl Transport<'_> {
+    /// What one request came to.
+    fn exchanged(&self, outcome: Result<RawToken, RequestTokenError<Broken, RawFault>>) -> Exchanged {
+        let (status, retry_after) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = outcome.map_err(|error| match error {
+            RequestTokenError::Request(broken) => TokenFailure::Broken(broken),
+            RequestTokenError::ServerResponse(fault) => TokenFailure::Fault(fault),
+            // Their texts quote the body, which may hold a token.
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => TokenFailure::NotUnderstood,
+        });
+        Exchanged {
+            status,
+            retry_after,
+            outcome,
+        }
+    }
 }
 
 impl<'c> AsyncHttpClient<'c> for Transport<'_> {

@@ -33,13 +33,13 @@ pub(super) struct AccessTokens {
 }
 
 #[derive(Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     iss: Option<String>,
     aud: Option<String>,
     exp: Option<f64>,
     nbf: Option<f64>,
-    tid: Option<String>,
-    oid: Option<String>,
+    pub tid: Option<String>,
+    pub oid: Option<String>,
     /// The application that requested the token: `azp` in version 2 tokens, `appid` in version 1.
     azp: Option<String>,
     appid: Option<String>,
@@ -47,7 +47,11 @@ struct Claims {
     scp: Option<String>,
     /// `app` or `user`, if the application's registration requests the claim.
     idtyp: Option<String>,
-    roles: Option<Vec<String>>,
+    pub roles: Option<Vec<String>>,
+    /// Only in identity tokens: the sign-in that asked for it, and who signed in.
+    pub nonce: Option<String>,
+    pub name: Option<String>,
+    pub preferred_username: Option<String>,
 }
 
 impl AccessTokens {
@@ -70,12 +74,17 @@ impl AccessTokens {
 
     /// The caller that presents this token.
     pub async fn check(&self, token: &str) -> Result<Caller, AuthError> {
+        Ok(caller(self.verified(token, &self.audiences).await?)?)
+    }
+
+    /// The claims of a token that is made for one of these.
+    pub(super) async fn verified(&self, token: &str, audiences: &[String]) -> Result<Claims, AuthError> {
         let header = decode_header(token).map_err(|_| Fault::NotAJwt)?;
         let kid = acceptable(&header)?;
         let known = self.keys.with(kid).await?;
         let claims = self.signed(token, kid, &known)?;
-        self.valid(&claims, &known, self.clock.now())?;
-        Ok(caller(claims)?)
+        self.valid(&claims, audiences, &known, self.clock.now())?;
+        Ok(claims)
     }
 
     fn signed(&self, token: &str, kid: &str, known: &KeySet) -> Result<Claims, Fault> {
@@ -91,13 +100,13 @@ impl AccessTokens {
         }
     }
 
-    fn valid(&self, claims: &Claims, known: &KeySet, now: DateTime<Utc>) -> Result<(), Fault> {
+    fn valid(&self, claims: &Claims, audiences: &[String], known: &KeySet, now: DateTime<Utc>) -> Result<(), Fault> {
         let issuer = claims.iss.as_ref().ok_or(Fault::Lacks("iss"))?;
         if !known.issuers.contains(issuer) {
             return Err(Fault::Issuer);
         }
         let audience = claims.aud.as_ref().ok_or(Fault::Lacks("aud"))?;
-        if !self.audiences.iter().any(|ours| ours.eq_ignore_ascii_case(audience)) {
+        if !audiences.iter().any(|ours| ours.eq_ignore_ascii_case(audience)) {
             return Err(Fault::Audience);
         }
         if let Some(tenant) = &claims.tid
@@ -135,7 +144,6 @@ fn acceptable(header: &Header) -> Result<&str, Fault> {
 /// The caller that the claims name. Every access token names the application that requested it; an identity token,
 /// which has the same issuer, audience and signature, does not.
 fn caller(claims: Claims) -> Result<Caller, Fault> {
-    let id = |claim: Option<String>| Uuid::try_parse(&claim?).ok();
     let application = id(claims.azp.or(claims.appid)).ok_or(Fault::NotAnAccessToken)?;
     let delegated = match claims.idtyp.as_deref() {
         Some("app") => false,
@@ -149,11 +157,20 @@ fn caller(claims: Claims) -> Result<Caller, Fault> {
     } else {
         (format!("app:{application}"), CallerKind::Application)
     };
-    let roles: BTreeSet<ApiRole> = claims
-        .roles
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|role| ApiRole::parse(role))
-        .collect();
-    Ok(Caller { name, kind, roles })
+    Ok(Caller {
+        name,
+        kind,
+        roles: roles(claims.roles),
+    })
+}
+
+/// A claim that holds an id.
+pub(super) fn id(claim: Option<String>) -> Option<Uuid> {
+    Uuid::try_parse(&claim?).ok()
+}
+
+/// The roles among a token's app roles.
+pub(super) fn roles(claim: Option<Vec<String>>) -> BTreeSet<ApiRole> {
+    let named = claim.unwrap_or_default();
+    named.iter().filter_map(|role| ApiRole::parse(role)).collect()
 }

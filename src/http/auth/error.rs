@@ -97,6 +97,9 @@ pub enum Fault {
     /// `tid` is another tenant.
     #[error("the token is of another tenant")]
     Tenant,
+    /// `nonce` is another sign-in's.
+    #[error("the token is made for another sign-in")]
+    Nonce,
     /// Not an access token, such as an identity token.
     #[error("the token is not an access token")]
     NotAnAccessToken,

@@ -44,19 +44,29 @@ pub(super) struct Details {
     role: String,
 }
 
-/// Carries out one operation on a row.
+/// Looks a user up in the directory and judges the row.
+pub(super) async fn refresh(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Path((environment, user)): Path<(Text, Text)>,
+) -> Result<Response, PageProblem> {
+    viewer.caller.require(ApiRole::Access)?;
+    let ask = Ask {
+        environment: &environment,
+        user: &user,
+        actor: &viewer.caller.name,
+    };
+    let answer = api.engine().desk().refresh(ask).await?;
+    Ok(to_user(&environment, &user, &answer))
+}
+
+/// Carries out one operation of an operator on a row.
 pub(super) async fn act(
     State(api): State<Api>,
     viewer: Viewer,
     Path((environment, user, act)): Path<(Text, Text, Text)>,
     Form(details): Form<Details>,
 ) -> Result<Response, PageProblem> {
-    let needed = if &*act == "refresh" {
-        ApiRole::Access
-    } else {
-        ApiRole::Operate
-    };
-    viewer.caller.require(needed)?;
     let desk = api.engine().desk();
     let ask = Ask {
         environment: &environment,
@@ -64,7 +74,6 @@ pub(super) async fn act(
         actor: &viewer.caller.name,
     };
     let answer = match &*act {
-        "refresh" => desk.refresh(ask).await?,
         "enable" => desk.enable(ask).await?,
         "disable" => desk.disable(ask).await?,
         "hold" => desk.hold(ask, details.reason.trim()).await?,

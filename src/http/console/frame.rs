@@ -25,6 +25,11 @@ impl Viewer {
         Self { session, caller }
     }
 
+    /// When the viewer signed in.
+    pub fn signed_in_at(&self) -> DateTime<Utc> {
+        self.session.signed_in_at
+    }
+
     /// Whether the viewer may change things.
     pub fn operates(&self) -> bool {
         self.caller.may(ApiRole::Operate)

@@ -1,33 +1,48 @@
-//! Who may come in, and what a browser may do with a page: only for this machine's own name, only signed in, and changes
-//! only from our own pages.
+//! Who may come in, and what a browser may do with a page: only for the console's own name, only signed in, and changes only
+//! from our own pages.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use chrono::TimeDelta;
+
 use super::frame::{PageProblem, Viewer};
+use super::sign_in::AGAIN;
+use super::site::{Cookie, Site, host};
+use super::{Console, FORM_LIMIT};
+use crate::domain::session::KeptForm;
 use crate::http::api::Api;
 use crate::http::auth::{ApiRole, Caller, CallerKind};
 use crate::http::log;
 use crate::http::problem::Problem;
 
-/// The cookie with the session's secret. It is worth nothing at `/api/v1`.
-pub(super) const COOKIE: &str = "rollcall_session";
+/// What only an operator may do wants a sign-in younger than this.
+const YOUNG: TimeDelta = TimeDelta::hours(1);
 
 /// Directory text is text, whatever it holds: a page runs and loads nothing but our own files.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Admits requests for this machine's own name, changes only from our own pages, and tells the browser what pages may do.
-pub(super) async fn browser(request: Request, next: Next) -> Response {
+/// Admits requests for the console's own name, changes only from our own pages, and tells the browser what pages may do.
+pub(super) async fn browser(State(site): State<Site>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let mut response = if !is_loopback(&host(headers, request.uri())) {
-        let detail = "the console is served under localhost only";
-        let remedy = "Open it on the machine itself, or through a tunnel: ssh -L 8080:localhost:8080.";
+    let mut response = if !site.admits(&host(headers, request.uri())) {
+        let (detail, remedy) = match &site {
+            Site::Here => (
+                "the console is served under localhost only".to_owned(),
+                "Open it on the machine itself, or through a tunnel: ssh -L 8080:localhost:8080. For everybody else, set \
+                 console.public_url.",
+            ),
+            Site::Public(entra) => (
+                format!("the console is served under {} only", entra.public_url),
+                "Open it there. A proxy in between must pass the Host header on.",
+            ),
+        };
         let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "other_host", detail, remedy);
         PageProblem(problem).into_response()
-    } else if request.method() == Method::POST && !is_ours(headers, request.uri()) {
+    } else if request.method() == Method::POST && !site.is_ours(headers, request.uri()) {
         let detail = "the form was not sent from a page of the console";
         let problem = Problem::new(
             StatusCode::FORBIDDEN,
@@ -53,33 +68,13 @@ pub(super) async fn browser(request: Request, next: Next) -> Response {
     response
 }
 
-/// The host that a request is for.
-fn host(headers: &HeaderMap, uri: &Uri) -> String {
-    let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let named = named.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
-    named.unwrap_or_default().to_ascii_lowercase()
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether a form comes from our own page: by its origin or, without one, by what the browser says of the site.
-fn is_ours(headers: &HeaderMap, uri: &Uri) -> bool {
-    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    match text(&header::ORIGIN) {
-        Some(origin) => origin.to_ascii_lowercase().strip_prefix("http://") == Some(&host(headers, uri)),
-        None => text(&HeaderName::from_static("sec-fetch-site")) == Some("same-origin"),
-    }
-}
-
 /// Admits a request with a session; sends others to sign in and back.
-pub(super) async fn signed_in(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let session = match secret(request.headers()) {
+pub(super) async fn signed_in(
+    State(Console { api, site }): State<Console>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let session = match site.cookie(request.headers(), Cookie::Session) {
         Some(secret) => api.engine().sessions().find(&secret).await,
         None => Ok(None),
     };
@@ -121,22 +116,44 @@ fn to_sign_in(request: &Request) -> Response {
             .map_or("/console/", axum::http::uri::PathAndQuery::as_str),
         _ => "/console/",
     };
+    sign_in_for(to)
+}
+
+fn sign_in_for(to: &str) -> Response {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("to", to)
         .finish();
     Redirect::to(&format!("/console/sign-in?{query}")).into_response()
 }
 
-/// The secret in the session's cookie.
-pub(super) fn secret(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(header::COOKIE).into_iter();
-    let pairs = cookies
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'));
-    let named = pairs
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE);
-    named.map(|(_, secret)| secret.to_owned())
+/// Admits operators. A change wants a young sign-in; without one the form is kept, and shown again after a new sign-in.
+pub(super) async fn operates(
+    State(Console { api, site }): State<Console>,
+    viewer: Viewer,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Err(error) = viewer.caller.require(ApiRole::Operate) {
+        return PageProblem(error.into()).into_response();
+    }
+    let is_young = api.engine().clock.now() - viewer.signed_in_at() < YOUNG;
+    if is_young || *request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    match keep(&api, &site, request).await {
+        Ok(()) => sign_in_for(AGAIN),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn keep(api: &Api, site: &Site, request: Request) -> Result<(), PageProblem> {
+    let secret = site.cookie(request.headers(), Cookie::Session).unwrap_or_default();
+    let path = request.uri().path().to_owned();
+    let body = axum::body::to_bytes(request.into_body(), FORM_LIMIT).await;
+    let fields = body.ok().and_then(|body| String::from_utf8(body.into()).ok());
+    let fields = fields.ok_or_else(|| Problem::bad_input("form", "too long, or no text"))?;
+    let form = KeptForm { path, fields };
+    Ok(api.engine().sessions().keep_form(&secret, &form).await?)
 }
 
 /// The answer to every unknown address.
@@ -147,59 +164,4 @@ pub(super) async fn unknown() -> PageProblem {
         "there is no such page",
         "Go back, or begin at the overview.",
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machines_own_names_are_ours() {
-        for ours in [
-            "localhost",
-            "localhost:8080",
-            "127.0.0.1:8080",
-            "127.9.9.9",
-            "[::1]:8080",
-            "[::1]",
-        ] {
-            assert!(is_loopback(ours), "{ours}");
-        }
-        let others = [
-            "",
-            "example.com",
-            "localhost.example.com:80",
-            "127.0.0.1.example.com",
-            "10.0.0.1:8080",
-            "[::2]:1",
-        ];
-        for other in others {
-            assert!(!is_loopback(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_form_is_ours_by_its_origin_or_by_the_site() {
-        let from = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("localhost:8080"));
-            for (name, value) in pairs {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            is_ours(&headers, &Uri::from_static("/"))
-        };
-        assert!(from(&[("origin", "http://localhost:8080")]));
-        assert!(from(&[("sec-fetch-site", "same-origin")]));
-        for bad in [
-            &[][..],
-            &[("origin", "null")],
-            &[("origin", "http://localhost:8081")],
-            &[("origin", "https://localhost:8080")],
-            &[("origin", "http://example.com"), ("sec-fetch-site", "same-origin")],
-            &[("sec-fetch-site", "same-site")],
-            &[("sec-fetch-site", "cross-site")],
-        ] {
-            assert!(!from(bad), "{bad:?}");
-        }
-    }
 }

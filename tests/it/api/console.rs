@@ -3,93 +3,16 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use rollcall::domain::api_role::ApiRole;
 use rollcall::domain::session::Session;
 use uuid::Uuid;
 
+use super::browser::{Browser, location};
 use super::{ANNA, ENV, OPERATOR, READER, Stage};
 use crate::guard::{block, crowd, limits};
 use crate::on_demand::state;
 use crate::world::licensed;
-
-/// A browser that follows nothing by itself.
-struct Browser {
-    http: reqwest::Client,
-    root: String,
-    cookie: Option<String>,
-}
-
-impl Browser {
-    fn new(stage: &Stage) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .build()
-            .unwrap();
-        Self {
-            http,
-            root: format!("http://{}", stage.client.address),
-            cookie: None,
-        }
-    }
-
-    /// Signed in with the token of somebody.
-    async fn of(stage: &Stage, token: &str) -> Self {
-        let mut browser = Self::new(stage);
-        let answer = browser
-            .post("/console/sign-in", &[("token", token), ("to", "/console/runs")])
-            .await;
-        assert_eq!(location(&answer), "/console/runs");
-        browser.keep_cookie(&answer);
-        browser
-    }
-
-    fn keep_cookie(&mut self, answer: &Response) {
-        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
-        assert!(
-            cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Lax") && cookie.contains("; Path=/console")
-        );
-        self.cookie = Some(cookie.split(';').next().unwrap().to_owned());
-    }
-
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.root));
-        match &self.cookie {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
-        }
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        self.request(Method::GET, path).send().await.unwrap()
-    }
-
-    async fn text(&self, path: &str) -> String {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        answer.text().await.unwrap()
-    }
-
-    /// Sends a form from our own page.
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        self.post_from(&self.root, path, fields).await
-    }
-
-    async fn post_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Response {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        let request = self.request(Method::POST, path).header("origin", origin);
-        let request = request.header("content-type", "application/x-www-form-urlencoded");
-        request.body(form).send().await.unwrap()
-    }
-}
-
-fn location(answer: &Response) -> &str {
-    answer.headers().get("location").map_or("", |to| to.to_str().unwrap())
-}
 
 const PAGES: [&str; 9] = [
     "/console/",
@@ -140,7 +63,7 @@ async fn each_page_and_act_admits_exactly_who_may() {
         Browser::of(&stage, OPERATOR)
     );
     let mut forged = Browser::new(&stage);
-    forged.cookie = Some(format!("rollcall_session={}", "0".repeat(64)));
+    forged.cookies.insert("rollcall_session".to_owned(), "0".repeat(64));
     for page in &pages {
         for stranger in [&Browser::new(&stage), &forged] {
             let answer = stranger.get(page).await;
@@ -185,12 +108,9 @@ async fn each_page_and_act_admits_exactly_who_may() {
     // The session is worth nothing to the API, and another name of the machine is no console.
     let api = operator.get("/api/v1/environments").await;
     assert_eq!(api.status(), StatusCode::UNAUTHORIZED);
-    let elsewhere = operator
-        .request(Method::GET, "/console/")
-        .header("host", "console.example")
-        .send()
-        .await
-        .unwrap();
+    let mut elsewhere = operator.clone();
+    elsewhere.root = "http://console.example".to_owned();
+    let elsewhere = elsewhere.get("/console/").await;
     assert_eq!(elsewhere.status(), StatusCode::MISDIRECTED_REQUEST);
     let actors = "select distinct actor from rollcall.system_user_change where actor <> 'sync'";
     assert_eq!(stage.world.strings(actors).await, [OPERATOR]);
@@ -211,9 +131,9 @@ async fn a_session_ends_with_the_person_the_time_and_the_sign_out() {
     };
     let sessions = stage.world.engine.sessions();
     let is_in = async |secret: &str| sessions.find(secret).await.unwrap().is_some();
-    let ada_s = sessions.begin(session(Some(ada))).await.unwrap();
-    let idle = sessions.begin(session(None)).await.unwrap();
-    let busy = sessions.begin(session(None)).await.unwrap();
+    let ada_s = sessions.begin(session(Some(ada)), None).await.unwrap();
+    let idle = sessions.begin(session(None), None).await.unwrap();
+    let busy = sessions.begin(session(None), None).await.unwrap();
     assert!(is_in(&ada_s).await && is_in(&idle).await && is_in(&busy).await);
     block(&stage.world, &[ada]);
     stage.world.sync().await;
@@ -227,13 +147,14 @@ async fn a_session_ends_with_the_person_the_time_and_the_sign_out() {
     assert!(!is_in(&busy).await, "a day old");
     let invitation = sessions.invite(session(None)).await.unwrap();
     assert!(!is_in(&invitation).await);
-    let accepted = sessions.accept(&invitation).await.unwrap().unwrap();
+    let invited = sessions.accept(&invitation).await.unwrap().unwrap();
+    let accepted = sessions.begin(invited, None).await.unwrap();
     assert!(is_in(&accepted).await && sessions.accept(&invitation).await.unwrap().is_none());
     let late = sessions.invite(session(None)).await.unwrap();
     stage.world.advance(Duration::from_hours(2));
     assert!(sessions.accept(&late).await.unwrap().is_none());
     let stored = "select count(*) from rollcall.console_session";
-    sessions.begin(session(None)).await.unwrap();
+    sessions.begin(session(None), None).await.unwrap();
     assert!(stage.world.number(stored).await <= 3, "ended sessions are deleted");
 
     let browser = Browser::of(&stage, READER).await;
