@@ -37,6 +37,12 @@
       if (!confirm(form.dataset.ask)) event.preventDefault();
     });
   }
+  // A file fills a list that can be pasted too.
+  for (const list of document.querySelectorAll("textarea[data-file]")) {
+    const file = Object.assign(document.createElement("input"), { type: "file", accept: ".csv,.txt,text/*", ariaLabel: "A file with the list" });
+    file.addEventListener("change", async () => { if (file.files[0]) list.value = await file.files[0].text(); });
+    list.after(file);
+  }
   local(document);
   document.querySelectorAll("[data-live]").forEach(live);
 })();

@@ -6,9 +6,11 @@
 
 mod acts;
 mod entra;
+mod fields;
 mod findings;
 mod frame;
 mod gate;
+mod import_new;
 mod imports;
 mod overview;
 mod person;
@@ -32,7 +34,7 @@ use super::log;
 pub use site::{Entra, NotRedeemed, Redeemer, Site};
 
 /// The largest accepted form.
-const FORM_LIMIT: usize = 64 * 1024;
+const FORM_LIMIT: usize = 256 * 1024;
 
 const STYLE: &str = include_str!("../../assets/console.css");
 const SCRIPT: &str = include_str!("../../assets/console.js");
@@ -106,6 +108,10 @@ fn pages() -> Router<Console> {
 fn operated(console: &Console) -> Router<Console> {
     Router::new()
         .route("/console/environments/{env}/users/{user}/{act}", post(acts::act))
+        .route("/console/environments/{env}/import", get(import_new::show))
+        .route("/console/environments/{env}/import/preview", post(import_new::preview))
+        .route("/console/environments/{env}/imports", post(import_new::submit))
+        .route("/console/imports/{id}/{act}", post(imports::act))
         .route("/console/runs", post(runs::start))
         .route("/console/runs/{id}/{decision}", post(runs::decide))
         .route_layer(middleware::from_fn_with_state(console.clone(), gate::operates))

@@ -5,6 +5,7 @@ mod batches;
 mod browser;
 mod changes;
 mod console;
+mod console_imports;
 mod console_sign_in;
 mod crowds;
 mod description;

@@ -4,7 +4,7 @@ mod crash;
 mod everybody;
 mod many;
 mod queue;
-mod roles;
+pub mod roles;
 mod selected;
 mod terminal;
 mod waits;

@@ -143,6 +143,14 @@ impl Frame {
         links.collect()
     }
 
+    /// Notes why something was refused.
+    pub fn refuse(&mut self, text: &str) {
+        self.note = Some(Note {
+            text: text.to_owned(),
+            is_refusal: true,
+        });
+    }
+
     /// Notes the effect of what was done before this page, by its word in the address.
     pub fn note_effect(&mut self, done: Option<&str>) {
         let text = done.and_then(Effect::parse).map(|effect| match effect {

@@ -64,13 +64,11 @@ pub(super) async fn show(
     let Some(invitation) = wanted.invitation.filter(|_| matches!(site, Site::Here)) else {
         return page(&asks(&site, to, (to == AGAIN).then_some(again)));
     };
-    match api.engine().sessions().accept(&invitation).await? {
-        Some(session) => begin(&api, &site, &headers, session, to).await,
-        None => {
-            let refused = "This link has been used, or is older than an hour. Sign in with a token instead.";
-            page(&asks(&site, to, Some(refused)))
-        }
+    if let Some(session) = api.engine().sessions().accept(&invitation).await? {
+        return begin(&api, &site, &headers, session, to).await;
     }
+    let refused = "This link has been used, or is older than an hour. Sign in with a token instead.";
+    page(&asks(&site, to, Some(refused)))
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,33 @@ impl Desk {
         trigger: Trigger,
         company: Option<&str>,
     ) -> Result<Vec<Result<Answer, Refusal>>, DeskError> {
+        self.decide_many(environment, users, (actor, trigger, company), ExtraWork::Nothing)
+            .await
+    }
+
+    /// What an import of up to [`MOST_AT_ONCE`] users would do, decided as the import decides: everything is written in
+    /// transactions that are taken back. Each user has its own result, in the order given: created, or unchanged for a
+    /// user who has a row.
+    ///
+    /// # Errors
+    /// As [`Self::add_many`].
+    pub async fn preview_import(
+        &self,
+        environment: &str,
+        users: &[String],
+        actor: &str,
+    ) -> Result<Vec<Result<Answer, Refusal>>, DeskError> {
+        self.decide_many(environment, users, (actor, Trigger::Import, None), ExtraWork::Preview)
+            .await
+    }
+
+    async fn decide_many(
+        &self,
+        environment: &str,
+        users: &[String],
+        (actor, trigger, company): (&str, Trigger, Option<&str>),
+        beside: ExtraWork<'_>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, DeskError> {
         let environment = self.base.environment(environment)?;
         if users.len() > MOST_AT_ONCE {
             return Err(bad_input("users", format!("more than {MOST_AT_ONCE} users at once")));
@@ -60,7 +87,7 @@ impl Desk {
             .chunks(DECIDED_TOGETHER)
             .zip(answers.fresh.chunks(DECIDED_TOGETHER))
         {
-            let evaluation = self.evaluate(&view, question, fresh, ExtraWork::Nothing).await?;
+            let evaluation = self.evaluate(&view, question, fresh, beside).await?;
             results.extend(self.answers(&view, trigger, named, fresh, evaluation, false).await?);
         }
         let unknown = results.iter().filter(|result| is_unknown(result)).count();

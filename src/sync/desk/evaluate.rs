@@ -37,6 +37,8 @@ pub(in crate::sync) struct Question<'a> {
 #[derive(Clone, Copy)]
 pub(in crate::sync) enum ExtraWork<'a> {
     Nothing,
+    /// Takes everything back at the end: what would happen is reported, and nothing is written.
+    Preview,
     /// First ends the hold of a row.
     Release(Ask<'a>, Uuid),
     /// First binds a stub to the user.
@@ -111,7 +113,10 @@ impl Desk {
                 evaluation.cap = Some(self.cap_is_reached(&mut tx, view.environment).await?);
             }
         }
-        tx.commit().await?;
+        match beside {
+            ExtraWork::Preview => tx.rollback().await?,
+            _ => tx.commit().await?,
+        }
         if let (true, [Evaluated::Decided { effect, .. }]) = (is_prepared, &mut evaluation.users[..]) {
             effect.get_or_insert(Effect::Updated);
         }
@@ -126,7 +131,7 @@ impl Desk {
         users: &[LookUpResult],
     ) -> Result<bool, DeskError> {
         let code = match (beside, users) {
-            (ExtraWork::Nothing | ExtraWork::Ledger(_), _) => return Ok(false),
+            (ExtraWork::Nothing | ExtraWork::Preview | ExtraWork::Ledger(_), _) => return Ok(false),
             (_, [LookUpResult::Unanswered(_, problem)]) => {
                 return Err(Refusal::saying(Code::DirectoryUnavailable, problem).into());
             }

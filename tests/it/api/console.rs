@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use rollcall::domain::api_role::ApiRole;
 use rollcall::domain::session::Session;
 use uuid::Uuid;
@@ -48,6 +48,9 @@ async fn each_page_and_act_admits_exactly_who_may() {
         (format!("{user}/grant"), 403, 409),
         (format!("{user}/delete"), 403, 409),
         (format!("{user}/nothing"), 403, 404),
+        (format!("/console/environments/{ENV}/import/preview"), 403, 200),
+        (format!("/console/environments/{ENV}/imports"), 403, 422),
+        ("/console/imports/1/cancel".to_owned(), 403, 404),
         ("/console/runs".to_owned(), 403, 303),
         (format!("{run}/approve"), 403, 409),
         (format!("{run}/reject"), 403, 409),
@@ -85,6 +88,10 @@ async fn each_page_and_act_admits_exactly_who_may() {
             assert_eq!(answer.headers()["cache-control"], "no-store");
             assert_eq!(answer.headers()["referrer-policy"], "same-origin");
         }
+    }
+    for page in [format!("/console/environments/{ENV}/import")] {
+        let answers = [requester.get(&page).await.status(), operator.get(&page).await.status()];
+        assert_eq!(answers, [StatusCode::FORBIDDEN, StatusCode::OK], "{page}");
     }
     for (act, of_requester, of_operator) in &acts {
         let stranger = Browser::new(&stage).post(act, &fields).await;

@@ -168,15 +168,15 @@ async fn nothing_but_the_sign_in_that_this_browser_began_begins_a_session() {
         let code = back.split("code=").nth(1).unwrap().split('&').next().unwrap();
         let mut thief = Browser::at(&stage, ROOT);
         let own = as_ada(&mut thief, "/console/").await;
-        let state = own.split("&state=").nth(1).unwrap().to_owned();
-        thief.get(&format!("/console/callback?code={code}&state={state}")).await
+        let named = own.split("&state=").nth(1).unwrap().to_owned();
+        thief.get(&format!("/console/callback?code={code}&state={named}")).await
     };
     assert_eq!(stolen.status(), StatusCode::BAD_REQUEST);
     // What Entra refuses is said with its code, and nothing else of the address.
     let mut refused = Browser::at(&stage, ROOT);
     let own = as_ada(&mut refused, "/console/").await;
-    let state = own.split("&state=").nth(1).unwrap();
-    let path = format!("/console/callback?error=access_denied&error_description=Call+555-0199&state={state}");
+    let named = own.split("&state=").nth(1).unwrap();
+    let path = format!("/console/callback?error=access_denied&error_description=Call+555-0199&state={named}");
     let answer = refused.get(&path).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let page = answer.text().await.unwrap();
