@@ -108,6 +108,14 @@ pub async fn keep_form(db: &mut Connection, secret_hash: &[u8], form: &KeptForm)
     Ok(())
 }
 
+/// Drops every form that waits for a sign-in: any may name a person who is forgotten.
+pub async fn drop_forms(db: &mut Connection) -> StoreResult<()> {
+    sqlx::query!("update console_session set form_path = null, form_fields = null where form_fields is not null")
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// The form that a session keeps; of a certain actor, if one is given.
 pub async fn form(db: &mut Connection, secret_hash: &[u8], actor: Option<&str>) -> StoreResult<Option<KeptForm>> {
     let found = sqlx::query!(

@@ -139,7 +139,9 @@ fn traces(zoe: Uuid, row: Uuid) -> String {
          values (4711, '{ENV}', '{zoe}', '{row}', '{zoe}', '{ZOE}', 'update', '', false, '{{\"fullname\": [null, \"zq\"]}}');
          insert into rollcall.sync_run (trigger, started_at, ended_at, changes, problems)
          values ('test', now(), now(), '[{{\"domainname\": \"{ZOE}\"}}]', '{{\"lost {ZOE}\",fine}}');
-         insert into rollcall.console_session values ('\\x01', false, 'user:zq', 'zq zoe', '{zoe}', '{{}}', now(), now());"
+         insert into rollcall.console_session values ('\\x01', false, 'user:zq', 'zq zoe', '{zoe}', '{{}}', now(), now());
+         insert into rollcall.console_session
+         values ('\\x02', false, 'user:ada', 'Ada', null, '{{}}', now(), now(), '/console/zq', 'user=zq');"
     )
 }
 

@@ -8,7 +8,7 @@ use super::whereabouts::{PresenceState, Whereabouts};
 use super::{Desk, Refusal};
 use crate::domain::directory_user::DirectoryState;
 use crate::domain::reason::Code;
-use crate::store::{Keys, columns, forget, mirror};
+use crate::store::{Keys, columns, forget, mirror, sessions};
 use crate::sync::DeskError;
 
 /// What was forgotten, and what was not.
@@ -78,6 +78,7 @@ impl Desk {
         let now = self.base.clock.now();
         let (blanked, held_names) =
             forget::forget(&mut tx, found.object_id, &keys.collect::<Keys>(), actor, now).await?;
+        sessions::drop_forms(&mut tx).await?;
         let custom_columns = columns::custom(&mut tx).await?;
         tx.commit().await?;
         Ok(Forgotten {
