@@ -34,8 +34,7 @@ pub struct DirectoryUser {
     pub is_agent: bool,
     /// Usable plan ids, sorted, without duplicates.
     pub usable_plans: Vec<Uuid>,
-    /// Which texts had NUL characters, which no column can store and which were removed: one bit for each,
-    /// in the order of [`DirectoryUser::absorb`].
+    /// Which texts had NUL characters, which no column can store and which were removed: one bit for each [`Property`].
     pub nul_removed: i32,
     /// What could not be decoded at the last reading.
     pub undecodable: Unknowns,
@@ -65,6 +64,8 @@ pub struct DirectoryUser {
     pub postal_code: Option<String>,
     /// `country`.
     pub country: Option<String>,
+    /// `userType`: `Guest`, `Member`, or none, which counts as a member.
+    pub user_type: Option<String>,
 }
 
 impl DirectoryUser {
@@ -94,30 +95,28 @@ impl DirectoryUser {
         patch
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);
-        for ((patch, known), property) in [
-            (&patch.user_principal_name, &mut self.user_principal_name),
-            (&patch.display_name, &mut self.display_name),
-            (&patch.given_name, &mut self.given_name),
-            (&patch.surname, &mut self.surname),
-            (&patch.job_title, &mut self.job_title),
-            (&patch.mail, &mut self.mail),
-            (&patch.business_phone, &mut self.business_phone),
-            (&patch.mobile_phone, &mut self.mobile_phone),
-            (&patch.street_address, &mut self.street_address),
-            (&patch.city, &mut self.city),
-            (&patch.state, &mut self.state_or_province),
-            (&patch.postal_code, &mut self.postal_code),
-            (&patch.country, &mut self.country),
-        ]
-        .into_iter()
-        .zip(Property::ALL)
-        {
-            let bit = 1 << *property as i32;
+        for (property, patch, known) in [
+            (Property::UserPrincipalName, &patch.user_principal_name, &mut self.user_principal_name),
+            (Property::DisplayName, &patch.display_name, &mut self.display_name),
+            (Property::GivenName, &patch.given_name, &mut self.given_name),
+            (Property::Surname, &patch.surname, &mut self.surname),
+            (Property::JobTitle, &patch.job_title, &mut self.job_title),
+            (Property::Mail, &patch.mail, &mut self.mail),
+            (Property::BusinessPhones, &patch.business_phone, &mut self.business_phone),
+            (Property::MobilePhone, &patch.mobile_phone, &mut self.mobile_phone),
+            (Property::StreetAddress, &patch.street_address, &mut self.street_address),
+            (Property::City, &patch.city, &mut self.city),
+            (Property::State, &patch.state, &mut self.state_or_province),
+            (Property::PostalCode, &patch.postal_code, &mut self.postal_code),
+            (Property::Country, &patch.country, &mut self.country),
+            (Property::UserType, &patch.user_type, &mut self.user_type),
+        ] {
+            let bit = 1 << property as i32;
             match patch {
-                Patch::Undecodable => self.undecodable.set(*property, true),
+                Patch::Undecodable => self.undecodable.set(property, true),
                 Patch::Absent if !absent_is_null => {}
                 _ => {
-                    self.undecodable.set(*property, false);
+                    self.undecodable.set(property, false);
                     self.nul_removed &= !bit;
                 }
             }

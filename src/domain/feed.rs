@@ -241,6 +241,8 @@ pub struct UserPatch {
     pub postal_code: Patch<String>,
     /// `country`.
     pub country: Patch<String>,
+    /// `userType`.
+    pub user_type: Patch<String>,
 }
 
 /// The kind of object that a relation refers to.

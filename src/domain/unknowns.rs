@@ -2,8 +2,8 @@
 
 macro_rules! properties {
     ($($variant:ident $name:literal)*) => {
-        /// The properties of a user that may be undecodable; the number is the bit in [`Unknowns`]. The texts come
-        /// first, in the order of [`absorb`](super::directory_user::DirectoryUser::absorb).
+        /// The properties of a user that may be undecodable; the number is the bit in [`Unknowns`] and is
+        /// stored: new ones come last.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Property { $(#[doc = $name] $variant,)* }
 
@@ -38,6 +38,7 @@ properties! {
     AssignedPlans "assignedPlans"
     Type "@odata.type"
     Removed "@removed"
+    UserType "userType"
 }
 
 /// Which properties have a value that cannot be decoded (rules.md, section 2): their known values stand.

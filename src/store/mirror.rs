@@ -60,6 +60,7 @@ struct UserRow {
     state_or_province: Option<String>,
     postal_code: Option<String>,
     country: Option<String>,
+    usertype: Option<String>,
 }
 
 impl From<UserRow> for DirectoryUser {
@@ -86,6 +87,7 @@ impl From<UserRow> for DirectoryUser {
             state_or_province: row.state_or_province,
             postal_code: row.postal_code,
             country: row.country,
+            user_type: row.usertype,
         }
     }
 }
@@ -100,7 +102,7 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
         r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",
                   p.plans as "plans?", nul_removed as "nul_removed!", undecodable as "undecodable!",
                   user_principal_name, display_name, given_name, surname, job_title, mail, business_phone,
-                  mobile_phone, street_address, city, state_or_province, postal_code, country
+                  mobile_phone, street_address, city, state_or_province, postal_code, country, usertype
            from directory_user u left join plan_set p on p.id = u.plan_set
            where u.id = any($1)"#,
         ids
@@ -186,12 +188,12 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         "insert into directory_user as u (
              id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
              display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
-             state_or_province, postal_code, country, seen_round, undecodable)
+             state_or_province, postal_code, country, seen_round, undecodable, usertype)
          select * from unnest(
              $1::uuid[], $2::smallint[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::uuid[], $7::integer[],
              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
              $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[],
-             $24::integer[])
+             $24::integer[], $25::text[])
          on conflict (id) do update set
              state = excluded.state, deleted_at = excluded.deleted_at, account_enabled = excluded.account_enabled,
              is_agent = excluded.is_agent, plan_set = excluded.plan_set, nul_removed = excluded.nul_removed,
@@ -200,7 +202,8 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
              job_title = excluded.job_title, mail = excluded.mail, business_phone = excluded.business_phone,
              mobile_phone = excluded.mobile_phone, street_address = excluded.street_address, city = excluded.city,
              state_or_province = excluded.state_or_province, postal_code = excluded.postal_code,
-             country = excluded.country, seen_round = excluded.seen_round, undecodable = excluded.undecodable
+             country = excluded.country, seen_round = excluded.seen_round, undecodable = excluded.undecodable,
+             usertype = excluded.usertype
          where u.id = any($23)",
         &column!(id),
         &users.iter().map(|known| state_to(known.user.state)).collect::<Vec<_>>(),
@@ -228,7 +231,8 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         &users
             .iter()
             .map(|known| known.user.undecodable.bits())
-            .collect::<Vec<_>>()
+            .collect::<Vec<_>>(),
+        &column!(user_type) as &[Option<String>]
     )
     .execute(db)
     .await?;

@@ -35,7 +35,7 @@ fn every_selected_property_is_read() {
     let user = user(
         r#""userPrincipalName":"a@b.c","displayName":"Ad\u00e8le \"A\" Vance","givenName":"Adèle","surname":"Vance",
         "jobTitle":"Chef","mail":"m@b.c","businessPhones":["+1","+2"],"mobilePhone":"+3","streetAddress":"1 Way\nEnd",
-        "city":"Ulm","state":"BW","postalCode":"89073","country":"DE","accountEnabled":true,"assignedPlans":[]"#,
+        "city":"Ulm","state":"BW","postalCode":"89073","country":"DE","userType":"Guest","accountEnabled":true,"assignedPlans":[]"#,
     );
     assert_eq!(user.user_principal_name, value("a@b.c"));
     assert_eq!(user.display_name, value("Adèle \"A\" Vance"));
@@ -50,10 +50,11 @@ fn every_selected_property_is_read() {
     assert_eq!(user.state, value("BW"));
     assert_eq!(user.postal_code, value("89073"));
     assert_eq!(user.country, value("DE"));
+    assert_eq!(user.user_type, value("Guest"));
     assert_eq!(user.account_enabled, Patch::Value(true));
     assert_eq!(user.usable_plans, Patch::Value(Vec::new()));
     assert!(!user.is_agent);
-    // One property for every name in the selection, `id`, and `userType`, which nothing reads yet.
+    // One property for every name in the selection, and `id`.
     assert_eq!(crate::graph::SELECTION_FINGERPRINT.split(',').count(), 17);
 }
 
@@ -163,7 +164,7 @@ fn after(property: &str, spoilt: &[u8], is_full: bool) -> DirectoryUser {
     let others = format!(
         r#""userPrincipalName":"n@b.c","displayName":"New","givenName":"New","surname":"New","jobTitle":"New",
            "mail":"n@b.c","businessPhones":["New"],"mobilePhone":"New","streetAddress":"New","city":"New","state":"New",
-           "postalCode":"New","country":"New","accountEnabled":false,
+           "postalCode":"New","country":"New","userType":"New","accountEnabled":false,
            "assignedPlans":[{{"servicePlanId":"{PLAN}","capabilityStatus":"Enabled"}}]"#
     );
     let kept = format!("\"{property}\":");
@@ -200,6 +201,7 @@ fn known() -> DirectoryUser {
         state_or_province: old(),
         postal_code: old(),
         country: old(),
+        user_type: old(),
         ..DirectoryUser::default()
     }
 }
@@ -221,6 +223,7 @@ fn values(user: &DirectoryUser) -> Vec<(&'static str, Option<String>)> {
         ("state", user.state_or_province.clone()),
         ("postalCode", user.postal_code.clone()),
         ("country", user.country.clone()),
+        ("userType", user.user_type.clone()),
         (
             "accountEnabled",
             user.account_enabled.map(|enabled| enabled.to_string()),

@@ -14,11 +14,9 @@ use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
 use crate::domain::directory_user::Property;
 use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
 
-/// The `$select` of every request for users: the properties of [`UserPatch`], and `userType`, which nothing reads yet.
-/// The service tracks only these properties, so a change here needs a full round.
+/// The `$select` of every request for users: the properties of [`UserPatch`]. The service tracks only these properties, so a change here needs a full round.
 pub(in crate::graph) const SELECTION: &str = "id,userPrincipalName,displayName,givenName,surname,jobTitle,mail,\
-    businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,accountEnabled,assignedPlans,\
-    userType";
+    businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,userType,accountEnabled,assignedPlans";
 
 #[derive(Deserialize)]
 #[serde(field_identifier)]
@@ -59,6 +57,8 @@ enum Key {
     PostalCode,
     #[serde(rename = "country")]
     Country,
+    #[serde(rename = "userType")]
+    UserType,
     #[serde(other)]
     Other,
 }
@@ -203,6 +203,7 @@ impl<'de> Visitor<'de> for RawUserVisitor {
                 Key::State => patch.state = self.patch(&mut map)?,
                 Key::PostalCode => patch.postal_code = self.patch(&mut map)?,
                 Key::Country => patch.country = self.patch(&mut map)?,
+                Key::UserType => patch.user_type = self.patch(&mut map)?,
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
