@@ -40,6 +40,9 @@ pub struct Arguments {
     /// The default company of every user who gets a row.
     #[arg(long)]
     company: Text,
+    /// The business unit of every user who gets a row, by name or id; without it, that of the environment.
+    #[arg(long, value_name = "UNIT")]
+    business_unit: Option<Text>,
     /// A user to import, by object id or user principal name; may be repeated.
     #[arg(long = "user", value_name = "USER", num_args = 1.., conflicts_with = "all")]
     users: Vec<Text>,
@@ -88,6 +91,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let request = ImportRequest {
         environment: arguments.environment.name(&engine)?.to_owned(),
         company: arguments.company.into(),
+        default_business_unit: arguments.business_unit.map(String::from),
+        businessunitid: None,
         users,
         all: arguments.all,
         background: arguments.background,

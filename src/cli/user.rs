@@ -188,7 +188,7 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
     } else {
         i64::from(limit)
     };
-    let mut history = records.history(&row, limit + 1).await?;
+    let mut history = records.history(&row, None, limit + 1).await?;
     if history.len() as u64 > limit.unsigned_abs() {
         history.pop();
         note!("There are older changes: --limit 0 shows them all.");

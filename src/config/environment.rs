@@ -14,6 +14,7 @@ use super::secret::Surroundings;
 use super::value::{DAY, Parsed, quoted, requoted, within};
 use crate::domain::environment::{AppPassLapse, Environment, GroupNesting, Kind};
 use crate::domain::field::{Field, Policies, Policy};
+use crate::domain::unit::Name;
 
 /// The default roles, if the configuration lists none: the ones that rules.md names and every environment has.
 pub const DEFAULT_ROLES: [&str; 3] = ["System Administrator", "Basic User", "Environment Maker"];
@@ -35,6 +36,7 @@ pub(super) struct RawEnvironment {
     app_pass_grace: Option<Parsed<Duration>>,
     pay_as_you_go: Option<bool>,
     non_interactive_cap: Option<u32>,
+    default_business_unit: Option<String>,
     allow_role_assignment_on_disabled_users: Option<bool>,
     license_role_management: Option<bool>,
     roles: Option<Vec<String>>,
@@ -155,6 +157,7 @@ impl RawEnvironment {
         );
         replace(&mut environment.pay_as_you_go, self.pay_as_you_go);
         replace(&mut environment.non_interactive_cap, self.non_interactive_cap);
+        environment.default_business_unit = unit(&key("default_business_unit"), self.default_business_unit)?;
         replace(
             &mut environment.allow_role_assignment_on_disabled_users,
             self.allow_role_assignment_on_disabled_users,
@@ -171,6 +174,16 @@ fn replace<T>(default: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *default = given;
     }
+}
+
+fn unit(path: &str, given: Option<String>) -> Result<Option<Name>, Issue> {
+    let named = |given: String| {
+        Name::parse(&given).map_err(|_| {
+            let expected = "expected the name of a business unit, of at most 160 characters";
+            Issue::new(path, format!("{} is no name; {expected}", quoted(&given)))
+        })
+    };
+    given.map(named).transpose()
 }
 
 fn roles(path: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Issue> {

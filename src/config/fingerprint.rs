@@ -36,6 +36,8 @@ pub fn fingerprint(
         app_pass_grace,
         pay_as_you_go,
         non_interactive_cap,
+        // Read when a row is created, which it does not decide.
+        default_business_unit: _,
         // Read when a role is assigned, never when a user is evaluated.
         allow_role_assignment_on_disabled_users: _,
         license_role_management,

@@ -228,6 +228,9 @@ fn environment_table(environment: &Environment) -> Table {
     if let Some(creator) = environment.creator {
         table.push(("creator", json!(creator)));
     }
+    if let Some(unit) = &environment.default_business_unit {
+        table.push(("default_business_unit", json!(unit.as_str())));
+    }
     let license_roles: Vec<Value> = environment
         .license_roles
         .iter()

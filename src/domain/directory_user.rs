@@ -96,13 +96,21 @@ impl DirectoryUser {
             .account_enabled
             .apply_to(&mut self.account_enabled, absent_is_null);
         for (property, patch, known) in [
-            (Property::UserPrincipalName, &patch.user_principal_name, &mut self.user_principal_name),
+            (
+                Property::UserPrincipalName,
+                &patch.user_principal_name,
+                &mut self.user_principal_name,
+            ),
             (Property::DisplayName, &patch.display_name, &mut self.display_name),
             (Property::GivenName, &patch.given_name, &mut self.given_name),
             (Property::Surname, &patch.surname, &mut self.surname),
             (Property::JobTitle, &patch.job_title, &mut self.job_title),
             (Property::Mail, &patch.mail, &mut self.mail),
-            (Property::BusinessPhones, &patch.business_phone, &mut self.business_phone),
+            (
+                Property::BusinessPhones,
+                &patch.business_phone,
+                &mut self.business_phone,
+            ),
             (Property::MobilePhone, &patch.mobile_phone, &mut self.mobile_phone),
             (Property::StreetAddress, &patch.street_address, &mut self.street_address),
             (Property::City, &patch.city, &mut self.city),

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::field::Policies;
+use super::unit::Name;
 
 words! {
     /// The kinds of environment.
@@ -78,6 +79,8 @@ pub struct Environment {
     pub pay_as_you_go: bool,
     /// The maximum number of enabled non-interactive users; 7 by default (seeds.md, row B20).
     pub non_interactive_cap: u32,
+    /// The name of the business unit of new rows; without one, the root.
+    pub default_business_unit: Option<Name>,
     /// Whether disabled users may be granted security roles.
     pub allow_role_assignment_on_disabled_users: bool,
     /// Whether the sync maintains `license_roles`.
@@ -112,6 +115,7 @@ impl Environment {
             app_pass_grace: Duration::from_hours(7 * 24),
             pay_as_you_go: false,
             non_interactive_cap: 7,
+            default_business_unit: None,
             allow_role_assignment_on_disabled_users: false,
             license_role_management: true,
             roles: Vec::new(),

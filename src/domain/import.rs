@@ -20,6 +20,11 @@ pub struct ImportRequest {
     /// The default company of every row that is created.
     #[schema(required, min_length = 1, max_length = 256)]
     pub company: String,
+    /// The business unit of every row that is created, by name or id; without it, that of the environment.
+    pub default_business_unit: Option<String>,
+    /// The same, as found.
+    #[serde(skip)]
+    pub businessunitid: Option<Uuid>,
     /// Selected users, by object id or user principal name. Not together with `all`.
     pub users: Vec<String>,
     /// Everyone in the directory who has no row and whom the rules admit.
@@ -127,6 +132,8 @@ pub struct Job {
     pub environment: String,
     /// The default company of every row it creates.
     pub company: String,
+    /// The business unit of every row it creates; null: that of the environment.
+    pub businessunitid: Option<Uuid>,
     /// Everyone without a row, instead of selected users.
     pub all: bool,
     /// No caller waits for it.

@@ -47,7 +47,8 @@ pub struct Assignment {
     pub provenance: Provenance,
     /// The name of the team through which the row has the role.
     pub team: Option<String>,
-    /// A person revoked the role: it is not held, and does not return while its cause lasts.
+    /// Not held any more: a person revoked the role, and it does not return while its cause lasts; or the directory took
+    /// the row out of the team's group.
     pub revoked: bool,
 }
 

@@ -153,8 +153,10 @@ impl std::fmt::Display for RunProgress {
 }
 
 /// One line of a row's history.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ChangeLine {
+    /// Its number.
+    pub id: i64,
     /// The time of the change.
     pub at: DateTime<Utc>,
     /// The run, if there was one.
@@ -166,6 +168,7 @@ pub struct ChangeLine {
     /// The rule behind it.
     pub reason: Option<String>,
     /// Column → [old, new].
+    #[schema(value_type = Object)]
     pub fields: Value,
 }
 

@@ -6,6 +6,7 @@ mod changes;
 mod environments;
 mod jobs;
 mod kinds;
+mod profile;
 mod roles;
 mod runs;
 mod status;
@@ -217,7 +218,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(environments::candidates))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::add_many))
-        .routes(routes!(users::show, acts::edit, acts::delete))
+        .routes(routes!(profile::show, acts::edit, acts::delete))
         .routes(routes!(users::access))
         .routes(routes!(users::whereabouts))
         .routes(routes!(acts::forget))
@@ -251,6 +252,7 @@ fn handlers() -> OpenApiRouter<Api> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::held))
+        .routes(routes!(profile::history))
         .routes(routes!(runs::changes))
         .routes(routes!(runs::approve))
         .routes(routes!(runs::reject))

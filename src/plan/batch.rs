@@ -60,7 +60,9 @@ impl Quotas {
     #[must_use]
     pub fn concern(candidates: &[Candidate], policy: &Policy<'_>) -> bool {
         let takes_slot = |candidate: &Candidate| policy.slots_are_open && candidate.wants_slot();
-        candidates.iter().any(|it| takes_slot(it) || it.is_administrator())
+        candidates
+            .iter()
+            .any(|it| takes_slot(it) || it.concerns_administrators())
     }
 
     /// Sets what is left for a candidate.
@@ -91,6 +93,14 @@ impl Decision {
     pub fn row_id(&self) -> Option<Uuid> {
         let made = self.plan.change.as_ref().map(|change| change.after.systemuserid);
         self.candidate.row.as_ref().map(|row| row.systemuserid).or(made)
+    }
+
+    /// The group team that gave the row its last security role, until the directory took it out of the team's group.
+    #[must_use]
+    pub fn last_role_was_of(&self) -> Option<&str> {
+        let is_enabled = self.candidate.row.as_ref().is_some_and(|row| !row.isdisabled) && !self.plan.disables();
+        let gains_one = self.roles.changes.iter().any(|change| change.is_granted);
+        self.candidate.last_role_was_of().filter(|_| is_enabled && !gains_one)
     }
 
     /// The operation on the row or its roles; none if no visible column changes.
@@ -156,11 +166,19 @@ pub fn decide(
         let roles = candidate.plan_roles(view.environment, &plan);
         quotas.slots -= i64::from(verdict.outcome == Outcome::Enable && candidate.wants_slot());
         quotas.administrators -= i64::from(candidate.stops_being_administrator(&plan, &roles));
-        let lacks_administrator = quotas.administrators == 0 && candidate.is_lost_administrator(&plan);
+        let is_lost = quotas.administrators == 0 && candidate.is_lost_administrator(&plan);
+        let left_team = quotas.administrators == 0 && candidate.was_administrator_through_team();
+        let lacks_administrator = is_lost || left_team;
         if lacks_administrator {
+            let detail = if is_lost {
+                Code::LastSystemAdministrator.sentence()
+            } else {
+                "The directory took the last enabled System Administrator out of the group whose team gave the role; no \
+                 enabled row has it now."
+            };
             plan.findings.push(Finding {
                 code: Code::LastSystemAdministrator,
-                detail: Code::LastSystemAdministrator.sentence().to_owned(),
+                detail: detail.to_owned(),
             });
         }
         let waits_for_guard = policy.removals == Removals::Collect && plan.removal.is_some() && !is_held;

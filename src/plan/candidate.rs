@@ -143,6 +143,12 @@ impl Candidate {
         self.row.is_some() && is_administrator(&self.assignments)
     }
 
+    /// A System Administrator, enabled or not, or somebody who was one through a group team: the number of others matters.
+    #[must_use]
+    pub fn concerns_administrators(&self) -> bool {
+        self.is_administrator() || self.was_administrator_through_team()
+    }
+
     /// A System Administrator whose account was deleted or disabled in the directory: if there is no other one, an
     /// operator must be alerted until there is.
     pub(super) fn is_lost_administrator(&self, plan: &RowPlan) -> bool {
@@ -155,6 +161,29 @@ impl Candidate {
             )
         };
         self.is_administrator() && row.is_some_and(|row| row.isdisabled && row.deletedstate == 0 && by_directory(row))
+    }
+
+    /// The roles that group teams gave the row until the directory took it out of their groups, and that it has not
+    /// otherwise.
+    pub(super) fn lost_through_teams(&self) -> impl Iterator<Item = &Assignment> {
+        let holds = |role: &str| self.assignments.iter().any(|held| held.role == role && !held.revoked);
+        let lost = self.assignments.iter().filter(|held| held.revoked && !held.is_direct());
+        lost.filter(move |lost| !holds(&lost.role))
+    }
+
+    /// An enabled row that was a System Administrator through a group team, until the directory took it out of the
+    /// group.
+    pub(super) fn was_administrator_through_team(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| !row.isdisabled)
+            && self.lost_through_teams().any(|lost| lost.role == SYSTEM_ADMINISTRATOR)
+    }
+
+    /// The group team that gave the row a security role until the directory took it out of the group, if it has none
+    /// now.
+    pub(super) fn last_role_was_of(&self) -> Option<&str> {
+        let has_none = self.assignments.iter().all(|held| held.revoked);
+        let lost = self.lost_through_teams().next().filter(|_| has_none);
+        lost.and_then(|lost| lost.team.as_deref())
     }
 
     /// The plan for the row.

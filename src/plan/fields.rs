@@ -22,6 +22,16 @@ pub enum Desired {
     KeepOr(Option<String>),
 }
 
+impl Desired {
+    /// The value for a new row.
+    #[must_use]
+    pub fn value(self) -> Option<String> {
+        match self {
+            Self::Value(value) | Self::KeepOr(value) => value,
+        }
+    }
+}
+
 /// The desired value of a column, with a finding if the directory's value could not be used unchanged.
 #[must_use]
 pub fn desired(user: &DirectoryUser, field: Field) -> (Desired, Option<Finding>) {

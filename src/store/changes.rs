@@ -148,14 +148,21 @@ pub async fn disables_since(
     Ok(counts.into_iter().map(|row| (row.environment, row.count)).collect())
 }
 
-/// The latest lines of a row's history, newest first.
-pub async fn history(db: &mut Connection, environment: &str, row: Uuid, limit: i64) -> StoreResult<Vec<ChangeLine>> {
+/// The latest lines of a row's history before a line, newest first.
+pub async fn history(
+    db: &mut Connection,
+    environment: &str,
+    row: Uuid,
+    before: Option<i64>,
+    limit: i64,
+) -> StoreResult<Vec<ChangeLine>> {
     Ok(sqlx::query_as!(
         ChangeLine,
-        "select at, run_id, actor, operation, reason, fields from system_user_change
-         where environment = $1 and systemuserid = $2 order by id desc limit $3",
+        "select id, at, run_id, actor, operation, reason, fields from system_user_change
+         where environment = $1 and systemuserid = $2 and id < $3 order by id desc limit $4",
         environment,
         row,
+        before.unwrap_or(i64::MAX),
         limit
     )
     .fetch_all(db)

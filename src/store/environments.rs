@@ -44,6 +44,8 @@ pub struct Registration {
     pub until_edited: Vec<String>,
     /// How many enabled non-interactive users there may be.
     pub cap: u32,
+    /// The folded name of the business unit of new rows.
+    pub default_unit_key: Option<String>,
 }
 
 /// What there is to do in an environment, found out for all of them at once.
@@ -108,13 +110,15 @@ pub async fn survey(
            from (select e.*, w.has_database,
                         e.closed_at is null and e.kind = w.kind and e.fingerprint = w.fingerprint
                             and to_jsonb(e.until_edited) = w.until_edited and q.non_interactive_cap = w.cap
+                            and e.default_unit_key is not distinct from w.default_unit_key
                             as is_as_configured,
                         exists (select from name_to_fold n where n.environment = e.name) as has_names,
                         exists (
                             select from business_unit b
                             where b.environment = e.name and b.parentbusinessunitid is null) as has_root
                  from jsonb_to_recordset($1) as w (
-                     name text, kind text, has_database boolean, fingerprint text, until_edited jsonb, cap int)
+                     name text, kind text, has_database boolean, fingerprint text, until_edited jsonb, cap int,
+                     default_unit_key text)
                  join environment e on e.name = w.name
                  left join environment_quota q on q.environment = w.name) as known"#,
         json!(registrations),
@@ -169,18 +173,20 @@ pub async fn add_up(db: &mut Connection) -> StoreResult<()> {
 pub async fn register(db: &mut Connection, registration: &Registration) -> StoreResult<Progress> {
     let name = &registration.name;
     sqlx::query!(
-        "insert into environment as e (name, kind, fingerprint, until_edited) values ($1, $2, $3, $4)
+        "insert into environment as e (name, kind, fingerprint, until_edited, default_unit_key) values ($1, $2, $3, $4, $5)
          on conflict (name) do update set
              epoch = e.epoch + (e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
                                 or e.closed_at is not null)::int,
              kind = excluded.kind, fingerprint = excluded.fingerprint, until_edited = excluded.until_edited,
-             closed_at = null
+             default_unit_key = excluded.default_unit_key, closed_at = null
          where e.fingerprint <> excluded.fingerprint or e.until_edited <> excluded.until_edited
-            or e.kind is distinct from excluded.kind or e.closed_at is not null",
+            or e.kind is distinct from excluded.kind or e.default_unit_key is distinct from excluded.default_unit_key
+            or e.closed_at is not null",
         name,
         registration.kind,
         registration.fingerprint,
-        &registration.until_edited
+        &registration.until_edited,
+        registration.default_unit_key
     )
     .execute(&mut *db)
     .await?;

@@ -22,13 +22,17 @@ pub const VALUE_UNDECODABLE: &str = "value_undecodable";
 /// The code of a finding about an environment that the configuration lacks.
 pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 
+/// The code of a finding about a user whose last security role ended with a group team.
+pub const NO_SECURITY_ROLE: &str = "no_security_role";
+
 /// The codes of findings that are not reason codes.
-pub const OTHER_CODES: [&str; 5] = [
+pub const OTHER_CODES: [&str; 6] = [
     REMOVALS_HELD,
     ENVIRONMENT_REFUSED,
     ORPHANED_ROLE_ASSIGNMENT,
     VALUE_UNDECODABLE,
     ENVIRONMENT_LEFT_OVER,
+    NO_SECURITY_ROLE,
 ];
 
 /// A cause as observed.
@@ -166,6 +170,24 @@ pub async fn close_subject(
         code,
         subject,
         now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// After a person granted roles: closes the findings about users who have one again.
+pub async fn close_regained(db: &mut Connection, environment: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    sqlx::query!(
+        "update finding f set closed_at = $2
+         from system_user s
+         where f.environment = $1 and f.code = $3 and f.closed_at is null and s.environment = f.environment
+           and s.azureactivedirectoryobjectid = f.azureactivedirectoryobjectid and exists (
+               select from effective_role e
+               where e.environment = s.environment and e.systemuserid = s.systemuserid)",
+        environment,
+        now,
+        NO_SECURITY_ROLE
     )
     .execute(db)
     .await?;

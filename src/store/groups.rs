@@ -27,7 +27,7 @@ pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Prin
         .collect();
     // Not a member by the latest look-up, although a page stored at the same time says so.
     sqlx::query!(
-        "update directory_group_member m set is_member = false
+        "update directory_group_member m set is_member = false, kept_in_doubt = false
          from directory_look_up l
          where m.group_id = $1 and m.object_id = any($2) and m.is_member
            and l.object_id = m.object_id and l.groups_asked > m.seen_round",
@@ -77,7 +77,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
     let ids: Vec<Uuid> = left.iter().map(|left| left.value).collect();
     let moments: Vec<i64> = left.iter().map(|left| left.at.0).collect();
     let news = sqlx::query_scalar!(
-        "update directory_group_member m set is_member = false, seen_round = u.asked
+        "update directory_group_member m set is_member = false, kept_in_doubt = false, seen_round = u.asked
          from (select id, max(asked) as asked from unnest($2::uuid[], $3::bigint[]) as u (id, asked) group by id) as u
          where m.group_id = $1 and m.object_id = u.id and m.is_member and m.seen_round <= u.asked
          returning m.object_id",
@@ -92,7 +92,7 @@ pub async fn remove_members(db: &mut Connection, group: Uuid, left: &[Asked<Uuid
         "insert into directory_group_member as m (group_id, object_id, is_member, seen_round)
          select $1, id, false, max(asked) from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
          group by id order by id
-         on conflict (group_id, object_id) do update set seen_round = excluded.seen_round
+         on conflict (group_id, object_id) do update set seen_round = excluded.seen_round, kept_in_doubt = false
          where not m.is_member and m.seen_round < excluded.seen_round",
         group,
         &ids,
@@ -218,7 +218,7 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     let joiners: Vec<Uuid> = joined.iter().map(|pair| pair.value.0).collect();
     let groups: Vec<Uuid> = joined.iter().map(|pair| pair.value.1).collect();
     let mut news = sqlx::query_scalar!(
-        "update directory_group_member m set is_member = false, seen_round = u.asked
+        "update directory_group_member m set is_member = false, kept_in_doubt = false, seen_round = u.asked
          from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
          where m.object_id = u.id and m.is_member and m.seen_round <= u.asked and not exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
@@ -302,15 +302,22 @@ pub async fn forget_returned(db: &mut Connection, users: &[Uuid]) -> StoreResult
 }
 
 /// After a complete listing: removes members of the group not seen since it began, and returns them. Soft-deleted users
-/// stay members in the directory although they may not be listed, so they stay members here.
-pub async fn sweep_members(db: &mut Connection, group: Uuid, round: Moment) -> StoreResult<Vec<Uuid>> {
+/// stay members in the directory although they may not be listed, so they stay members here. A listing of nobody is in
+/// doubt: the group's teams keep its members until another one lists somebody.
+pub async fn sweep_members(
+    db: &mut Connection,
+    group: Uuid,
+    round: Moment,
+    is_in_doubt: bool,
+) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "update directory_group_member m set is_member = false, seen_round = $2
-         where group_id = $1 and is_member and seen_round < $2
+        "update directory_group_member m set is_member = false, seen_round = $2, kept_in_doubt = $3
+         where group_id = $1 and (is_member or kept_in_doubt and not $3) and seen_round < $2
            and not exists (select from directory_user u where u.id = m.object_id and u.state = 1)
          returning object_id",
         group,
-        round.0
+        round.0,
+        is_in_doubt
     )
     .fetch_all(db)
     .await?)

@@ -16,7 +16,7 @@ macro_rules! select_jobs {
     ($rest:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Job,
-            "select id, environment, company, is_all as \"all\", background, batch_group, is_private as \"private\",
+            "select id, environment, company, businessunitid, is_all as \"all\", background, batch_group, is_private as \"private\",
                     is_critical as \"critical\", monitoring_category, description, schedule, scheduled_by, max_retries,
                     submitted_by, submitted_at, state as \"state: JobState\", outcome as \"outcome: JobOutcome\", attempts, next_attempt_at, next_run_at, started_at,
                     ended_at, total, created, already_present, refused, error, cancelled_by, walk_after, is_walked,
@@ -41,8 +41,8 @@ pub async fn insert(
     let id = sqlx::query_scalar!(
         "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
-             description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total, roles)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id",
+             description, schedule, next_run_at, max_retries, submitted_by, submitted_at, total, roles, businessunitid)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) returning id",
         request.environment,
         request.company,
         request.all,
@@ -58,7 +58,8 @@ pub async fn insert(
         submitted_by,
         at,
         total,
-        &request.roles
+        &request.roles,
+        request.businessunitid
     )
     .fetch_one(&mut *db)
     .await?;

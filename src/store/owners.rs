@@ -40,7 +40,7 @@ pub async fn set(db: &mut Connection, readings: &[(Uuid, Asked<Listed<Principal>
         r#"with reading as (select * from unnest($1::uuid[], $2::boolean[]) as r (group_id, is_whole)),
                owner as (select distinct group_id, object_id from unnest($3::uuid[], $4::uuid[]) as o (group_id, object_id)),
                lost as (
-                   update directory_group_member m set is_owner = false
+                   update directory_group_member m set is_owner = false, was_owner = true
                    from reading r
                    where m.group_id = r.group_id and r.is_whole and m.is_owner and not exists (
                        select from owner o where o.group_id = m.group_id and o.object_id = m.object_id)

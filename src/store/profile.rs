@@ -31,6 +31,26 @@ pub async fn write(db: &mut Connection, row: &SystemUser) -> StoreResult<()> {
     Ok(())
 }
 
+/// Puts new rows into a business unit, if it still exists.
+pub async fn put_in_unit(db: &mut Connection, environment: &str, rows: &[Uuid], unit: Uuid) -> StoreResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update system_user s set businessunitid = u.businessunitid
+         from business_unit u
+         where s.environment = $1 and s.systemuserid = any($2)
+           and u.environment = s.environment and u.businessunitid = $3",
+        environment,
+        rows,
+        unit
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of_rows)?;
+    Ok(())
+}
+
 /// Whether a row is `above` another in the chain of managers, or is it.
 pub async fn is_manager_above(db: &mut Connection, environment: &str, above: Uuid, row: Uuid) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(

@@ -154,7 +154,7 @@ async fn purge_gone_users(db: &mut Connection, moment: Moment, after: Place, lim
     })
 }
 
-/// Memberships that are over since before a moment. Owners stay.
+/// Memberships that are over since before a moment. Owners stay, and whom a listing in doubt left out.
 async fn purge_memberships(db: &mut Connection, moment: Moment, after: Place, limit: i32) -> StoreResult<Part> {
     let part = sqlx::query!(
         r#"with part as (
@@ -163,7 +163,7 @@ async fn purge_memberships(db: &mut Connection, moment: Moment, after: Place, li
            old as (
                select m.group_id, m.object_id from directory_group_member m
                join part on part.group_id = m.group_id and part.object_id = m.object_id
-               where not m.is_member and not m.is_owner and m.seen_round < $1
+               where not m.is_member and not m.is_owner and not m.kept_in_doubt and m.seen_round < $1
                order by m.group_id, m.object_id for update of m skip locked),
            purged as (
                delete from directory_group_member m using old

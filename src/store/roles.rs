@@ -8,8 +8,8 @@ use super::{ByEnvironment, Connection, Keys, StoreError, StoreResult, expect_row
 use crate::domain::role::{Assignment, Holder, HolderKey, Provenance};
 use crate::plan::RoleChange;
 
-/// The assignments of some rows, their own and those of their teams, including own ones that a person removed. Where no
-/// team has a role, teams cost nothing.
+/// The assignments of some rows, their own and those of their teams, including own ones that a person removed, and those
+/// of group teams that the directory took them out of. Where no team has a role, teams cost nothing.
 pub async fn of_rows(db: &mut Connection, rows: &Keys) -> StoreResult<ByEnvironment<Vec<Assignment>>> {
     if rows.is_empty() {
         return Ok(ByEnvironment::new());
@@ -20,12 +20,15 @@ pub async fn of_rows(db: &mut Connection, rows: &Keys) -> StoreResult<ByEnvironm
            from unnest($1::text[], $2::uuid[]) as wanted (environment, id)
            join system_user_role r on r.environment = wanted.environment and r.systemuserid = wanted.id
            union all
-           select wanted.environment, wanted.id, r.role, $3, t.name, false
+           select wanted.environment, wanted.id, r.role, $3, t.name, m.has_left
            from (select distinct environment from team_role where environment = any($1)) as concerned
            join unnest($1::text[], $2::uuid[]) as wanted (environment, id) on wanted.environment = concerned.environment
            cross join lateral (
-               select m.teamid from team_membership m
-               where m.environment = wanted.environment and m.systemuserid = wanted.id offset 0) as m
+               select m.teamid, false as has_left from team_membership m
+               where m.environment = wanted.environment and m.systemuserid = wanted.id
+               union all
+               select d.teamid, true from team_departure d
+               where d.environment = wanted.environment and d.systemuserid = wanted.id offset 0) as m
            join team_role r on r.environment = wanted.environment and r.teamid = m.teamid
            join team t on t.environment = wanted.environment and t.teamid = m.teamid
            order by 3, 4, 5"#,

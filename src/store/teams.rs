@@ -222,6 +222,27 @@ pub async fn remove_from_all(db: &mut Connection, environment: &str, row: Uuid) 
     Ok(())
 }
 
+/// Marks for re-evaluation the rows of some members of a group, in each environment where a team has its members.
+pub async fn mark_members(db: &mut Connection, group: Uuid, members: &[Uuid]) -> StoreResult<()> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into pending (environment, object_id)
+         select distinct s.environment, s.azureactivedirectoryobjectid
+         from team t
+         join environment e on e.name = t.environment and e.closed_at is null
+         join system_user s on s.environment = t.environment and s.azureactivedirectoryobjectid = any($2)
+         where t.azureactivedirectoryobjectid = $1 order by 1, 2
+         on conflict (environment, object_id) do update set version = excluded.version",
+        group,
+        members
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The groups whose members teams of some environments have, each with whether a team needs its owners.
 pub async fn groups(db: &mut Connection, environments: &[String]) -> StoreResult<Vec<(Uuid, bool)>> {
     let groups = sqlx::query!(

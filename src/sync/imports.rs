@@ -21,9 +21,9 @@ use super::{Base, Failure, ImportError};
 pub use crate::domain::import::ImportRequest;
 use crate::domain::import::{Candidate, Item, ItemState, Job, JobOutcome};
 use crate::domain::reason::Code;
-use crate::store::candidates;
 pub use crate::store::jobs::JobFilter;
 use crate::store::jobs::{self, items};
+use crate::store::{candidates, units};
 use crate::telemetry::metrics::Metrics;
 
 /// The caller who views jobs.
@@ -83,7 +83,13 @@ impl Imports {
             return Err(Refusal::new(Code::NoDatabase).into());
         }
         let now = self.base.clock.now();
-        let (request, next_run_at) = checks::checked(request, now)?;
+        let (mut request, next_run_at) = checks::checked(request, now)?;
+        if let Some(unit) = &request.default_business_unit {
+            let found = units::find(&mut self.base.store.read().await?, &request.environment, unit).await?;
+            let missing = || format!("{} has no business unit `{unit}`", request.environment);
+            let found = found.ok_or_else(|| bad_input("default_business_unit", missing()))?;
+            request.businessunitid = Some(found.businessunitid);
+        }
         for role in &request.roles {
             self.desk.check_role(&request.environment, role)?;
         }

@@ -84,7 +84,7 @@ async fn count_quotas<'v>(
         (loaded.name(), cap.saturating_add(*freed))
     });
     let slots = quota::lock_all(&mut *tx, &caps.collect()).await?;
-    let administered = concerned.clone().filter(|(loaded, _)| loaded.has_administrator());
+    let administered = concerned.clone().filter(|(loaded, _)| loaded.concerns_administrators());
     let administered: Vec<String> = administered.map(|(loaded, _)| loaded.name().to_owned()).collect();
     let administrators = roles::count_enabled_holders(&mut *tx, &administered, SYSTEM_ADMINISTRATOR).await?;
     let quotas = concerned.map(|(loaded, _)| {
@@ -109,7 +109,7 @@ pub(super) async fn look_at<'v>(
     let environment = view.environment;
     let slots = quota::free_slots(&mut *tx, &environment.name, environment.non_interactive_cap).await?;
     let mut loaded = load(tx, view, vec![id], &[]).await?;
-    let administered = loaded.has_administrator().then(|| environment.name.clone());
+    let administered = loaded.concerns_administrators().then(|| environment.name.clone());
     let administered = Vec::from_iter(administered);
     let administrators = roles::count_enabled_holders(&mut *tx, &administered, SYSTEM_ADMINISTRATOR).await?;
     let quotas = Quotas {

@@ -15,6 +15,7 @@ mod roles;
 mod skus;
 mod take_in;
 mod users;
+mod uses;
 
 pub(super) use fresh::{LookUpResult, LookUpResults};
 pub(super) use roles::RoleGroups;
@@ -30,7 +31,6 @@ use crate::domain::source::Source;
 use crate::graph::{Graph, GraphError, describe};
 use crate::plan::EnvironmentView;
 use crate::store::checkpoints;
-use crate::store::groups::nested_groups;
 use crate::store::lease::Lease;
 
 /// The number of groups read at once.
@@ -186,22 +186,20 @@ impl Puller {
         Ok(pulled)
     }
 
-    /// Reads the security groups, and the groups within them where an environment counts those. A few at a time; a
-    /// share of the database connections stays free.
+    /// Reads the security groups, the groups within them where an environment counts those, and the groups of teams. A
+    /// few at a time; a share of the database connections stays free.
     async fn pull_groups(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let mut done: BTreeSet<Uuid> = BTreeSet::new();
         let at_once = GROUPS_AT_ONCE.min(self.base.store.half_of_pool());
         loop {
-            let within = self.groups_within().await?;
-            let wanted = within.iter().flat_map(|(root, nested)| nested.iter().chain([root]));
-            let wanted: BTreeSet<Uuid> = wanted.copied().collect();
-            let fresh: Vec<Uuid> = wanted.difference(&done).copied().collect();
+            let uses = self.group_uses().await?;
+            let fresh: Vec<Uuid> = uses.groups().difference(&done).copied().collect();
             if fresh.is_empty() {
                 let read = done.difference(&pulled.unreadable_groups).copied();
-                let roots: Vec<Uuid> = read.filter(|group| within.contains_key(group)).collect();
-                pulled.problems.extend(self.pull_owners(lease, &roots, &within).await?);
-                pulled.nested = within;
+                let owned: Vec<Uuid> = read.filter(|group| uses.needs_owners(*group)).collect();
+                pulled.problems.extend(self.pull_owners(lease, &owned, &uses).await?);
+                pulled.nested = uses.nested;
                 return Ok(pulled);
             }
             let checkpoints = {
@@ -209,11 +207,10 @@ impl Puller {
                 let sources: Vec<Source> = fresh.iter().copied().map(Source::Group).collect();
                 checkpoints::read_all(&mut db, &sources).await?
             };
-            let pulls = fresh.iter().zip(checkpoints).map(|(&group, checkpoint)| {
-                let environments = self.environments_of(group, &within);
-                let is_root = within.contains_key(&group);
-                self.pull_group(lease, group, checkpoint, is_root, environments)
-            });
+            let pulls = fresh
+                .iter()
+                .zip(checkpoints)
+                .map(|(&group, checkpoint)| self.pull_group(lease, group, checkpoint, &uses));
             // All of them end before a failure of one ends the run.
             let results: Vec<_> = stream::iter(pulls.collect::<Vec<_>>())
                 .buffered(at_once)
@@ -232,44 +229,6 @@ impl Puller {
             self.write_checkpoints(lease, &reached).await?;
             done.extend(fresh);
         }
-    }
-
-    /// Every configured security group, with the nested groups that count for some environment.
-    async fn groups_within(&self) -> Result<HashMap<Uuid, Vec<Uuid>>, Failure> {
-        let settings = &self.base.settings;
-        let counting = settings.security_groups(Environment::counts_nested);
-        let mut nested = if counting.is_empty() {
-            HashMap::new()
-        } else {
-            nested_groups(&mut self.base.store.read().await?, &counting).await?
-        };
-        let roots = settings.security_groups(|_| true).into_iter();
-        Ok(roots
-            .map(|root| (root, nested.remove(&root).unwrap_or_default()))
-            .collect())
-    }
-
-    /// The environments that use a group's membership.
-    fn environments_of(&self, group: Uuid, within: &HashMap<Uuid, Vec<Uuid>>) -> Vec<String> {
-        let concerns = |environment: &&Environment| {
-            environment.security_group.is_some_and(|root| {
-                root == group
-                    || (environment.counts_nested()
-                        && within
-                            .get(&root)
-                            .is_some_and(|nested| nested.binary_search(&group).is_ok()))
-            })
-        };
-        let environments = self
-            .base
-            .settings
-            .environments
-            .iter()
-            .map(|(environment, _)| environment);
-        environments
-            .filter(concerns)
-            .map(|environment| environment.name.clone())
-            .collect()
     }
 }
 

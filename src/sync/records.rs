@@ -344,8 +344,9 @@ impl Records {
         Ok(columns::read_custom(&mut self.db().await?, &row.environment, row.systemuserid).await?)
     }
 
-    /// The latest lines of a row's history, newest first.
-    pub async fn history(&self, row: &SystemUser, limit: i64) -> Result<Vec<ChangeLine>, Failure> {
-        Ok(changes::history(&mut self.db().await?, &row.environment, row.systemuserid, limit).await?)
+    /// The latest lines of a row's history before a line, newest first.
+    pub async fn history(&self, row: &SystemUser, before: Option<i64>, limit: i64) -> Result<Vec<ChangeLine>, Failure> {
+        let mut db = self.db().await?;
+        Ok(changes::history(&mut db, &row.environment, row.systemuserid, before, limit).await?)
     }
 }

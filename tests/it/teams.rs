@@ -1,5 +1,6 @@
 //! Business units, positions, teams and the profile (rules.md, section 13).
 
+mod groups;
 mod members;
 mod structure;
 

@@ -189,9 +189,10 @@ async fn assert_settles(database: TestDatabase) {
         ..User::named("Ada", "Lovelace")
     });
     simulator.tenant().give_profile(ADA, Profile::E5PowerApps);
+    simulator.tenant().create_group_with_id(Uuid::from_u128(0x96), "Agents");
     let settings = settings(vec![open_environment("production")], NO_LIMITS);
     let world = World::over(database, Arc::new(simulator), clock, settings).await;
-    // One of the sources was in doubt when the old version stopped.
+    // The group was in doubt when the old version stopped, and lists nobody now.
     assert_eq!(world.sync().await.outcome, RunOutcome::Incomplete);
     world.sync_completely().await;
     let ada = world.row("production", ADA).await.unwrap();

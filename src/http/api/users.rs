@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -17,17 +16,6 @@ use crate::http::problem::Problem;
 use crate::rules::{Client, Trigger};
 use crate::sync::desk::whereabouts::Whereabouts;
 use crate::sync::desk::{Answer, MOST_AT_ONCE, nobody};
-
-/// A row with the columns that customers have added.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct User {
-    #[serde(flatten)]
-    row: SystemUser,
-    /// Columns that customers have added, under their own names.
-    #[serde(flatten)]
-    #[schema(value_type = Object, additional_properties)]
-    custom: Map<String, Value>,
-}
 
 /// Which rows to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -135,23 +123,6 @@ pub async fn list(
     };
     let items = api.engine().records().users(&env, &filter).await?;
     Ok(Json(page(items, limit, |row| row.systemuserid)))
-}
-
-/// Shows one row.
-#[utoipa::path(get, operation_id = "show_user", path = "/environments/{env}/users/{systemuserid}", tag = "users",
-    params(("env" = String, Path, description = "The environment's name", example = "production"), ("systemuserid" = String, Path, description = "Row id, object id or user principal name")),
-    responses(
-    (status = 200, body = User),
-))]
-pub async fn show(
-    State(api): State<Api>,
-    _: Reader,
-    Path((env, user)): Path<(Text, Text)>,
-) -> Result<Json<User>, Problem> {
-    let records = api.engine().records();
-    let row = records.user(&env, &user).await?;
-    let custom = records.custom(&row).await?;
-    Ok(Json(User { row, custom }))
 }
 
 /// Shows one person in every environment: state, and why there is no row or no access. Writes no row.

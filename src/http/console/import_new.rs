@@ -174,6 +174,8 @@ fn request(environment: &str, fields: &Fields) -> ImportRequest {
     ImportRequest {
         environment: environment.to_owned(),
         company: fields.one("company").to_owned(),
+        default_business_unit: text("default_business_unit"),
+        businessunitid: None,
         users: if all {
             Vec::new()
         } else {

@@ -11,9 +11,7 @@ fn user() -> DirectoryUser {
 }
 
 fn value(user: &DirectoryUser, field: Field) -> Option<String> {
-    match desired(user, field).0 {
-        Desired::Value(value) | Desired::KeepOr(value) => value,
-    }
+    desired(user, field).0.value()
 }
 
 #[test]

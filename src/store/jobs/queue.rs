@@ -283,9 +283,10 @@ pub async fn start_run(
     let run = sqlx::query_scalar!(
         "insert into import_job (
              environment, company, is_all, background, batch_group, is_private, is_critical, monitoring_category,
-             description, scheduled_by, max_retries, submitted_by, submitted_at, total, roles)
+             description, scheduled_by, max_retries, submitted_by, submitted_at, total, roles,
+             businessunitid)
          select environment, company, is_all, true, batch_group, is_private, is_critical, monitoring_category,
-                description, id, max_retries, submitted_by, $2, total, roles
+                description, id, max_retries, submitted_by, $2, total, roles, businessunitid
          from import_job where id = $1 returning id",
         scheduled,
         now

@@ -268,6 +268,13 @@ fn seen(decision: &Decision, applied: &Applied) -> Vec<ObservedFinding> {
         let code = Code::LastSystemAdministrator.as_str();
         seen.push(about(code, "role".to_owned(), detail.to_owned()));
     }
+    if let Some(team) = decision.last_role_was_of() {
+        let detail = format!(
+            "The last security role came from the team {team}, and the directory took the user out of its group: the \
+             user can sign in, but use no data. Grant a role, or add the user to the group."
+        );
+        seen.push(about(findings::NO_SECURITY_ROLE, String::new(), detail));
+    }
     if let Some(not_taken) = applied.refused.get(&candidate.id) {
         let code = Code::RowNotWritten.as_str();
         seen.push(about(code, String::new(), not_taken.detail.clone()));

@@ -94,10 +94,14 @@ pub(super) async fn note_sources(
     refused: &Refused,
     idle_doubts: impl Iterator<Item = (Source, &Doubt)>,
 ) -> StoreResult<()> {
-    let unread = pulled
-        .problems
-        .iter()
-        .filter(|problem| !matches!(problem.source, Source::Group(_)));
+    // Those of security groups are findings of their environments.
+    let of_environment = |problem: &&Problem| match problem.source {
+        Source::Group(group) => {
+            pulled.nested.contains_key(&group) || pulled.nested.values().any(|it| it.contains(&group))
+        }
+        _ => false,
+    };
+    let unread = pulled.problems.iter().filter(|problem| !of_environment(problem));
     let seen: Vec<(Option<&str>, ObservedFinding)> = unread
         .chain(&pulled.skipped)
         .map(|problem| source_finding(problem.source, &problem.detail))

@@ -176,6 +176,10 @@ fn registration(environment: &Environment, fingerprint: &str) -> Registration {
         fingerprint: fingerprint.to_owned(),
         until_edited: until_edited.map(|field| field.column().to_owned()).collect(),
         cap: environment.non_interactive_cap,
+        default_unit_key: environment
+            .default_business_unit
+            .as_ref()
+            .map(|unit| unit.key().to_owned()),
     }
 }
 

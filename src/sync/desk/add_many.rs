@@ -80,6 +80,7 @@ impl Desk {
             trigger,
             actor,
             company: company.as_deref(),
+            unit: None,
             from_mirror: false,
         };
         let mut results = Vec::with_capacity(users.len());

@@ -7,13 +7,14 @@ use uuid::Uuid;
 use super::by_hand::{check_reason, put_on_hold, set_mode};
 use super::places::{Place, ProfileText};
 use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, bad_input, no_row, text_of};
+use crate::domain::directory_user::DirectoryUser;
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
 use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
-use crate::plan::{Operation, is_address};
+use crate::plan::{Operation, desired, is_address};
 use crate::store::changes::Author;
-use crate::store::{StoreError, Transaction, changes, columns, rows};
+use crate::store::{StoreError, Transaction, changes, columns, mirror, rows};
 use crate::sync::DeskError;
 
 /// The longest name of a company, in Unicode code points.
@@ -26,6 +27,10 @@ pub struct Ownership {
     pub field: String,
     /// Its policy in the environment.
     pub policy: &'static str,
+    /// The value in the directory as this column would hold it, as last read; absent where the directory says nothing of
+    /// the column or of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// `sync`, `customer`, or `nobody` where the sync wrote it once or never.
     pub owner: &'static str,
 }
@@ -198,7 +203,10 @@ impl Desk {
         let environment = self.base.environment(ask.environment)?;
         let row = self.base.find_row(&environment.name, ask.user).await?;
         let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
-        Ok(ownership(environment, &row))
+        let mut db = self.base.store.read().await?;
+        let ids = Vec::from_iter(row.azureactivedirectoryobjectid);
+        let users = mirror::read_users(&mut db, &ids).await?;
+        Ok(ownership(environment, &row, users.values().next()))
     }
 
     /// Gives columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
@@ -239,7 +247,7 @@ impl Desk {
 
 /// Who owns each column of a row.
 #[must_use]
-pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> {
+pub fn ownership(environment: &Environment, row: &SystemUser, user: Option<&DirectoryUser>) -> Vec<Ownership> {
     let mut owners: Vec<Ownership> = Field::ALL
         .into_iter()
         .map(|field| {
@@ -252,6 +260,7 @@ pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> 
             Ownership {
                 field: field.column().to_owned(),
                 policy: policy.as_str(),
+                directory: user.and_then(|user| desired(user, field).0.value()),
                 owner,
             }
         })
@@ -259,6 +268,7 @@ pub fn ownership(environment: &Environment, row: &SystemUser) -> Vec<Ownership> 
     owners.push(Ownership {
         field: "accessmode".to_owned(),
         policy: Policy::UntilEdited.as_str(),
+        directory: None,
         owner: if row.accessmode_origin == ORIGIN_SYNC {
             "sync"
         } else {

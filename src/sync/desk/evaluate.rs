@@ -17,7 +17,7 @@ use crate::plan::batch::{Decision, Policy, Removals};
 use crate::plan::{Candidate, EnvironmentView, Unasked, reserved, unknown};
 use crate::rules::{Trigger, Verdict};
 use crate::store::changes::Author;
-use crate::store::{StoreError, Transaction, candidates, pending, rows};
+use crate::store::{StoreError, Transaction, candidates, pending, profile, rows};
 use crate::sync::DeskError;
 use crate::sync::judge::{Applied, Parts, Share, WriteAttempt, apply, decide_loaded, load};
 use crate::sync::pull::LookUpResult;
@@ -29,6 +29,8 @@ pub(in crate::sync) struct Question<'a> {
     pub actor: &'a str,
     /// The default company of users who get a row.
     pub company: Option<&'a str>,
+    /// Their business unit, if it is not that of the environment.
+    pub unit: Option<Uuid>,
     /// The directory was not asked about these users: the mirror's data counts.
     pub from_mirror: bool,
 }
@@ -87,6 +89,10 @@ impl Desk {
         let mut tx = self.base.begin(None).await?;
         let is_prepared = self.prepare_row(&mut tx, beside, users).await?;
         let evaluated = self.evaluate_in(&mut tx, view, question, users, effort).await?;
+        if let Some(unit) = question.unit {
+            let created: Vec<Uuid> = evaluated.iter().filter_map(Evaluated::created).collect();
+            profile::put_in_unit(&mut tx, name, &created, unit).await?;
+        }
         match (beside, &evaluated[..]) {
             (ExtraWork::Ledger(ledger), _) => ledger.record(&mut tx, range, &evaluated).await?,
             // The first step is not done without the rest.

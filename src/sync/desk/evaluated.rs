@@ -28,6 +28,14 @@ pub(in crate::sync) enum Evaluated {
 }
 
 impl Evaluated {
+    /// The row that was created.
+    pub fn created(&self) -> Option<Uuid> {
+        match self {
+            Self::Decided { effect, row, .. } => row.filter(|_| *effect == Some(Effect::Created)),
+            Self::Present(_) | Self::Refused(_) => None,
+        }
+    }
+
     /// The row that exists now.
     pub const fn row(&self) -> Option<Uuid> {
         match self {

@@ -221,7 +221,9 @@ impl Explanation {
     #[must_use]
     pub fn ownership(&self) -> Vec<Ownership> {
         let row = self.row.as_ref();
-        row.map_or_else(Vec::new, |row| ownership(&self.environment, row))
+        row.map_or_else(Vec::new, |row| {
+            ownership(&self.environment, row, self.directory_user.as_ref())
+        })
     }
 }
 
@@ -325,7 +327,7 @@ impl Desk {
         let name = &environment.name;
         let now = self.base.clock.now();
         let history = match &candidate.row {
-            Some(row) => changes::history(&mut *tx, name, row.systemuserid, 5).await?,
+            Some(row) => changes::history(&mut *tx, name, row.systemuserid, None, 5).await?,
             None => Vec::new(),
         };
         let held = match &candidate.row {

@@ -93,6 +93,7 @@ impl Desk {
             trigger,
             actor: ask.actor,
             company: None,
+            unit: None,
             from_mirror: false,
         };
         let users = [fresh];

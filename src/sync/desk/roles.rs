@@ -13,7 +13,7 @@ use crate::domain::role::{Holder, HolderKey, Provenance, SYSTEM_ADMINISTRATOR};
 use crate::domain::system_user::SystemUser;
 use crate::plan::RoleChange;
 use crate::store::changes::Author;
-use crate::store::{Keys, quota, roles, rows};
+use crate::store::{Keys, findings, quota, roles, rows};
 use crate::sync::DeskError;
 
 /// The number of rows that one transaction grants a role to: few enough that no one waits long for a locked row.
@@ -115,7 +115,9 @@ impl Desk {
                 }),
             });
         }
-        roles::apply_in(&mut tx, name, &changes, self.by(actor)).await?;
+        let author = self.by(actor);
+        roles::apply_in(&mut tx, name, &changes, author).await?;
+        findings::close_regained(&mut tx, name, author.at).await?;
         tx.commit().await?;
         Ok(results)
     }

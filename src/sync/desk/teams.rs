@@ -12,7 +12,7 @@ use crate::domain::role::SYSTEM_ADMINISTRATOR;
 use crate::domain::team::{MembershipType, Team, TeamRole, TeamType};
 use crate::domain::unit::Name;
 use crate::graph::{GraphError, describe};
-use crate::store::{Transaction, quota, roles, team_roles, teams};
+use crate::store::{Transaction, findings, quota, roles, team_roles, teams};
 use crate::sync::{DeskError, Failure};
 
 /// A team to create.
@@ -181,7 +181,9 @@ impl Desk {
                 if row.isstub {
                     return Err(Refusal::new(Code::StubUser).into());
                 }
-                let is_new = teams::add_member(&mut tx, &team, row.systemuserid, self.by(ask.actor)).await?;
+                let author = self.by(ask.actor);
+                let is_new = teams::add_member(&mut tx, &team, row.systemuserid, author).await?;
+                findings::close_regained(&mut tx, &environment.name, author.at).await?;
                 tx.commit().await?;
                 Ok(Answer {
                     outcome: if is_new { Effect::Updated } else { Effect::Unchanged },
@@ -241,7 +243,9 @@ impl Desk {
                 if !team.takes_roles() {
                     return Err(Refusal::new(Code::TeamTakesNoRoles).into());
                 }
-                team_roles::grant(&mut tx, &team, role, self.by(actor)).await?;
+                let author = self.by(actor);
+                team_roles::grant(&mut tx, &team, role, author).await?;
+                findings::close_regained(&mut tx, &environment.name, author.at).await?;
                 let granted = team_roles::list(&mut tx, &environment.name, team.teamid).await?;
                 tx.commit().await?;
                 Ok(granted)

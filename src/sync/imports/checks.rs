@@ -8,6 +8,7 @@ use croner::parser::{CronParser, Seconds};
 use crate::domain::directory_user::upn_key;
 use crate::domain::import::ImportRequest;
 use crate::domain::text::{object_id, trimmed};
+use crate::domain::unit::NAME_CHARACTERS;
 use crate::sync::DeskError;
 use crate::sync::desk::bad_input;
 use crate::telemetry::metrics::UNDEFINED;
@@ -48,6 +49,12 @@ pub(in crate::sync) fn checked(
     let checked = ImportRequest {
         environment: request.environment.clone(),
         company: company_of(&request.company)?,
+        default_business_unit: optional(
+            "default_business_unit",
+            request.default_business_unit.as_deref(),
+            NAME_CHARACTERS,
+        )?,
+        businessunitid: None,
         users,
         all: request.all,
         background: request.background || schedule.is_some(),

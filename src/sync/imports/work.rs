@@ -277,6 +277,7 @@ impl Imports {
             trigger: Trigger::Import,
             actor: &job.submitted_by,
             company: Some(&job.company),
+            unit: job.businessunitid,
             from_mirror,
         };
         let ledger = Ledger {

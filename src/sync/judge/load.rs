@@ -38,9 +38,9 @@ impl<'v> Loaded<'v> {
         &self.view.environment.name
     }
 
-    /// Whether one of the users is a System Administrator, enabled or not.
-    pub fn has_administrator(&self) -> bool {
-        self.candidates.iter().any(Candidate::is_administrator)
+    /// Whether one of the users is a System Administrator, enabled or not, or was one through a group team.
+    pub fn concerns_administrators(&self) -> bool {
+        self.candidates.iter().any(Candidate::concerns_administrators)
     }
 }
 

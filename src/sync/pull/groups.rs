@@ -3,7 +3,7 @@
 //! A group begins with `$deltatoken=latest`, then the plain listing, then the changes since: listing first would
 //! lose changes made in between. A group that is deleted or may not be read is not an empty group.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use uuid::Uuid;
@@ -11,13 +11,14 @@ use uuid::Uuid;
 use super::Puller;
 use super::feed::{Feed, Pages, Start};
 use super::follow::{Followed, Follower};
+use super::uses::GroupUses;
 use super::{Problem, PullError};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, Todo};
 use crate::domain::feed::{Asked, Entry, GroupChange, Moment, Page, Principal};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, owners, pending};
+use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, owners, pending, teams};
 use crate::sync::Failure;
 
 /// The result of reading a group.
@@ -32,11 +33,14 @@ pub(super) struct GroupPull {
     pub reached: Option<Checkpoint>,
 }
 
-/// A group to read, with the environments that use it.
+/// A group to read.
 struct Reader<'a> {
     puller: &'a Puller,
     group: Uuid,
+    /// The environments whose users it decides about.
     environments: Vec<String>,
+    /// Whether teams follow it.
+    is_of_team: bool,
 }
 
 /// The entries of a group's feed: members while it is listed, then changes.
@@ -61,22 +65,22 @@ impl Puller {
         lease: &Lease,
         group: Uuid,
         checkpoint: Checkpoint,
-        is_root: bool,
-        environments: Vec<String>,
+        uses: &GroupUses,
     ) -> Result<GroupPull, Failure> {
         let reader = Reader {
             puller: self,
             group,
-            environments,
+            environments: uses.environments(&self.base.settings, group),
+            is_of_team: uses.is_of_team(group),
         };
         let mut follower = Follower::new(self, lease, &reader, checkpoint);
         let (is_readable, problem) = match follower.follow().await {
             Ok(_) => (true, None),
             Err(PullError::Run(error)) => return Err(error),
             Err(PullError::Graph(GraphError::NotFound { .. })) => {
-                let problem = self.note_gone(lease, group, is_root).await?;
+                let problem = self.note_gone(lease, group, uses).await?;
                 // No user can have joined a nested group that is deleted: its known members are sufficient.
-                (!is_root, Some(problem))
+                (uses.is_nested(group), Some(problem))
             }
             Err(PullError::Graph(error)) => {
                 if matches!(error, GraphError::Forbidden { .. }) {
@@ -94,24 +98,24 @@ impl Puller {
         })
     }
 
-    /// Reads the owners of the security groups, in full: they are few, and matter only for access on demand. For some
-    /// kinds of group they cannot be read; the known owners then stand.
+    /// Reads the owners of groups, in full: they are few, and matter only for access on demand and for teams of owners.
+    /// For some kinds of group they cannot be read; the known owners then stand.
     pub(super) async fn pull_owners(
         &self,
         lease: &Lease,
-        roots: &[Uuid],
-        within: &HashMap<Uuid, Vec<Uuid>>,
+        owned: &[Uuid],
+        uses: &GroupUses,
     ) -> Result<Vec<Problem>, Failure> {
         let (mut problems, mut readings) = (Vec::new(), Vec::new());
-        let answers = match self.directory().owners_of_groups(roots).await {
+        let answers = match self.directory().owners_of_groups(owned).await {
             Ok(answers) => answers,
             Err(error) => {
                 let error = Failure::unless_directory(error)?;
                 let problem = |group: &Uuid| Problem::from_graph(Source::Group(*group), &error);
-                return Ok(roots.iter().map(problem).collect());
+                return Ok(owned.iter().map(problem).collect());
             }
         };
-        for (&group, answer) in roots.iter().zip(answers) {
+        for (&group, answer) in owned.iter().zip(answers) {
             match answer {
                 Ok(owners) => readings.push((group, owners)),
                 Err(GraphError::BadRequest { .. }) => {}
@@ -121,7 +125,7 @@ impl Puller {
                     if let Err(error) = self.graph.group_members(group, None).await {
                         let error = Failure::unless_directory(error)?;
                         problems.push(match error {
-                            GraphError::NotFound { .. } => self.note_gone(lease, group, true).await?,
+                            GraphError::NotFound { .. } => self.note_gone(lease, group, uses).await?,
                             error => Problem::from_graph(Source::Group(group), &error),
                         });
                     }
@@ -140,7 +144,10 @@ impl Puller {
                     changed.entry(group).or_default().push(owner);
                 }
                 for (group, owners) in changed {
-                    pending::mark(&mut tx, &self.environments_of(group, within), &owners).await?;
+                    pending::mark(&mut tx, &uses.environments(&self.base.settings, group), &owners).await?;
+                    if uses.is_of_team(group) {
+                        teams::mark_members(&mut tx, group, &owners).await?;
+                    }
                 }
                 tx.commit().await
             };
@@ -150,18 +157,11 @@ impl Puller {
     }
 
     /// Records that a group does not exist. Its known members stay.
-    async fn note_gone(&self, lease: &Lease, group: Uuid, is_root: bool) -> Result<Problem, Failure> {
+    async fn note_gone(&self, lease: &Lease, group: Uuid, uses: &GroupUses) -> Result<Problem, Failure> {
         let now = self.base.clock.now();
-        let is_nested = !is_root;
+        let is_nested = uses.is_nested(group);
         self.note(lease, group, Input::Gone { is_nested, now }).await?;
-        let remedy = if is_root {
-            "correct security_group"
-        } else {
-            "take it out of its group"
-        };
-        let detail =
-            format!("the group {group} does not exist: {remedy}, or restore the group; nobody is disabled for it");
-        Ok(Problem::new(Source::Group(group), detail))
+        Ok(Problem::new(Source::Group(group), uses.gone(group)))
     }
 
     /// Records a state of the group itself.
@@ -248,7 +248,8 @@ impl Followed for Reader<'_> {
             let is_whole = checkpoint.seen.unreadable == 0;
             let mut had = 0;
             if is_whole {
-                let left = groups::sweep_members(&mut *tx, self.group, checkpoint.round).await?;
+                let is_in_doubt = checkpoint.seen.present == 0;
+                let left = groups::sweep_members(&mut *tx, self.group, checkpoint.round, is_in_doubt).await?;
                 had = left.len() as u64;
                 self.note_moved(tx, &left).await?;
             } else {
@@ -280,6 +281,12 @@ impl Reader<'_> {
     /// is re-evaluated where nested members count.
     async fn note_moved(&self, tx: &mut Transaction, members: &[Uuid]) -> StoreResult<()> {
         pending::mark(&mut *tx, &self.environments, members).await?;
+        if self.is_of_team {
+            teams::mark_members(&mut *tx, self.group, members).await?;
+        }
+        if self.environments.is_empty() {
+            return Ok(());
+        }
         if groups::any_group_among(&mut *tx, self.group, members).await? {
             let mut nesting = self.puller.base.settings.nesting();
             nesting.retain(|name| self.environments.contains(name));

@@ -114,6 +114,7 @@ const OPERATIONS: &str = "
     GET /changes
     POST /environments/{env}/stubs
     POST /environments/{env}/applications
+    GET /environments/{env}/users/{systemuserid}/history
     GET /environments/{env}/users/{systemuserid}/own
     POST /environments/{env}/users/{systemuserid}/own
 ";

@@ -74,6 +74,8 @@ fn endpoints() -> Vec<(Method, String, Option<Value>, Needs)> {
         act(&format!("{row}/release"), Operate),
         post(&format!("{row}/hold"), json!({"reason": "x"}), Operate),
         post(&format!("{row}/map"), user.clone(), Operate),
+        get(&format!("{row}?include=roles,teams,history,directory"), Read),
+        get(&format!("{row}/history"), Read),
         get(&format!("{row}/own"), Read),
         post(
             &format!("{row}/own"),

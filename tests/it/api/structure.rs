@@ -186,3 +186,62 @@ async fn teams_are_made_listed_and_deleted_with_their_members_and_roles() {
     assert_eq!(stage.get(&members).await.problem(), (404, "not_found"));
     stage.end().await;
 }
+
+#[tokio::test]
+async fn the_whole_profile_is_answered_in_one_call_on_request_and_its_history_page_by_page() {
+    let stage = Stage::new().await;
+    let ada = licensed(stage.world.tenant(), "Ada", "Person");
+    stage.world.sync_completely().await;
+    let user = format!("environments/production/users/{ada}");
+    for title in ["Dr", "Prof"] {
+        stage.patch(&user, &json!({"title": title})).await.good();
+    }
+    let change = json!({"internalemailaddress": "boss@contoso.example"});
+    stage.patch(&user, &change).await.good();
+    stage
+        .world
+        .execute("alter table rollcall.system_user add column teams text default 'ours'")
+        .await;
+
+    let plain = stage.get(&user).await.good();
+    assert_eq!(plain["teams"], "ours");
+    let whole = stage
+        .get(&format!("{user}?include=roles,teams, history,directory"))
+        .await
+        .good();
+    for key in ["roles", "history", "directory"] {
+        assert!(plain.get(key).is_none() && whole[key].is_array(), "{key}");
+    }
+    assert_eq!(names(whole["teams"].as_array().unwrap().clone()), ["production"]);
+    assert_eq!(
+        whole["history"][0]["fields"]["internalemailaddress"][1],
+        "boss@contoso.example"
+    );
+    let of = |field: &str| {
+        let columns = whole["directory"].as_array().unwrap().iter();
+        columns.clone().find(|column| column["field"] == field).unwrap().clone()
+    };
+    assert_eq!(of("firstname")["directory"], "Ada");
+    assert_eq!(of("internalemailaddress")["owner"], "customer");
+    assert_eq!(of("jobtitle").get("directory"), None);
+    assert_eq!(
+        stage.get(&format!("{user}?include=roles,everything")).await.problem(),
+        (422, "bad_input")
+    );
+
+    let all = stage.get(&format!("{user}/history")).await.items();
+    assert_eq!(all.len(), 4, "created, three edits: {all:?}");
+    let mut paged = Vec::new();
+    let mut next = None;
+    loop {
+        let cursor = next.map_or(String::new(), |cursor: String| format!("&cursor={cursor}"));
+        let page = stage.get(&format!("{user}/history?limit=2{cursor}")).await.good();
+        paged.extend(page["items"].as_array().unwrap().clone());
+        match page["next"].as_str() {
+            Some(cursor) => next = Some(cursor.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+    stage.end().await;
+}

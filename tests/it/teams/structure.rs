@@ -1,8 +1,11 @@
 //! Sections 1 and 4: the trees of an environment, and where a user stands in them.
 
+use rollcall::domain::import::ImportRequest;
 use rollcall::domain::system_user::SystemUser;
+use rollcall::domain::unit::Name;
 use rollcall::sync::desk::{PositionEdit, UnitEdit};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{outcome, stage};
 use crate::on_demand::{ENV, edit, row, said};
@@ -257,5 +260,52 @@ async fn every_new_row_is_in_the_root_and_one_without_a_unit_reads_as_the_root_u
         "neither its times nor anything else moved"
     );
     assert_eq!(world.number(dump).await, lines);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_new_row_gets_the_unit_of_its_import_else_of_its_environment_else_the_root() {
+    let mut world = stage().await;
+    let root = world.engine.records().unit(ENV, ENV).await.unwrap().businessunitid;
+    world.configure(|settings| {
+        settings.environments[0].0.default_business_unit = Some(Name::parse("SALES").unwrap());
+    });
+    let unit_of = async |world: &World, user: Uuid| row(world, user).await.businessunitid.unwrap();
+    let early = licensed(world.tenant(), "Early", "Person");
+    world.sync_completely().await;
+    assert_eq!(unit_of(&world, early).await, root, "there is no such unit");
+
+    let [sales, service] = ["Sales", "Service"];
+    for unit in [sales, service] {
+        world.engine.desk().add_unit(ENV, unit, None, "ada").await.unwrap();
+    }
+    let unit = async |name| world.engine.records().unit(ENV, name).await.unwrap().businessunitid;
+    let late = licensed(world.tenant(), "Late", "Person");
+    world.sync_completely().await;
+    assert_eq!(unit_of(&world, late).await, unit(sales).await);
+    assert_eq!(unit_of(&world, early).await, root);
+
+    for (given, expected) in [(None, sales), (Some(" service "), service)] {
+        let user = licensed(world.tenant(), "Imported", expected);
+        let request = ImportRequest {
+            users: vec![user.to_string()],
+            default_business_unit: given.map(str::to_owned),
+            ..ImportRequest::new(ENV, "USMF")
+        };
+        let job = world.engine.imports().submit_import(&request, "ada").await.unwrap();
+        world.engine.imports().finish_import(job.id, "here").await.unwrap();
+        assert_eq!(unit_of(&world, user).await, unit(expected).await);
+    }
+    let nowhere = ImportRequest {
+        all: true,
+        default_business_unit: Some("Nowhere".to_owned()),
+        ..ImportRequest::new(ENV, "USMF")
+    };
+    let refused = world.engine.imports().submit_import(&nowhere, "ada").await.unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.ends_with("production has no business unit `Nowhere`"),
+        "{refused}"
+    );
     world.end().await;
 }
