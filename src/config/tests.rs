@@ -171,7 +171,7 @@ fn every_commented_key_of_the_example_is_a_key() {
     folder.write("console", "s3cret-of-console\n", 0o600);
     let example = include_str!("../../config/rollcall.toml")
         .replace("credentials/graph-secret", "graph")
-        .replace("credentials/console-secret", "console");
+        .replace("env = \"CONSOLE_CLIENT_SECRET\"", "file = \"console\"");
     let without = [
         "authority",
         "graph_root",
