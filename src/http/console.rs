@@ -18,6 +18,8 @@ mod rules;
 mod runs;
 mod sign_in;
 mod site;
+mod teams;
+mod units;
 mod user;
 mod users;
 mod why;
@@ -92,6 +94,9 @@ fn pages() -> Router<Console> {
         .route("/console/environments/{env}/users.csv", get(users::csv))
         .route("/console/environments/{env}/users/{user}", get(user::show))
         .route("/console/environments/{env}/users/{user}/refresh", post(acts::refresh))
+        .route("/console/environments/{env}/teams", get(teams::list))
+        .route("/console/environments/{env}/teams/{team}", get(teams::show))
+        .route("/console/environments/{env}/units", get(units::list))
         .route("/console/why", get(why::show))
         .route("/console/runs", get(runs::list))
         .route("/console/runs/{id}", get(runs::show))
@@ -108,6 +113,10 @@ fn pages() -> Router<Console> {
 fn operated(console: &Console) -> Router<Console> {
     Router::new()
         .route("/console/environments/{env}/users/{user}/{act}", post(acts::act))
+        .route("/console/environments/{env}/teams", post(teams::add))
+        .route("/console/environments/{env}/teams/{team}/{act}", post(teams::act))
+        .route("/console/environments/{env}/units", post(units::add))
+        .route("/console/environments/{env}/units/{unit}/{act}", post(units::act))
         .route("/console/environments/{env}/import", get(import_new::show))
         .route("/console/environments/{env}/import/preview", post(import_new::preview))
         .route("/console/environments/{env}/imports", post(import_new::submit))

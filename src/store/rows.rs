@@ -106,6 +106,23 @@ pub async fn find_by_ids(db: &mut Connection, environment: &str, ids: &[Uuid]) -
     .await?)
 }
 
+/// Rows whose manager is a given row, in key order.
+pub async fn reports(
+    db: &mut Connection,
+    environment: &str,
+    manager: Uuid,
+    limit: i64,
+) -> StoreResult<Vec<SystemUser>> {
+    Ok(select_rows!(
+        "from system_user where environment = $1 and parentsystemuserid = $2 order by systemuserid limit $3",
+        environment,
+        manager,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// The names of some rows.
 pub async fn names(db: &mut Connection, environment: &str, ids: &[Uuid]) -> StoreResult<HashMap<Uuid, Option<String>>> {
     let rows = sqlx::query!(

@@ -5,6 +5,7 @@
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
 mod feed;
+mod profile;
 mod status;
 mod structure;
 
@@ -12,6 +13,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+pub use profile::Profile;
 
 use super::desk::no_row;
 use super::{Base, DeskError, Failure, UnknownEnvironment};

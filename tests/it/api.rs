@@ -7,6 +7,7 @@ mod changes;
 mod console;
 mod console_imports;
 mod console_sign_in;
+mod console_structure;
 mod crowds;
 mod description;
 mod explanations;

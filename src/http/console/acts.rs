@@ -4,7 +4,9 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use super::fields::Fields;
 use super::frame::{PageProblem, Viewer, segment};
 use crate::domain::text::Text;
 use crate::http::api::Api;
@@ -37,13 +39,6 @@ pub(super) async fn add(
     Ok(to_user(&environment, &added.user, &answer))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Details {
-    reason: String,
-    role: String,
-}
-
 /// Looks a user up in the directory and judges the row.
 pub(super) async fn refresh(
     State(api): State<Api>,
@@ -65,7 +60,7 @@ pub(super) async fn act(
     State(api): State<Api>,
     viewer: Viewer,
     Path((environment, user, act)): Path<(Text, Text, Text)>,
-    Form(details): Form<Details>,
+    fields: Fields,
 ) -> Result<Response, PageProblem> {
     let desk = api.engine().desk();
     let ask = Ask {
@@ -76,14 +71,33 @@ pub(super) async fn act(
     let answer = match &*act {
         "enable" => desk.enable(ask).await?,
         "disable" => desk.disable(ask).await?,
-        "hold" => desk.hold(ask, details.reason.trim()).await?,
+        "hold" => desk.hold(ask, fields.one("reason")).await?,
         "release" => desk.release(ask).await?,
         "delete" => desk.delete(ask).await?,
-        "grant" => desk.grant(ask, details.role.trim()).await?,
-        "revoke" => desk.revoke(ask, details.role.trim()).await?,
+        "grant" => desk.grant(ask, fields.one("role")).await?,
+        "revoke" => desk.revoke(ask, fields.one("role")).await?,
+        "join" => desk.add_member(ask, fields.one("team")).await?,
+        "leave" => desk.remove_member(ask, fields.one("team")).await?,
+        "own" => desk.own(ask, &[fields.one("field").to_owned()], false).await?,
+        "edit" => desk.edit(ask, &edits(&fields)).await?,
         other => return Err(Problem::not_found(&format!("action `{other}`")).into()),
     };
     Ok(to_user(&environment, &user, &answer))
+}
+
+/// The values of an edit: one field by its name, or those of a form whose fields are called as their columns.
+fn edits(fields: &Fields) -> Map<String, Value> {
+    let value = |text: &str| match text {
+        "" => Value::Null,
+        text => Value::from(text),
+    };
+    match fields.given("column") {
+        Some(column) => Map::from_iter([(column.to_owned(), value(fields.one("value")))]),
+        None => fields
+            .pairs()
+            .map(|(column, text)| (column.to_owned(), value(text)))
+            .collect(),
+    }
 }
 
 /// To the page of the user, which says what was done.

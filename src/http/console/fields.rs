@@ -28,6 +28,16 @@ impl Fields {
         named.map(|(_, value)| value.as_str())
     }
 
+    /// Whether there is a field of this name, empty or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// Every name with its value.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a box is ticked.
     pub fn is_ticked(&self, name: &str) -> bool {
         self.given(name).is_some()

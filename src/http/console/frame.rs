@@ -83,6 +83,8 @@ pub(super) enum Page {
     Runs,
     Held,
     Findings,
+    Teams,
+    Units,
     Rules,
 }
 
@@ -116,20 +118,30 @@ pub(super) struct Link {
 }
 
 impl Frame {
+    /// The same within an environment, to which the rail leads.
+    pub fn within(self, environment: &str) -> Self {
+        Self {
+            environment: Some(environment.to_owned()),
+            ..self
+        }
+    }
+
     pub fn links(&self) -> Vec<Link> {
-        let users = self
-            .environment
-            .as_deref()
-            .map(|name| format!("/console/environments/{}/users", segment(name)));
+        let within = |path: &str| {
+            let name = self.environment.as_deref()?;
+            Some(format!("/console/environments/{}/{path}", segment(name)))
+        };
         let to = |path: &str| Some(format!("/console/{path}"));
         let all = [
             (Page::Overview, "Overview", to("")),
-            (Page::Users, "Users", users),
+            (Page::Users, "Users", within("users")),
             (Page::Why, "Why?", to("why")),
             (Page::Imports, "Imports", to("imports")),
             (Page::Runs, "Runs", to("runs")),
             (Page::Held, "Held", to("held")),
             (Page::Findings, "Findings", to("findings")),
+            (Page::Teams, "Teams", within("teams")),
+            (Page::Units, "Business units", within("units")),
             (Page::Rules, "Rules", to("rules")),
         ];
         let links = all.into_iter().filter_map(|(page, name, href)| {

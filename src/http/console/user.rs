@@ -11,11 +11,13 @@ use super::frame::{Frame, Page, PageProblem, Viewer, page, segment};
 use super::person::{Badge, Person, mode};
 use crate::domain::removal::RemovalState;
 use crate::domain::run::ChangeLine;
+use crate::domain::system_user::SystemUser;
 use crate::domain::text::Text;
 use crate::http::api::Api;
 use crate::http::input::{Params, Path};
 use crate::rules::{Outcome, Status, Trigger};
 use crate::sync::desk::explain::Explanation;
+use crate::sync::records::Profile;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -33,6 +35,7 @@ struct UserPage {
     explanation: Explanation,
     person: Option<Person>,
     custom: Map<String, Value>,
+    profile: Profile,
     operates: bool,
     requests: bool,
     /// The roles of the environment.
@@ -49,6 +52,56 @@ struct Gate<'e> {
 }
 
 impl UserPage {
+    /// The name of the business unit.
+    fn unit(&self) -> &str {
+        self.profile.unit.as_ref().map_or("", |unit| &unit.name)
+    }
+
+    /// The page of another row of the environment.
+    fn near(&self, row: &SystemUser) -> String {
+        format!(
+            "/console/environments/{}/users/{}",
+            segment(&self.environment),
+            row.systemuserid
+        )
+    }
+
+    /// What a person of another row is called.
+    fn called(row: &SystemUser) -> String {
+        Person::from(row).name
+    }
+
+    /// Whether the sync can have a field back.
+    fn is_customers(owner: &str) -> bool {
+        owner == "customer"
+    }
+
+    /// The columns that only people edit: column, label, value. Places are named as people name them.
+    fn editable(&self, row: &SystemUser) -> Vec<(&'static str, &'static str, String)> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let manager = self.profile.manager.as_ref();
+        let position = self.profile.position.as_ref();
+        vec![
+            ("businessunitid", "Business unit, by name", self.unit().to_owned()),
+            (
+                "parentsystemuserid",
+                "Manager, by user principal name",
+                manager.map_or_else(String::new, |row| text(&row.domainname)),
+            ),
+            (
+                "positionid",
+                "Position, by name",
+                position.map_or_else(String::new, |position| position.name.clone()),
+            ),
+            ("title", "Title", text(&row.title)),
+            ("nickname", "Nickname", text(&row.nickname)),
+            ("middlename", "Middle name", text(&row.middlename)),
+            ("employeeid", "Employee id", text(&row.employeeid)),
+            ("preferredlanguage", "Preferred language", text(&row.preferredlanguage)),
+            ("company", "Company", text(&row.company)),
+        ]
+    }
+
     /// The verdict in a sentence.
     fn headline(&self) -> String {
         let headline = self.explanation.headline();
@@ -205,9 +258,12 @@ pub(super) async fn show(
         .desk()
         .explain(&environment, named.as_deref().unwrap_or(&user), Trigger::Diagnostics)
         .await?;
-    let custom = match &explanation.row {
-        Some(row) => engine.records().custom(row).await?,
-        None => Map::new(),
+    let (custom, profile) = match &explanation.row {
+        Some(row) => (
+            engine.records().custom(row).await?,
+            engine.records().profile(row).await?,
+        ),
+        None => (Map::new(), Profile::default()),
     };
     let mut frame = viewer.frame(&api, Page::Users, "").await?;
     frame.environment = Some(environment.to_string());
@@ -220,6 +276,7 @@ pub(super) async fn show(
         roles: explanation.environment.roles.clone(),
         explanation,
         custom,
+        profile,
         operates: viewer.operates(),
         requests: viewer.requests(),
     };

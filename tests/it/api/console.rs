@@ -14,10 +14,12 @@ use crate::guard::{block, crowd, limits};
 use crate::on_demand::state;
 use crate::world::licensed;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "/console/",
     "/console/environments/production/users",
     "/console/environments/production/users.csv",
+    "/console/environments/production/teams",
+    "/console/environments/production/units",
     "/console/why",
     "/console/runs",
     "/console/held",
@@ -48,6 +50,14 @@ async fn each_page_and_act_admits_exactly_who_may() {
         (format!("{user}/grant"), 403, 409),
         (format!("{user}/delete"), 403, 409),
         (format!("{user}/nothing"), 403, 404),
+        (format!("{user}/join"), 403, 404),
+        (format!("{user}/leave"), 403, 404),
+        (format!("{user}/edit"), 403, 422),
+        (format!("{user}/own"), 403, 422),
+        (format!("/console/environments/{ENV}/teams"), 403, 422),
+        (format!("/console/environments/{ENV}/teams/none/grant"), 403, 409),
+        (format!("/console/environments/{ENV}/units"), 403, 422),
+        (format!("/console/environments/{ENV}/units/none/disable"), 403, 404),
         (format!("/console/environments/{ENV}/import/preview"), 403, 200),
         (format!("/console/environments/{ENV}/imports"), 403, 422),
         ("/console/imports/1/cancel".to_owned(), 403, 404),

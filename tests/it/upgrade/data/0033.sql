@@ -1,0 +1,1 @@
+-- Adds no column: an index.
