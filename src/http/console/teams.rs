@@ -26,7 +26,7 @@ pub(super) struct Wanted {
 
 #[derive(Template)]
 #[template(path = "console/teams.html")]
-struct Teams {
+struct TeamsPage {
     frame: Frame,
     environment: String,
     environments: Vec<String>,
@@ -35,7 +35,7 @@ struct Teams {
     operates: bool,
 }
 
-impl Teams {
+impl TeamsPage {
     fn kind(team: &Team) -> &'static str {
         kind(team)
     }
@@ -67,7 +67,7 @@ pub(super) async fn list(
     let has_more = teams.len() > 50;
     teams.truncate(50);
     let title = format!("Teams of {}", &*environment);
-    page(&Teams {
+    page(&TeamsPage {
         frame: viewer.frame(&api, Page::Teams, title).await?.within(&environment),
         environment: environment.into(),
         environments: engine.settings.names(),

@@ -26,7 +26,7 @@ pub(super) struct Wanted {
 
 #[derive(Template)]
 #[template(path = "console/units.html")]
-struct Units {
+struct UnitsPage {
     frame: Frame,
     environment: String,
     environments: Vec<String>,
@@ -35,7 +35,7 @@ struct Units {
     operates: bool,
 }
 
-impl Units {
+impl UnitsPage {
     /// The address of the page.
     fn base(&self) -> String {
         format!("/console/environments/{}/units", segment(&self.environment))
@@ -53,7 +53,7 @@ pub(super) async fn list(
     let has_more = units.len() > 100;
     units.truncate(100);
     let title = format!("Business units of {}", &*environment);
-    page(&Units {
+    page(&UnitsPage {
         frame: viewer.frame(&api, Page::Units, title).await?.within(&environment),
         environment: environment.into(),
         environments: engine.settings.names(),

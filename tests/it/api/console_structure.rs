@@ -7,6 +7,15 @@ use super::{ENV, OPERATOR, READER, Stage};
 use crate::import::roles::with_roles;
 use crate::world::{World, licensed};
 
+/// What the form of a profile sends.
+const PLACE: [(&str, &str); 5] = [
+    ("businessunitid", "north"),
+    ("parentsystemuserid", "bob.builder@contoso.example"),
+    ("positionid", ""),
+    ("title", "Countess"),
+    ("nickname", ""),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_gets_a_place_and_through_a_team_a_role_and_loses_them_again() {
     let stage = Stage::around(World::new(vec![with_roles()]).await).await;
@@ -63,14 +72,7 @@ async fn a_person_gets_a_place_and_through_a_team_a_role_and_loses_them_again() 
     shows(&teams, &["Sellers", "North"], &[]).await;
 
     // The profile: unit, manager and position by name, and what comes with the team.
-    let place = [
-        ("businessunitid", "north"),
-        ("parentsystemuserid", "bob.builder@contoso.example"),
-        ("positionid", ""),
-        ("title", "Countess"),
-        ("nickname", ""),
-    ];
-    done(&format!("{ada_s}/edit"), &place).await;
+    done(&format!("{ada_s}/edit"), &PLACE).await;
     shows(
         &ada_s,
         &[
