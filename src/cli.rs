@@ -30,6 +30,7 @@ mod sync;
 mod team;
 mod unit;
 mod user;
+mod webhook;
 mod wire;
 
 use std::io::IsTerminal;
@@ -125,6 +126,9 @@ enum Command {
     /// Lists environments, and retires one that is no longer configured.
     #[command(subcommand)]
     Environment(environment::Command),
+    /// Lists the programs that are told of changes, and tries again what they have missed.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Lists open findings: what an operator should look at.
     Findings(findings::Arguments),
     /// Prints the rules: gates, entitlements, outcomes and reason codes.
@@ -239,6 +243,7 @@ async fn run(context: &Context, command: Command) -> CliResult<ExitCode> {
         Command::Candidates(arguments) => candidates::run(context, &arguments).await,
         Command::Runs(command) => runs::run(context, command).await,
         Command::Environment(command) => environment::run(context, command).await,
+        Command::Webhook(command) => webhook::run(context, command).await,
         Command::Findings(arguments) => findings::run(context, arguments).await,
         Command::Rules => Ok(rules::run(context)),
         Command::Migrate => wire::migrate(context).await,

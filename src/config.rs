@@ -34,6 +34,7 @@ pub mod sync;
 pub mod telemetry;
 pub mod tenant;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use crate::domain::credential::Credential;
 pub use crate::domain::retention::Retention;
 pub use crate::domain::secret::Secret;
 pub use console::Console;
+pub use crate::domain::webhook::Webhook;
 pub use database::Database;
 pub use fingerprint::fingerprint;
 pub use guard::Guard;
@@ -82,6 +84,8 @@ pub struct Config {
     pub viral_counts_as: ViralCountsAs,
     /// Whether the tenant has a Marketing licence; if `None`, its SKUs decide.
     pub tenant_marketing: Option<bool>,
+    /// Sections `[[webhook]]`.
+    pub webhooks: Vec<Webhook>,
     /// The environments, in the order of the file; at least one.
     pub environments: Vec<Environment>,
     /// Warnings for the operator: settings that are legal, but should not stay.
@@ -151,6 +155,8 @@ struct RawConfig {
     #[serde(default)]
     fields: environment::RawFields,
     environment: Vec<environment::RawEnvironment>,
+    #[serde(default)]
+    webhook: Vec<webhook::RawWebhook>,
 }
 
 impl Config {
@@ -214,6 +220,9 @@ impl RawConfig {
             tenant_marketing,
         } = self.licenses.validate()?;
         let environments = environment::validate(self.environment, &self.fields, surroundings)?;
+        let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
+        let source = format!("urn:rollcall:{}:{}", tenant.id, database.schema);
+        let webhooks = webhook::validate(self.webhook, &names, &source, surroundings)?;
         Ok(Config {
             file: PathBuf::new(),
             tenant,
@@ -228,6 +237,7 @@ impl RawConfig {
             moved_plans: moved,
             viral_counts_as,
             tenant_marketing,
+            webhooks,
             environments,
             warnings: Vec::new(),
             overrides: BTreeMap::new(),

@@ -27,4 +27,5 @@ pub mod team;
 pub mod text;
 pub mod unit;
 pub mod unknowns;
+pub mod webhook;
 pub(crate) mod word;

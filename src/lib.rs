@@ -19,3 +19,4 @@ pub mod simulator;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod webhook;

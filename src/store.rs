@@ -49,6 +49,7 @@ pub mod subjects;
 pub mod team_roles;
 pub mod teams;
 pub mod units;
+pub mod webhooks;
 mod words;
 
 use std::str::FromStr;

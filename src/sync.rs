@@ -15,6 +15,7 @@ mod progress;
 pub mod pull;
 pub mod records;
 pub mod sessions;
+pub mod webhooks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -93,6 +93,7 @@ fn start_metrics(config: &Config) {
         Metrics.credential_expires(end);
     }
     let environments: Vec<String> = config.environments.iter().map(|one| one.name.clone()).collect();
+    let webhooks: Vec<String> = config.webhooks.iter().map(|one| one.name.clone()).collect();
     let feeds = [Source::Users.kind(), Source::Group(Uuid::nil()).kind()];
     Metrics.start(&KnownLabels {
         environments: &environments,
@@ -101,6 +102,7 @@ fn start_metrics(config: &Config) {
         retries: &graph::REASONS,
         resyncs: (&feeds, &graph::causes().collect::<Vec<_>>()),
         bounds: &Bound::ALL.map(Bound::as_str),
+        webhooks: &webhooks,
     });
 }
 
@@ -293,10 +295,12 @@ fn configured(config: &Config, engine: Engine) -> Configured {
         engine,
         interval: config.sync.interval,
         retention: config.retention.clone(),
+        webhooks: config.webhooks.clone(),
     }
 }
 
-/// SIGHUP: environments, guard, retention, licences, fields, tenant and intervals apply from the next cycle; database, HTTP, the console and
+/// SIGHUP: environments, guard, retention, webhooks, licences, fields, tenant and intervals apply from the next cycle;
+/// database, HTTP, the console and
 /// telemetry need a restart. A signal during the start is handled now.
 async fn reload_on_hangup(
     path: std::path::PathBuf,

@@ -18,6 +18,7 @@ use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
 use crate::store::{self, Store};
 use crate::sync::records::Records;
+use crate::sync::webhooks::Webhooks;
 use crate::sync::{Base, Engine, Progress, Settings};
 
 /// How long a command tries to reach a server.
@@ -61,6 +62,11 @@ impl Context {
     /// The same with a configuration that is loaded already.
     pub(super) async fn records_of(&self, config: &Config) -> CliResult<Records> {
         Ok(records(config, self.open_store(config).await?))
+    }
+
+    /// The webhooks of the database, which has to be migrated already.
+    pub(super) async fn webhooks_of(&self, config: &Config) -> CliResult<Webhooks> {
+        Ok(Webhooks::new(base(config, self.open_store(config).await?)))
     }
 
     async fn open_store(&self, config: &Config) -> CliResult<Store> {
@@ -221,13 +227,17 @@ pub(super) fn engine(
 
 /// Queries of an open store.
 pub(super) fn records(config: &Config, store: Store) -> Records {
-    Records::new(Base {
+    Records::new(base(config, store))
+}
+
+fn base(config: &Config, store: Store) -> Base {
+    Base {
         store,
         clock: Clock::system(),
         settings: Arc::new(settings(config)),
         cancel: CancellationToken::new(),
         progress: Progress::default(),
-    })
+    }
 }
 
 /// A token that the usual signals cancel; a second signal ends the process at once.

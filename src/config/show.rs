@@ -11,10 +11,12 @@ use super::Config;
 use super::console::SignIn;
 use super::tenant::Cloud;
 use super::value::shown;
+use super::webhook::shown_url;
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policies};
 use crate::domain::licence::Category;
 use crate::domain::retention::Kept;
+use crate::domain::webhook::Webhook;
 
 /// A table, in display order.
 type Table = Vec<(&'static str, Value)>;
@@ -29,6 +31,9 @@ impl Config {
         }
         for token in self.token_tables() {
             self.write_table(&mut text, "[[http.token]]", "", &token);
+        }
+        for webhook in &self.webhooks {
+            self.write_table(&mut text, "[[webhook]]", "", &webhook_table(webhook));
         }
         for environment in &self.environments {
             self.write_table(&mut text, "[[environment]]", "", &environment_table(environment));
@@ -50,6 +55,8 @@ impl Config {
                 self.token_tables().into_iter().map(object).collect(),
             );
         }
+        let webhooks = self.webhooks.iter().map(|webhook| object(webhook_table(webhook)));
+        whole.insert("webhook".to_owned(), webhooks.collect());
         let environments = self
             .environments
             .iter()
@@ -258,6 +265,18 @@ fn environment_table(environment: &Environment) -> Table {
 fn fields(policies: &Policies) -> Value {
     let policies = Field::ALL.map(|field| (field.column().to_owned(), json!(policies.of(field).as_str())));
     Value::Object(policies.into_iter().collect())
+}
+
+fn webhook_table(webhook: &Webhook) -> Table {
+    vec![
+        ("name", json!(webhook.name)),
+        ("url", json!(shown_url(&webhook.url))),
+        ("secret_file", json!(webhook.secret_file)),
+        ("environments", json!(webhook.environments)),
+        ("operations", json!(webhook.operations)),
+        ("from", json!(if webhook.from_beginning { "beginning" } else { "now" })),
+        ("include_values", json!(webhook.include_values)),
+    ]
 }
 
 fn duration(duration: Duration) -> Value {

@@ -25,14 +25,18 @@ pub const ENVIRONMENT_LEFT_OVER: &str = "environment_left_over";
 /// The code of a finding about a user whose last security role ended with a group team.
 pub const NO_SECURITY_ROLE: &str = "no_security_role";
 
+/// The code of a finding about changes that a webhook could not be told of.
+pub const WEBHOOK_UNDELIVERED: &str = "webhook_undelivered";
+
 /// The codes of findings that are not reason codes.
-pub const OTHER_CODES: [&str; 6] = [
+pub const OTHER_CODES: [&str; 7] = [
     REMOVALS_HELD,
     ENVIRONMENT_REFUSED,
     ORPHANED_ROLE_ASSIGNMENT,
     VALUE_UNDECODABLE,
     ENVIRONMENT_LEFT_OVER,
     NO_SECURITY_ROLE,
+    WEBHOOK_UNDELIVERED,
 ];
 
 /// A cause as observed.
@@ -95,7 +99,7 @@ pub async fn reconcile_sources(
     sqlx::query!(
         "update finding f set closed_at = $2
          where (environment = any($1) or $1 is null and environment is null)
-           and azureactivedirectoryobjectid is null and closed_at is null
+           and azureactivedirectoryobjectid is null and closed_at is null and code <> $7
            and not exists (
                select from unnest($3::text[], $4::text[], $5::text[], $6::text[]) as s (environment, code, subject, detail)
                where s.environment is not distinct from f.environment and s.code = f.code and s.subject = f.subject
@@ -105,7 +109,9 @@ pub async fn reconcile_sources(
         &seen.iter().map(|(name, _)| name.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
         &seen.iter().map(|(_, seen)| seen.code.clone()).collect::<Vec<_>>(),
         &seen.iter().map(|(_, seen)| seen.subject.clone()).collect::<Vec<_>>(),
-        &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>()
+        &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>(),
+        // That is no source.
+        WEBHOOK_UNDELIVERED
     )
     .execute(&mut *db)
     .await?;
@@ -148,6 +154,52 @@ pub async fn reconcile_left_over(
         &details,
         ENVIRONMENT_LEFT_OVER,
         run_id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Reconciles the findings about webhooks that have given up some changes.
+pub async fn reconcile_webhooks(db: &mut Connection, dead: &[(String, i64)], now: DateTime<Utc>) -> StoreResult<()> {
+    let names: Vec<String> = dead.iter().map(|(name, _)| name.clone()).collect();
+    let detail = |(name, count): &(String, i64)| {
+        let changes = if *count == 1 {
+            "1 change".to_owned()
+        } else {
+            format!("{count} changes")
+        };
+        format!(
+            "{changes} could not be delivered to {name} within a day. Look at `rollcall webhook list`, then try again \
+             with `rollcall webhook replay`."
+        )
+    };
+    let details: Vec<String> = dead.iter().map(detail).collect();
+    sqlx::query!(
+        "update finding set closed_at = $2 where code = $3 and closed_at is null and subject <> all($1)",
+        &names,
+        now,
+        WEBHOOK_UNDELIVERED
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update finding f set detail = s.detail from unnest($1::text[], $2::text[]) as s (subject, detail)
+         where f.code = $3 and f.closed_at is null and f.subject = s.subject and f.detail <> s.detail",
+        &names,
+        &details,
+        WEBHOOK_UNDELIVERED
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into finding (code, subject, detail, opened_at)
+         select $3, subject, detail, $4 from unnest($1::text[], $2::text[]) as s (subject, detail)
+         on conflict do nothing",
+        &names,
+        &details,
+        WEBHOOK_UNDELIVERED,
         now
     )
     .execute(db)

@@ -7,6 +7,7 @@ pub mod gauges;
 pub mod lead;
 pub mod numberer;
 pub mod retention;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use self::lead::{Led, announce, keep_announcing, run_once, serve_nothing, wi
 use super::cycle::{Report, Request};
 use super::{CycleError, Engine, Failure, UnknownEnvironment};
 use crate::domain::retention::Retention;
+use crate::domain::webhook::Webhook;
 use crate::error::chain;
 use crate::store::lease::Lease;
 pub use crate::store::serving::BELIEVED_FOR;
@@ -59,6 +61,8 @@ pub struct Configured {
     pub interval: Duration,
     /// How long what is over is kept.
     pub retention: Retention,
+    /// Programs that are told of changes.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl std::fmt::Debug for Configured {
@@ -87,6 +91,7 @@ impl Schedule {
                 let beside = (
                     numberer::keep_numbering(self.configured.clone()),
                     retention::keep_purging(self.configured.clone()),
+                    webhooks::keep_delivering(self.configured.clone()),
                     gauges::keep_counting_roles(self.configured.clone()),
                 );
                 self.lead(&lease).await;

@@ -27,6 +27,8 @@ pub struct KnownLabels<'a> {
     pub resyncs: (&'a [&'static str], &'a [&'static str]),
     /// The limits of the API.
     pub bounds: &'a [&'static str],
+    /// The configured webhooks.
+    pub webhooks: &'a [String],
 }
 
 /// The category of an import job that names none.
@@ -104,14 +106,7 @@ impl Metrics {
             "rollcall_resyncs_total",
             "Full rounds that an expired link has begun, by source and cause."
         );
-        describe_gauge!(
-            "rollcall_change_feed_backlog",
-            "Lines of the change log that are not in the change feed yet."
-        );
-        describe_counter!(
-            "rollcall_retention_deleted_total",
-            "Rows that were deleted because they were old, by what they were."
-        );
+        Self::describe_feed();
         describe_counter!("rollcall_import_jobs_total", "Import jobs that are over, by outcome.");
         describe_counter!(
             "rollcall_api_limited_total",
@@ -135,6 +130,25 @@ impl Metrics {
             "When the certificate for Microsoft Entra ID ends, as Unix time; missing with other credentials."
         );
         describe_gauge!("rollcall_build_info", "Always 1; the label is the version.");
+    }
+
+    fn describe_feed() {
+        describe_gauge!(
+            "rollcall_change_feed_backlog",
+            "Lines of the change log that are not in the change feed yet."
+        );
+        describe_counter!(
+            "rollcall_webhook_deliveries_total",
+            "Attempts to tell a webhook of a change, by result; dead: given up after a day."
+        );
+        describe_gauge!(
+            "rollcall_webhook_backlog",
+            "Changes that a webhook has not been told of."
+        );
+        describe_counter!(
+            "rollcall_retention_deleted_total",
+            "Rows that were deleted because they were old, by what they were."
+        );
     }
 
     /// Starts every counter at 0. Counters that exist already stay as they are.
@@ -170,6 +184,11 @@ impl Metrics {
         }
         for what in Kept::ALL {
             self.retention_deleted(what.as_str(), 0);
+        }
+        for webhook in known.webhooks {
+            for result in ["delivered", "failed", "dead"] {
+                webhook_deliveries(webhook, result).increment(0);
+            }
         }
         for bound in known.bounds {
             counter!("rollcall_api_limited_total", "bound" => *bound).increment(0);
@@ -272,6 +291,16 @@ impl Metrics {
         gauge!("rollcall_change_feed_backlog").set(whole(lines));
     }
 
+    /// An attempt to tell a webhook of a change.
+    pub fn webhook_delivery(self, webhook: &str, result: &'static str) {
+        webhook_deliveries(webhook, result).increment(1);
+    }
+
+    /// Changes that a webhook has not been told of.
+    pub fn webhook_backlog(self, webhook: &str, lines: i64) {
+        gauge!("rollcall_webhook_backlog", "webhook" => webhook.to_owned()).set(whole(lines));
+    }
+
     /// Rows of a table that were deleted because they were old.
     pub fn retention_deleted(self, table: &'static str, rows: u64) {
         counter!("rollcall_retention_deleted_total", "table" => table).increment(rows);
@@ -313,6 +342,10 @@ impl Metrics {
     pub fn build_info(self) {
         gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
+}
+
+fn webhook_deliveries(webhook: &str, result: &'static str) -> Counter {
+    counter!("rollcall_webhook_deliveries_total", "webhook" => webhook.to_owned(), "result" => result)
 }
 
 fn import_jobs(outcome: &'static str, category: &str, critical: bool) -> Counter {

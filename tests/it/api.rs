@@ -178,6 +178,7 @@ fn configured(engine: Engine) -> Configured {
         engine,
         interval: Duration::from_hours(1),
         retention: Retention::default(),
+        webhooks: Vec::new(),
     }
 }
 

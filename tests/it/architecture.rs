@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["domain", "rules"]),
     ("telemetry", &["domain"]),
     ("graph", &["clock", "domain", "error", "telemetry"]),
+    ("webhook", &["domain"]),
     ("store", &["domain", "plan", "rules"]),
     ("config", &["domain", "telemetry"]),
     (
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rules",
             "store",
             "telemetry",
+            "webhook",
         ],
     ),
     (

@@ -53,5 +53,6 @@ mod slots;
 mod statements;
 mod teams;
 mod upgrade;
+mod webhooks;
 mod world;
 mod wrong_database;

@@ -26,6 +26,9 @@ use crate::world::migrated_database;
 /// Durations of the alerts that a test can wait for: an hour is four seconds.
 const QUICK: f64 = 0.001;
 
+/// A secret of a webhook.
+const HOOK: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn deployed(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
 }
@@ -70,9 +73,10 @@ impl Stage {
         rustls::crypto::ring::default_provider().install_default().ok();
         let simulator = tenant();
         let database = migrated_database().await;
-        let rest = "[guard]\nmax_disables = 0\n\n[[environment]]\nname = \"production\"\nkind = \"production\"\n";
+        let rest = "[guard]\nmax_disables = 0\n\n[[environment]]\nname = \"production\"\nkind = \"production\"\n\n\
+                    [[webhook]]\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nsecret_file = \"hook\"\n";
         let installation = Installation::new(&simulator, &database.url, rest);
-        for (name, text) in [("cert.pem", CERTIFICATE), ("key.pem", KEY)] {
+        for (name, text) in [("cert.pem", CERTIFICATE), ("key.pem", KEY), ("hook", HOOK)] {
             fs::write(installation.folder.join(name), text).unwrap();
         }
         let secret = format!(

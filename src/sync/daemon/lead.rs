@@ -85,6 +85,7 @@ pub async fn run_once(engine: &Engine, holder: &str, request: &Request) -> Resul
             engine: engine.clone(),
             interval: Duration::ZERO,
             retention: Retention::default(),
+            webhooks: Vec::new(),
         }));
         let announcing = keep_announcing(configured, holder.to_owned());
         let result = engine.cycle().run(&lease, request, async |_| {}).await;

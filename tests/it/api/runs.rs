@@ -173,6 +173,7 @@ async fn a_run_that_is_asked_for_is_made_by_the_process_that_leads() {
         engine: engine.clone(),
         interval: Duration::from_hours(1),
         retention: Retention::default(),
+        webhooks: Vec::new(),
     }));
     let leader = Schedule {
         holder: "leader".to_owned(),
