@@ -25,6 +25,7 @@ pub mod guard;
 mod guessable;
 pub mod http;
 pub mod licenses;
+mod notifications;
 mod retention;
 pub mod secret;
 mod show;
@@ -40,10 +41,11 @@ mod webhook;
 mod tests;
 
 pub use crate::domain::credential::Credential;
+pub use crate::domain::notifications::Notifications;
 pub use crate::domain::retention::Retention;
 pub use crate::domain::secret::Secret;
-pub use console::Console;
 pub use crate::domain::webhook::Webhook;
+pub use console::Console;
 pub use database::Database;
 pub use fingerprint::fingerprint;
 pub use guard::Guard;
@@ -84,6 +86,8 @@ pub struct Config {
     pub viral_counts_as: ViralCountsAs,
     /// Whether the tenant has a Marketing licence; if `None`, its SKUs decide.
     pub tenant_marketing: Option<bool>,
+    /// Section `[notifications]`, if there is one.
+    pub notifications: Option<Notifications>,
     /// Sections `[[webhook]]`.
     pub webhooks: Vec<Webhook>,
     /// The environments, in the order of the file; at least one.
@@ -157,6 +161,7 @@ struct RawConfig {
     environment: Vec<environment::RawEnvironment>,
     #[serde(default)]
     webhook: Vec<webhook::RawWebhook>,
+    notifications: Option<notifications::RawNotifications>,
 }
 
 impl Config {
@@ -222,6 +227,10 @@ impl RawConfig {
         let environments = environment::validate(self.environment, &self.fields, surroundings)?;
         let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
         let source = format!("urn:rollcall:{}:{}", tenant.id, database.schema);
+        let notifications = self
+            .notifications
+            .map(notifications::RawNotifications::validate)
+            .transpose()?;
         let webhooks = webhook::validate(self.webhook, &names, &source, surroundings)?;
         Ok(Config {
             file: PathBuf::new(),
@@ -237,6 +246,7 @@ impl RawConfig {
             moved_plans: moved,
             viral_counts_as,
             tenant_marketing,
+            notifications,
             webhooks,
             environments,
             warnings: Vec::new(),

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod field;
 pub mod import;
 pub mod licence;
+pub mod notifications;
 pub mod reason;
 pub mod removal;
 pub mod retention;

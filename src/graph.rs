@@ -1,4 +1,4 @@
-//! Edge: Microsoft Graph, read only. The only user of `reqwest` and `oauth2`.
+//! Edge: Microsoft Graph, read only but for subscriptions. The only user of `oauth2`.
 //!
 //! [`Graph`] answers in the types of [`crate::domain::feed`]. One call is one logical read: tokens, throttling and
 //! retries happen inside it, and nowhere else. It keeps no state between calls but the access token, decides nothing
@@ -27,6 +27,7 @@ mod remedy;
 mod retry;
 mod settings;
 mod skew;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -12,6 +12,7 @@ pub mod health;
 mod input;
 pub mod limits;
 mod log;
+pub mod notifications;
 mod places;
 pub mod problem;
 mod server;

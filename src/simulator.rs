@@ -24,6 +24,7 @@ mod router;
 mod serve;
 mod sign_in;
 mod signing;
+mod subscriptions;
 pub mod tenant;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ use self::journal::Journal;
 pub use self::journal::Seen;
 use self::sign_in::Codes;
 use self::signing::Signing;
+use self::subscriptions::Subscriptions;
 pub use self::tenant::Tenant;
 use self::tenant::TokenDeath;
 use self::wire::{Answer, Ask};
@@ -192,6 +194,7 @@ struct Shared {
     tokens: Tokens,
     signing: Signing,
     codes: Codes,
+    subscriptions: Subscriptions,
     key: hmac::Key,
     cache: Mutex<Cache>,
 }
@@ -285,6 +288,7 @@ impl Simulator {
             tokens: Tokens::default(),
             signing: Signing::default(),
             codes: Codes::default(),
+            subscriptions: Subscriptions::default(),
             key,
             cache: Mutex::default(),
         });
@@ -400,6 +404,29 @@ impl Simulator {
     /// Publishes no key but the one that signs.
     pub fn withdraw_old_signing_keys(&self) {
         self.shared.signing.withdraw_old();
+    }
+
+    /// The addresses of the subscriptions to changes, and when they end.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(String, chrono::DateTime<chrono::Utc>)> {
+        self.shared.subscriptions.list(self.shared.clock.now())
+    }
+
+    /// Forgets every subscription, as if it had never been.
+    pub fn lose_subscriptions(&self) {
+        self.shared.subscriptions.lose();
+    }
+
+    /// Tells everybody who subscribed to users that one has changed. The service does so by itself, at a time that nobody
+    /// knows; here a test says when. Returns the statuses of the answers.
+    pub async fn notify(&self, user: Uuid) -> Vec<u16> {
+        self.shared.subscriptions.notify(&self.shared, user, None).await
+    }
+
+    /// Asks everybody who subscribed to renew.
+    pub async fn ask_to_reauthorize(&self) -> Vec<u16> {
+        let event = Some("reauthorizationRequired");
+        self.shared.subscriptions.notify(&self.shared, Uuid::nil(), event).await
     }
 
     /// The last requests, oldest first.

@@ -29,6 +29,7 @@ pub mod lease;
 mod migrations;
 pub mod mirror;
 pub mod names;
+pub mod notifications;
 pub mod overview;
 pub mod owners;
 pub mod pending;

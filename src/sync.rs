@@ -11,6 +11,7 @@ mod error;
 pub mod guard;
 pub mod imports;
 mod judge;
+pub mod notifications;
 mod progress;
 pub mod pull;
 pub mod records;
@@ -32,6 +33,7 @@ use self::cycle::Cycle;
 use self::desk::Desk;
 use self::guard::Guard;
 use self::imports::Imports;
+use self::notifications::Hints;
 use self::pull::Puller;
 use self::records::Records;
 use self::sessions::Sessions;
@@ -138,6 +140,12 @@ impl Engine {
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         Sessions::new(self.base())
+    }
+
+    /// Takes notifications of the directory.
+    #[must_use]
+    pub fn hints(&self) -> Hints {
+        Hints::new(self.base())
     }
 
     /// Reads the directory.

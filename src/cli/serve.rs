@@ -154,6 +154,14 @@ pub async fn serve(
         Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
         None => vec![(listener, api.merge(health).merge(measured))],
     };
+    let mut served = served;
+    if let Some(given) = &config.notifications {
+        let listener = bind(given.listen, "notifications.listen").await?;
+        served.push((
+            listener,
+            http::notifications::router(given.public_url.path(), engine.hints()),
+        ));
+    }
     for (listener, router) in served {
         let cancel = cancel.clone();
         tasks.spawn(async move {
@@ -296,6 +304,7 @@ fn configured(config: &Config, engine: Engine) -> Configured {
         interval: config.sync.interval,
         retention: config.retention.clone(),
         webhooks: config.webhooks.clone(),
+        notifications: config.notifications.clone(),
     }
 }
 
@@ -332,6 +341,7 @@ async fn reload_on_hangup(
                     ("http", config.http != new.http),
                     ("console", config.console != new.console),
                     ("telemetry", config.telemetry != new.telemetry),
+                    ("notifications", listens(&config) != listens(&new)),
                 ];
                 for (section, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
                     warn!(
@@ -346,6 +356,14 @@ async fn reload_on_hangup(
             }
         }
     }
+}
+
+/// Where notifications are heard.
+fn listens(config: &Config) -> Option<(SocketAddr, &str)> {
+    config
+        .notifications
+        .as_ref()
+        .map(|given| (given.listen, given.public_url.path()))
 }
 
 /// Measures what changes by itself, and tidies up the recorder.

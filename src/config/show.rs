@@ -69,7 +69,7 @@ impl Config {
     }
 
     fn sections(&self) -> Vec<(&'static str, Table)> {
-        vec![
+        let mut sections = vec![
             ("tenant", self.tenant_table()),
             ("database", self.database_table()),
             (
@@ -99,7 +99,12 @@ impl Config {
                 ],
             ),
             ("licenses", self.licenses_table()),
-        ]
+        ];
+        sections.extend(self.notifications.as_ref().map(|given| {
+            let table = vec![("public_url", json!(given.public_url)), ("listen", json!(given.listen))];
+            ("notifications", table)
+        }));
+        sections
     }
 
     fn tenant_table(&self) -> Table {

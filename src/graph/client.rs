@@ -91,6 +91,23 @@ pub(super) enum Expected {
     Json,
     /// A bare number from the service's index, which only serves requests that accept its lag.
     Count,
+    /// A new object, made by a POST.
+    Created,
+    /// An object, changed by a PATCH.
+    Changed,
+    /// Nothing, after a DELETE.
+    Deleted,
+}
+
+impl Expected {
+    /// The status of success.
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Json | Self::Count | Self::Changed => StatusCode::OK,
+            Self::Created => StatusCode::CREATED,
+            Self::Deleted => StatusCode::NO_CONTENT,
+        }
+    }
 }
 
 /// What one logical read has used so far.
@@ -380,7 +397,7 @@ impl Graph {
         patience
             .metrics
             .graph_request(call.endpoint.template, &status, attempt.started.elapsed());
-        if answer.status != StatusCode::OK {
+        if answer.status != call.expected.status() {
             return Err(attempt.refused(call.carries, &answer, patience));
         }
         match decode(&answer.body) {
@@ -390,7 +407,12 @@ impl Graph {
     }
 
     fn request(&self, call: &Call, token: &Token, client_request_id: Uuid) -> Result<Request, GraphError> {
-        let method = if call.body.is_some() { Method::POST } else { Method::GET };
+        let method = match call.expected {
+            Expected::Changed => Method::PATCH,
+            Expected::Deleted => Method::DELETE,
+            _ if call.body.is_some() => Method::POST,
+            _ => Method::GET,
+        };
         let mut request = Request::new(method, call.target.url.clone());
         *request.timeout_mut() = self.patience.request_timeout();
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
@@ -405,7 +427,7 @@ impl Graph {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, bearer);
         match call.expected {
-            Expected::Json => {
+            Expected::Json | Expected::Created | Expected::Changed | Expected::Deleted => {
                 headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
             }
             Expected::Count => {

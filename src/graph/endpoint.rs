@@ -60,11 +60,14 @@ pub(super) const ROLE_ASSIGNMENTS: Endpoint = endpoint(
 );
 pub(super) const SUBSCRIBED_SKUS: Endpoint = endpoint("subscribedSkus", "LicenseAssignment.Read.All");
 pub(super) const SERVICE_PRINCIPALS: Endpoint = endpoint("servicePrincipals", "Application.Read.All");
+/// Subscriptions to changes of users.
+pub(super) const SUBSCRIPTIONS: Endpoint = endpoint("subscriptions", "User.Read.All");
+pub(super) const SUBSCRIPTION: Endpoint = endpoint("subscriptions/{id}", "User.Read.All");
 /// Needs no permission of its own: each part has its own.
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");
 
 /// All of them, for metrics that start at 0.
-pub(super) const ALL: [Endpoint; 19] = [
+pub(super) const ALL: [Endpoint; 21] = [
     TOKEN,
     METADATA,
     SIGNING_KEYS,
@@ -83,5 +86,7 @@ pub(super) const ALL: [Endpoint; 19] = [
     ROLE_ASSIGNMENTS,
     SUBSCRIBED_SKUS,
     SERVICE_PRINCIPALS,
+    SUBSCRIPTIONS,
+    SUBSCRIPTION,
     BATCH,
 ];

@@ -65,6 +65,8 @@ pub(super) fn endpoint(path: &str) -> &'static str {
         ["directory", "deletedItems", one] if !one.starts_with("microsoft.graph.") => "/directory/deletedItems/{id}",
         ["servicePrincipals"] => "/servicePrincipals",
         [one] if one.starts_with("servicePrincipals(") => "/servicePrincipals(appId)",
+        ["subscriptions"] => "/subscriptions",
+        ["subscriptions", _] => "/subscriptions/{id}",
         ["$batch"] => "/$batch",
         _ => "other",
     }
@@ -84,8 +86,8 @@ fn cost(endpoint: &str, selects: bool) -> u32 {
     if selects { base.saturating_sub(1).max(1) } else { base }
 }
 
-/// Answers a Graph request.
-pub(super) fn graph(shared: &Shared, ask: &Ask) -> Answer {
+/// The refusal of a request without a good token.
+pub(super) fn unauthorized(shared: &Shared, ask: &Ask) -> Option<Answer> {
     let authorized = ask
         .header("authorization")
         .and_then(|header| header.strip_prefix("Bearer "))
@@ -96,12 +98,17 @@ pub(super) fn graph(shared: &Shared, ask: &Ask) -> Answer {
         } else {
             "Lifetime validation failed, the token is expired."
         };
-        return ask
-            .refuse(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", message)
-            .with_header(
-                "www-authenticate",
-                format!("Bearer realm=\"\", authorization_uri=\"{}\"", shared.root),
-            );
+        let refusal = ask.refuse(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", message);
+        let realm = format!("Bearer realm=\"\", authorization_uri=\"{}\"", shared.root);
+        return Some(refusal.with_header("www-authenticate", realm));
+    }
+    None
+}
+
+/// Answers a Graph request.
+pub(super) fn graph(shared: &Shared, ask: &Ask) -> Answer {
+    if let Some(refusal) = unauthorized(shared, ask) {
+        return refusal;
     }
     let endpoint = endpoint(&ask.path);
     let mut answer = route(shared, ask, endpoint).unwrap_or_else(|refusal| refusal);

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::faults::{Canned, Effect, RetryAfter, Spoilt};
 use super::journal::{Seen, without_tokens};
 use super::wire::{Answer, Ask};
-use super::{Shared, identity, router, sign_in, signing};
+use super::{Shared, identity, router, sign_in, signing, subscriptions};
 use crate::clock::Clock;
 
 /// The largest request body taken: Graph's own limit for a batch is of this order.
@@ -54,6 +54,8 @@ pub(super) async fn request(State(shared): State<Arc<Shared>>, request: Request)
     let answer = match &effect {
         Some(Effect::Answer(answer)) => canned(&ask, &shared, answer),
         Some(effect) => damaged(real(&shared, &ask, Some(effect)), &ask, effect),
+        // It asks its caller something before it answers.
+        None if endpoint.starts_with("/subscriptions") => subscriptions::answer(&shared, &ask).await,
         None => cached(&shared, &ask),
     };
     if let Some(Effect::Hold(gate)) = &effect {

@@ -4,9 +4,11 @@
 
 pub mod asked;
 pub mod gauges;
+pub mod hinted;
 pub mod lead;
 pub mod numberer;
 pub mod retention;
+pub mod subscription;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -17,9 +19,11 @@ use rand::Rng;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::hinted::Hinted;
 pub use self::lead::{Led, announce, keep_announcing, run_once, serve_nothing, with_lease};
 use super::cycle::{Report, Request};
 use super::{CycleError, Engine, Failure, UnknownEnvironment};
+use crate::domain::notifications::Notifications;
 use crate::domain::retention::Retention;
 use crate::domain::webhook::Webhook;
 use crate::error::chain;
@@ -63,6 +67,8 @@ pub struct Configured {
     pub retention: Retention,
     /// Programs that are told of changes.
     pub webhooks: Vec<Webhook>,
+    /// Where the directory tells of changes, if it is asked to.
+    pub notifications: Option<Notifications>,
 }
 
 impl std::fmt::Debug for Configured {
@@ -92,6 +98,7 @@ impl Schedule {
                     numberer::keep_numbering(self.configured.clone()),
                     retention::keep_purging(self.configured.clone()),
                     webhooks::keep_delivering(self.configured.clone()),
+                    subscription::keep_subscribed(self.configured.clone()),
                     gauges::keep_counting_roles(self.configured.clone()),
                 );
                 self.lead(&lease).await;
@@ -113,6 +120,7 @@ impl Schedule {
     /// Leads until the token is cancelled or the lease is lost.
     async fn lead(&self, lease: &Lease) {
         let mut due: Option<DateTime<Utc>> = None;
+        let mut hinted = Hinted::default();
         loop {
             let configured = self.configured.borrow().clone();
             let engine = &configured.engine;
@@ -121,7 +129,7 @@ impl Schedule {
             }
             // Best effort: if the database is unavailable, the run reports it.
             let _ = gauges::refresh_held(engine).await;
-            let result = self.run_once(&configured, lease, &mut due).await;
+            let result = self.run_once(&configured, lease, &mut due, &mut hinted).await;
             match result {
                 Ok(()) => {}
                 Err(CycleError::Failed(Failure::Cancelled)) => return,
@@ -145,22 +153,31 @@ impl Schedule {
         }
     }
 
-    /// Carries out a request if there is one, then a cycle if one is due: neither can block the other.
+    /// Carries out a request if there is one, then a cycle if one is due or hinted at: neither can block the other.
     async fn run_once(
         &self,
         configured: &Configured,
         lease: &Lease,
         due: &mut Option<DateTime<Utc>>,
+        hinted: &mut Hinted,
     ) -> Result<(), CycleError> {
         let engine = &configured.engine;
         self.answer_request(engine, lease).await?;
         let now = engine.clock.now();
-        if !is_due(*due, now, configured.interval) {
+        let hears = configured.notifications.is_some();
+        let trigger = if is_due(*due, now, configured.interval) {
+            *due = Some(next_due(now, configured.interval));
+            "interval"
+        } else if hears && hinted.is_due(&engine.base()).await? {
+            "notification"
+        } else {
             return Ok(());
+        };
+        if hears {
+            hinted.take(&engine.base()).await?;
         }
-        *due = Some(next_due(now, configured.interval));
         let request = Request {
-            trigger: "interval".to_owned(),
+            trigger: trigger.to_owned(),
             ..Request::default()
         };
         timed(engine, lease, &request, None).await

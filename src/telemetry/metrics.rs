@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::domain::import::JobOutcome;
+use crate::domain::notifications::NotificationResult;
 use crate::domain::reason::Code;
 use crate::domain::retention::Kept;
 
@@ -146,6 +147,14 @@ impl Metrics {
             "Changes that a webhook has not been told of."
         );
         describe_counter!(
+            "rollcall_notifications_total",
+            "Requests to the listener for change notifications, by what became of them."
+        );
+        describe_gauge!(
+            "rollcall_subscription_expires_timestamp_seconds",
+            "When the subscription to change notifications ends, as Unix time; missing without one."
+        );
+        describe_counter!(
             "rollcall_retention_deleted_total",
             "Rows that were deleted because they were old, by what they were."
         );
@@ -184,6 +193,9 @@ impl Metrics {
         }
         for what in Kept::ALL {
             self.retention_deleted(what.as_str(), 0);
+        }
+        for result in NotificationResult::ALL {
+            notifications(result).increment(0);
         }
         for webhook in known.webhooks {
             for result in ["delivered", "failed", "dead"] {
@@ -291,6 +303,16 @@ impl Metrics {
         gauge!("rollcall_change_feed_backlog").set(whole(lines));
     }
 
+    /// A request to the listener for change notifications.
+    pub fn notification(self, result: NotificationResult) {
+        notifications(result).increment(1);
+    }
+
+    /// When the subscription to change notifications ends.
+    pub fn subscription_expires(self, at: DateTime<Utc>) {
+        gauge!("rollcall_subscription_expires_timestamp_seconds").set(whole(at.timestamp()));
+    }
+
     /// An attempt to tell a webhook of a change.
     pub fn webhook_delivery(self, webhook: &str, result: &'static str) {
         webhook_deliveries(webhook, result).increment(1);
@@ -342,6 +364,10 @@ impl Metrics {
     pub fn build_info(self) {
         gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
+}
+
+fn notifications(result: NotificationResult) -> Counter {
+    counter!("rollcall_notifications_total", "result" => result.as_str())
 }
 
 fn webhook_deliveries(webhook: &str, result: &'static str) -> Counter {

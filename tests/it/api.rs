@@ -179,6 +179,7 @@ fn configured(engine: Engine) -> Configured {
         interval: Duration::from_hours(1),
         retention: Retention::default(),
         webhooks: Vec::new(),
+        notifications: None,
     }
 }
 

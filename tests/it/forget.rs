@@ -27,7 +27,7 @@ const IMPERSONAL: &str = "
     held_set.decision sync_request.environments sync_run.counts sync_run.environments sync_run.left_over sync_run.outcome
     sync_run.trigger system_user.accessmode_origin system_user.customer_owned system_user.disabledreason
     system_user.last_entitlement system_user.upn_key system_user_change.operation system_user_change.reason
-    webhook.failure webhook.name webhook_waiting.webhook
+    subscription.resource subscription.url webhook.failure webhook.name webhook_waiting.webhook
     system_user_role.provenance system_user_role.role team_role.role";
 
 /// A line for each column in which a value of Zoe's is, and for each that could hold one.

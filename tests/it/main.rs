@@ -34,6 +34,7 @@ mod guard;
 mod import;
 mod least_privilege;
 mod messages;
+mod notifications;
 mod on_demand;
 mod operations;
 mod order;

@@ -74,8 +74,10 @@ impl Stage {
         let simulator = tenant();
         let database = migrated_database().await;
         let rest = "[guard]\nmax_disables = 0\n\n[[environment]]\nname = \"production\"\nkind = \"production\"\n\n\
-                    [[webhook]]\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nsecret_file = \"hook\"\n";
-        let installation = Installation::new(&simulator, &database.url, rest);
+                    [[webhook]]\nname = \"crm\"\nurl = \"http://127.0.0.1:9/\"\nsecret_file = \"hook\"\n\n\
+                    [notifications]\npublic_url = \"http://HEARS/hint\"\nlisten = \"HEARS\"\n"
+            .replace("HEARS", &free_address().to_string());
+        let installation = Installation::new(&simulator, &database.url, &rest);
         for (name, text) in [("cert.pem", CERTIFICATE), ("key.pem", KEY), ("hook", HOOK)] {
             fs::write(installation.folder.join(name), text).unwrap();
         }

@@ -86,6 +86,7 @@ pub async fn run_once(engine: &Engine, holder: &str, request: &Request) -> Resul
             interval: Duration::ZERO,
             retention: Retention::default(),
             webhooks: Vec::new(),
+            notifications: None,
         }));
         let announcing = keep_announcing(configured, holder.to_owned());
         let result = engine.cycle().run(&lease, request, async |_| {}).await;

@@ -174,6 +174,7 @@ async fn a_run_that_is_asked_for_is_made_by_the_process_that_leads() {
         interval: Duration::from_hours(1),
         retention: Retention::default(),
         webhooks: Vec::new(),
+        notifications: None,
     }));
     let leader = Schedule {
         holder: "leader".to_owned(),
