@@ -149,19 +149,12 @@ pub async fn serve(
         None => Router::new(),
     };
     let api = api::router(api).merge(console);
-    let served = match open {
+    let mut served = match open {
         // Health also stays on the API's address, for load balancers.
         Some(open) => vec![(listener, api.merge(health.clone())), (open, health.merge(measured))],
         None => vec![(listener, api.merge(health).merge(measured))],
     };
-    let mut served = served;
-    if let Some(given) = &config.notifications {
-        let listener = bind(given.listen, "notifications.listen").await?;
-        served.push((
-            listener,
-            http::notifications::router(given.public_url.path(), engine.hints()),
-        ));
-    }
+    served.extend(hear(&config, &engine).await?);
     for (listener, router) in served {
         let cancel = cancel.clone();
         tasks.spawn(async move {
@@ -356,6 +349,16 @@ async fn reload_on_hangup(
             }
         }
     }
+}
+
+/// The listener for change notifications, if it is configured.
+async fn hear(config: &Config, engine: &Engine) -> CliResult<Option<(TcpListener, axum::Router)>> {
+    let Some(given) = &config.notifications else {
+        return Ok(None);
+    };
+    let listener = bind(given.listen, "notifications.listen").await?;
+    let router = http::notifications::router(given.public_url.path(), engine.hints());
+    Ok(Some((listener, router)))
 }
 
 /// Where notifications are heard.

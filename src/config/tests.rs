@@ -169,9 +169,11 @@ fn every_commented_key_of_the_example_is_a_key() {
     let folder = Folder::new();
     folder.write("graph", "s3cret-of-graph\n", 0o600);
     folder.write("console", "s3cret-of-console\n", 0o600);
+    folder.write("hook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", 0o600);
     let example = include_str!("../../config/rollcall.toml")
         .replace("credentials/graph-secret", "graph")
-        .replace("env = \"CONSOLE_CLIENT_SECRET\"", "file = \"console\"");
+        .replace("env = \"CONSOLE_CLIENT_SECRET\"", "file = \"console\"")
+        .replace("credentials/webhook", "hook");
     let without = [
         "authority",
         "graph_root",
@@ -185,7 +187,7 @@ fn every_commented_key_of_the_example_is_a_key() {
         .map(|line| match line.strip_prefix("# ") {
             Some(rest) if rest.contains("\"console\"") => rest,
             Some(rest) if without.iter().any(|key| rest.starts_with(key)) => line,
-            Some(rest) if rest.starts_with("[[") => rest,
+            Some(rest) if rest.starts_with('[') && rest.ends_with(']') => rest,
             Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '.'])) => rest,
             _ => line,
         })

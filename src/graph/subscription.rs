@@ -80,6 +80,7 @@ impl Graph {
     /// As [`Self::renew_subscription`].
     pub async fn delete_subscription(&self, id: Uuid) -> Result<(), GraphError> {
         let call = self.call(SUBSCRIPTION, || format!("subscriptions/{id}"), None, LinkKind::Nothing)?;
-        Ok(self.fetch(&call.expecting(Expected::Deleted), |_| Ok(())).await?.value)
+        self.fetch(&call.expecting(Expected::Deleted), |_| Ok(())).await?;
+        Ok(())
     }
 }
