@@ -225,6 +225,7 @@ impl RawConfig {
             tenant_marketing,
         } = self.licenses.validate()?;
         let environments = environment::validate(self.environment, &self.fields, surroundings)?;
+        sync.check_scope(&environments)?;
         let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
         let source = format!("urn:rollcall:{}:{}", tenant.id, database.schema);
         let notifications = self

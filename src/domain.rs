@@ -17,6 +17,7 @@ pub mod retention;
 pub mod role;
 pub mod run;
 pub mod schema;
+pub mod scope;
 pub mod secret;
 pub mod session;
 pub mod sign_in;

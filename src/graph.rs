@@ -41,7 +41,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::feed::{
-    AdminRole, Asked, DeletedUser, GroupChange, Link, Listed, Page, Principal, RoleAssignment, ServicePrincipal,
+    AdminRole, Asked, DeletedUser, GroupChange, Kept, Link, Listed, Page, Principal, RoleAssignment, ServicePrincipal,
     SubscribedSku, UserChange, UserPatch,
 };
 use crate::domain::sign_in::Redemption;
@@ -53,6 +53,7 @@ use wire::relation::{
 use wire::user::{RawUser, SELECTION};
 
 pub use begin::Latest;
+use begin::{LARGEST_PAGE, smaller_page};
 pub use certificate::{CertificateFacts, certificate_facts};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
@@ -145,15 +146,17 @@ impl Graph {
         self.shared.publisher.signing_keys(&self.patience.begun()).await
     }
 
-    /// One page of the user feed; `None` begins a full round.
+    /// One page of the user feed; `None` begins a full round. Entries of users who are not `kept` are dropped before
+    /// they are decoded.
     ///
     /// # Errors
     ///
     /// [`GraphError::LinkExpired`] only if a link was given; a first request refused for the same reason is
     /// [`GraphError::BadRequest`].
-    pub async fn users_delta(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
+    pub async fn users_delta(&self, at: Option<&Link>, kept: &Kept) -> Result<Page<UserChange>, GraphError> {
         let first = || format!("users/delta?$select={SELECTION}");
-        self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at).await
+        self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at, kept)
+            .await
     }
 
     /// One page of a group's membership changes. A large group is split into several entries.
@@ -162,7 +165,7 @@ impl Graph {
     ///
     /// [`GraphError::LinkExpired`] when the listing must be read again.
     pub async fn group_delta(&self, at: &Link) -> Result<Page<GroupChange>, GraphError> {
-        self.fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, String::new, Some(at))
+        self.fetch_delta::<RawGroup>(endpoint::GROUPS_DELTA, String::new, Some(at), &Kept::All)
             .await
     }
 
@@ -173,9 +176,16 @@ impl Graph {
     /// [`GraphError::NotFound`] when the group is gone, which does not mean "no members".
     /// [`GraphError::LinkExpired`] when the listing must begin again.
     pub async fn group_members(&self, group: Uuid, at: Option<&Link>) -> Result<Page<Principal>, GraphError> {
-        let first = || members_of(group);
-        self.fetch_plain::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at)
-            .await
+        let call = self.begun();
+        let mut size = LARGEST_PAGE;
+        loop {
+            let first = || format!("{}&$top={size}", members_of(group));
+            let page = call.fetch_plain::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at);
+            match (page.await, smaller_page(size)) {
+                (Err(error), Some(smaller)) if at.is_none() && error.is_refusal() => size = smaller,
+                (page, _) => return page,
+            }
+        }
     }
 
     /// All direct members of a small group.

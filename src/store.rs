@@ -34,6 +34,7 @@ pub mod overview;
 pub mod owners;
 pub mod pending;
 pub mod planned;
+pub mod population;
 pub mod positions;
 pub mod profile;
 pub mod quota;

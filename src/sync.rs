@@ -40,6 +40,7 @@ use self::sessions::Sessions;
 use crate::clock::Clock;
 use crate::domain::environment::Environment;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
+use crate::domain::scope::Scope;
 use crate::graph::Graph;
 use crate::plan::guard::Limits;
 use crate::store::Store;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub full_interval: Duration,
     /// How old the directory data may be that an access is judged by.
     pub access_freshness: Duration,
+    /// Which users the mirror holds.
+    pub scope: Scope,
     /// The most users that a batch takes, where its own limit is not lower.
     pub max_batch: usize,
 }

@@ -1,5 +1,7 @@
 //! `rollcall check`: tests everything that a run needs, one line each, with the remedy for each failure.
 
+mod scope;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -288,6 +290,7 @@ async fn check_graph(config: &Config, graph: &Graph, report: &mut Report) -> Vec
             Err(error) => report.add(&name, Mark::Failed, describe(&error), exit::DIRECTORY),
         }
     }
+    scope::check(config, graph, report).await;
     report.graph(
         "roles (RoleManagement.Read.Directory)",
         graph.role_assignments(AdminRole::Global).await,

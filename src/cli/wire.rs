@@ -13,6 +13,7 @@ use super::output::{print_json, say};
 use super::{CliError, Context};
 use crate::clock::Clock;
 use crate::config::{self, Config, Credential};
+use crate::domain::scope::Scope;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{Graph, GraphSettings};
 use crate::plan::guard::Limits;
@@ -162,6 +163,7 @@ fn settings(config: &Config) -> Settings {
         hold_expiry: config.guard.hold_expiry,
         full_interval: config.sync.full_interval,
         access_freshness: config.sync.access_freshness,
+        scope: Scope::of(config.sync.scope, config.environments.iter()),
         max_batch: usize::MAX,
     }
 }

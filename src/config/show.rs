@@ -78,6 +78,7 @@ impl Config {
                     ("interval", duration(self.sync.interval)),
                     ("full_interval", duration(self.sync.full_interval)),
                     ("access_freshness", duration(self.sync.access_freshness)),
+                    ("scope", json!(self.sync.scope)),
                 ],
             ),
             (

@@ -1,4 +1,4 @@
-//! Section `[sync]`: the interval of cycles, and the freshness of on-demand answers.
+//! Section `[sync]`: the interval of cycles, the freshness of on-demand answers, and the scope of the mirror.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::Issue;
 use super::secret::Surroundings;
 use super::value::{DAY, HOUR, MINUTE, Parsed, SECOND, within};
+use crate::domain::environment::Environment;
+use crate::domain::scope::{ScopeSetting, needs_everybody};
 
 /// Section `[sync]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Sync {
     pub full_interval: Duration,
     /// The maximum age of directory data for on-demand evaluation; zero fetches every time.
     pub access_freshness: Duration,
+    /// Which users the mirror holds.
+    pub scope: ScopeSetting,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +29,7 @@ pub(super) struct RawSync {
     interval: Parsed<Duration>,
     full_interval: Parsed<Duration>,
     access_freshness: Parsed<Duration>,
+    scope: Parsed<ScopeSetting>,
 }
 
 impl Default for RawSync {
@@ -33,6 +38,7 @@ impl Default for RawSync {
             interval: Parsed(15 * MINUTE),
             full_interval: Parsed(24 * HOUR),
             access_freshness: Parsed(60 * SECOND),
+            scope: Parsed(ScopeSetting::Auto),
         }
     }
 }
@@ -56,6 +62,25 @@ impl RawSync {
             interval,
             full_interval,
             access_freshness,
+            scope: self.scope.0,
         })
+    }
+}
+
+impl Sync {
+    /// Refuses a scope that leaves out users whom an environment needs.
+    pub(super) fn check_scope(&self, environments: &[Environment]) -> Result<(), Issue> {
+        let open = environments.iter().find(|environment| needs_everybody(environment));
+        match (self.scope, open) {
+            (ScopeSetting::Groups, Some(open)) => Err(Issue::new(
+                "sync.scope",
+                format!(
+                    "\"groups\" leaves out users whom the environment `{}` needs: it has a database and no security \
+                     group, so everyone may have access; give it a security_group, or use \"auto\"",
+                    open.name
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::Issue;
 use super::tenant::Cloud;
 use crate::domain::environment::{AppPassLapse, GroupNesting, Kind};
 use crate::domain::licence::ViralCountsAs;
+use crate::domain::scope::ScopeSetting;
 use crate::telemetry::logs::Format;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -99,7 +100,7 @@ macro_rules! from_text_by_from_str {
     )*};
 }
 
-from_text_by_from_str!(Kind, GroupNesting, Format, Cloud, AppPassLapse);
+from_text_by_from_str!(Kind, GroupNesting, Format, Cloud, AppPassLapse, ScopeSetting);
 
 /// The quoted length of a wrong value.
 const LONGEST_QUOTE: usize = 32;

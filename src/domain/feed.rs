@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod trail;
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -64,6 +65,28 @@ impl<T> Asked<T> {
     }
 }
 
+/// The users whose entries of a feed are decoded in full. Of the others only the id is read; a tombstone is never
+/// dropped.
+#[derive(Clone, Debug, Default)]
+pub enum Kept {
+    /// All users.
+    #[default]
+    All,
+    /// The users with these ids, which are sorted.
+    Only(Arc<[Uuid]>),
+}
+
+impl Kept {
+    /// Whether a user is among them.
+    #[must_use]
+    pub fn has(&self, id: Uuid) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+}
+
 /// One page of a feed.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
@@ -74,6 +97,8 @@ pub struct Page<T> {
     /// Entries that could not be read (no id, an id that is not a GUID): skipped, one sentence each, without personal
     /// data.
     pub unreadable: Vec<String>,
+    /// The users whose entries were dropped.
+    pub dropped: Vec<Uuid>,
     /// The size of the page in bytes.
     pub bytes: usize,
     /// Where the feed continues.
@@ -88,6 +113,7 @@ impl<T> Page<T> {
             asked: self.asked,
             items: self.items.into_iter().map(of).collect(),
             unreadable: self.unreadable,
+            dropped: self.dropped,
             bytes: self.bytes,
             next: self.next,
         }

@@ -8,20 +8,26 @@ use super::pages::RESTARTS;
 use super::wire::relation::RawGroup;
 use super::wire::user::{RawUser, SELECTION};
 use super::wire::{self, Raw};
-use crate::domain::feed::{Entry, Link, Next, Page, Trail, UserChange};
+use crate::domain::feed::{Asked, Entry, Kept, Link, Next, Page, Trail, UserChange};
 use uuid::Uuid;
 
 /// The page size to request for a listing. The service may choose a smaller one.
-const LARGEST_PAGE: u32 = 999;
+pub(super) const LARGEST_PAGE: u32 = 999;
 
-/// The page sizes to request where the service refuses the largest.
-const SMALLER_PAGES: [u32; 2] = [500, 120];
+/// The page size to request where the service refuses one; none after the smallest.
+pub(super) const fn smaller_page(refused: u32) -> Option<u32> {
+    match refused {
+        999 => Some(500),
+        500 => Some(120),
+        _ => None,
+    }
+}
 
 /// The answer to a request for the link of the changes.
 #[derive(Debug)]
 pub enum Latest<T> {
     /// The link.
-    Link(Link),
+    Link(Asked<Link>),
     /// The service ignores `latest`: a page with data, with which a walk through the feed has begun.
     Walk(Page<T>),
     /// The service refuses the request.
@@ -43,7 +49,10 @@ impl Graph {
             .await
         {
             Ok(page) => Ok(match page.next {
-                Next::Delta(link) if page.items.is_empty() && page.unreadable.is_empty() => Latest::Link(link),
+                Next::Delta(link) if page.items.is_empty() && page.unreadable.is_empty() => Latest::Link(Asked {
+                    at: page.asked,
+                    value: link,
+                }),
                 _ => Latest::Walk(page),
             }),
             Err(error) if error.is_refusal() => Ok(Latest::Refused(error)),
@@ -57,13 +66,16 @@ impl Graph {
     /// # Errors
     ///
     /// As any call; never [`GraphError::LinkExpired`].
-    pub async fn group_delta_latest(&self, group: Uuid) -> Result<Link, GraphError> {
+    pub async fn group_delta_latest(&self, group: Uuid) -> Result<Asked<Link>, GraphError> {
         let first = || format!("groups/delta?$select=members&$filter=id%20eq%20'{group}'&$deltatoken=latest");
         let page = self
             .fetch_latest::<RawGroup>(endpoint::GROUPS_DELTA, first, |_| false)
             .await?;
         match page.next {
-            Next::Delta(link) => Ok(link),
+            Next::Delta(link) => Ok(Asked {
+                at: page.asked,
+                value: link,
+            }),
             Next::Page(_) | Next::End => Err(GraphError::endless(endpoint::GROUPS_DELTA)),
         }
     }
@@ -80,7 +92,7 @@ impl Graph {
         let mut at: Option<Link> = None;
         let mut trail = Trail::new(self.shared.listing);
         loop {
-            match call.fetch_delta::<R>(endpoint, &first, at.as_ref()).await {
+            match call.fetch_delta::<R>(endpoint, &first, at.as_ref(), &Kept::All).await {
                 Ok(page) => {
                     let Next::Page(link) = &page.next else { return Ok(page) };
                     if is_enough(&page) {
@@ -110,18 +122,51 @@ impl Graph {
     /// refuses to list users.
     pub async fn users_listing(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
         let call = self.begun();
-        let listing = async |size| {
-            call.fetch_plain::<RawUser>(endpoint::USERS, || users_by(size), at)
-                .await
-        };
-        let mut page = listing(LARGEST_PAGE).await;
-        for size in SMALLER_PAGES {
-            match page {
-                Err(error) if error.is_refusal() => page = listing(size).await,
-                page => return page,
+        let mut size = LARGEST_PAGE;
+        loop {
+            let page = call.fetch_plain::<RawUser>(endpoint::USERS, || users_by(size), at);
+            match (page.await, smaller_page(size)) {
+                (Err(error), Some(smaller)) if at.is_none() && error.is_refusal() => size = smaller,
+                (page, _) => return page,
             }
         }
-        page
+    }
+
+    /// One page of the users among a group's direct members; `None` begins the listing. The answer may lag behind the
+    /// plain listing of the members, so it says nothing about membership. `from_index`: accepts an answer from the
+    /// service's index, without which some services refuse this listing.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::LinkExpired`] when the listing must begin again; [`GraphError::is_refusal`] when the service
+    /// refuses to list users in this way; [`GraphError::NotFound`] when the group is gone.
+    pub async fn group_users(
+        &self,
+        group: Uuid,
+        at: Option<&Link>,
+        from_index: bool,
+    ) -> Result<Page<UserChange>, GraphError> {
+        let graph = self.begun();
+        let (count, expected) = if from_index {
+            ("&$count=true", Expected::Indexed)
+        } else {
+            ("", Expected::Json)
+        };
+        let mut size = LARGEST_PAGE;
+        loop {
+            let first =
+                || format!("groups/{group}/members/microsoft.graph.user?$select={SELECTION}&$top={size}{count}");
+            let call = graph.call(endpoint::GROUP_USERS, first, at, LinkKind::PageLink)?;
+            let call = call.expecting(expected);
+            // Without the index, a refusal is about the request as a whole and not about its page size.
+            match (
+                graph.fetch(&call, wire::decode_listing::<RawUser>).await,
+                smaller_page(size),
+            ) {
+                (Err(error), Some(smaller)) if from_index && at.is_none() && error.is_refusal() => size = smaller,
+                (listing, _) => return graph.plain_page(&call, listing?),
+            }
+        }
     }
 
     /// The number of users by the service's index, which may lag; `None` if it refuses to count.
@@ -130,12 +175,21 @@ impl Graph {
     ///
     /// As any call; never a refusal of any kind.
     pub async fn users_count(&self) -> Result<Option<u64>, GraphError> {
-        let call = self.call(
-            endpoint::USERS_COUNT,
-            || "users/$count".to_owned(),
-            None,
-            LinkKind::Nothing,
-        )?;
+        self.count(endpoint::USERS_COUNT, "users/$count".to_owned()).await
+    }
+
+    /// The number of a group's direct members by the service's index; `None` if it refuses to count.
+    ///
+    /// # Errors
+    ///
+    /// As any call; never a refusal of any kind, and never [`GraphError::NotFound`].
+    pub async fn group_members_count(&self, group: Uuid) -> Result<Option<u64>, GraphError> {
+        self.count(endpoint::GROUP_MEMBERS_COUNT, format!("groups/{group}/members/$count"))
+            .await
+    }
+
+    async fn count(&self, endpoint: Endpoint, rest: String) -> Result<Option<u64>, GraphError> {
+        let call = self.call(endpoint, || rest.clone(), None, LinkKind::Nothing)?;
         let call = call.expecting(Expected::Count);
         match self.fetch(&call, wire::decode_count).await {
             Ok(count) => Ok(Some(count.value)),

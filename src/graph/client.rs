@@ -25,7 +25,7 @@ use super::retry::{Repetitions, RetryPolicy};
 use super::settings::GraphSettings;
 use super::wire::{self, Listing, Raw, Undecodable};
 use crate::clock::Clock;
-use crate::domain::feed::{Asked, Extent, Link, Moment, Next, Page};
+use crate::domain::feed::{Asked, Extent, Kept, Link, Moment, Next, Page};
 
 /// Microsoft Graph, for reading. Cheap to clone; clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ impl Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Json,
+    /// JSON from the service's index.
+    Indexed,
     /// A bare number from the service's index, which only serves requests that accept its lag.
     Count,
     /// A new object, made by a POST.
@@ -103,7 +105,7 @@ impl Expected {
     /// The status of success.
     const fn status(self) -> StatusCode {
         match self {
-            Self::Json | Self::Count | Self::Changed => StatusCode::OK,
+            Self::Json | Self::Indexed | Self::Count | Self::Changed => StatusCode::OK,
             Self::Created => StatusCode::CREATED,
             Self::Deleted => StatusCode::NO_CONTENT,
         }
@@ -215,15 +217,19 @@ impl Graph {
         Ok(self.shared.tokens.get(&patience).await?.permissions())
     }
 
-    /// One page of a delta feed; `first` builds what follows `/v1.0/` if no link is given.
+    /// One page of a delta feed; `first` builds what follows `/v1.0/` if no link is given. Entries that are not `kept`
+    /// are dropped before they are decoded.
     pub(super) async fn fetch_delta<R: Raw>(
         &self,
         endpoint: Endpoint,
         first: impl Fn() -> String,
         at: Option<&Link>,
+        kept: &Kept,
     ) -> Result<Page<R::Item>, GraphError> {
         let call = self.call(endpoint, first, at, LinkKind::DeltaLink)?;
-        let listing = self.fetch(&call, wire::decode_listing::<R>).await?;
+        let listing = self
+            .fetch(&call, |body: &[u8]| wire::decode_kept::<R>(body, kept))
+            .await?;
         complain(endpoint, &listing.value);
         let page = listing
             .value
@@ -305,7 +311,7 @@ impl Graph {
     pub(super) async fn fetch<T>(
         &self,
         call: &Call,
-        decode: fn(&[u8]) -> Result<T, Undecodable>,
+        decode: impl Fn(&[u8]) -> Result<T, Undecodable> + Copy,
     ) -> Result<Asked<T>, GraphError> {
         let fetched = self
             .begun()
@@ -322,7 +328,7 @@ impl Graph {
         &self,
         call: &Call,
         effort: &mut CallProgress,
-        decode: fn(&[u8]) -> Result<T, Undecodable>,
+        decode: impl Fn(&[u8]) -> Result<T, Undecodable> + Copy,
     ) -> Result<Fetched<T>, GraphError> {
         let (tokens, patience) = (&self.shared.tokens, &self.patience);
         loop {
@@ -373,7 +379,7 @@ impl Graph {
         call: &Call,
         token: &Token,
         connection: Connection,
-        decode: fn(&[u8]) -> Result<T, Undecodable>,
+        decode: impl Fn(&[u8]) -> Result<T, Undecodable> + Copy,
     ) -> Result<(T, Uuid), Failure> {
         let patience = &self.patience;
         let attempt = Attempt {
@@ -426,14 +432,15 @@ impl Graph {
         };
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, bearer);
-        match call.expected {
-            Expected::Json | Expected::Created | Expected::Changed | Expected::Deleted => {
-                headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let accepted = match call.expected {
+            Expected::Json | Expected::Indexed | Expected::Created | Expected::Changed | Expected::Deleted => {
+                "application/json"
             }
-            Expected::Count => {
-                headers.insert(ACCEPT, HeaderValue::from_static("text/plain"));
-                headers.insert("consistencylevel", HeaderValue::from_static("eventual"));
-            }
+            Expected::Count => "text/plain",
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+        if matches!(call.expected, Expected::Count | Expected::Indexed) {
+            headers.insert("consistencylevel", HeaderValue::from_static("eventual"));
         }
         headers.insert("client-request-id", id);
         headers.insert("x-ms-throttle-priority", HeaderValue::from_static(priority));

@@ -52,6 +52,10 @@ pub(super) const GROUPS_DELTA: Endpoint = endpoint("groups/delta", "GroupMember.
 /// Only `check` asks for it.
 pub(super) const GROUP: Endpoint = endpoint("groups/{id}", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBERS: Endpoint = endpoint("groups/{id}/members", "GroupMember.Read.All");
+/// The users among them, with their properties.
+pub(super) const GROUP_USERS: Endpoint = endpoint("groups/{id}/members/microsoft.graph.user", "User.Read.All");
+/// Only `check` asks for it.
+pub(super) const GROUP_MEMBERS_COUNT: Endpoint = endpoint("groups/{id}/members/$count", "GroupMember.Read.All");
 pub(super) const GROUP_MEMBER_OF: Endpoint = endpoint("groups/{id}/memberOf", "GroupMember.Read.All");
 pub(super) const GROUP_OWNERS: Endpoint = endpoint("groups/{id}/owners", "GroupMember.Read.All");
 pub(super) const ROLE_ASSIGNMENTS: Endpoint = endpoint(
@@ -67,7 +71,7 @@ pub(super) const SUBSCRIPTION: Endpoint = endpoint("subscriptions/{id}", "User.R
 pub(super) const BATCH: Endpoint = endpoint("$batch", "");
 
 /// All of them, for metrics that start at 0.
-pub(super) const ALL: [Endpoint; 21] = [
+pub(super) const ALL: [Endpoint; 23] = [
     TOKEN,
     METADATA,
     SIGNING_KEYS,
@@ -81,6 +85,8 @@ pub(super) const ALL: [Endpoint; 21] = [
     GROUPS_DELTA,
     GROUP,
     GROUP_MEMBERS,
+    GROUP_USERS,
+    GROUP_MEMBERS_COUNT,
     GROUP_MEMBER_OF,
     GROUP_OWNERS,
     ROLE_ASSIGNMENTS,

@@ -11,14 +11,14 @@ pub(super) mod user;
 
 use std::marker::PhantomData;
 
-use serde::de::DeserializeOwned;
 use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::domain::feed::{Link, Moment, Next, Page};
+use crate::domain::feed::{Kept, Link, Moment, Next, Page};
 
 /// Why a body cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(super) trait Raw: DeserializeOwned {
 pub(super) struct Listing<T> {
     pub items: Vec<T>,
     pub unreadable: Vec<String>,
+    pub dropped: Vec<Uuid>,
     bytes: usize,
     next_link: Option<String>,
     delta_link: Option<String>,
@@ -65,22 +66,47 @@ pub(super) fn decode_listing<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Un
             Ok(Listing {
                 items,
                 unreadable,
+                dropped: Vec::new(),
                 bytes: body.len(),
                 next_link: page.next_link,
                 delta_link: page.delta_link,
             })
         }
         Err(error) if error.is_eof() => Err(Undecodable::Broken),
-        Err(_) => decode_entry_by_entry::<R>(body),
+        Err(_) => decode_mended::<R>(body, &Kept::All),
     }
 }
 
-fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undecodable> {
-    let body = mended(body);
-    let page: RawPage<&RawValue> = decode_with_path(&body)?;
+/// Decodes a list as far as its entries are kept. Of the others only the id is read.
+pub(super) fn decode_kept<R: Raw>(body: &[u8], kept: &Kept) -> Result<Listing<R::Item>, Undecodable> {
+    if matches!(kept, Kept::All) {
+        return decode_listing::<R>(body);
+    }
+    match serde_json::from_slice::<RawPage<&RawValue>>(body) {
+        Ok(page) => decode_entry_by_entry::<R>(page, body.len(), kept),
+        Err(error) if error.is_eof() => Err(Undecodable::Broken),
+        Err(_) => decode_mended::<R>(body, kept),
+    }
+}
+
+fn decode_mended<R: Raw>(body: &[u8], kept: &Kept) -> Result<Listing<R::Item>, Undecodable> {
+    let mended = mended(body);
+    decode_entry_by_entry::<R>(decode_with_path(&mended)?, body.len(), kept)
+}
+
+fn decode_entry_by_entry<R: Raw>(
+    page: RawPage<&RawValue>,
+    bytes: usize,
+    kept: &Kept,
+) -> Result<Listing<R::Item>, Undecodable> {
     let mut items = Vec::new();
     let mut unreadable = Vec::new();
+    let mut dropped = Vec::new();
     for (index, entry) in page.value.ok_or_else(no_value)?.into_iter().enumerate() {
+        if let Some(id) = dropped_id(entry.get(), kept) {
+            dropped.push(id);
+            continue;
+        }
         match finish_entry::<R>(entry.get(), &mut unreadable) {
             Ok(item) => items.extend(item),
             Err(_) => unreadable.push(format!("entry {index} is no object that can be read")),
@@ -89,10 +115,32 @@ fn decode_entry_by_entry<R: Raw>(body: &[u8]) -> Result<Listing<R::Item>, Undeco
     Ok(Listing {
         items,
         unreadable,
-        bytes: body.len(),
+        dropped,
+        bytes,
         next_link: page.next_link,
         delta_link: page.delta_link,
     })
+}
+
+/// The id of an entry that is not kept. A tombstone, and an entry whose id cannot be read, is none.
+fn dropped_id(entry: &str, kept: &Kept) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct EntryKey {
+        #[serde(default)]
+        id: RawId,
+        #[serde(default, rename = "@removed")]
+        removed: Option<IgnoredAny>,
+    }
+    if matches!(kept, Kept::All) {
+        return None;
+    }
+    match serde_json::from_str(entry) {
+        Ok(Object(EntryKey {
+            id: RawId::Guid(id),
+            removed: None,
+        })) => Some(id).filter(|id| !kept.has(*id)),
+        _ => None,
+    }
 }
 
 /// Decodes a bare number, which may come with a byte order mark.
@@ -215,6 +263,7 @@ impl<T> Listing<T> {
             asked,
             items: self.items,
             unreadable: self.unreadable,
+            dropped: self.dropped,
             bytes: self.bytes,
             next,
         })
@@ -230,6 +279,7 @@ impl<T> Listing<T> {
             asked,
             items: self.items,
             unreadable: self.unreadable,
+            dropped: self.dropped,
             bytes: self.bytes,
             next,
         })

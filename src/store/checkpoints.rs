@@ -39,6 +39,7 @@ impl CheckpointRow {
         };
         let (next, link) = (self.next_link.map(Link::new), self.delta_link.map(Link::new));
         let state = match (self.phase.as_str(), next, link, feed.listing) {
+            ("full", None, Some(changes), Some(Listing::Gathering)) => State::Gathering { changes },
             ("full", None, Some(changes), Some(Listing::Reading(page))) => State::Listing {
                 next: page.map(Link::new),
                 changes,
@@ -86,10 +87,11 @@ struct FeedValue {
     listing: Option<Listing>,
 }
 
-/// A listing of users and the changes since it began, each with the page to continue with.
+/// The population, a listing of users, and the changes since it began, the latter two with the page to continue with.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Listing {
+    Gathering,
     Reading(Option<String>),
     Ended(Option<String>),
 }
@@ -168,6 +170,10 @@ fn row(checkpoint: &Checkpoint) -> Value {
     let (phase, next, link) = match &checkpoint.state {
         State::Begin => ("full", None, None),
         State::Walk { next } => ("full", Some(next), None),
+        State::Gathering { changes } => {
+            listing = Some(Listing::Gathering);
+            ("full", None, Some(changes))
+        }
         State::Listing { next, changes } if is_users => {
             listing = Some(Listing::Reading(stored(next)));
             ("full", None, Some(changes))
@@ -217,6 +223,18 @@ pub async fn lock_round(db: &mut Connection, source: Source) -> StoreResult<Mome
         source.to_string()
     );
     Ok(Moment(round.fetch_optional(db).await?.unwrap_or(0)))
+}
+
+/// Locks the checkpoint of a source until the transaction ends: no look-up of a user whom the mirror does not have is
+/// stored meanwhile.
+pub async fn lock(db: &mut Connection, source: Source) -> StoreResult<()> {
+    sqlx::query!(
+        "select source from checkpoint where source = $1 for update",
+        source.to_string()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
 }
 
 /// Steps a checkpoint and writes it.

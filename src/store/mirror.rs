@@ -378,6 +378,21 @@ pub async fn note_deleted(db: &mut Connection, round: Moment, deleted: &[Deleted
     Ok(())
 }
 
+/// Records users in neither the directory nor deletedItems, unless the mirror has them.
+pub async fn note_gone(db: &mut Connection, ids: &[Uuid], at: Moment) -> StoreResult<()> {
+    sqlx::query!(
+        "insert into directory_user (id, state, plan_set, seen_round)
+         select distinct id, 2, $3::uuid, $2::bigint from unnest($1::uuid[]) as g (id) order by id
+         on conflict do nothing",
+        ids,
+        at.0,
+        plan_set_id(&[])
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The number of users after an id, or of all, whatever their state.
 pub async fn count_after(db: &mut Connection, after: Option<Uuid>) -> StoreResult<i64> {
     Ok(sqlx::query_scalar!(

@@ -1,11 +1,12 @@
 //! Imports (rules.md, section 9): jobs that add directory users who have no row yet, and change no existing row.
 //!
 //! This module submits jobs, shows them, cancels them and requeues them. `work` contains the workers, which take jobs
-//! and carry them out batch by batch; `checks` validates requests; `roles` grants security roles to a job's users. A job belongs to the service: it does not depend on
+//! and carry them out batch by batch; `checks` validates requests; `streamed` lists candidates whom the mirror does not hold; `roles` grants security roles to a job's users. A job belongs to the service: it does not depend on
 //! its submitter's later state.
 
 mod checks;
 mod roles;
+mod streamed;
 mod work;
 
 use serde::Serialize;
@@ -21,6 +22,7 @@ use super::{Base, Failure, ImportError};
 pub use crate::domain::import::ImportRequest;
 use crate::domain::import::{Candidate, Item, ItemState, Job, JobOutcome};
 use crate::domain::reason::Code;
+use crate::graph::describe;
 pub use crate::store::jobs::JobFilter;
 use crate::store::jobs::{self, items};
 use crate::store::{candidates, units};
@@ -226,7 +228,7 @@ impl Imports {
     }
 
     /// Directory users who have no row in an environment, in key order; with a text, those whose name or user principal
-    /// name contains it.
+    /// name contains it. Where the mirror does not hold them, the directory lists them.
     ///
     /// # Errors
     /// [`DeskError::UnknownEnvironment`](super::DeskError::UnknownEnvironment),
@@ -238,9 +240,14 @@ impl Imports {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Candidate>, ImportError> {
-        let name = &self.base.environment(environment)?.name;
+        let environment = self.base.environment(environment)?;
+        let name = &environment.name;
         if text.is_some_and(|text| text.contains('\0')) {
             return Err(bad_input("text", "a text cannot hold NUL characters").into());
+        }
+        if self.has_unmirrored_candidates(environment) {
+            let listed = self.listed_candidates(name, text, after, limit).await?;
+            return Ok(listed.map_err(|error| Refusal::saying(Code::DirectoryUnavailable, describe(&error)))?);
         }
         let mut db = self.base.store.read().await?;
         Ok(candidates::list(&mut db, name, text, after, limit).await?)

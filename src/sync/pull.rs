@@ -9,6 +9,7 @@ mod follow;
 mod fresh;
 mod groups;
 mod look_up;
+mod population;
 mod recheck;
 mod returned;
 mod roles;
@@ -25,8 +26,10 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::stream::{self, StreamExt};
 use uuid::Uuid;
 
+use self::population::population_of;
 use super::{Base, Failure, Settings};
 use crate::domain::environment::Environment;
+use crate::domain::scope::Scope;
 use crate::domain::source::Source;
 use crate::graph::{Graph, GraphError, describe};
 use crate::plan::EnvironmentView;
@@ -111,6 +114,8 @@ impl Pulled {
 /// A failure while pulling: one of the source, which the run survives, or one of the run.
 enum PullError {
     Graph(GraphError),
+    /// The directory could not be asked about some users, for this reason.
+    Unavailable(String),
     Run(Failure),
 }
 
@@ -134,6 +139,7 @@ fn survive<T>(source: Source, result: Result<T, PullError>) -> Result<Result<T, 
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(PullError::Graph(error)) => Ok(Err(Problem::from_graph(source, &error))),
+        Err(PullError::Unavailable(problem)) => Ok(Err(Problem::new(source, problem))),
         Err(PullError::Run(error)) => Err(error),
     }
 }
@@ -160,24 +166,36 @@ impl Puller {
     pub async fn pull(&self, lease: &Lease) -> Result<Pulled, Failure> {
         let mut pulled = Pulled::default();
         let mut recheck = self.recheck_list(lease).await?;
-        let (users, groups, roles, skus) = tokio::join!(
-            self.pull_users(lease),
-            self.pull_groups(lease),
-            self.pull_roles(lease),
-            self.pull_skus(lease),
-        );
-        let users = users?;
+        let others = async { tokio::join!(self.pull_groups(lease), self.pull_roles(lease), self.pull_skus(lease)) };
+        let (users, groups, roles, skus, population) = match self.base.settings.scope {
+            Scope::Tenant => {
+                let (users, (groups, roles, skus)) = tokio::join!(self.pull_users(lease, None), others);
+                (users?, groups?, roles, skus, None)
+            }
+            // Who belongs to the population is known once the groups and the roles are read.
+            Scope::Groups => {
+                let (groups, roles, skus) = Box::pin(others).await;
+                let groups = groups?;
+                let population = population_of(&self.base.settings, &groups.nested, self.base.clock.now());
+                let users = self.pull_users(lease, Some(&population)).await?;
+                (users, groups, roles, skus, Some(population))
+            }
+        };
         pulled.users_reached = pulled.note(Source::Users, users.unread.map_or(Ok(users.skipped), Err));
         pulled.problems.extend(users.problem);
         pulled.skipped.extend(users.walked);
         recheck.extend(users.unsure);
-        let groups = groups?;
         pulled.nested = groups.nested;
         pulled.unreadable_groups = groups.unreadable_groups;
         pulled.problems.extend(groups.problems);
         pulled.skipped.extend(groups.skipped);
         pulled.problems.extend(self.pull_returned(lease).await?);
         pulled.problems.extend(self.recheck(lease, &recheck).await?);
+        if let Some(population) = population.filter(|_| pulled.users_reached) {
+            pulled
+                .problems
+                .extend(self.settle_population(lease, &population).await?);
+        }
         pulled.stale_roles = !pulled.note(Source::Roles, roles?);
         pulled.orphaned_roles = self.orphaned_roles().await?;
         let (marketing, skus) = skus?;

@@ -48,6 +48,7 @@ mod reference;
 mod retention;
 mod scale;
 mod schemas;
+mod scope;
 mod secrecy;
 mod seeds;
 mod slots;

@@ -2,7 +2,7 @@
 //!
 //! The differences that the rules want are spelt out in `property/expectation.rs`, from the tenant's own state and not from
 //! the rules' code: rows are created narrowly and kept widely, so the incremental table also has rows of users who
-//! were entitled once. `ROLLCALL_PROPERTY_SEEDS` replays some seeds (`7` or `7,8,9` or `100..200`).
+//! were entitled once. Odd seeds play in group scope, and are compared with a sync of the whole tenant. `ROLLCALL_PROPERTY_SEEDS` replays some seeds (`7` or `7,8,9` or `100..200`).
 
 mod expectation;
 mod spoilt;
@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 use rollcall::domain::environment::{Environment, GroupNesting, Kind};
 use rollcall::domain::field::{Field, Policy};
 use rollcall::domain::licence::{Category, ViralCountsAs};
+use rollcall::domain::scope::Scope;
 use rollcall::plan::guard::Limits;
 use rollcall::simulator::tenant::{
     DYNAMICS_365_ADMINISTRATOR, GLOBAL_ADMINISTRATOR, LARGE_GROUP, Profile, SMALL_GROUP, TokenDeath, User,
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use self::expectation::{Facts, differ};
 use crate::guard::{decide, open_sets};
+use crate::scope::assert_mirrors_the_population;
 use crate::world::World;
 
 /// Nothing is held, whatever happens within 24 hours.
@@ -39,7 +41,7 @@ const NO_LIMITS: Limits = Limits {
 };
 
 /// The seeds of an ordinary run.
-const SEEDS: std::ops::Range<u64> = 0..5;
+const SEEDS: std::ops::Range<u64> = 0..6;
 
 const STEPS: usize = 7;
 
@@ -82,7 +84,15 @@ impl Play {
             minimal_rounds: dice.random(),
             ..SimulatorSettings::default()
         };
-        let environments = environments(&mut dice);
+        let mut environments = environments(&mut dice);
+        let scope = if seed.is_multiple_of(2) {
+            Scope::Tenant
+        } else {
+            Scope::Groups
+        };
+        if scope == Scope::Groups {
+            environments.retain(|environment| environment.security_group.is_some());
+        }
         let mut world = World::with(environments, simulator, NO_LIMITS).await;
         world.tenant().furnish();
         let viral = *[ViralCountsAs::Full, ViralCountsAs::FreeM365, ViralCountsAs::None]
@@ -96,6 +106,7 @@ impl Play {
             // Judging everybody now and then would hide what was not noted as changed.
             settings.full_interval = Duration::from_hours(1000 * 24);
             settings.hold_expiry = Duration::from_hours(1);
+            settings.scope = scope;
             if let Some(moved) = moved {
                 settings.catalogue = settings.catalogue.clone().with_overrides(&[moved]);
             }
@@ -160,7 +171,11 @@ impl Play {
         self.world.sync_completely().await;
         self.world.assert_settled().await;
 
-        let fresh = self.world.beside().await;
+        if self.world.engine.settings.scope == Scope::Groups {
+            assert_mirrors_the_population(&self.world, &format!("{:#?}", self.story)).await;
+        }
+        let mut fresh = self.world.beside().await;
+        fresh.configure(|settings| settings.scope = Scope::Tenant);
         let report = fresh.sync().await;
         assert_eq!(
             report.outcome,

@@ -12,6 +12,7 @@ use rollcall::domain::credential::Credential;
 use rollcall::domain::environment::{Environment, Kind};
 use rollcall::domain::licence::{Catalogue, ViralCountsAs};
 use rollcall::domain::schema::Schema;
+use rollcall::domain::scope::Scope;
 use rollcall::domain::system_user::{Filter, SystemUser};
 use rollcall::graph::{Graph, GraphSettings, Secret};
 use rollcall::plan::guard::Limits;
@@ -283,6 +284,7 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         full_interval: Duration::from_hours(24),
         // Every access asks, so that a test need not wait for what it changed.
         access_freshness: Duration::ZERO,
+        scope: Scope::Tenant,
         max_batch: usize::MAX,
     }
 }

@@ -4,8 +4,9 @@
 //! carries out what it returns, and `store::checkpoints` stores the state with the rows of the page that led to it.
 //!
 //! A round begins with the link of the changes, which contains no data, and a plain listing; then the changes since are
-//! followed from the link. Listing first would lose the changes in between. Where the directory refuses that for users,
-//! the round is a walk through the delta feed instead. Absence is significant only after a round has ended, and only
+//! followed from the link. Listing first would lose the changes in between. In group scope the population is fetched
+//! in place of the listing of users. Where the directory refuses the link or the listing for users, the round is a walk
+//! through the delta feed instead. Absence is significant only after a round has ended, and only
 //! then is a source swept. After a round its changes are followed indefinitely.
 
 mod stats;
@@ -13,7 +14,7 @@ mod stats;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Link, Moment, Next};
+use super::{Asked, Link, Moment, Next};
 use crate::domain::doubt::Doubt;
 use crate::domain::source::Source;
 
@@ -37,6 +38,11 @@ pub enum State {
         /// The link of the changes since the listing began.
         changes: Link,
     },
+    /// The population is being fetched, in group scope.
+    Gathering {
+        /// The link of the changes since it began.
+        changes: Link,
+    },
     /// A round has ended, and its changes are followed.
     Following {
         /// The link of the changes that are not followed yet.
@@ -55,6 +61,17 @@ pub enum Input {
     Run(Option<&'static str>),
     /// The link of the changes was received, at this time.
     Latest(Link, DateTime<Utc>),
+    /// The link of the changes was received; the population has to be fetched.
+    Gather {
+        /// The link, and when it was requested.
+        changes: Asked<Link>,
+        /// The selection with which the round begins.
+        selection: &'static str,
+        /// The current time.
+        now: DateTime<Utc>,
+    },
+    /// The population has been fetched, with these statistics.
+    Gathered(PageStats),
     /// Pages are being stored.
     Pages(PageStats, PageEnd),
     /// The directory refuses the link of the changes or the listing.
@@ -115,6 +132,8 @@ pub enum Todo {
     Latest,
     /// Read the plain listing, from a page or from its beginning.
     List(Option<Link>),
+    /// Fetch the population.
+    Gather,
     /// Walk through the delta feed, from a page or from its beginning.
     Walk(Option<Link>),
     /// Read the changes.
@@ -199,6 +218,28 @@ impl Checkpoint {
                 self.delta_since = Some(now);
                 self.state = State::Listing { next: None, changes };
             }
+            Input::Gather {
+                changes,
+                selection,
+                now,
+            } => {
+                self.delta_since = Some(now);
+                self.begin_round(changes.at, selection);
+                let changes = changes.value;
+                self.state = State::Gathering { changes };
+            }
+            Input::Gathered(seen) => {
+                self.seen.add_pages(seen, true);
+                self.readable = true;
+                if let State::Gathering { changes } = std::mem::take(&mut self.state) {
+                    self.judge_users(true);
+                    self.state = State::Following {
+                        link: changes,
+                        next: None,
+                        unswept: true,
+                    };
+                }
+            }
             Input::Refused => {
                 self.state = State::Begin;
                 todo = Some(Todo::Walk(None));
@@ -225,7 +266,7 @@ impl Checkpoint {
             },
             // The next run tries the same page of users once more.
             Input::BadAnswer { is_first } if is_first || self.source != Source::Users => match &mut self.state {
-                State::Begin => {}
+                State::Begin | State::Gathering { .. } => {}
                 State::Walk { .. } => self.state = State::Begin,
                 State::Listing { next, .. } | State::Following { next, .. } => *next = None,
             },
@@ -259,8 +300,15 @@ impl Checkpoint {
             State::Begin => Todo::Latest,
             State::Walk { next } => Todo::Walk(Some(next.clone())),
             State::Listing { next, .. } => Todo::List(next.clone()),
+            State::Gathering { .. } => Todo::Gather,
             State::Following { link, next, .. } => Todo::Changes(next.as_ref().unwrap_or(link).clone()),
         }
+    }
+
+    fn begin_round(&mut self, at: Moment, selection: &str) {
+        self.round = at;
+        selection.clone_into(&mut self.selection);
+        self.seen = self.seen.at_beginning();
     }
 
     /// Applies the statistics of pages and the way they ended.
@@ -268,9 +316,7 @@ impl Checkpoint {
         let is_round = self.is_round();
         match &self.state {
             State::Begin | State::Listing { next: None, .. } => {
-                self.round = ending.asked;
-                ending.selection.unwrap_or_default().clone_into(&mut self.selection);
-                self.seen = self.seen.at_beginning();
+                self.begin_round(ending.asked, ending.selection.unwrap_or_default());
             }
             State::Following {
                 next: None, unswept, ..
@@ -291,8 +337,8 @@ impl Checkpoint {
                 (State::Following { link, next, unswept }, Todo::GoOn)
             }
             (before, Next::Delta(link)) => self.reach(&before, link, ending.now),
-            // No page of changes ends this way.
-            (before, Next::End) => (before, Todo::GoOn),
+            // No page of changes ends this way, and no page belongs to a state without pages.
+            (before, Next::End | Next::Page(_)) => (before, Todo::GoOn),
         };
         self.state = state;
         todo

@@ -79,7 +79,7 @@ impl Trail {
     /// Why the feed must not be followed any further, as a clause.
     pub fn step<T: Entry>(&mut self, page: &Page<T>) -> Result<(), String> {
         let Extent { entries, bytes } = self.extent;
-        self.read.entries += count(page.items.len() + page.unreadable.len());
+        self.read.entries += count(page.items.len() + page.unreadable.len() + page.dropped.len());
         self.read.bytes += count(page.bytes);
         if self.read.entries > entries {
             return Err(format!("more than {entries} entries, and no end"));
@@ -111,6 +111,9 @@ impl Trail {
         let mut brings = !page.unreadable.is_empty();
         for entry in &page.items {
             brings |= self.entries.insert(self.hasher.hash_one(entry.key()));
+        }
+        for dropped in &page.dropped {
+            brings |= self.entries.insert(self.hasher.hash_one(dropped));
         }
         brings
     }
@@ -187,6 +190,7 @@ mod tests {
             asked: Moment::default(),
             items: ids.into_iter().map(principal).collect(),
             unreadable: Vec::new(),
+            dropped: Vec::new(),
             bytes: 0,
             next: Next::Page(Link::new(link.to_string())),
         }

@@ -34,7 +34,7 @@ async fn latest_is_a_link_or_a_walk_that_has_begun_or_refused() {
         server.script(pages.iter().map(|(users, link)| page(&server, users, *link)));
         let said = match graph(&server).0.users_delta_latest().await.unwrap() {
             Latest::Link(link) => {
-                assert_eq!(link.expose(), server.link("users/delta?$deltatoken=b"));
+                assert_eq!(link.value.expose(), server.link("users/delta?$deltatoken=b"));
                 "link"
             }
             Latest::Walk(page) => {

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::Extent;
+use crate::domain::feed::{Extent, Kept};
 use crate::graph::ALARMING_SKEW;
 
 fn compressed(text: &[u8]) -> Vec<u8> {
@@ -70,7 +70,7 @@ async fn an_answer_nested_without_end_is_no_answer() {
     assert_eq!(graph(&server).0.subscribed_skus().await.unwrap().items, []);
     for body in [in_an_entry, page] {
         let server = Server::start((0..9).map(|_| Reply::ok(body.clone()))).await;
-        let error = graph(&server).0.users_delta(None).await.unwrap_err();
+        let error = graph(&server).0.users_delta(None, &Kept::All).await.unwrap_err();
         assert!(
             matches!(error, GraphError::Protocol { .. } | GraphError::Unavailable { .. }),
             "{error:?}"
@@ -78,7 +78,7 @@ async fn an_answer_nested_without_end_is_no_answer() {
         assert!(server.asked().len() <= 5, "and is not asked for without end");
     }
     let server = Server::start([Reply::new(403, error)]).await;
-    let refused = graph(&server).0.users_delta(None).await.unwrap_err();
+    let refused = graph(&server).0.users_delta(None, &Kept::All).await.unwrap_err();
     assert!(matches!(refused, GraphError::Forbidden { .. }), "{refused:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::{AdminRole, Link, Next, PrincipalKind, UserChange};
+use crate::domain::feed::{AdminRole, Kept, Link, Next, PrincipalKind, UserChange};
 use crate::graph::{GraphError, Priority, SELECTION_FINGERPRINT};
 
 const USER: &str = "87d349ed-44d7-43e1-9a83-5f2406dee5bd";
@@ -20,13 +20,13 @@ async fn a_full_round_begins_with_the_selection_and_follows_links_verbatim() {
     ]);
     let (graph, _) = graph(&server);
 
-    let first = graph.users_delta(None).await.unwrap();
+    let first = graph.users_delta(None, &Kept::All).await.unwrap();
     assert!(first.items.is_empty());
     let Next::Page(link) = first.next else {
         panic!("{first:?}")
     };
     assert_eq!(link.expose(), next);
-    let last = graph.users_delta(Some(&link)).await.unwrap();
+    let last = graph.users_delta(Some(&link), &Kept::All).await.unwrap();
     assert_eq!(last.next, Next::Delta(Link::new(delta)));
     assert!(matches!(&last.items[..], [UserChange::Present(user)] if user.id == id(USER)));
 
@@ -179,7 +179,7 @@ async fn members_come_page_by_page_and_end() {
     assert_eq!(graph.group_members(GROUP, Some(&link)).await.unwrap().next, Next::End);
     assert_eq!(
         server.asked()[0].target,
-        format!("/v1.0/groups/{GROUP}/members?$select=id")
+        format!("/v1.0/groups/{GROUP}/members?$select=id&$top=999")
     );
 }
 
@@ -197,7 +197,7 @@ async fn the_newest_group_link_is_found_behind_next_links() {
         Reply::ok(format!(r#"{{"value":[],"@odata.deltaLink":"{delta}"}}"#)),
     ]);
     let (graph, _) = graph(&server);
-    assert_eq!(graph.group_delta_latest(GROUP).await.unwrap().expose(), delta);
+    assert_eq!(graph.group_delta_latest(GROUP).await.unwrap().value.expose(), delta);
     assert_eq!(
         server.asked()[0].target,
         format!("/v1.0/groups/delta?$select=members&$filter=id%20eq%20%27{GROUP}%27&$deltatoken=latest")
@@ -305,7 +305,7 @@ async fn an_expired_page_link_restarts_a_listing_a_few_times_only() {
 fn every_call_can_be_spawned() {
     fn is_send(_: &(impl Send + ?Sized)) {}
     fn calls(graph: &Graph, link: &Link) {
-        is_send(&graph.users_delta(Some(link)));
+        is_send(&graph.users_delta(Some(link), &Kept::All));
         is_send(&graph.group_delta_latest(GROUP));
         is_send(&graph.group_delta(link));
         is_send(&graph.role_assignments(AdminRole::Global));

@@ -1,13 +1,15 @@
 //! From bytes to the domain's shapes: what is kept, what is skipped, what is set aside.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Property, Unknowns};
-use crate::domain::feed::{Patch, PrincipalKind, Removal, UserChange, UserPatch};
+use crate::domain::feed::{Kept, Patch, PrincipalKind, Removal, UserChange, UserPatch};
 use crate::graph::wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
 use crate::graph::wire::user::RawUser;
-use crate::graph::wire::{Listing, Raw, Undecodable, decode_listing};
+use crate::graph::wire::{Listing, Raw, Undecodable, decode_kept, decode_listing};
 
 const USER: &str = "87d349ed-44d7-43e1-9a83-5f2406dee5bd";
 const OTHER: &str = "95b76021-6a53-4741-ab8b-1d1f3d66a95a";
@@ -438,5 +440,28 @@ fn a_page_cut_anywhere_is_broken() {
     for end in 0..page.len() {
         let cut = decode_listing::<RawUser>(&page.as_bytes()[..end]);
         assert_eq!(cut.map(|_| ()).unwrap_err(), Undecodable::Broken, "cut at {end}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_not_kept_is_dropped_unread_unless_it_is_a_tombstone_or_has_no_id() {
+    let [kept, other, gone] = [1, 2, 3].map(Uuid::from_u128);
+    let page = |spoilt: &str| {
+        format!(
+            r#"{{"value": [
+                {{"id": "{kept}", "jobTitle": "Tester"}},
+                {{"assignedPlans": 7, "jobTitle": "{spoilt}", "id": "{other}", "@odata.type": ["no type"]}},
+                {{"id": "{gone}", "@removed": {{"reason": "changed"}}}},
+                {{"jobTitle": "Nobody"}}]}}"#
+        )
+    };
+    // A control character makes the page be read in the tolerant way.
+    for spoilt in ["fine", "\u{7}"] {
+        let only = Kept::Only(Arc::from([kept]));
+        let page = decode_kept::<RawUser>(page(spoilt).as_bytes(), &only).unwrap();
+        let ids: Vec<Uuid> = page.items.iter().map(UserChange::id).collect();
+        assert_eq!(ids, [kept, gone]);
+        assert_eq!(page.dropped, [other]);
+        assert_eq!(page.unreadable, ["a user has no id"]);
     }
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::{AdminRole, Link, Moment, Next, Patch, PrincipalKind, Removal, UserChange};
+use crate::domain::feed::{AdminRole, Kept, Link, Moment, Next, Patch, PrincipalKind, Removal, UserChange};
 use crate::graph::GraphError;
 use crate::graph::fault::Codes;
 use crate::graph::wire::relation::{RawDeletedUser, RawGroup, RawPrincipal, RawRoleAssignment, RawSku};
@@ -292,7 +292,7 @@ async fn errors_and_tokens() {
         );
     }
 
-    let error = graph.users_delta(None).await.unwrap_err();
+    let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
     assert_eq!(clock.now() - start(), TimeDelta::seconds(10));
     assert!(
         matches!(&error, GraphError::BadRequest { status: 400, code, .. } if code == "Request_UnsupportedQuery"),
@@ -300,7 +300,7 @@ async fn errors_and_tokens() {
     );
     let link = Link::new(server.link("users/delta?$deltatoken=1"));
     assert!(matches!(
-        graph.users_delta(Some(&link)).await,
+        graph.users_delta(Some(&link), &Kept::All).await,
         Err(GraphError::LinkExpired { .. })
     ));
 }

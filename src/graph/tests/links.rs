@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::Link;
+use crate::domain::feed::{Kept, Link};
 use crate::graph::link::Root;
 use crate::graph::{GraphError, endpoint};
 
@@ -27,7 +27,10 @@ async fn a_link_elsewhere_is_never_followed() {
         format!("{root}/v1.0/../beta/users"),
     ];
     for link in &links {
-        let error = graph.users_delta(Some(&Link::new(link.clone()))).await.unwrap_err();
+        let error = graph
+            .users_delta(Some(&Link::new(link.clone())), &Kept::All)
+            .await
+            .unwrap_err();
         let expired = matches!(
             error,
             GraphError::LinkExpired {
@@ -48,7 +51,7 @@ async fn a_link_elsewhere_is_never_followed() {
     for link in &links {
         for name in ["nextLink", "deltaLink"] {
             server.script([Reply::ok(format!(r#"{{"value":[],"@odata.{name}":"{link}"}}"#))]);
-            let error = graph.users_delta(None).await.unwrap_err();
+            let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
             assert!(matches!(error, GraphError::ForeignLink { .. }), "{link}: {error:?}");
             assert!(!format!("{error:?} {error}").contains("deltatoken"), "{error:?}");
         }
@@ -67,11 +70,14 @@ async fn a_link_that_cannot_be_sent_as_received_is_refused() {
         server.link("users/./delta?$deltatoken=a"),
         "no link at all".to_owned(),
     ] {
-        let error = graph.users_delta(Some(&Link::new(link.clone()))).await.unwrap_err();
+        let error = graph
+            .users_delta(Some(&Link::new(link.clone())), &Kept::All)
+            .await
+            .unwrap_err();
         assert!(matches!(error, GraphError::LinkExpired { .. }), "{link}: {error:?}");
         let body = serde_json::json!({"value": [], "@odata.nextLink": link});
         server.script([Reply::ok(body.to_string())]);
-        let error = graph.users_delta(None).await.unwrap_err();
+        let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
         assert!(matches!(error, GraphError::Protocol { .. }), "{link}: {error:?}");
     }
 }
@@ -82,7 +88,7 @@ async fn a_next_link_that_leads_back_ends_the_round() {
     let (graph, _) = graph(&server);
     let link = server.link("users/delta?$skiptoken=1");
     server.script([Reply::ok(format!(r#"{{"value":[],"@odata.nextLink":"{link}"}}"#))]);
-    let error = graph.users_delta(Some(&Link::new(link))).await.unwrap_err();
+    let error = graph.users_delta(Some(&Link::new(link)), &Kept::All).await.unwrap_err();
     assert!(matches!(error, GraphError::Protocol { .. }), "{error:?}");
 
     // A circle of two pages.
@@ -97,7 +103,7 @@ async fn a_next_link_that_leads_back_ends_the_round() {
 async fn a_redirect_is_not_followed() {
     let stranger = Server::start([]).await;
     let server = Server::start([Reply::new(302, "").with("location", stranger.link("users/delta"))]).await;
-    let error = graph(&server).0.users_delta(None).await.unwrap_err();
+    let error = graph(&server).0.users_delta(None, &Kept::All).await.unwrap_err();
     assert!(matches!(error, GraphError::Protocol { .. }), "{error:?}");
     assert!(stranger.asked().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::domain::feed::Link;
+use crate::domain::feed::{Kept, Link};
 use crate::graph::fault::Codes;
 use crate::graph::{GraphError, SELECTION_FINGERPRINT};
 
@@ -43,7 +43,7 @@ async fn every_death_of_a_token_is_recognised_on_a_request_that_carried_one() {
         let server = Server::start([reply.clone(), reply.clone()]).await;
         let (graph, _) = graph(&server);
         let link = Link::new(server.link("users/delta?$deltatoken=old"));
-        let error = graph.users_delta(Some(&link)).await.unwrap_err();
+        let error = graph.users_delta(Some(&link), &Kept::All).await.unwrap_err();
         let GraphError::LinkExpired {
             endpoint: "users/delta",
             cause,
@@ -65,7 +65,7 @@ async fn the_same_refusals_of_a_first_request_are_not_an_expired_link() {
     for (reply, _) in deaths() {
         let server = Server::start([reply.clone(), reply.clone()]).await;
         let (graph, _) = graph(&server);
-        let error = graph.users_delta(None).await.unwrap_err();
+        let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
         let refused = matches!(error, GraphError::BadRequest { .. } | GraphError::NotFound { .. });
         assert!(refused, "{reply:?}: {error:?}");
         assert!(!error.is_transient());
@@ -91,15 +91,15 @@ async fn other_refusals_of_a_link_keep_their_meaning() {
     let (graph, _) = graph(&server);
     let link = Link::new(server.link("users/delta?$deltatoken=old"));
     assert!(matches!(
-        graph.users_delta(Some(&link)).await,
+        graph.users_delta(Some(&link), &Kept::All).await,
         Err(GraphError::Forbidden { .. })
     ));
     assert!(matches!(
-        graph.users_delta(Some(&link)).await,
+        graph.users_delta(Some(&link), &Kept::All).await,
         Err(GraphError::NotFound { .. })
     ));
     assert!(matches!(
-        graph.users_delta(Some(&link)).await,
+        graph.users_delta(Some(&link), &Kept::All).await,
         Err(GraphError::BadRequest { status: 501, .. })
     ));
     assert!(matches!(
@@ -129,7 +129,7 @@ async fn a_missing_permission_is_named() {
 async fn refusals_are_not_repeated_and_keep_no_message() {
     for status in [400, 404, 409, 410, 423, 501] {
         let server = Server::start([Reply::error(status, "Some_Code")]).await;
-        let error = graph(&server).0.group_members(GROUP, None).await.unwrap_err();
+        let error = graph(&server).0.group_owners(GROUP).await.unwrap_err();
         assert_eq!(matches!(error, GraphError::NotFound { .. }), status == 404);
         let shown = format!("{error} {error:?}");
         assert!(
@@ -155,7 +155,7 @@ async fn a_page_must_have_a_value_and_exactly_one_link() {
     ];
     for body in bodies {
         let server = Server::start([Reply::ok(body.clone())]).await;
-        let error = graph(&server).0.users_delta(None).await.unwrap_err();
+        let error = graph(&server).0.users_delta(None, &Kept::All).await.unwrap_err();
         assert!(matches!(error, GraphError::Protocol { .. }), "{body}: {error:?}");
         assert_eq!(server.asked().len(), 1);
     }
@@ -198,7 +198,7 @@ async fn a_failed_attempt_is_logged_with_its_ids_and_nothing_secret() {
     let (graph, _) = graph(&server);
     let link = Link::new(server.link("users/delta?$deltatoken=abcdef"));
     graph.group_members(GROUP, None).await.unwrap();
-    graph.users_delta(Some(&link)).await.unwrap_err();
+    graph.users_delta(Some(&link), &Kept::All).await.unwrap_err();
 
     let log = log.text();
     let first = server.asked()[0].header("client-request-id").unwrap().to_owned();

@@ -1,5 +1,6 @@
 //! What is repeated, when, and how often.
 
+use crate::domain::feed::Kept;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -105,7 +106,7 @@ async fn an_answer_that_never_comes_is_given_up() {
 async fn attempts_are_bounded_and_backoff_grows() {
     let server = Server::start((0..9).map(|_| Reply::error(504, "Gateway"))).await;
     let (graph, clock) = graph(&server);
-    let error = graph.users_delta(None).await.unwrap_err();
+    let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
     assert_eq!(server.asked().len(), 5);
     let waited = clock.now() - start();
     assert!(
@@ -133,7 +134,7 @@ async fn a_wait_beyond_the_bound_is_left_to_the_caller() {
     ])
     .await;
     let (graph, clock) = graph(&server);
-    let error = graph.users_delta(None).await.unwrap_err();
+    let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
     assert_eq!(clock.now() - start(), TimeDelta::seconds(100));
     assert_eq!(server.asked().len(), 2);
@@ -166,18 +167,21 @@ async fn a_stop_ends_a_request_and_a_wait() {
     let graph = Graph::new(&settings(&server, secret()), Clock::simulated(start()), cancel.clone()).unwrap();
     let call = tokio::spawn({
         let graph = graph.clone();
-        async move { graph.users_delta(None).await }
+        async move { graph.users_delta(None, &Kept::All).await }
     });
     server.has_seen(2).await;
     cancel.cancel();
     assert!(matches!(call.await.unwrap(), Err(GraphError::Cancelled)));
-    assert!(matches!(graph.users_delta(None).await, Err(GraphError::Cancelled)));
+    assert!(matches!(
+        graph.users_delta(None, &Kept::All).await,
+        Err(GraphError::Cancelled)
+    ));
 
     // The machine's clock: only the stop can end this wait in time.
     let server = Server::start([Reply::error(429, "x").with("retry-after", "100")]).await;
     let cancel = CancellationToken::new();
     let graph = Graph::new(&settings(&server, secret()), Clock::system(), cancel.clone()).unwrap();
-    let call = tokio::spawn(async move { graph.users_delta(None).await });
+    let call = tokio::spawn(async move { graph.users_delta(None, &Kept::All).await });
     server.has_seen(2).await;
     cancel.cancel();
     assert!(matches!(call.await.unwrap(), Err(GraphError::Cancelled)));

@@ -1,5 +1,6 @@
 //! Tokens: each credential, each fault, and when a token is replaced.
 
+use crate::domain::feed::Kept;
 use std::time::Duration;
 
 use base64::Engine;
@@ -169,7 +170,7 @@ async fn a_configuration_fault_is_explained_and_not_hammered() {
         let server = Server::start([]).await;
         server.script_tokens([fault(401, "invalid_client", number)]);
         let (graph, clock) = graph(&server);
-        let error = graph.users_delta(None).await.unwrap_err();
+        let error = graph.users_delta(None, &Kept::All).await.unwrap_err();
         let GraphError::Token(told) = &error else {
             panic!("{error:?}")
         };
@@ -184,7 +185,10 @@ async fn a_configuration_fault_is_explained_and_not_hammered() {
         assert!(error.remedy().unwrap().contains(hint), "{:?}", error.remedy());
         assert!(!error.is_transient() && !format!("{error:?}{told}").contains("Maria"));
         // Remembered for a minute, then asked again.
-        assert!(matches!(graph.users_delta(None).await, Err(GraphError::Token(_))));
+        assert!(matches!(
+            graph.users_delta(None, &Kept::All).await,
+            Err(GraphError::Token(_))
+        ));
         assert_eq!(server.token_requests().len(), 1);
         clock.advance(Duration::from_mins(1));
         server.script([Reply::ok(r#"{"value":[]}"#)]);

@@ -18,6 +18,7 @@ use super::{Imports, checks};
 use crate::domain::import::{Item, ItemState, Job, JobOutcome, RoleResults};
 use crate::domain::source::Source;
 use crate::error::chain;
+use crate::graph::describe;
 use crate::plan::{EnvironmentView, Unasked};
 use crate::rules::Trigger;
 use crate::store::jobs;
@@ -253,6 +254,12 @@ impl Imports {
             return Ok(Step::Unavailable(problem.to_owned()));
         }
         let believes = job.all && mirror == Mirror::Fresh;
+        if job.all && !job.is_walked && self.has_unmirrored_candidates(environment) {
+            return Ok(match self.put_everyone_on(claim, job).await? {
+                Some(error) => Step::Unavailable(describe(&error)),
+                None => Step::Went,
+            });
+        }
         let Some((items, walks)) = self.next_items(claim, job, believes).await? else {
             return Ok(Step::Done);
         };

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::domain::feed::{Asked, Entry, Extent, Link, Moment, Next, Page, Trail};
 use crate::graph::GraphError;
@@ -23,6 +24,8 @@ pub(super) struct Pages<T> {
     pub items: Vec<Asked<T>>,
     /// Entries that could not be read.
     pub unreadable: Vec<String>,
+    /// The users whose entries were dropped, each with the moment of its page.
+    pub dropped: Vec<Asked<Uuid>>,
     /// Where the feed continues.
     pub next: Next,
 }
@@ -33,6 +36,7 @@ impl<T> Pages<T> {
             asked: page.asked,
             items: Vec::with_capacity(page.items.len()),
             unreadable: Vec::new(),
+            dropped: Vec::new(),
             next: Next::End,
         };
         pages.add(page);
@@ -44,6 +48,8 @@ impl<T> Pages<T> {
         self.items
             .extend(page.items.into_iter().map(|value| Asked { at, value }));
         self.unreadable.extend(page.unreadable);
+        self.dropped
+            .extend(page.dropped.into_iter().map(|value| Asked { at, value }));
         self.next = page.next;
     }
 }

@@ -6,11 +6,11 @@ use super::PullError;
 use super::Puller;
 use super::feed::{Feed, Pages};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageEnd, PageStats, State, Todo};
-use crate::domain::feed::{Entry, Moment, Page};
+use crate::domain::feed::{Asked, Entry, Link, Moment, Page};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, answers, checkpoints};
+use crate::store::{StoreResult, Transaction, answers, checkpoints, environments};
 use crate::sync::Failure;
 use crate::telemetry::metrics::Metrics;
 
@@ -21,9 +21,6 @@ const MAX_RESTARTS: u32 = 5;
 pub(super) trait Followed {
     /// The entries of its pages.
     type Item: Entry + Send + 'static;
-    /// The selection with which its rounds begin, if there is one.
-    const SELECTION: Option<&'static str>;
-
     /// Whether a round can be a walk through the delta feed.
     const CAN_WALK: bool;
 
@@ -33,12 +30,27 @@ pub(super) trait Followed {
     /// The source.
     fn source(&self) -> Source;
 
+    /// The selection with which its rounds begin, if there is one.
+    fn selection(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a round fetches the population in place of a listing.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// The link from which the changes follow.
     async fn latest(&self) -> Result<Latest<Self::Item>, GraphError>;
 
     /// The pages of a round, or of the changes; none if there is nothing to read. `arrived` is the first page of a
     /// walk that has begun.
-    fn read(&self, todo: Todo, arrived: Option<Page<Self::Item>>) -> Option<Feed<Self::Item>>;
+    async fn read(&self, todo: Todo, arrived: Option<Page<Self::Item>>) -> Result<Option<Feed<Self::Item>>, Failure>;
+
+    /// Fetches the population for a round, and stores it.
+    async fn gather(&self, _round: Moment) -> Result<PageStats, PullError> {
+        Ok(PageStats::default())
+    }
 
     /// Writes the rows of pages; `step` computes the checkpoint that follows from them.
     async fn store(
@@ -82,7 +94,7 @@ impl<'a, S: Followed> Follower<'a, S> {
 
     /// Follows the feed to its end. Returns what remains to do: [`Todo::Sweep`] or [`Todo::Rest`].
     pub(super) async fn follow(&mut self) -> Result<Todo, PullError> {
-        let mut todo = self.step(Input::Run(S::SELECTION));
+        let mut todo = self.step(Input::Run(self.source.selection()));
         let mut restarts = 0;
         loop {
             self.puller.base.check_cancelled()?;
@@ -130,17 +142,15 @@ impl<'a, S: Followed> Follower<'a, S> {
     async fn advance(&mut self, todo: Todo) -> Result<Todo, PullError> {
         let (todo, arrived) = match todo {
             Todo::Latest => match self.source.latest().await? {
-                Latest::Link(link) => {
-                    let now = self.puller.base.clock.now();
-                    return Ok(self.step(Input::Latest(link, now)));
-                }
+                Latest::Link(changes) => return self.begin(changes).await,
                 Latest::Walk(page) => (Todo::Walk(None), Some(page)),
                 Latest::Refused(error) => return Ok(self.refuse(error)),
             },
+            Todo::Gather => return self.gather().await,
             todo => (todo, None),
         };
         let begins_listing = todo == Todo::List(None);
-        let Some(mut feed) = self.source.read(todo, arrived) else {
+        let Some(mut feed) = self.source.read(todo, arrived).await? else {
             return Ok(Todo::Rest);
         };
         loop {
@@ -170,6 +180,34 @@ impl<'a, S: Followed> Follower<'a, S> {
         }
     }
 
+    /// The link of the changes has arrived: a listing begins, or the population is to be fetched.
+    async fn begin(&mut self, changes: Asked<Link>) -> Result<Todo, PullError> {
+        let now = self.puller.base.clock.now();
+        if !self.source.gathers() {
+            return Ok(self.step(Input::Latest(changes.value, now)));
+        }
+        let selection = self.source.selection().unwrap_or_default();
+        let todo = self.step(Input::Gather {
+            changes,
+            selection,
+            now,
+        });
+        self.write().await?;
+        Ok(todo)
+    }
+
+    /// Fetches the population. Everyone is evaluated afterwards, as after a listing.
+    async fn gather(&mut self) -> Result<Todo, PullError> {
+        let seen = self.source.gather(self.checkpoint.round).await?;
+        let todo = self.step(Input::Gathered(seen));
+        let base = &self.puller.base;
+        let mut tx = base.begin(self.lease).await?;
+        environments::judge_everyone(&mut tx, &base.settings.names()).await?;
+        checkpoints::write(&mut tx, std::slice::from_ref(&self.checkpoint)).await?;
+        tx.commit().await?;
+        Ok(todo)
+    }
+
     /// The directory refuses to begin the round in this way.
     fn refuse(&mut self, error: GraphError) -> Todo {
         self.refused = Some(error);
@@ -180,7 +218,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         PageEnd {
             asked: pages.asked,
             next: pages.next.clone(),
-            selection: S::SELECTION,
+            selection: self.source.selection(),
             now: self.puller.base.clock.now(),
         }
     }
@@ -207,6 +245,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         };
         let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;
         let mut stored: BTreeSet<Moment> = pages.items.iter().map(|item| item.at).collect();
+        stored.extend(pages.dropped.iter().map(|dropped| dropped.at));
         // What a round does not list is as old as its first page.
         stored.extend(self.checkpoint.is_round().then_some(checkpoint.round));
         answers::note(&mut tx, &stored, ending.now).await?;

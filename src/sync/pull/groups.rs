@@ -82,6 +82,7 @@ impl Puller {
                 // No user can have joined a nested group that is deleted: its known members are sufficient.
                 (uses.is_nested(group), Some(problem))
             }
+            Err(PullError::Unavailable(problem)) => (false, Some(Problem::new(Source::Group(group), problem))),
             Err(PullError::Graph(error)) => {
                 if matches!(error, GraphError::Forbidden { .. }) {
                     // Requests between two runs must see this too.
@@ -176,7 +177,6 @@ impl Puller {
 
 impl Followed for Reader<'_> {
     type Item = Item;
-    const SELECTION: Option<&'static str> = None;
     const CAN_WALK: bool = false;
     const WRITES_TOGETHER: bool = true;
 
@@ -189,9 +189,9 @@ impl Followed for Reader<'_> {
         Ok(Latest::Link(link))
     }
 
-    fn read(&self, todo: Todo, _: Option<Page<Item>>) -> Option<Feed<Item>> {
+    async fn read(&self, todo: Todo, _: Option<Page<Item>>) -> Result<Option<Feed<Item>>, Failure> {
         let (graph, group) = (self.puller.directory(), self.group);
-        match todo {
+        Ok(match todo {
             Todo::List(at) => Some(Feed::begin("groups/{id}/members", Start::At(at), move |at| {
                 let graph = graph.clone();
                 async move { Ok(graph.group_members(group, at.as_ref()).await?.map(Item::Member)) }
@@ -208,7 +208,7 @@ impl Followed for Reader<'_> {
                 }
             })),
             _ => None,
-        }
+        })
     }
 
     async fn store(

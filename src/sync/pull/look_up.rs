@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use uuid::Uuid;
 
-use self::search::{Search, SearchState};
+pub(super) use self::search::Search;
+use self::search::SearchState;
 use super::Puller;
 use super::RoleGroups;
 use super::fresh::{LookUpResult, LookUpResults};
@@ -54,6 +55,7 @@ impl Puller {
     ) -> Result<LookUpResults, Failure> {
         let sought = self.resolve(environment, users).await?;
         let mut search = Search::new(graph, self.base.environment(environment).ok(), sought);
+        search.guests_until = self.guests_until();
         self.ask(&mut search).await?;
         self.follow_names(environment, &mut search).await?;
         self.settle(search).await
@@ -68,7 +70,8 @@ impl Puller {
     /// Repeats the look-up until every user has a result. A user whose changes a cycle received meanwhile is requested
     /// again: the first answer is older than those.
     async fn settle(&self, mut search: Search<'_>) -> Result<LookUpResults, Failure> {
-        for _ in 0..MOST_QUESTIONS {
+        for question in 1..=MOST_QUESTIONS {
+            search.is_last = question == MOST_QUESTIONS;
             self.ask(&mut search).await?;
             self.ask_for_deleted(&mut search).await?;
             if search.open().is_empty() {
@@ -195,7 +198,7 @@ impl Puller {
             Some(assignments) => Some(self.administrators_of(search.graph, &found, assignments).await?),
             None => None,
         };
-        let moved = self.take_in(&found, held.as_ref(), &search.ladder).await?;
+        let moved = self.take_in(&found, held.as_ref(), search).await?;
         for (at, _) in open {
             if let SearchState::Settled(LookUpResult::User(id, _)) = search.sought[*at]
                 && let Some(said) = found.get(&id)

@@ -3,20 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Puller;
 use super::climb::ParentGroups;
 use super::facts::{self, Origin};
+use super::look_up::Search;
 use crate::domain::environment::Environment;
 use crate::domain::feed::{Asked, Assignments, DeletedUser, Listed, Principal, Removal, UserChange, UserPatch};
+use crate::domain::scope::Scope;
 use crate::domain::source::Source;
 use crate::rules::AdminRoles;
 use crate::store::answers::StoredPages;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::mirror::Mirrored;
 use crate::store::{
-    StoreResult, Transaction, administrators, checkpoints, environments, mirror, owners, pending, recheck,
+    StoreResult, Transaction, administrators, checkpoints, environments, mirror, owners, pending, population, recheck,
 };
 use crate::sync::Failure;
 
@@ -47,28 +50,29 @@ impl UserFacts {
 impl Puller {
     /// Writes the answers about present users and marks the affected users for evaluation. Returns the users about whom
     /// the mirror has newer facts: the answers about these are dropped.
-    pub(in crate::sync) async fn take_in(
+    pub(super) async fn take_in(
         &self,
         said: &BTreeMap<Uuid, UserFacts>,
         roles: Option<&RoleHolders>,
-        ladder: &ParentGroups,
+        search: &Search<'_>,
     ) -> Result<BTreeSet<Uuid>, Failure> {
         if said.is_empty() {
             return Ok(BTreeSet::new());
         }
-        Ok(self.base.retry(|| self.try_take_in(said, roles, ladder)).await?)
+        Ok(self.base.retry(|| self.try_take_in(said, roles, search)).await?)
     }
 
     async fn try_take_in(
         &self,
         said: &BTreeMap<Uuid, UserFacts>,
         roles: Option<&RoleHolders>,
-        ladder: &ParentGroups,
+        search: &Search<'_>,
     ) -> StoreResult<BTreeSet<Uuid>> {
         let mut tx = self.base.begin(None).await?;
         let ids: Vec<Uuid> = said.keys().copied().collect();
         let known = mirror::lock_users(&mut tx, &ids).await?;
-        let unlisted = unlisted(&mut tx, said, &known).await?;
+        let in_groups = self.base.settings.scope == Scope::Groups;
+        let unlisted = unlisted(&mut tx, said, &known, in_groups.then_some(search.is_last)).await?;
         let (dropped, kept): (Vec<_>, Vec<_>) = said.values().partition(|said| unlisted.contains(&said.user.value.id));
         let mut older: BTreeSet<Uuid> = dropped.iter().map(|said| said.user.value.id).collect();
         let present = kept
@@ -77,7 +81,7 @@ impl Puller {
         let taken = facts::take_in_locked(&mut tx, &present.collect::<Vec<_>>(), &known, Origin::LookUp).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
-        let held = self.held_groups(&mut tx, ladder).await?;
+        let held = self.held_groups(&mut tx, &search.ladder).await?;
         let moved = taken
             .pages
             .of_other_members(&mut tx, &memberships(&kept, &held))
@@ -100,8 +104,18 @@ impl Puller {
         }
         let changed: Vec<Uuid> = changed.into_iter().collect();
         pending::mark_everywhere(&mut tx, &changed).await?;
+        if let Some(until) = search.guests_until {
+            population::welcome(&mut tx, &ids, until).await?;
+        }
         tx.commit().await?;
         Ok(older)
+    }
+
+    /// Until when the mirror keeps users who are looked up on demand now, in group scope.
+    pub(super) fn guests_until(&self) -> Option<DateTime<Utc>> {
+        let settings = &self.base.settings;
+        let kept = chrono::Duration::from_std(settings.access_freshness).unwrap_or_default();
+        (settings.scope == Scope::Groups).then(|| self.base.clock.now() + kept)
     }
 
     /// The groups whose members the mirror holds: those that are followed, and those that lead to a security group
@@ -190,10 +204,14 @@ impl Puller {
 
 /// Users whom the mirror does not have, although a round began after they were requested: it did not list them, or has
 /// not yet. The round's answer is the newer one. No round ends before the transaction does.
+///
+/// In group scope pages drop users whom the mirror does not have, so any page that was stored since may have known more.
+/// `in_groups`: whether the answer counts all the same; the next run asks again.
 async fn unlisted(
     tx: &mut Transaction,
     said: &BTreeMap<Uuid, UserFacts>,
     known: &HashMap<Uuid, Mirrored>,
+    in_groups: Option<bool>,
 ) -> StoreResult<BTreeSet<Uuid>> {
     let unknown: Vec<&UserFacts> = said
         .iter()
@@ -203,8 +221,26 @@ async fn unlisted(
         return Ok(BTreeSet::new());
     }
     let round = checkpoints::lock_round(tx, Source::Users).await?;
-    let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
-    Ok(unlisted.map(|said| said.user.value.id).collect())
+    let Some(is_last) = in_groups else {
+        let unlisted = unknown.into_iter().filter(|said| said.user.at < round);
+        return Ok(unlisted.map(|said| said.user.value.id).collect());
+    };
+    let first = unknown.iter().map(|said| said.user.at).min().unwrap_or_default();
+    if StoredPages::since(&mut *tx, first).await?.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let unsure: Vec<_> = unknown
+        .iter()
+        .map(|said| Asked {
+            at: said.user.at,
+            value: said.user.value.id,
+        })
+        .collect();
+    if is_last {
+        recheck::add(tx, &unsure).await?;
+        return Ok(BTreeSet::new());
+    }
+    Ok(unsure.into_iter().map(|user| user.value).collect())
 }
 
 /// The requested groups, with those of their parent groups that the mirror holds.

@@ -7,7 +7,9 @@
 //! end is looked for in deletedItems and then by name: a listing may be old, or break off without a sign. In an
 //! incremental round both mean unchanged.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -15,13 +17,15 @@ use super::Puller;
 use super::facts::{self, Origin};
 use super::feed::{Feed, Pages, Start};
 use super::follow::{Followed, Follower};
+use super::population::Reach;
 use super::{Problem, PullError, survive};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State, Todo};
-use crate::domain::feed::{Asked, Page, UserChange};
+use crate::domain::feed::{Asked, Kept, Moment, Page, Removal, UserChange};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest, SELECTION_FINGERPRINT, describe};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, mirror, pending, recheck};
+use crate::store::population::{self, Population};
+use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, groups, mirror, pending, recheck};
 use crate::sync::Failure;
 
 /// The number of users that one transaction of a sweep looks at.
@@ -30,12 +34,20 @@ const SWEPT_TOGETHER: usize = 2000;
 /// The number of users looked up for a doubtful listing, which is read again.
 const MOST_IN_DOUBT: usize = 1000;
 
-/// The users, for every environment.
-struct Users<'a>(&'a Puller);
+/// The users, for every environment. In group scope only the population.
+struct Users<'a> {
+    puller: &'a Puller,
+    lease: &'a Lease,
+    population: Option<&'a Population>,
+    /// Users whom pages name although it is not certain what to make of it: they have to be looked up.
+    unsure: Mutex<Vec<Asked<Uuid>>>,
+}
+
+/// The selection of rounds in group scope: a round of the one scope is none of the other.
+static SELECTION_OF_GROUPS: LazyLock<String> = LazyLock::new(|| format!("groups:{SELECTION_FINGERPRINT}"));
 
 impl Followed for Users<'_> {
     type Item = UserChange;
-    const SELECTION: Option<&'static str> = Some(SELECTION_FINGERPRINT);
     const CAN_WALK: bool = true;
     const WRITES_TOGETHER: bool = false;
 
@@ -43,28 +55,50 @@ impl Followed for Users<'_> {
         Source::Users
     }
 
-    async fn latest(&self) -> Result<Latest<UserChange>, GraphError> {
-        self.0.directory().users_delta_latest().await
+    fn selection(&self) -> Option<&'static str> {
+        let of_groups = self.population.map(|_| SELECTION_OF_GROUPS.as_str());
+        Some(of_groups.unwrap_or(SELECTION_FINGERPRINT))
     }
 
-    fn read(&self, todo: Todo, arrived: Option<Page<UserChange>>) -> Option<Feed<UserChange>> {
-        let graph = self.0.directory();
+    fn gathers(&self) -> bool {
+        self.population.is_some()
+    }
+
+    async fn latest(&self) -> Result<Latest<UserChange>, GraphError> {
+        self.puller.directory().users_delta_latest().await
+    }
+
+    async fn gather(&self, round: Moment) -> Result<PageStats, PullError> {
+        let Some(population) = self.population else {
+            return Ok(PageStats::default());
+        };
+        let reach = Reach::Whole(round);
+        self.puller.fetch_lacking(self.lease, population, reach).await
+    }
+
+    async fn read(&self, todo: Todo, arrived: Option<Page<UserChange>>) -> Result<Option<Feed<UserChange>>, Failure> {
+        let graph = self.puller.directory();
+        let is_walk = matches!(todo, Todo::Walk(_));
         let start = |at| arrived.map_or(Start::At(at), Start::After);
         let at = match todo {
             Todo::List(at) => {
-                return Some(Feed::begin("users", Start::At(at), move |at| {
+                return Ok(Some(Feed::begin("users", Start::At(at), move |at| {
                     let graph = graph.clone();
                     async move { graph.users_listing(at.as_ref()).await }
-                }));
+                })));
             }
             Todo::Walk(at) => start(at),
             Todo::Changes(at) => Start::At(Some(at)),
-            Todo::Latest | Todo::GoOn | Todo::Sweep | Todo::Rest => return None,
+            Todo::Latest | Todo::Gather | Todo::GoOn | Todo::Sweep | Todo::Rest => return Ok(None),
         };
-        Some(Feed::begin("users/delta", at, move |at| {
-            let graph = graph.clone();
-            async move { graph.users_delta(at.as_ref()).await }
-        }))
+        let kept = match self.population {
+            Some(population) => self.puller.kept(population, is_walk).await?,
+            None => Kept::All,
+        };
+        Ok(Some(Feed::begin("users/delta", at, move |at| {
+            let (graph, kept) = (graph.clone(), kept.clone());
+            async move { graph.users_delta(at.as_ref(), &kept).await }
+        })))
     }
 
     async fn store(
@@ -74,18 +108,23 @@ impl Followed for Users<'_> {
         pages: &Pages<UserChange>,
         step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)> {
-        let names = self.0.base.settings.names();
+        let names = self.puller.base.settings.names();
         let is_round = before.is_round();
+        let items = match self.population {
+            Some(population) => Cow::Owned(self.of_population(tx, population, pages, is_round).await?),
+            None => Cow::Borrowed(&pages.items[..]),
+        };
         let mut seen = PageStats::default();
-        for item in &pages.items {
+        for item in items.iter() {
             seen.add(&item.value, is_round);
         }
         if matches!(before.state, State::Begin | State::Listing { next: None, .. }) {
             seen.had_plans = mirror::any_plans(&mut *tx).await?;
         }
         let origin = if is_round { Origin::Round } else { Origin::Changes };
-        let taken = facts::take_in(&mut *tx, &pages.items, origin).await?;
+        let taken = facts::take_in(&mut *tx, &items, origin).await?;
         recheck::add(&mut *tx, &taken.older).await?;
+        self.note_looked_up(tx, &pages.dropped).await?;
         let (checkpoint, todo) = step(seen);
         if !is_round {
             pending::mark(&mut *tx, &names, &taken.changed).await?;
@@ -93,6 +132,68 @@ impl Followed for Users<'_> {
             environments::judge_everyone(&mut *tx, &names).await?;
         }
         Ok((checkpoint, todo))
+    }
+}
+
+impl Users<'_> {
+    /// The entries of pages to store. Changes add to the record of a user who is present; one who returns needs the whole
+    /// record, and one who is in no record matters only as long as its id is kept.
+    async fn of_population(
+        &self,
+        tx: &mut Transaction,
+        population: &Population,
+        pages: &Pages<UserChange>,
+        is_round: bool,
+    ) -> StoreResult<Vec<Asked<UserChange>>> {
+        let ids: Vec<Uuid> = pages.items.iter().map(|item| item.value.id()).collect();
+        let mirrored: HashMap<Uuid, bool> = population::mirrored_among(tx, &ids).await?.into_iter().collect();
+        let inside = if is_round {
+            population.among(tx, &ids).await?
+        } else {
+            HashSet::new()
+        };
+        let (mut kept, mut deleted, mut back, mut unsure) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for item in &pages.items {
+            let id = item.value.id();
+            match (&item.value, mirrored.get(&id)) {
+                (UserChange::Present(_), Some(false)) if !is_round => unsure.push(Asked { at: item.at, value: id }),
+                (UserChange::Present(_), None) if !inside.contains(&id) => back.push(id),
+                (UserChange::Removed { reason, .. }, None) => {
+                    if *reason == Removal::SoftDeleted {
+                        deleted.push(id);
+                    } else {
+                        back.push(id);
+                    }
+                }
+                _ => kept.push(item.clone()),
+            }
+        }
+        population::note_deleted(tx, &deleted, self.puller.base.clock.now()).await?;
+        let back = population::take_deleted(tx, &back).await?;
+        groups::note_returned(tx, &back).await?;
+        recheck::add(tx, &unsure).await?;
+        self.unsure(unsure);
+        Ok(kept)
+    }
+
+    /// Users who were looked up while the pages that drop them were under way: the pages may know more.
+    async fn note_looked_up(&self, tx: &mut Transaction, dropped: &[Asked<Uuid>]) -> StoreResult<()> {
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        checkpoints::lock(tx, Source::Users).await?;
+        let ids: Vec<Uuid> = dropped.iter().map(|dropped| dropped.value).collect();
+        let mirrored = population::mirrored_among(tx, &ids).await?;
+        let mirrored: HashSet<Uuid> = mirrored.into_iter().map(|(id, _)| id).collect();
+        let looked_up = dropped.iter().filter(|dropped| mirrored.contains(&dropped.value));
+        let looked_up: Vec<_> = looked_up.copied().collect();
+        recheck::add(tx, &looked_up).await?;
+        self.unsure(looked_up);
+        Ok(())
+    }
+
+    fn unsure(&self, users: Vec<Asked<Uuid>>) {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner).extend(users);
     }
 }
 
@@ -112,10 +213,31 @@ pub(super) struct UsersPull {
 }
 
 impl Puller {
-    /// Reads the users up to the checkpoint.
-    pub(super) async fn pull_users(&self, lease: &Lease) -> Result<UsersPull, Failure> {
-        let users = Users(self);
-        let mut follower = Follower::new(self, lease, &users, self.read_checkpoint(Source::Users).await?);
+    /// Reads the users up to the checkpoint: everyone, or a population.
+    pub(super) async fn pull_users(
+        &self,
+        lease: &Lease,
+        population: Option<&Population>,
+    ) -> Result<UsersPull, Failure> {
+        let users = Users {
+            puller: self,
+            lease,
+            population,
+            unsure: Mutex::default(),
+        };
+        let checkpoint = self.read_checkpoint(Source::Users).await?;
+        if let Some(population) = population
+            && let Err(unread) = survive(
+                Source::Users,
+                self.prepare_population(lease, population, &checkpoint).await,
+            )?
+        {
+            return Ok(UsersPull {
+                unread: Some(unread),
+                ..UsersPull::default()
+            });
+        }
+        let mut follower = Follower::new(self, lease, &users, checkpoint);
         let todo = survive(Source::Users, follower.follow().await)?;
         let mut pull = UsersPull {
             skipped: follower.skipped,
@@ -124,21 +246,56 @@ impl Puller {
         };
         match todo {
             Err(problem) => pull.unread = Some(problem),
-            Ok(Todo::Sweep) => match survive(Source::Users, self.sweep_users(lease, follower.checkpoint).await)? {
+            Ok(Todo::Sweep) => match survive(
+                Source::Users,
+                self.sweep_users(lease, population, follower.checkpoint).await,
+            )? {
                 Ok(unsure) => pull.unsure = unsure,
                 Err(problem) => pull.problem = Some(problem),
             },
             Ok(_) => {}
         }
+        pull.unsure
+            .extend(users.unsure.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(pull)
+    }
+
+    /// Before the users' changes in group scope: forgets whoever is not in the population, and fetches whoever has
+    /// entered it, unless a round does that.
+    async fn prepare_population(
+        &self,
+        lease: &Lease,
+        population: &Population,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), PullError> {
+        let begins = checkpoint.selection != *SELECTION_OF_GROUPS || checkpoint.is_round();
+        let reach = if begins {
+            Reach::Whole(Moment::default())
+        } else {
+            self.reach().await?
+        };
+        self.forget_others(lease, population, reach).await?;
+        if !begins {
+            self.fetch_lacking(lease, population, reach).await?;
+        }
+        Ok(())
     }
 
     /// After a full round: users whom it did not list are soft-deleted if deletedItems has them. Returns the others, and
     /// the users who are both listed and deleted: only a look-up can tell. If deletedItems cannot be read, the next run
     /// tries again. A crash between two parts repeats the sweep, with deletedItems as it is then.
-    async fn sweep_users(&self, lease: &Lease, mut checkpoint: Checkpoint) -> Result<Vec<Asked<Uuid>>, PullError> {
-        let deleted = self.directory().deleted_users().await?;
+    async fn sweep_users(
+        &self,
+        lease: &Lease,
+        population: Option<&Population>,
+        mut checkpoint: Checkpoint,
+    ) -> Result<Vec<Asked<Uuid>>, PullError> {
         let round = checkpoint.round;
+        if let Some(population) = population {
+            // A walk lists only who exists.
+            self.fetch_lacking(lease, population, Reach::Whole(round)).await?;
+        }
+        let deleted = self.directory().deleted_users().await?;
         if checkpoint.seen.had.is_none() {
             checkpoint = self.count_users(lease, checkpoint).await?;
         }
@@ -146,7 +303,13 @@ impl Puller {
         let mut unsure = Vec::new();
         for part in deleted.items.chunks(together) {
             let mut tx = self.base.begin(lease).await?;
-            mirror::note_deleted(&mut tx, round, part).await?;
+            match population {
+                Some(population) => {
+                    let ids: Vec<Uuid> = part.iter().map(|user| user.id).collect();
+                    population::note_deleted(&mut tx, &ids, population.now).await?;
+                }
+                None => mirror::note_deleted(&mut tx, round, part).await?,
+            }
             let listed = mirror::listed_among(&mut tx, round, part).await?;
             recheck::add(&mut tx, &listed).await?;
             tx.commit().await?;

@@ -1,6 +1,7 @@
 //! A round of users that is a plain listing between two links: how it begins, goes on after a crash or a dead link, and
 //! what absence from it means.
 
+use rollcall::domain::feed::Kept;
 use rollcall::simulator::tenant::{Tenant, TokenDeath};
 use rollcall::simulator::{Carrying, Effect, When};
 use uuid::Uuid;
@@ -378,7 +379,7 @@ async fn a_version_that_knows_no_listing_of_users_begins_a_round_of_its_own_in_t
 
 /// The next link of the first page of a walk.
 async fn walked_one_page(world: &World) -> String {
-    let page = world.engine.graph.users_delta(None).await.unwrap();
+    let page = world.engine.graph.users_delta(None, &Kept::All).await.unwrap();
     match page.next {
         rollcall::domain::feed::Next::Page(link) => link.expose().to_owned(),
         end => panic!("{end:?}"),

@@ -1,5 +1,6 @@
 //! The state of a look-up of some users.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::environment::Environment;
@@ -51,7 +52,7 @@ impl SearchState {
 }
 
 /// A look-up in progress.
-pub(super) struct Search<'a> {
+pub(in crate::sync::pull) struct Search<'a> {
     pub(super) graph: &'a Graph,
     /// The environment whose security group matters, if any.
     pub(super) environment: Option<&'a Environment>,
@@ -65,8 +66,12 @@ pub(super) struct Search<'a> {
     /// What could not be read about the security group.
     pub(super) of_group: Unasked,
     /// Nested groups, where they count.
-    pub(super) ladder: ParentGroups,
+    pub(in crate::sync::pull) ladder: ParentGroups,
     pub(super) outage: Option<String>,
+    /// Until when the mirror keeps the users for having been looked up, in group scope.
+    pub(in crate::sync::pull) guests_until: Option<DateTime<Utc>>,
+    /// An answer counts even if a page that was stored meanwhile may have known more.
+    pub(in crate::sync::pull) is_last: bool,
 }
 
 impl<'a> Search<'a> {
@@ -82,6 +87,8 @@ impl<'a> Search<'a> {
             of_group: Unasked::default(),
             ladder: ParentGroups::default(),
             outage: None,
+            guests_until: None,
+            is_last: false,
         }
     }
 
