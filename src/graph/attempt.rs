@@ -113,6 +113,10 @@ impl Attempt {
             tracing::debug!(endpoint = self.endpoint.template, "the directory has no such user");
             return;
         }
+        if self.endpoint.has_another_way(status) {
+            tracing::debug!(endpoint = self.endpoint.template, code, "refused; another way is tried");
+            return;
+        }
         tracing::warn!(
             endpoint = self.endpoint.template,
             status = status.map(|status| status.as_u16()),

@@ -26,6 +26,11 @@ impl Endpoint {
     pub fn finds_nobody(self, status: Option<StatusCode>) -> bool {
         self.may_find_nobody && status == Some(StatusCode::NOT_FOUND)
     }
+
+    /// Whether this status is a refusal after which the same is asked in another way.
+    pub fn has_another_way(self, status: Option<StatusCode>) -> bool {
+        self.template == GROUP_USERS.template && status == Some(StatusCode::BAD_REQUEST)
+    }
 }
 
 const fn endpoint(template: &'static str, permission: &'static str) -> Endpoint {
