@@ -53,7 +53,6 @@ use wire::relation::{
 use wire::user::{RawUser, SELECTION};
 
 pub use begin::Latest;
-use begin::{LARGEST_PAGE, smaller_page};
 pub use certificate::{CertificateFacts, certificate_facts};
 pub use client::{Graph, Priority};
 pub use error::{BelowHttp, GraphError, TokenFault, describe};
@@ -176,16 +175,9 @@ impl Graph {
     /// [`GraphError::NotFound`] when the group is gone, which does not mean "no members".
     /// [`GraphError::LinkExpired`] when the listing must begin again.
     pub async fn group_members(&self, group: Uuid, at: Option<&Link>) -> Result<Page<Principal>, GraphError> {
-        let call = self.begun();
-        let mut size = LARGEST_PAGE;
-        loop {
-            let first = || format!("{}&$top={size}", members_of(group));
-            let page = call.fetch_plain::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at);
-            match (page.await, smaller_page(size)) {
-                (Err(error), Some(smaller)) if at.is_none() && error.is_refusal() => size = smaller,
-                (page, _) => return page,
-            }
-        }
+        let first = |size| format!("{}&$top={size}", members_of(group));
+        self.fetch_sized::<RawPrincipal>(endpoint::GROUP_MEMBERS, first, at)
+            .await
     }
 
     /// All direct members of a small group.

@@ -12,10 +12,10 @@ use crate::domain::feed::{Asked, Entry, Kept, Link, Next, Page, Trail, UserChang
 use uuid::Uuid;
 
 /// The page size to request for a listing. The service may choose a smaller one.
-pub(super) const LARGEST_PAGE: u32 = 999;
+const LARGEST_PAGE: u32 = 999;
 
 /// The page size to request where the service refuses one; none after the smallest.
-pub(super) const fn smaller_page(refused: u32) -> Option<u32> {
+const fn smaller_page(refused: u32) -> Option<u32> {
     match refused {
         999 => Some(500),
         500 => Some(120),
@@ -121,10 +121,20 @@ impl Graph {
     /// [`GraphError::LinkExpired`] when the listing must begin again; [`GraphError::is_refusal`] when the service
     /// refuses to list users.
     pub async fn users_listing(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
+        self.fetch_sized::<RawUser>(endpoint::USERS, users_by, at).await
+    }
+
+    /// One page of a plain listing; `None` begins it, with the largest page that the service does not refuse.
+    pub(super) async fn fetch_sized<R: Raw>(
+        &self,
+        endpoint: Endpoint,
+        first: impl Fn(u32) -> String,
+        at: Option<&Link>,
+    ) -> Result<Page<R::Item>, GraphError> {
         let call = self.begun();
         let mut size = LARGEST_PAGE;
         loop {
-            let page = call.fetch_plain::<RawUser>(endpoint::USERS, || users_by(size), at);
+            let page = call.fetch_plain::<R>(endpoint, || first(size), at);
             match (page.await, smaller_page(size)) {
                 (Err(error), Some(smaller)) if at.is_none() && error.is_refusal() => size = smaller,
                 (page, _) => return page,

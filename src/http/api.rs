@@ -353,7 +353,7 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 }
 
 /// Drops the extra item that shows whether there is another page.
-fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
+pub(super) fn page<T, C: ToString>(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
     let has_more = i64::try_from(items.len()).unwrap_or(i64::MAX) > limit;
     if has_more {
         items.pop();

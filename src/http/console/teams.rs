@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::frame::{Frame, Page, PageProblem, Viewer, page, segment};
 use crate::domain::team::{Member, MembershipType, Team, TeamRole, TeamType};
 use crate::domain::text::{Text, object_id};
-use crate::http::api::Api;
+use crate::http::api::{self, Api};
 use crate::http::input::{Params, Path};
 use crate::http::problem::Problem;
 use crate::sync::desk::{Ask, NewTeam, TeamEdit};
@@ -31,7 +31,7 @@ struct TeamsPage {
     environment: String,
     environments: Vec<String>,
     teams: Vec<Team>,
-    next: Option<Uuid>,
+    next: Option<String>,
     operates: bool,
 }
 
@@ -60,19 +60,18 @@ pub(super) async fn list(
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, PageProblem> {
     let engine = api.engine();
-    let mut teams = engine
+    let listed = engine
         .records()
         .teams(&environment, None, wanted.after, ROWS + 1)
         .await?;
-    let has_more = teams.len() > 50;
-    teams.truncate(50);
+    let listed = api::page(listed, ROWS, |team| team.teamid);
     let title = format!("Teams of {}", &*environment);
     page(&TeamsPage {
         frame: viewer.frame(&api, Page::Teams, title).await?.within(&environment),
         environment: environment.into(),
         environments: engine.settings.names(),
-        next: teams.last().filter(|_| has_more).map(|team| team.teamid),
-        teams,
+        next: listed.next,
+        teams: listed.items,
         operates: viewer.operates(),
     })
 }
@@ -118,7 +117,7 @@ struct TeamPage {
     environment: String,
     team: Team,
     members: Vec<Member>,
-    next: Option<Uuid>,
+    next: Option<String>,
     roles: Vec<TeamRole>,
     /// The roles of the environment.
     grantable: Vec<String>,
@@ -161,9 +160,8 @@ pub(super) async fn show(
     let records = engine.records();
     let team = records.team(&environment, &team).await?;
     let id = team.teamid.to_string();
-    let mut members = records.members(&environment, &id, wanted.after, ROWS + 1).await?;
-    let has_more = members.len() > 50;
-    members.truncate(50);
+    let members = records.members(&environment, &id, wanted.after, ROWS + 1).await?;
+    let members = api::page(members, ROWS, |member| member.systemuserid);
     page(&TeamPage {
         frame: viewer
             .frame(&api, Page::Teams, team.name.clone())
@@ -172,8 +170,8 @@ pub(super) async fn show(
         grantable: engine.desk().environment(&environment)?.roles.clone(),
         roles: records.team_roles(&environment, &id).await?,
         environment: environment.into(),
-        next: members.last().filter(|_| has_more).map(|member| member.systemuserid),
-        members,
+        next: members.next,
+        members: members.items,
         team,
         operates: viewer.operates(),
     })

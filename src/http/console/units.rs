@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::frame::{Frame, Page, PageProblem, Viewer, page, segment};
 use crate::domain::text::Text;
 use crate::domain::unit::BusinessUnit;
-use crate::http::api::Api;
+use crate::http::api::{self, Api};
 use crate::http::input::{Params, Path};
 use crate::http::problem::Problem;
 use crate::sync::desk::UnitEdit;
@@ -31,7 +31,7 @@ struct UnitsPage {
     environment: String,
     environments: Vec<String>,
     units: Vec<BusinessUnit>,
-    next: Option<Uuid>,
+    next: Option<String>,
     operates: bool,
 }
 
@@ -49,16 +49,15 @@ pub(super) async fn list(
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, PageProblem> {
     let engine = api.engine();
-    let mut units = engine.records().units(&environment, wanted.after, ROWS + 1).await?;
-    let has_more = units.len() > 100;
-    units.truncate(100);
+    let listed = engine.records().units(&environment, wanted.after, ROWS + 1).await?;
+    let listed = api::page(listed, ROWS, |unit| unit.businessunitid);
     let title = format!("Business units of {}", &*environment);
     page(&UnitsPage {
         frame: viewer.frame(&api, Page::Units, title).await?.within(&environment),
         environment: environment.into(),
         environments: engine.settings.names(),
-        next: units.last().filter(|_| has_more).map(|unit| unit.businessunitid),
-        units,
+        next: listed.next,
+        units: listed.items,
         operates: viewer.operates(),
     })
 }
