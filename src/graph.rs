@@ -309,7 +309,7 @@ impl Graph {
     pub async fn groups_of_groups(
         &self,
         groups: &[Uuid],
-    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+    ) -> Result<Vec<Result<Asked<Listed<Uuid>>, GraphError>>, GraphError> {
         self.begun().look_up_groups(groups).await
     }
 

@@ -82,17 +82,16 @@ impl Graph {
     pub(super) async fn look_up_groups(
         &self,
         groups: &[Uuid],
-    ) -> Result<Vec<Result<Asked<Vec<Uuid>>, GraphError>>, GraphError> {
+    ) -> Result<Vec<Result<Asked<Listed<Uuid>>, GraphError>>, GraphError> {
         let part = |group: &Uuid| Part {
             endpoint: endpoint::GROUP_MEMBER_OF,
             rest: groups_at(&format!("groups/{group}")),
         };
         let found = self.read_listings(groups.iter().map(part).collect()).await?;
-        let of_groups = |read: Result<_, _>| {
-            let read = read.and_then(|read| whole(endpoint::GROUP_MEMBER_OF, read));
-            read.map(|read| read.map(self::groups))
-        };
-        Ok(found.into_iter().map(of_groups).collect())
+        Ok(found
+            .into_iter()
+            .map(|read| read.map(|read| read.map(self::groups)))
+            .collect())
     }
 
     /// Reads the owners of groups, within a call that has begun.
@@ -143,11 +142,7 @@ impl Graph {
             Question::User(at) => Fact::User(at, Box::new(user(answer))),
             Question::Groups(at) => {
                 let read = self.read_on::<RawPrincipal>(part, answer).await?;
-                let readable = |listed: Listed<Principal>| Listed {
-                    items: groups(listed.items),
-                    unreadable: listed.unreadable,
-                };
-                Fact::Groups(at, read.map(|read| read.map(readable)))
+                Fact::Groups(at, read.map(|read| read.map(groups)))
             }
             Question::Owners => Fact::Owners(self.read_on::<RawPrincipal>(part, answer).await?),
             Question::Roles(role) => {
@@ -267,7 +262,13 @@ fn user(answer: PartAnswer) -> Result<Asked<Option<UserPatch>>, GraphError> {
 
 /// The groups, without roles and administrative units. An object without a type may be a group, since a user never
 /// appears here.
-fn groups(member_of: Vec<Principal>) -> Vec<Uuid> {
-    let groups = member_of.into_iter().filter(|one| one.kind != PrincipalKind::Other);
-    groups.map(|group| group.id).collect()
+fn groups(member_of: Listed<Principal>) -> Listed<Uuid> {
+    let groups = member_of
+        .items
+        .into_iter()
+        .filter(|one| one.kind != PrincipalKind::Other);
+    Listed {
+        items: groups.map(|group| group.id).collect(),
+        unreadable: member_of.unreadable,
+    }
 }

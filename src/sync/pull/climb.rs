@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use uuid::Uuid;
 
-use crate::domain::feed::Asked;
+use crate::domain::feed::{Asked, Listed};
 use crate::graph::{Graph, GraphError};
 use crate::sync::Failure;
 
@@ -29,7 +29,7 @@ pub(in crate::sync) enum NestedMembership {
 /// The direct parent groups found for groups.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct ParentGroups {
-    parents: BTreeMap<Uuid, Asked<Vec<Uuid>>>,
+    parents: BTreeMap<Uuid, Asked<Listed<Uuid>>>,
     /// Those already stored in the mirror.
     stored: BTreeSet<Uuid>,
     /// A request failed: it may succeed another time.
@@ -46,7 +46,7 @@ impl ParentGroups {
     }
 
     /// What the mirror does not have yet: each group, with its parent groups.
-    pub fn to_store(&self) -> impl Iterator<Item = (Uuid, &Asked<Vec<Uuid>>)> {
+    pub fn to_store(&self) -> impl Iterator<Item = (Uuid, &Asked<Listed<Uuid>>)> {
         let new = self.parents.iter().filter(|(group, _)| !self.stored.contains(group));
         new.map(|(group, parents)| (*group, parents))
     }
@@ -65,7 +65,7 @@ impl ParentGroups {
         }
     }
 
-    /// The shortest path up to `root`, otherwise the groups on the path that have not been requested.
+    /// The shortest path up to `root`, otherwise the groups on the path whose parent groups are not all known.
     fn search(&self, root: Uuid, direct: &[Uuid]) -> Result<Vec<Uuid>, Vec<Uuid>> {
         let mut from: BTreeMap<Uuid, Option<Uuid>> = direct.iter().map(|group| (*group, None)).collect();
         let mut queue: VecDeque<Uuid> = direct.iter().copied().collect();
@@ -75,12 +75,19 @@ impl ParentGroups {
                 open.push(group);
                 continue;
             };
-            if parents.value.contains(&root) {
+            let Listed {
+                items: parents,
+                unreadable,
+            } = &parents.value;
+            if parents.contains(&root) {
                 let mut path: Vec<Uuid> = std::iter::successors(Some(group), |at| from[at]).collect();
                 path.reverse();
                 return Ok(path);
             }
-            for parent in &parents.value {
+            if *unreadable > 0 {
+                open.push(group);
+            }
+            for parent in parents {
                 if !from.contains_key(parent) {
                     from.insert(*parent, Some(group));
                     queue.push_back(*parent);
@@ -104,7 +111,11 @@ impl ParentGroups {
             let mut open: Vec<Uuid> = Vec::new();
             for direct in users {
                 let found = self.search(root, direct).err().unwrap_or_default();
-                open.extend(found.into_iter().filter(|group| *group != root));
+                open.extend(
+                    found
+                        .into_iter()
+                        .filter(|group| *group != root && !self.parents.contains_key(group)),
+                );
             }
             let mut seen = BTreeSet::new();
             open.retain(|group| seen.insert(*group));
@@ -125,6 +136,7 @@ impl ParentGroups {
             for (group, answer) in open.into_iter().zip(answers) {
                 match answer {
                     Ok(parents) => {
+                        self.has_failed |= parents.value.unreadable > 0;
                         self.parents.insert(group, parents);
                     }
                     // A group deleted meanwhile is in no other. Nothing about it is stored.
@@ -148,11 +160,15 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    /// Groups with their parent groups, of which 0 stands for one that cannot be read.
     fn ladder(rungs: &[(u128, &[u128])]) -> ParentGroups {
         let rung = |(group, parents): &(u128, &[u128])| {
-            let parents = parents.iter().map(|parent| id(*parent)).collect();
-            let at = Moment(1);
-            (id(*group), Asked { at, value: parents })
+            let (unreadable, readable): (Vec<_>, Vec<_>) = parents.iter().partition(|parent| **parent == 0);
+            let value = Listed {
+                items: readable.into_iter().map(|parent: &u128| id(*parent)).collect(),
+                unreadable: unreadable.len(),
+            };
+            (id(*group), Asked { at: Moment(1), value })
         };
         ParentGroups {
             parents: rungs.iter().map(rung).collect(),
@@ -181,6 +197,14 @@ mod tests {
             all.place(root, &[id(7), id(3)]),
             NestedMembership::Inside(vec![id(3)]),
             "one way is enough"
+        );
+        let in_part = ladder(&[(1, &[0, 2]), (2, &[9]), (3, &[0, 4]), (4, &[])]);
+        let inside = NestedMembership::Inside(vec![id(1), id(2)]);
+        assert_eq!(in_part.place(root, &[id(1)]), inside, "what can be read counts");
+        assert_eq!(
+            in_part.place(root, &[id(3)]),
+            NestedMembership::Unknown,
+            "the parent that cannot be read may lead there"
         );
     }
 }

@@ -248,8 +248,10 @@ fn rungs(ladder: &ParentGroups, held: &BTreeSet<Uuid>) -> MembershipsOf {
     let mut memberships = MembershipsOf::default();
     for (group, parents) in ladder.to_store() {
         let at = parents.at;
-        memberships.users.push(Asked { at, value: group });
-        let joined = parents.value.iter().filter(|parent| held.contains(parent));
+        if parents.value.unreadable == 0 {
+            memberships.users.push(Asked { at, value: group });
+        }
+        let joined = parents.value.items.iter().filter(|parent| held.contains(parent));
         memberships.joined.extend(joined.map(|parent| Asked {
             at,
             value: (group, *parent),

@@ -245,7 +245,15 @@ async fn owners_come_with_the_users_and_groups_are_asked_what_they_are_in() {
     let _ = stage.simulator.take_requests();
     let found = stage.graph.groups_of_groups(&groups).await.unwrap();
     assert_eq!(stage.batches(), 3);
-    assert_eq!(found[0].as_ref().unwrap().value, groups[2..], "a role is no group");
+    assert_eq!(
+        found[0].as_ref().unwrap().value.items,
+        groups[2..],
+        "a role is no group"
+    );
     assert!(matches!(found[1], Err(GraphError::NotFound { .. })));
-    assert!(found[2..].iter().all(|group| group.as_ref().unwrap().value.is_empty()));
+    assert!(
+        found[2..]
+            .iter()
+            .all(|group| group.as_ref().unwrap().value.items.is_empty())
+    );
 }

@@ -248,6 +248,28 @@ async fn owners_and_groups_that_could_not_be_read_count_as_of_the_last_reading()
 }
 
 #[tokio::test]
+async fn a_group_above_that_cannot_be_read_hides_no_other_and_is_no_evidence_of_absence() {
+    let (world, ada) = guarded(GroupNesting::OnDemand).await;
+    let inner = chain(&world, 1, ada);
+    world.tenant().add_member(GATE, inner);
+    let spoil = Effect::rewrite(|answer| {
+        if let Some(groups) = answer["value"].as_array_mut() {
+            groups.push(json!({"@odata.type": "#microsoft.graph.group", "id": 7}));
+        }
+    });
+    let above = Fault::forever(When::path(format!("/groups/{inner}/memberOf")), spoil);
+    world.simulator.faults().push(above);
+    assert_eq!(word(&world, "access", ada).await, "created", "what can be read counts");
+    world.tenant().remove_member(GATE, inner);
+    assert_eq!(word(&world, "refresh", ada).await, "unchanged", "as read last");
+    let detail = group_check(&explained(&world, ada).await);
+    assert!(detail.contains("groups in groups as of 2026"), "{detail}");
+    world.simulator.faults().clear();
+    assert_eq!(word(&world, "refresh", ada).await, "disabled");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_group_that_is_gone_a_moment_ago_puts_nobody_out() {
     let (world, ada) = guarded(GroupNesting::Ignore).await;
     world.tenant().add_member(GATE, ada);
