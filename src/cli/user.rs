@@ -198,13 +198,22 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
         .role_holders(environment, Some(user), None, None, i64::MAX)
         .await?;
     let teams = records.teams(environment, Some(user), None, i64::MAX).await?;
+    let profile = records.profile(&row).await?;
+    let called = |row: &SystemUser| row.domainname.clone().unwrap_or_else(|| row.systemuserid.to_string());
+    let manager = profile.manager.as_ref().map(called);
+    let reports: Vec<String> = profile.reports.iter().map(called).collect();
+    let unit = profile.unit.map(|unit| unit.name);
+    let position = profile.position.map(|position| position.name);
     // A row's own columns first, in their order.
     let mut shown = json!(row);
     if let Some(columns) = shown.as_object_mut() {
         columns.extend(records.custom(&row).await?);
     }
     if context.output == Output::Json {
-        print_json(&json!({ "user": shown, "roles": held, "teams": teams, "history": history }));
+        print_json(&json!({
+            "user": shown, "business_unit": unit, "position": position, "manager": manager, "reports": reports,
+            "roles": held, "teams": teams, "history": history,
+        }));
         return Ok(());
     }
     let width = 30;
@@ -224,6 +233,10 @@ async fn show(context: &Context, engine: &Engine, one: &One, limit: u32) -> CliR
     say!("{:<width$} {}", "roles", or_dash(Some(&held.join(", "))));
     let teams: Vec<String> = teams.into_iter().map(|team| team.name).collect();
     say!("{:<width$} {}", "teams", or_dash(Some(&teams.join(", "))));
+    say!("{:<width$} {}", "business unit", or_dash(unit.as_deref()));
+    say!("{:<width$} {}", "position", or_dash(position.as_deref()));
+    say!("{:<width$} {}", "manager", or_dash(manager.as_deref()));
+    say!("{:<width$} {}", "reports", or_dash(Some(&reports.join(", "))));
     say!();
     say!("History, newest first (times in UTC):");
     history.iter().for_each(print_change);

@@ -62,6 +62,28 @@ async fn units_and_positions_are_kept_and_users_placed_in_them() {
     let bob: Value = serde_json::from_str(&good(&format!("user show {bob} --output json")).await).unwrap();
     let unit: Value = serde_json::from_str(&good("unit list --output json").await).unwrap();
     assert_eq!(shown["user"]["parentsystemuserid"], bob["user"]["systemuserid"]);
+    let named = ["business_unit", "position", "manager"].map(|key| shown[key].as_str().unwrap());
+    assert_eq!(named, ["Sales", "Agent", "bob.person@contoso.example"]);
+    assert_eq!(bob["reports"], json!(["ada.person@contoso.example"]));
+    let places: Vec<String> = good(&format!("user show {ada}"))
+        .await
+        .lines()
+        .filter(|line| {
+            ["business unit ", "position ", "manager ", "reports "]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "business unit Sales",
+            "position Agent",
+            "manager bob.person@contoso.example",
+            "reports -"
+        ]
+    );
     let unit = unit["items"]
         .as_array()
         .unwrap()
