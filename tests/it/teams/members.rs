@@ -1,5 +1,7 @@
 //! Section 13: teams, who is in them, and the roles that users have through them.
 
+use std::collections::BTreeSet;
+
 use rollcall::domain::team::{MembershipType, TeamType};
 use rollcall::simulator::tenant::{GroupKind, Profile};
 use rollcall::sync::desk::{Ask, NewTeam, TeamEdit};
@@ -280,6 +282,59 @@ async fn the_last_system_administrator_stays_one_whichever_way_the_role_comes() 
         assert_eq!(play.step(&revoke).await, "last_system_administrator");
         play.world.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_attempts_at_once_leave_one_system_administrator_whichever_way_they_go() {
+    const ADMINISTRATOR: &str = "System Administrator";
+    let play = Play::new(&["Ada", "Bob", "Cleo"]).await;
+    for step in [
+        "team Admins",
+        "give Admins > ADMIN",
+        "join Admins Ada",
+        "grant Bob > ADMIN",
+        "unit Bosses",
+        "give Bosses > ADMIN",
+        "move Cleo Bosses",
+    ] {
+        let said = play.step(&step.replace("ADMIN", ADMINISTRATOR)).await;
+        assert!(["ok", "updated"].contains(&&*said), "{step}: {said}");
+    }
+    let ways = [
+        "leave Admins Ada",
+        "take Admins > ADMIN",
+        "disable Ada",
+        "revoke Bob > ADMIN",
+        "disable Bob",
+        "move Cleo production",
+        "take Bosses > ADMIN",
+        "disable Cleo",
+    ]
+    .map(|way| way.replace("ADMIN", ADMINISTRATOR));
+    let attempts = ways.iter().cycle().take(100).map(|way| play.step(way));
+    let words: BTreeSet<String> = futures_util::future::join_all(attempts).await.into_iter().collect();
+    assert!(words.contains("last_system_administrator"), "{words:?}");
+    let known = [
+        "ok",
+        "updated",
+        "unchanged",
+        "disabled",
+        "not_a_member",
+        "last_system_administrator",
+    ];
+    let others: Vec<&String> = words.iter().filter(|word| !known.contains(&word.as_str())).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert_eq!(
+        play.world
+            .number(
+                "select count(distinct s.systemuserid) from rollcall.effective_role e
+                 join rollcall.system_user s on s.environment = e.environment and s.systemuserid = e.systemuserid
+                 where e.role = 'System Administrator' and not s.isdisabled"
+            )
+            .await,
+        1
+    );
+    play.world.end().await;
 }
 
 #[tokio::test]
