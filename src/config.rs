@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::domain::environment::Environment;
+use crate::domain::extra_field::ExtraField;
 use crate::domain::licence::{Catalogue, Category, ViralCountsAs};
 
 pub mod console;
 pub mod database;
 pub mod environment;
+mod extra_field;
 mod fingerprint;
 pub mod guard;
 mod guessable;
@@ -90,6 +92,8 @@ pub struct Config {
     pub notifications: Option<Notifications>,
     /// Sections `[[webhook]]`.
     pub webhooks: Vec<Webhook>,
+    /// Sections `[[extra_field]]`; every environment has them.
+    pub extra_fields: Vec<ExtraField>,
     /// The environments, in the order of the file; at least one.
     pub environments: Vec<Environment>,
     /// Warnings for the operator: settings that are legal, but should not stay.
@@ -160,6 +164,8 @@ struct RawConfig {
     fields: environment::RawFields,
     environment: Vec<environment::RawEnvironment>,
     #[serde(default)]
+    extra_field: Vec<extra_field::RawExtraField>,
+    #[serde(default)]
     webhook: Vec<webhook::RawWebhook>,
     notifications: Option<notifications::RawNotifications>,
 }
@@ -224,7 +230,11 @@ impl RawConfig {
             viral_counts_as,
             tenant_marketing,
         } = self.licenses.validate()?;
-        let environments = environment::validate(self.environment, &self.fields, surroundings)?;
+        let extra_fields = extra_field::validate(self.extra_field)?;
+        let mut environments = environment::validate(self.environment, &self.fields, surroundings)?;
+        for environment in &mut environments {
+            environment.extra_fields.clone_from(&extra_fields);
+        }
         sync.check_scope(&environments)?;
         let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
         let source = format!("urn:rollcall:{}:{}", tenant.id, database.schema);
@@ -249,6 +259,7 @@ impl RawConfig {
             tenant_marketing,
             notifications,
             webhooks,
+            extra_fields,
             environments,
             warnings: Vec::new(),
             overrides: BTreeMap::new(),

@@ -6,6 +6,7 @@ pub mod credential;
 pub mod directory_user;
 pub mod doubt;
 pub mod environment;
+pub mod extra_field;
 pub mod feed;
 pub mod field;
 pub mod import;

@@ -76,8 +76,7 @@ pub fn endpoints() -> impl Iterator<Item = &'static str> {
     endpoint::ALL.into_iter().map(|endpoint| endpoint.template)
 }
 
-/// The property selection of every user feed. A delta link is bound to the selection it began with, so a checkpoint
-/// with another fingerprint needs a full round.
+/// The property selection of every user feed where nothing more is mapped.
 pub const SELECTION_FINGERPRINT: &str = SELECTION;
 
 impl Graph {
@@ -88,6 +87,13 @@ impl Graph {
     /// [`GraphError::Settings`] for invalid settings.
     pub fn new(settings: &GraphSettings, clock: Clock, cancel: CancellationToken) -> Result<Self, GraphError> {
         Self::build(settings, clock, cancel)
+    }
+
+    /// The property selection of every user feed. A delta link is bound to the selection it began with, so a checkpoint
+    /// with another one needs a full round.
+    #[must_use]
+    pub fn selection(&self) -> &str {
+        &self.shared.selection
     }
 
     /// Requests a new token and returns its expiry. For `check`.
@@ -153,7 +159,7 @@ impl Graph {
     /// [`GraphError::LinkExpired`] only if a link was given; a first request refused for the same reason is
     /// [`GraphError::BadRequest`].
     pub async fn users_delta(&self, at: Option<&Link>, kept: &Kept) -> Result<Page<UserChange>, GraphError> {
-        let first = || format!("users/delta?$select={SELECTION}");
+        let first = || format!("users/delta?$select={}", self.selection());
         self.fetch_delta::<RawUser>(endpoint::USERS_DELTA, first, at, kept)
             .await
     }
@@ -323,7 +329,10 @@ impl Graph {
         let Some(segment) = user_segment(id_or_upn) else {
             return Ok(None);
         };
-        match self.fetch_one::<RawUser>(endpoint::USER, &user_at(&segment)).await {
+        match self
+            .fetch_one::<RawUser>(endpoint::USER, &user_at(&segment, self.selection()))
+            .await
+        {
             Ok(user) => Ok(present(user)),
             Err(GraphError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -347,7 +356,7 @@ impl Graph {
     ///
     /// As any call.
     pub async fn sample_user(&self) -> Result<Option<UserPatch>, GraphError> {
-        let first = || format!("users?$top=1&$select={SELECTION}");
+        let first = || format!("users?$top=1&$select={}", self.selection());
         let page = self.fetch_plain::<RawUser>(endpoint::USERS, first, None).await?;
         Ok(page.items.into_iter().find_map(present))
     }
@@ -372,8 +381,8 @@ fn owners_of(group: Uuid) -> String {
 }
 
 /// The path of a user.
-fn user_at(segment: &str) -> String {
-    format!("{segment}?$select={SELECTION}")
+fn user_at(segment: &str, selection: &str) -> String {
+    format!("{segment}?$select={selection}")
 }
 
 /// The path of the direct memberships of a user or a group: the plain listing, since indexed queries lag.

@@ -90,6 +90,15 @@ impl Settings {
             .collect()
     }
 
+    /// The columns that `[[extra_field]]` maps.
+    #[must_use]
+    pub fn mapped_columns(&self) -> Vec<String> {
+        let environments = self.environments.iter();
+        let fields = environments.flat_map(|(environment, _)| &environment.extra_fields);
+        let columns: BTreeSet<&String> = fields.map(|field| &field.column).collect();
+        columns.into_iter().cloned().collect()
+    }
+
     /// The security groups of some environments, each once.
     #[must_use]
     pub fn security_groups(&self, wanted: impl Fn(&Environment) -> bool) -> Vec<Uuid> {

@@ -209,7 +209,9 @@ async fn check_database(config: &Config, report: &mut Report) {
                 wire::server().unwrap_or_default()
             );
             report.add("database", Mark::Ok, detail, 0);
-            check_left_over(&wire::records(config, store.clone()), report).await;
+            let records = wire::records(config, store.clone());
+            check_extra_fields(config, &records, report).await;
+            check_left_over(&records, report).await;
         }
         Ok(missing) => report.add(
             "database",
@@ -223,6 +225,28 @@ async fn check_database(config: &Config, report: &mut Report) {
         Err(error) => report.add("database", Mark::Failed, error.to_string(), error.exit()),
     }
     store.close().await;
+}
+
+/// The columns that `[[extra_field]]` maps.
+async fn check_extra_fields(config: &Config, records: &Records, report: &mut Report) {
+    if config.extra_fields.is_empty() {
+        return;
+    }
+    match records.unfit_columns().await {
+        Ok(unfit) => {
+            for (index, field) in config.extra_fields.iter().enumerate() {
+                let what = format!("extra field {}", field.column);
+                match unfit.get(&index) {
+                    Some(problem) => report.add(&what, Mark::Failed, problem, exit::USAGE),
+                    None => report.add(&what, Mark::Ok, format!("takes {}", field.property.name), 0),
+                }
+            }
+        }
+        Err(error) => {
+            let error = CliError::from(error);
+            report.add("extra fields", Mark::Failed, error.to_string(), error.exit());
+        }
+    }
 }
 
 /// Environments in the database that the configuration lacks.

@@ -55,7 +55,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     let metrics = record_metrics()?;
     let open = async {
         let store = wire::connect(&config, wire::Patience::Long).await?;
-        wire::migrate_store(&config, &store).await?;
+        wire::prepare_store(&config, &store).await?;
         Ok::<_, CliError>(store)
     };
     // Migrations may take long, and are rolled back as a whole.
@@ -326,6 +326,12 @@ async fn reload_on_hangup(
             let configured = configured(&new, engine);
             Ok((new, configured))
         });
+        let loaded = match loaded {
+            Ok((new, configured)) => wire::check_extra_fields(&new, &engine.store)
+                .await
+                .map(|()| (new, configured)),
+            Err(error) => Err(error),
+        };
         match loaded {
             Err(error) => warn!(%error, "the configuration is not reloaded; the old one stays in force"),
             Ok((new, configured)) => {

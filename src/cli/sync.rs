@@ -44,7 +44,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> CliResult<ExitCode>
     let config = context.load(context.output == Output::Json || std::io::stderr().is_terminal())?;
     let cancel = wire::cancelled_by_signals()?;
     let store = wire::connect(&config, wire::Patience::Long).await?;
-    wire::migrate_store(&config, &store).await?;
+    wire::prepare_store(&config, &store).await?;
     let engine = wire::engine(&config, store, cancel, wire::Patience::Long)?;
     let request = Request {
         trigger: "sync".to_owned(),

@@ -12,7 +12,8 @@ use super::error::CliResult;
 use super::output::{print_json, say};
 use super::{CliError, Context};
 use crate::clock::Clock;
-use crate::config::{self, Config, Credential};
+use crate::config::{self, Config, ConfigError, Credential};
+use crate::domain::extra_field;
 use crate::domain::scope::Scope;
 use crate::domain::system_user::SYNC_ACTOR;
 use crate::graph::{Graph, GraphSettings};
@@ -117,6 +118,27 @@ pub(super) async fn migrate_store(config: &Config, store: &Store) -> CliResult<(
     Ok(store.claim(config.tenant.id, Clock::system().now()).await?)
 }
 
+/// Brings the schema up to date, and checks what the configuration expects of it.
+pub(super) async fn prepare_store(config: &Config, store: &Store) -> CliResult<()> {
+    migrate_store(config, store).await?;
+    check_extra_fields(config, store).await
+}
+
+/// Checks that every mapped column exists and takes its property.
+pub(super) async fn check_extra_fields(config: &Config, store: &Store) -> CliResult<()> {
+    if config.extra_fields.is_empty() {
+        return Ok(());
+    }
+    match records(config, store.clone()).unfit_columns().await?.into_iter().next() {
+        None => Ok(()),
+        Some((index, problem)) => Err(CliError::Config(ConfigError {
+            place: config.file.display().to_string(),
+            path: format!("extra_field[{index}].column"),
+            problem,
+        })),
+    }
+}
+
 /// `rollcall migrate`.
 pub(super) async fn migrate(context: &Context) -> CliResult<ExitCode> {
     let config = context.load(true)?;
@@ -189,6 +211,7 @@ pub(super) fn graph_of(
         tenant.authority.clone(),
         tenant.graph_root.clone(),
     );
+    settings.extra = extra_field::selected(&config.extra_fields);
     settings.extra_ca_pem = tenant.ca_file.as_ref().map(|file| file.pem.clone().into_bytes());
     settings.proxy = proxy();
     if patience == Patience::Short {

@@ -44,6 +44,7 @@ pub fn fingerprint(
         roles,
         license_roles,
         policies,
+        extra_fields,
     } = environment;
     let id = |id: &Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let mut parts = vec![
@@ -67,14 +68,18 @@ pub fn fingerprint(
         ),
     ];
     parts.extend(Field::ALL.map(|field| (field.column(), policies.of(field).as_str().to_owned())));
-    let mut roles: Vec<_> = roles.iter().map(|role| ("role", role.clone())).collect();
-    roles.extend(
+    let mut lists: Vec<_> = roles.iter().map(|role| ("role", role.clone())).collect();
+    lists.extend(
         license_roles
             .iter()
             .map(|(plan, role)| ("license_role", format!("{plan} {role}"))),
     );
-    roles.sort_unstable();
-    parts.extend(roles);
+    lists.extend(extra_fields.iter().map(|field| {
+        let shown = format!("{} {} {}", field.column, field.property.name, field.policy.as_str());
+        ("extra_field", shown)
+    }));
+    lists.sort_unstable();
+    parts.extend(lists);
 
     let mut hash = digest::Context::new(&digest::SHA256);
     for (key, value) in parts {

@@ -13,6 +13,7 @@ use super::tenant::Cloud;
 use super::value::shown;
 use super::webhook::shown_url;
 use crate::domain::environment::Environment;
+use crate::domain::extra_field::ExtraField;
 use crate::domain::field::{Field, Policies};
 use crate::domain::licence::Category;
 use crate::domain::retention::Kept;
@@ -34,6 +35,9 @@ impl Config {
         }
         for webhook in &self.webhooks {
             self.write_table(&mut text, "[[webhook]]", "", &webhook_table(webhook));
+        }
+        for field in &self.extra_fields {
+            self.write_table(&mut text, "[[extra_field]]", "", &extra_field_table(field));
         }
         for environment in &self.environments {
             self.write_table(&mut text, "[[environment]]", "", &environment_table(environment));
@@ -57,6 +61,8 @@ impl Config {
         }
         let webhooks = self.webhooks.iter().map(|webhook| object(webhook_table(webhook)));
         whole.insert("webhook".to_owned(), webhooks.collect());
+        let extra_fields = self.extra_fields.iter().map(|field| object(extra_field_table(field)));
+        whole.insert("extra_field".to_owned(), extra_fields.collect());
         let environments = self
             .environments
             .iter()
@@ -271,6 +277,14 @@ fn environment_table(environment: &Environment) -> Table {
 fn fields(policies: &Policies) -> Value {
     let policies = Field::ALL.map(|field| (field.column().to_owned(), json!(policies.of(field).as_str())));
     Value::Object(policies.into_iter().collect())
+}
+
+fn extra_field_table(field: &ExtraField) -> Table {
+    vec![
+        ("column", json!(field.column)),
+        ("graph", json!(field.property.name)),
+        ("policy", json!(field.policy.as_str())),
+    ]
 }
 
 fn webhook_table(webhook: &Webhook) -> Table {

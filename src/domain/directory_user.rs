@@ -1,8 +1,10 @@
 //! One record of the mirror: a directory user as last read.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::extra_field::{ExtraProperties, ExtraProperty};
 use super::feed::{Patch, UserPatch};
 use super::field::Field;
 pub use super::unknowns::{Property, Unknowns};
@@ -66,6 +68,8 @@ pub struct DirectoryUser {
     pub country: Option<String>,
     /// `userType`: `Guest`, `Member`, or none, which counts as a member.
     pub user_type: Option<String>,
+    /// The properties that `[[extra_field]]` maps.
+    pub extra: ExtraProperties,
 }
 
 impl DirectoryUser {
@@ -136,6 +140,33 @@ impl DirectoryUser {
                 self.nul_removed |= bit;
             }
         }
+        self.absorb_extra(patch, absent_is_null);
+    }
+
+    fn absorb_extra(&mut self, patch: &UserPatch, absent_is_null: bool) {
+        if patch.extra.is_empty() && !absent_is_null {
+            return;
+        }
+        let bit = 1 << Property::Extra as i32;
+        self.nul_removed &= !bit;
+        if self.extra.absorb(&patch.extra, absent_is_null) {
+            self.nul_removed |= bit;
+        }
+        self.undecodable
+            .set(Property::Extra, !self.extra.undecodable.is_empty());
+    }
+
+    /// The value of a property that can be mapped, as last read: null where the directory has none, and where a text is
+    /// blank.
+    #[must_use]
+    pub fn extra_value(&self, property: &ExtraProperty) -> Value {
+        let value = match property.name {
+            "displayName" => self.display_name.clone().map(Value::String),
+            "userType" => self.user_type.clone().map(Value::String),
+            name => self.extra.values.get(name).cloned(),
+        };
+        let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        value.filter(|value| !is_blank(value)).unwrap_or(Value::Null)
     }
 
     /// Applies the plans. If some cannot be decoded, the known plans are kept in addition to the decoded ones.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::extra_field::ExtraField;
 use super::field::Policies;
 use super::unit::Name;
 
@@ -91,6 +92,8 @@ pub struct Environment {
     pub license_roles: Vec<(Uuid, String)>,
     /// Who owns each column.
     pub policies: Policies,
+    /// Properties in columns beside the synchronised ones.
+    pub extra_fields: Vec<ExtraField>,
 }
 
 impl Environment {
@@ -121,6 +124,7 @@ impl Environment {
             roles: Vec::new(),
             license_roles: Vec::new(),
             policies: Policies::default(),
+            extra_fields: Vec::new(),
         }
     }
 

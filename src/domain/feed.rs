@@ -10,8 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::extra_field::ExtraProperty;
 use super::unknowns::Unknowns;
 pub use trail::{Entry, Extent, Trail};
 
@@ -269,6 +271,8 @@ pub struct UserPatch {
     pub country: Patch<String>,
     /// `userType`.
     pub user_type: Patch<String>,
+    /// The properties that `[[extra_field]]` maps, as far as they were sent.
+    pub extra: Vec<(&'static ExtraProperty, Patch<Value>)>,
 }
 
 /// The kind of object that a relation refers to.

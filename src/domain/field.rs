@@ -51,6 +51,19 @@ words! {
     }
 }
 
+impl Policy {
+    /// Whether a sync writes the column of a row, which is new or not, and which a person owns or not.
+    #[must_use]
+    pub const fn writes(self, is_new: bool, is_owned: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::OnCreate => is_new,
+            Self::UntilEdited => is_new || !is_owned,
+            Self::Never => false,
+        }
+    }
+}
+
 impl Field {
     /// All columns, in the order of rules.md.
     pub const ALL: [Self; 14] = [

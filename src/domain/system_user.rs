@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::directory_user::{name_key, upn_key};
+use super::extra_field::ExtraColumns;
 use super::field::Field;
 use super::reason::Code;
 
@@ -213,6 +215,9 @@ macro_rules! define {
             pub systemuserid: Uuid,
             $($(#[$about])* pub $name: $type,)*
             $($(#[$about_apart])* pub $apart: $type_apart,)*
+            /// The columns that `[[extra_field]]` maps, in an evaluation.
+            #[serde(skip)]
+            pub extra: ExtraColumns,
         }
 
         impl SystemUser {
@@ -276,8 +281,22 @@ pub struct Filter {
 impl SystemUser {
     /// Whether a person edited the column under `until_edited`.
     #[must_use]
-    pub fn owned_by_customer(&self, field: Field) -> bool {
-        self.customer_owned.iter().any(|column| column == field.column())
+    pub fn owned_by_customer(&self, column: &str) -> bool {
+        self.customer_owned.iter().any(|owned| owned == column)
+    }
+
+    /// Sets a column that `[[extra_field]]` maps.
+    pub fn set_extra(&mut self, column: &str, value: Value) {
+        let text = value.as_str().map(str::to_owned);
+        self.extra.set(column, value);
+        match column {
+            "title" => self.title = text,
+            "nickname" => self.nickname = text,
+            "middlename" => self.middlename = text,
+            "employeeid" => self.employeeid = text,
+            "preferredlanguage" => self.preferredlanguage = text,
+            _ => {}
+        }
     }
 
     /// Live rows hold their user principal name.

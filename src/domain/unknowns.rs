@@ -39,6 +39,7 @@ properties! {
     Type "@odata.type"
     Removed "@removed"
     UserType "userType"
+    Extra "a mapped property"
 }
 
 /// Which properties have a value that cannot be decoded (rules.md, section 2): their known values stand.

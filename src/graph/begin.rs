@@ -6,7 +6,7 @@ use super::error::GraphError;
 use super::fault::LinkKind;
 use super::pages::RESTARTS;
 use super::wire::relation::RawGroup;
-use super::wire::user::{RawUser, SELECTION};
+use super::wire::user::RawUser;
 use super::wire::{self, Raw};
 use crate::domain::feed::{Asked, Entry, Kept, Link, Next, Page, Trail, UserChange};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ impl Graph {
     ///
     /// As any call; never [`GraphError::LinkExpired`] or [`GraphError::BadRequest`].
     pub async fn users_delta_latest(&self) -> Result<Latest<UserChange>, GraphError> {
-        let first = || format!("users/delta?$select={SELECTION}&$deltatoken=latest");
+        let first = || format!("users/delta?$select={}&$deltatoken=latest", self.selection());
         let has_data = |page: &Page<UserChange>| !page.items.is_empty() || !page.unreadable.is_empty();
         match self
             .fetch_latest::<RawUser>(endpoint::USERS_DELTA, first, has_data)
@@ -121,7 +121,8 @@ impl Graph {
     /// [`GraphError::LinkExpired`] when the listing must begin again; [`GraphError::is_refusal`] when the service
     /// refuses to list users.
     pub async fn users_listing(&self, at: Option<&Link>) -> Result<Page<UserChange>, GraphError> {
-        self.fetch_sized::<RawUser>(endpoint::USERS, users_by, at).await
+        let first = |size| format!("users?$select={}&$top={size}", self.selection());
+        self.fetch_sized::<RawUser>(endpoint::USERS, first, at).await
     }
 
     /// One page of a plain listing; `None` begins it, with the largest page that the service does not refuse.
@@ -164,8 +165,9 @@ impl Graph {
         };
         let mut size = LARGEST_PAGE;
         loop {
+            let selection = self.selection();
             let first =
-                || format!("groups/{group}/members/microsoft.graph.user?$select={SELECTION}&$top={size}{count}");
+                || format!("groups/{group}/members/microsoft.graph.user?$select={selection}&$top={size}{count}");
             let call = graph.call(endpoint::GROUP_USERS, first, at, LinkKind::PageLink)?;
             let call = call.expecting(expected);
             // Without the index, a refusal is about the request as a whole and not about its page size.
@@ -207,9 +209,4 @@ impl Graph {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The path of the plain listing of users.
-fn users_by(page_size: u32) -> String {
-    format!("users?$select={SELECTION}&$top={page_size}")
 }

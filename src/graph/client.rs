@@ -66,6 +66,7 @@ pub(super) struct Shared {
     pub publisher: Publisher,
     /// How much of a listing is kept in memory.
     pub listing: Extent,
+    pub selection: String,
 }
 
 /// One read, with all of its attempts.
@@ -151,6 +152,7 @@ impl Graph {
                 root,
                 publisher,
                 listing: settings.listing,
+                selection: wire::user::selection(&settings.extra),
             }),
             patience: RetryPolicy::new(settings, clock, cancel),
             priority: Priority::Low,

@@ -67,7 +67,7 @@ impl Graph {
         with_roles: bool,
         owners_of: Option<Uuid>,
     ) -> Result<LookUps, GraphError> {
-        let (questions, parts) = questions(users, with_roles, owners_of);
+        let (questions, parts) = questions(users, self.selection(), with_roles, owners_of);
         let in_hand = BatchesInHand::default();
         let batches: Vec<_> = questions
             .chunks(MOST_PARTS)
@@ -179,7 +179,7 @@ impl Graph {
 }
 
 /// The questions, and how to ask them. Leaves out a text that cannot name a user.
-fn questions(users: &[String], with_roles: bool, group: Option<Uuid>) -> (Vec<Question>, Vec<Part>) {
+fn questions(users: &[String], selection: &str, with_roles: bool, group: Option<Uuid>) -> (Vec<Question>, Vec<Part>) {
     let mut questions = Vec::new();
     let mut parts = Vec::new();
     let mut ask = |question, endpoint, rest| {
@@ -196,7 +196,7 @@ fn questions(users: &[String], with_roles: bool, group: Option<Uuid>) -> (Vec<Qu
     }
     for (at, user) in users.iter().enumerate() {
         if let Some(segment) = user_segment(user) {
-            ask(Question::User(at), endpoint::USER, user_at(&segment));
+            ask(Question::User(at), endpoint::USER, user_at(&segment, selection));
             ask(Question::Groups(at), endpoint::MEMBER_OF, groups_at(&segment));
         }
     }

@@ -3,6 +3,7 @@
 //! Values only: nothing here reads the environment, a file or the clock. TLS verification cannot be switched off, and
 //! plain http is refused except to a loopback address.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -24,6 +25,8 @@ pub struct GraphSettings {
     pub authority: Url,
     /// Root of Graph, without a path; `/v1.0` is appended.
     pub graph_root: Url,
+    /// Properties of users to select in addition to those that the columns of every row need.
+    pub extra: BTreeSet<&'static str>,
     /// Additional root certificates in PEM, beside those of the platform.
     pub extra_ca_pem: Option<Vec<u8>>,
     /// The proxy that the environment names, as host and port, for messages. The HTTP library reads the environment
@@ -85,6 +88,7 @@ impl GraphSettings {
             credential,
             authority,
             graph_root,
+            extra: BTreeSet::new(),
             extra_ca_pem: None,
             proxy: None,
             connect_timeout: Duration::from_secs(10),

@@ -1,8 +1,10 @@
 //! One change of one row, as applied and as recorded in the change log.
 
+use std::borrow::Cow;
+
 use crate::domain::word::words;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
@@ -39,7 +41,7 @@ words! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldChange {
     /// The column.
-    pub column: &'static str,
+    pub column: Cow<'static, str>,
     /// The old value.
     pub old: Value,
     /// The new value.
@@ -103,13 +105,25 @@ impl Change {
 }
 
 impl Change {
+    /// The new values of the columns that `[[extra_field]]` maps, as far as they change.
+    #[must_use]
+    pub fn extra(&self) -> Map<String, Value> {
+        let mapped = self
+            .fields
+            .iter()
+            .filter(|field| self.after.extra.0.contains_key(&*field.column));
+        mapped
+            .map(|field| (field.column.to_string(), field.new.clone()))
+            .collect()
+    }
+
     /// Sets the default company of a row to be created. An existing row keeps its company.
     #[must_use]
     pub fn with_company(mut self, company: Option<&str>) -> Self {
         if let (Operation::Create, Some(company)) = (self.operation, company) {
             self.after.company = Some(company.to_owned());
             self.fields.push(FieldChange {
-                column: "company",
+                column: "company".into(),
                 old: Value::Null,
                 new: Value::String(company.to_owned()),
             });
@@ -124,9 +138,20 @@ fn differences(before: Option<&SystemUser>, after: &SystemUser) -> Vec<FieldChan
     let columns = SystemUser::COLUMNS.iter();
     let counted = columns.filter(|column| !BOOKKEEPING.contains(column) && old[**column] != new[**column]);
     let change = |column: &&'static str| FieldChange {
-        column,
+        column: (*column).into(),
         old: old[*column].clone(),
         new: new[*column].clone(),
     };
-    counted.map(change).collect()
+    let mut changes: Vec<FieldChange> = counted.map(change).collect();
+    let extra = after.extra.0.iter();
+    changes.extend(extra.filter_map(|(column, new)| {
+        let old = before.and_then(|row| row.extra.0.get(column)).unwrap_or(&Value::Null);
+        let counts = old != new && !SystemUser::COLUMNS.contains(&column.as_str());
+        counts.then(|| FieldChange {
+            column: column.clone().into(),
+            old: old.clone(),
+            new: new.clone(),
+        })
+    }));
+    changes
 }

@@ -7,7 +7,7 @@ use super::change::{Change, Operation};
 use super::fields::{Desired, Finding, desired};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
 use crate::domain::environment::Environment;
-use crate::domain::field::{Field, Policy};
+use crate::domain::field::Field;
 use crate::domain::reason::Code;
 use crate::domain::system_user::{LastEntitlement, SYNC_ACTOR, SystemUser, azure_state};
 use crate::rules::{Outcome, Trigger, Verdict};
@@ -148,13 +148,9 @@ fn follow_directory(
         return;
     }
     for field in Field::ALL {
-        let writes = match environment.policies.of(field) {
-            Policy::Always => true,
-            Policy::OnCreate => is_new,
-            Policy::UntilEdited => is_new || !after.owned_by_customer(field),
-            Policy::Never => false,
-        };
-        if !writes || (field == Field::DomainName && keeps_name) {
+        let policy = environment.policies.of(field);
+        if !policy.writes(is_new, after.owned_by_customer(field.column())) || (field == Field::DomainName && keeps_name)
+        {
             continue;
         }
         let (value, finding) = desired(user, field);
@@ -163,6 +159,13 @@ fn follow_directory(
             Desired::Value(value) => after.set_text(field, value),
             Desired::KeepOr(value) if is_new => after.set_text(field, value),
             Desired::KeepOr(_) => {}
+        }
+    }
+    for field in &environment.extra_fields {
+        // A row is read with the mapped columns that the table has.
+        let exists = is_new || after.extra.0.contains_key(&field.column);
+        if exists && field.policy.writes(is_new, after.owned_by_customer(&field.column)) {
+            after.set_extra(&field.column, user.extra_value(field.property));
         }
     }
     if user.nul_removed != 0 {

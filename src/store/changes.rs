@@ -95,7 +95,7 @@ pub async fn record_edit(
 pub fn fields_json(change: &Change) -> Value {
     let fields = change.fields.iter().map(|field| {
         (
-            field.column.to_owned(),
+            field.column.to_string(),
             Value::Array(vec![field.old.clone(), field.new.clone()]),
         )
     });

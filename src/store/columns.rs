@@ -1,5 +1,7 @@
 //! Single columns of `rollcall.system_user`: who owns them, and those that customers have added.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -17,6 +19,42 @@ pub async fn custom(db: &mut Connection) -> StoreResult<Vec<String>> {
     )
     .fetch_all(db)
     .await?)
+}
+
+/// The type of a column.
+#[derive(Clone, Debug)]
+pub struct ColumnType {
+    /// The name in the catalogue, of the base type where it is a domain.
+    pub name: String,
+    /// The name for people.
+    pub shown: String,
+    /// The database computes it.
+    pub is_computed: bool,
+}
+
+/// The types of some columns, as far as they exist.
+pub async fn types(db: &mut Connection, columns: &[String]) -> StoreResult<HashMap<String, ColumnType>> {
+    let found = sqlx::query!(
+        r#"select a.attname::text as "column!", b.typname::text as "name!",
+                  format_type(a.atttypid, a.atttypmod) as "shown!",
+                  a.attgenerated <> '' or a.attidentity = 'a' as "is_computed!"
+           from pg_attribute a join pg_type t on t.oid = a.atttypid
+           join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
+           where a.attrelid = 'system_user'::regclass and a.attnum > 0 and not a.attisdropped
+             and a.attname::text = any($1)"#,
+        columns
+    )
+    .fetch_all(db)
+    .await?;
+    let found = found.into_iter().map(|row| {
+        let found = ColumnType {
+            name: row.name,
+            shown: row.shown,
+            is_computed: row.is_computed,
+        };
+        (row.column, found)
+    });
+    Ok(found.collect())
 }
 
 /// The customer-added columns of a row.

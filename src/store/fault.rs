@@ -22,8 +22,9 @@ pub(super) const OWN_UNIQUE: [&str; 4] = [
 const CAP: &str = "system_user_non_interactive_cap";
 
 /// Our own functions that the write of a row runs.
-const OWN_FUNCTIONS: [&str; 4] = [
+const OWN_FUNCTIONS: [&str; 5] = [
     "write_each",
+    "write_extra",
     "keep_non_interactive_cap",
     "keep_time_forward",
     "set_custom_column",
@@ -135,7 +136,9 @@ impl Fault {
         if innermost.contains("write_each") && innermost.contains(" RAISE") {
             return Self::left_out();
         }
-        let is_raised = report.is_raised() && !is_own_cap;
+        // Our own function raises the error again with the column.
+        let is_own_column = innermost.contains("write_extra");
+        let is_raised = report.is_raised() && !is_own_cap && !is_own_column;
         let by = match report {
             _ if is_raised => report.function().map_or(By::Unnamed, By::Function),
             Report { constraint, table, .. } if !constraint.is_empty() => By::Constraint {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use ring::digest;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Connection, StoreError, StoreResult};
 use crate::domain::directory_user::{DirectoryState, DirectoryUser, Unknowns};
+use crate::domain::extra_field::ExtraProperties;
 use crate::domain::feed::{Asked, DeletedUser, Moment};
 
 /// The stored form of a state.
@@ -25,6 +27,11 @@ fn state_to(state: DirectoryState) -> i16 {
         DirectoryState::SoftDeleted => 1,
         DirectoryState::Gone => 2,
     }
+}
+
+/// The stored form of mapped properties; null where there are none.
+fn extra_to(extra: &ExtraProperties) -> Option<Value> {
+    (!extra.is_empty()).then(|| json!(extra))
 }
 
 /// The id of a set of plans: a hash of the sorted ids.
@@ -61,6 +68,7 @@ struct UserRow {
     postal_code: Option<String>,
     country: Option<String>,
     usertype: Option<String>,
+    extra: Option<Value>,
 }
 
 impl From<UserRow> for DirectoryUser {
@@ -88,6 +96,10 @@ impl From<UserRow> for DirectoryUser {
             postal_code: row.postal_code,
             country: row.country,
             user_type: row.usertype,
+            extra: row
+                .extra
+                .and_then(|extra| serde_json::from_value(extra).ok())
+                .unwrap_or_default(),
         }
     }
 }
@@ -102,7 +114,7 @@ pub async fn read_users(db: &mut Connection, ids: &[Uuid]) -> StoreResult<HashMa
         r#"select u.id as "id!", state as "state!", deleted_at, account_enabled, is_agent as "is_agent!",
                   p.plans as "plans?", nul_removed as "nul_removed!", undecodable as "undecodable!",
                   user_principal_name, display_name, given_name, surname, job_title, mail, business_phone,
-                  mobile_phone, street_address, city, state_or_province, postal_code, country, usertype
+                  mobile_phone, street_address, city, state_or_province, postal_code, country, usertype, extra
            from directory_user u left join plan_set p on p.id = u.plan_set
            where u.id = any($1)"#,
         ids
@@ -188,12 +200,12 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
         "insert into directory_user as u (
              id, state, deleted_at, account_enabled, is_agent, plan_set, nul_removed, user_principal_name, upn_key,
              display_name, given_name, surname, job_title, mail, business_phone, mobile_phone, street_address, city,
-             state_or_province, postal_code, country, seen_round, undecodable, usertype)
+             state_or_province, postal_code, country, seen_round, undecodable, usertype, extra)
          select * from unnest(
              $1::uuid[], $2::smallint[], $3::timestamptz[], $4::boolean[], $5::boolean[], $6::uuid[], $7::integer[],
              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
              $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[],
-             $24::integer[], $25::text[])
+             $24::integer[], $25::text[], $26::jsonb[])
          on conflict (id) do update set
              state = excluded.state, deleted_at = excluded.deleted_at, account_enabled = excluded.account_enabled,
              is_agent = excluded.is_agent, plan_set = excluded.plan_set, nul_removed = excluded.nul_removed,
@@ -203,7 +215,7 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
              mobile_phone = excluded.mobile_phone, street_address = excluded.street_address, city = excluded.city,
              state_or_province = excluded.state_or_province, postal_code = excluded.postal_code,
              country = excluded.country, seen_round = excluded.seen_round, undecodable = excluded.undecodable,
-             usertype = excluded.usertype
+             usertype = excluded.usertype, extra = excluded.extra
          where u.id = any($23)",
         &column!(id),
         &users.iter().map(|known| state_to(known.user.state)).collect::<Vec<_>>(),
@@ -232,7 +244,11 @@ pub async fn write_users(db: &mut Connection, users: &[Mirrored], locked: &[Uuid
             .iter()
             .map(|known| known.user.undecodable.bits())
             .collect::<Vec<_>>(),
-        &column!(user_type) as &[Option<String>]
+        &column!(user_type) as &[Option<String>],
+        &users
+            .iter()
+            .map(|known| extra_to(&known.user.extra))
+            .collect::<Vec<_>>() as &[Option<Value>]
     )
     .execute(db)
     .await?;

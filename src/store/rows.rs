@@ -1,6 +1,7 @@
 //! `rollcall.system_user`: reading rows; `write` writes a batch of them.
 
 mod each;
+mod extra;
 mod write;
 
 use std::cmp::Reverse;
@@ -14,6 +15,7 @@ use crate::domain::directory_user::upn_key;
 use crate::domain::system_user::{Filter, SystemUser, with_columns};
 
 pub use each::{Unit, write_each};
+pub use extra::{read_extra, write_extra};
 pub use write::{insert, insert_placeholders, note_merged, release_names, update};
 
 /// Reads rows; the text after the column list is the rest of the query. The list marks nullable columns, because sqlx
@@ -28,7 +30,7 @@ macro_rules! select_columns {
         apart { $($(#[$_about_apart:meta])* $_apart:ident $sql_apart:literal $null_apart:literal $_type_apart:ty;)* }) => {
         sqlx::query_as!(
             SystemUser,
-            "select environment as \"environment!\", systemuserid as \"systemuserid!\""
+            "select environment as \"environment!\", systemuserid as \"systemuserid!\", null::text as \"extra?\""
                 $(+ ", " + $sql + " as \"" + $sql + $null + "\"")*
                 $(+ ", " + $sql_apart + " as \"" + $sql_apart + $null_apart + "\"")*
                 + " " + $rest $(+ $more)*

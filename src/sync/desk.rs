@@ -20,6 +20,7 @@ pub(in crate::sync) mod ledger;
 mod memory;
 mod merge;
 mod one;
+mod ownership;
 pub(in crate::sync) mod places;
 mod positions;
 mod recall;
@@ -33,8 +34,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use add_many::MOST_AT_ONCE;
-pub use edit::{Ownership, ownership};
 pub use memory::Memory;
+pub use ownership::{Ownership, ownership};
 pub use positions::PositionEdit;
 pub use teams::{NewTeam, TeamEdit};
 pub use units::UnitEdit;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "said once, above")]
 
+mod extra_fields;
 mod feed;
 mod profile;
 mod status;

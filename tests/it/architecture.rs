@@ -195,10 +195,12 @@ fn statements_made_in_the_database_quote_every_part() {
             let made = made.split(';').next().unwrap();
             found += 1;
             let names = "a_own_%1$s";
+            // Assignments that the function before has made, by the same rule.
+            let assignments = "update rollcall.system_user s set %s\n";
             assert!(made.starts_with("format(") && !made.contains("||"), "{made}");
             // A trigger's name, out of a list of ours.
             assert!(
-                !made.replace(names, "").contains("$s") && !made.contains("%s"),
+                !made.replace(names, "").contains("$s") && !made.replace(assignments, "").contains("%s"),
                 "{made}"
             );
         }

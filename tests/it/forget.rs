@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rollcall::domain::extra_field::{ExtraField, ExtraProperty};
+use rollcall::domain::field::Policy;
 use rollcall::simulator::tenant::{Profile, User};
 use rollcall::sync::DeskError;
 use rollcall::sync::desk::forget::Forgotten;
@@ -88,7 +90,7 @@ async fn zoe(world: &World) -> Uuid {
     world.tenant().give_profile(id, Profile::E5PowerApps);
     world.sync_completely().await;
     world
-        .execute("alter table rollcall.system_user add column shoe_size text")
+        .execute("alter table rollcall.system_user add column shoe_size text, add column department text")
         .await;
     let edits = json!({
         "title": "zq title", "nickname": "zq nick", "middlename": "zq middle", "employeeid": "zq employee",
@@ -107,7 +109,9 @@ fn traces(zoe: Uuid, row: Uuid) -> String {
          update rollcall.system_user set unheld_upn_key = 'zq.upn@contoso.example' where systemuserid = '{row}';
          update rollcall.system_user set createdby = '{ZOE}', modifiedby = 'ZQ.upn@contoso.example', disabled_by = '{ZOE}'
          where azureactivedirectoryobjectid <> '{zoe}';
-         update rollcall.directory_user set usertype = 'zq' where id = '{zoe}';
+         update rollcall.directory_user set usertype = 'zq', extra = '{{\"values\": {{\"department\": \"zq dept\"}}}}'
+         where id = '{zoe}';
+         update rollcall.system_user set department = 'zq dept' where systemuserid = '{row}';
          insert into rollcall.system_user_change (environment, at, actor, systemuserid, operation, fields)
          values ('{ENV}', now(), '{ZOE}', gen_random_uuid(), 'disable', '{{\"disabled_by\": [null, \"{ZOE}\"]}}');
          insert into rollcall.system_user_role (environment, systemuserid, role, granted_by, revoked_at, revoked_by)
@@ -148,8 +152,16 @@ fn traces(zoe: Uuid, row: Uuid) -> String {
 
 #[tokio::test]
 async fn nothing_that_a_forgotten_person_is_called_is_left_anywhere_and_what_happened_is() {
-    let (world, ada) = one_user().await;
+    let (mut world, ada) = one_user().await;
     let id = zoe(&world).await;
+    // A column that a mapping fills goes too.
+    world.configure(|settings| {
+        settings.environments[0].0.extra_fields = vec![ExtraField {
+            column: "department".to_owned(),
+            property: ExtraProperty::find("department").unwrap(),
+            policy: Policy::Never,
+        }];
+    });
     let row = world.row(ENV, id).await.unwrap().systemuserid;
     let mut db = PgConnection::connect(world.database_url()).await.unwrap();
     db.execute(AssertSqlSafe(traces(id, row))).await.unwrap();

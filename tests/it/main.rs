@@ -24,6 +24,7 @@ mod doubts;
 mod dry_run;
 mod ending;
 mod environments;
+mod extra_fields;
 mod failover;
 mod feed;
 mod fields;

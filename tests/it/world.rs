@@ -10,6 +10,7 @@ use rollcall::clock::Clock;
 use rollcall::config;
 use rollcall::domain::credential::Credential;
 use rollcall::domain::environment::{Environment, Kind};
+use rollcall::domain::extra_field;
 use rollcall::domain::licence::{Catalogue, ViralCountsAs};
 use rollcall::domain::schema::Schema;
 use rollcall::domain::scope::Scope;
@@ -101,7 +102,7 @@ impl World {
     pub async fn over(database: TestDatabase, simulator: Arc<Simulator>, clock: Clock, settings: Settings) -> Self {
         let store = Store::connect(&database.url, &Schema::default(), 5).await.unwrap();
         let engine = Engine {
-            graph: graph(&simulator, clock.clone()),
+            graph: graph_for(&simulator, clock.clone(), &settings),
             store,
             clock: clock.clone(),
             settings: Arc::new(settings),
@@ -137,6 +138,7 @@ impl World {
                 settings.tenant_marketing,
             );
         }
+        self.engine.graph = graph_for(&self.simulator, self.clock.clone(), &settings);
         self.engine.settings = Arc::new(settings);
     }
 
@@ -291,6 +293,11 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
 
 /// A Graph edge to a simulator.
 pub fn graph(simulator: &Simulator, clock: Clock) -> Graph {
+    graph_for(simulator, clock, &settings(Vec::new(), NO_LIMITS))
+}
+
+/// A Graph edge to a simulator that selects what the environments map.
+fn graph_for(simulator: &Simulator, clock: Clock, configured: &Settings) -> Graph {
     let root = Url::parse(simulator.root()).unwrap();
     let mut settings = GraphSettings::new(
         simulator.tenant_id().to_string(),
@@ -299,6 +306,8 @@ pub fn graph(simulator: &Simulator, clock: Clock) -> Graph {
         root.clone(),
         root,
     );
+    let environments = configured.environments.iter();
+    settings.extra = extra_field::selected(environments.flat_map(|(environment, _)| &environment.extra_fields));
     settings.seed = Some(1);
     Graph::new(&settings, clock, CancellationToken::new()).unwrap()
 }

@@ -11,6 +11,8 @@
 
 mod stats;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -58,7 +60,7 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A run begins, with this selection of properties, if there is one.
-    Run(Option<&'static str>),
+    Run(Option<Cow<'static, str>>),
     /// The link of the changes was received, at this time.
     Latest(Link, DateTime<Utc>),
     /// The link of the changes was received; the population has to be fetched.
@@ -66,7 +68,7 @@ pub enum Input {
         /// The link, and when it was requested.
         changes: Asked<Link>,
         /// The selection with which the round begins.
-        selection: &'static str,
+        selection: Cow<'static, str>,
         /// The current time.
         now: DateTime<Utc>,
     },
@@ -120,7 +122,7 @@ pub struct PageEnd {
     /// Where the feed continues.
     pub next: Next,
     /// The selection with which a round begins.
-    pub selection: Option<&'static str>,
+    pub selection: Option<Cow<'static, str>>,
     /// The current time.
     pub now: DateTime<Utc>,
 }
@@ -224,7 +226,7 @@ impl Checkpoint {
                 now,
             } => {
                 self.delta_since = Some(now);
-                self.begin_round(changes.at, selection);
+                self.begin_round(changes.at, selection.into_owned());
                 let changes = changes.value;
                 self.state = State::Gathering { changes };
             }
@@ -305,9 +307,9 @@ impl Checkpoint {
         }
     }
 
-    fn begin_round(&mut self, at: Moment, selection: &str) {
+    fn begin_round(&mut self, at: Moment, selection: String) {
         self.round = at;
-        selection.clone_into(&mut self.selection);
+        self.selection = selection;
         self.seen = self.seen.at_beginning();
     }
 
@@ -316,7 +318,7 @@ impl Checkpoint {
         let is_round = self.is_round();
         match &self.state {
             State::Begin | State::Listing { next: None, .. } => {
-                self.begin_round(ending.asked, ending.selection.unwrap_or_default());
+                self.begin_round(ending.asked, ending.selection.clone().unwrap_or_default().into_owned());
             }
             State::Following {
                 next: None, unswept, ..

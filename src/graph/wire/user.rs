@@ -5,22 +5,57 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Compared, Object, ObjectType, Raw, RawId, Tolerant, Usable};
 use crate::domain::directory_user::Property;
+use crate::domain::extra_field::{ExtraProperty, Kind};
 use crate::domain::feed::{Patch, Removal, UserChange, UserPatch};
 
-/// The `$select` of every request for users: the properties of [`UserPatch`]. The service tracks only these properties, so a change here needs a full round.
+/// The `$select` of every request for users where nothing more is mapped: the properties of [`UserPatch`]. The service tracks only these properties, so a change here needs a full round.
 pub(in crate::graph) const SELECTION: &str = "id,userPrincipalName,displayName,givenName,surname,jobTitle,mail,\
     businessPhones,mobilePhone,streetAddress,city,state,postalCode,country,userType,accountEnabled,assignedPlans";
 
+/// The name of a property.
+enum Key {
+    Known(Known),
+    /// One that is sent only where it is mapped.
+    Extra(&'static ExtraProperty),
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a property")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Key, E> {
+                let known = Known::deserialize(name.into_deserializer())?;
+                let extra = matches!(known, Known::Other)
+                    .then(|| ExtraProperty::find(name))
+                    .flatten();
+                Ok(extra.map_or(Key::Known(known), Key::Extra))
+            }
+        }
+        deserializer.deserialize_identifier(KeyVisitor)
+    }
+}
+
+/// The selection with the properties that `[[extra_field]]` maps.
+pub(in crate::graph) fn selection<'a>(extra: impl IntoIterator<Item = &'a &'static str>) -> String {
+    let names = std::iter::once(&SELECTION).chain(extra);
+    names.copied().collect::<Vec<_>>().join(",")
+}
+
 #[derive(Deserialize)]
 #[serde(field_identifier)]
-enum Key {
+enum Known {
     #[serde(rename = "id")]
     Id,
     #[serde(rename = "@odata.type")]
@@ -142,6 +177,17 @@ impl RawUserVisitor {
         })
     }
 
+    /// A property that `[[extra_field]]` maps.
+    fn extra<'de, A: MapAccess<'de>>(&self, kind: Kind, map: &mut A) -> Result<Patch<Value>, A::Error> {
+        if kind == Kind::Boolean {
+            return Ok(self.patch::<bool, A>(map)?.map(Value::Bool));
+        }
+        Ok(match self.patch::<String, A>(map)? {
+            Patch::Value(text) => kind.decode(text).map_or(Patch::Undecodable, Patch::Value),
+            patch => patch.map(Value::String),
+        })
+    }
+
     /// The plans, and whether some of them cannot be decoded.
     fn plans<'de, A: MapAccess<'de>>(&self, map: &mut A) -> Result<(Patch<Vec<Uuid>>, bool), A::Error> {
         if !self.tolerant {
@@ -172,39 +218,40 @@ impl<'de> Visitor<'de> for RawUserVisitor {
         let patch = user.patch.as_mut();
         while let Some(key) = map.next_key::<Key>()? {
             match key {
-                Key::Id => user.id = self.read(&mut map)?.unwrap_or(RawId::Malformed),
-                Key::Type => match self.read::<Compared<ObjectType>, A>(&mut map)? {
+                Key::Known(Known::Id) => user.id = self.read(&mut map)?.unwrap_or(RawId::Malformed),
+                Key::Known(Known::Type) => match self.read::<Compared<ObjectType>, A>(&mut map)? {
                     Some(Compared(object)) => patch.is_agent = object == ObjectType::AgentUser,
                     None => patch.undecodable.set(Property::Type, true),
                 },
-                Key::Removed => user.removed = map.next_value()?,
-                Key::AccountEnabled => patch.account_enabled = self.patch(&mut map)?,
-                Key::AssignedPlans => {
+                Key::Known(Known::Removed) => user.removed = map.next_value()?,
+                Key::Known(Known::AccountEnabled) => patch.account_enabled = self.patch(&mut map)?,
+                Key::Known(Known::AssignedPlans) => {
                     let (plans, is_incomplete) = self.plans(&mut map)?;
                     patch.usable_plans = plans;
                     patch.undecodable.set(Property::AssignedPlans, is_incomplete);
                 }
-                Key::UserPrincipalName => patch.user_principal_name = self.patch(&mut map)?,
-                Key::DisplayName => patch.display_name = self.patch(&mut map)?,
-                Key::GivenName => patch.given_name = self.patch(&mut map)?,
-                Key::Surname => patch.surname = self.patch(&mut map)?,
-                Key::JobTitle => patch.job_title = self.patch(&mut map)?,
-                Key::Mail => patch.mail = self.patch(&mut map)?,
-                Key::BusinessPhones => {
+                Key::Known(Known::UserPrincipalName) => patch.user_principal_name = self.patch(&mut map)?,
+                Key::Known(Known::DisplayName) => patch.display_name = self.patch(&mut map)?,
+                Key::Known(Known::GivenName) => patch.given_name = self.patch(&mut map)?,
+                Key::Known(Known::Surname) => patch.surname = self.patch(&mut map)?,
+                Key::Known(Known::JobTitle) => patch.job_title = self.patch(&mut map)?,
+                Key::Known(Known::Mail) => patch.mail = self.patch(&mut map)?,
+                Key::Known(Known::BusinessPhones) => {
                     patch.business_phone = match self.patch::<FirstOf, A>(&mut map)? {
                         Patch::Value(FirstOf(first)) => first.map_or(Patch::Null, Patch::Value),
                         Patch::Undecodable => Patch::Undecodable,
                         Patch::Null | Patch::Absent => Patch::Null,
                     };
                 }
-                Key::MobilePhone => patch.mobile_phone = self.patch(&mut map)?,
-                Key::StreetAddress => patch.street_address = self.patch(&mut map)?,
-                Key::City => patch.city = self.patch(&mut map)?,
-                Key::State => patch.state = self.patch(&mut map)?,
-                Key::PostalCode => patch.postal_code = self.patch(&mut map)?,
-                Key::Country => patch.country = self.patch(&mut map)?,
-                Key::UserType => patch.user_type = self.patch(&mut map)?,
-                Key::Other => {
+                Key::Known(Known::MobilePhone) => patch.mobile_phone = self.patch(&mut map)?,
+                Key::Known(Known::StreetAddress) => patch.street_address = self.patch(&mut map)?,
+                Key::Known(Known::City) => patch.city = self.patch(&mut map)?,
+                Key::Known(Known::State) => patch.state = self.patch(&mut map)?,
+                Key::Known(Known::PostalCode) => patch.postal_code = self.patch(&mut map)?,
+                Key::Known(Known::Country) => patch.country = self.patch(&mut map)?,
+                Key::Known(Known::UserType) => patch.user_type = self.patch(&mut map)?,
+                Key::Extra(property) => patch.extra.push((property, self.extra(property.kind, &mut map)?)),
+                Key::Known(Known::Other) => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }

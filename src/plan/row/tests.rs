@@ -7,12 +7,15 @@ mod judged;
 mod properties;
 mod state;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::environment::Kind;
+use crate::domain::field::Policy;
 use crate::domain::licence::Licences;
 use crate::rules::{AdminRoles, DirectoryAnswer, GroupRelation, Subject, Trigger, evaluate};
 
@@ -136,7 +139,13 @@ impl Stage {
         };
         self.row = Some(change.after);
         let fields = change.fields.into_iter();
-        fields.map(|field| (field.column, field.old, field.new)).collect()
+        let borrowed = |column| match column {
+            Cow::Borrowed(column) => column,
+            Cow::Owned(column) => panic!("{column} is no column of the program"),
+        };
+        fields
+            .map(|field| (borrowed(field.column), field.old, field.new))
+            .collect()
     }
 
     /// The columns that changed, without their values.

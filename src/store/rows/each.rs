@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::extra::shown_extra;
 use super::write::unheld_key;
 use crate::domain::reason::Code;
 use crate::domain::system_user::SystemUser;
@@ -101,6 +102,7 @@ fn shown(unit: &Unit<'_>, author: Author<'_>) -> Value {
         "release": unit.released,
         "update": rows(false),
         "insert": rows(true),
+        "extra": shown_extra(&unit.changes),
         "log": logged.collect::<Vec<_>>(),
         "grant": roles(true),
         "take": roles(false),

@@ -166,15 +166,19 @@ impl Cycle {
 
 /// What the database has to know of an environment.
 fn registration(environment: &Environment, fingerprint: &str) -> Registration {
-    let until_edited = Field::ALL
+    let fields = Field::ALL.map(|field| (field.column(), environment.policies.of(field)));
+    let extra = environment.extra_fields.iter();
+    let extra = extra.map(|field| (field.column.as_str(), field.policy));
+    let until_edited = fields
         .into_iter()
-        .filter(|field| environment.policies.of(*field) == Policy::UntilEdited);
+        .chain(extra)
+        .filter(|(_, policy)| *policy == Policy::UntilEdited);
     Registration {
         name: environment.name.clone(),
         kind: environment.kind.as_str(),
         has_database: environment.has_database,
         fingerprint: fingerprint.to_owned(),
-        until_edited: until_edited.map(|field| field.column().to_owned()).collect(),
+        until_edited: until_edited.map(|(column, _)| column.to_owned()).collect(),
         cap: environment.non_interactive_cap,
         default_unit_key: environment
             .default_business_unit

@@ -1,39 +1,23 @@
-//! Edits of columns, and who owns them (rules.md, sections 7 and 9).
+//! Edits of columns, which may change their owner (rules.md, sections 7 and 9).
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::by_hand::{check_reason, put_on_hold, set_mode};
+use super::ownership::{own_by_customer, own_if_mapped};
 use super::places::{Place, ProfileText};
-use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, bad_input, no_row, text_of};
-use crate::domain::directory_user::DirectoryUser;
+use super::{Answer, Ask, Desk, Effect, Refusal, Ruled, bad_input, text_of};
 use crate::domain::environment::Environment;
 use crate::domain::field::{Field, Policy};
 use crate::domain::reason::Code;
-use crate::domain::system_user::{ORIGIN_CUSTOMER, ORIGIN_SYNC, SystemUser, access_mode};
-use crate::plan::{Operation, desired, is_address};
+use crate::domain::system_user::{SystemUser, access_mode};
+use crate::plan::{Operation, is_address};
 use crate::store::changes::Author;
-use crate::store::{StoreError, Transaction, changes, columns, mirror, rows};
+use crate::store::{StoreError, Transaction, changes, columns, rows};
 use crate::sync::DeskError;
 
 /// The longest name of a company, in Unicode code points.
 const COMPANY_CHARACTERS: usize = 256;
-
-/// Who owns one column of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Ownership {
-    /// The column's name.
-    pub field: String,
-    /// Its policy in the environment.
-    pub policy: &'static str,
-    /// The value in the directory as this column would hold it, as last read; absent where the directory says nothing of
-    /// the column or of the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub directory: Option<String>,
-    /// `sync`, `customer`, or `nobody` where the sync wrote it once or never.
-    pub owner: &'static str,
-}
 
 /// One validated edit.
 #[derive(Clone, Debug)]
@@ -100,6 +84,9 @@ impl Desk {
         let edits = self.look_up_places(&mut tx, environment, edits).await?;
         let change = |row: &mut SystemUser| {
             edits.iter().try_for_each(|edit| make(environment, edit, row))?;
+            for (column, _) in custom {
+                own_if_mapped(environment, row, column);
+            }
             hold.map_or(Ok(()), |reason| put_on_hold(row, ask.actor, reason))
         };
         let mut answer = self
@@ -194,88 +181,6 @@ impl Desk {
         }
         Ok(is_changed)
     }
-
-    /// Who owns each column of a row.
-    ///
-    /// # Errors
-    /// [`DeskError::Refused`] when the row does not exist, or when the database fails.
-    pub async fn ownership(&self, ask: Ask<'_>) -> Result<Vec<Ownership>, DeskError> {
-        let environment = self.base.environment(ask.environment)?;
-        let row = self.base.find_row(&environment.name, ask.user).await?;
-        let row = row.ok_or_else(|| no_row(ask.environment, ask.user))?;
-        let mut db = self.base.store.read().await?;
-        let ids = Vec::from_iter(row.azureactivedirectoryobjectid);
-        let users = mirror::read_users(&mut db, &ids).await?;
-        Ok(ownership(environment, &row, users.values().next()))
-    }
-
-    /// Gives columns to the customer, or back to the sync, which writes the directory's value in the next cycle.
-    ///
-    /// # Errors
-    /// [`DeskError::BadInput`] for a column that has no owner, [`DeskError::Refused`], or when the database fails.
-    pub async fn own(&self, ask: Ask<'_>, fields: &[String], to_customer: bool) -> Result<Answer, DeskError> {
-        let environment = self.base.environment(ask.environment)?;
-        for column in fields.iter().filter(|column| *column != "accessmode") {
-            let field: Field = column.parse().map_err(|problem: String| bad_input(column, problem))?;
-            let policy = environment.policies.of(field);
-            if policy != Policy::UntilEdited {
-                return Err(bad_input(
-                    column,
-                    format!(
-                        "its policy is \"{}\": only columns under \"until_edited\" have an owner",
-                        policy.as_str()
-                    ),
-                ));
-            }
-        }
-        self.by_hand(ask, Operation::Edit, &|row| {
-            for column in fields {
-                if column == "accessmode" {
-                    let origin = if to_customer { ORIGIN_CUSTOMER } else { ORIGIN_SYNC };
-                    origin.clone_into(&mut row.accessmode_origin);
-                } else if to_customer {
-                    own_by_customer(row, column);
-                } else {
-                    row.customer_owned.retain(|owned| owned != column);
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// Who owns each column of a row.
-#[must_use]
-pub fn ownership(environment: &Environment, row: &SystemUser, user: Option<&DirectoryUser>) -> Vec<Ownership> {
-    let mut owners: Vec<Ownership> = Field::ALL
-        .into_iter()
-        .map(|field| {
-            let policy = environment.policies.of(field);
-            let owner = match policy {
-                Policy::UntilEdited if row.owned_by_customer(field) => "customer",
-                Policy::Always | Policy::UntilEdited => "sync",
-                Policy::OnCreate | Policy::Never => "nobody",
-            };
-            Ownership {
-                field: field.column().to_owned(),
-                policy: policy.as_str(),
-                directory: user.and_then(|user| desired(user, field).0.value()),
-                owner,
-            }
-        })
-        .collect();
-    owners.push(Ownership {
-        field: "accessmode".to_owned(),
-        policy: Policy::UntilEdited.as_str(),
-        directory: None,
-        owner: if row.accessmode_origin == ORIGIN_SYNC {
-            "sync"
-        } else {
-            "customer"
-        },
-    });
-    owners
 }
 
 /// The edit of a column to a new value; `None` if the column cannot be edited by name.
@@ -371,7 +276,10 @@ fn make(environment: &Environment, edit: &Edit, row: &mut SystemUser) -> Ruled<(
             }
         }
         Edit::Company(company) => row.company.clone_from(company),
-        Edit::Profile(field, value) => field.set(row, value.clone()),
+        Edit::Profile(field, value) => {
+            field.set(row, value.clone());
+            own_if_mapped(environment, row, field.as_str());
+        }
         Edit::Placed(place, id) => place.set(row, *id),
         Edit::Place(..) => {}
     }
@@ -383,12 +291,6 @@ fn not_taken(columns: &str, error: StoreError) -> DeskError {
     match error {
         StoreError::Value(problem) => bad_input(columns, problem),
         error => error.into(),
-    }
-}
-
-fn own_by_customer(row: &mut SystemUser, column: &str) {
-    if !row.customer_owned.iter().any(|owned| owned == column) {
-        row.customer_owned.push(column.to_owned());
     }
 }
 

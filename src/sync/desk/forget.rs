@@ -24,7 +24,7 @@ pub struct Forgotten {
     pub blanked: Value,
     /// Names that somebody else holds by now. As actors and in texts they stay: nobody can tell whom they mean.
     pub held_names: Vec<String>,
-    /// Columns that customers have added to `system_user`. Their values stay.
+    /// Columns that customers have added to `system_user`. Their values stay, except where `[[extra_field]]` maps them.
     pub custom_columns: Vec<String>,
 }
 
@@ -76,10 +76,13 @@ impl Desk {
         }
         let keys = rows.iter().map(|row| (row.environment.as_str(), row.systemuserid));
         let now = self.base.clock.now();
-        let (blanked, held_names) =
-            forget::forget(&mut tx, found.object_id, &keys.collect::<Keys>(), actor, now).await?;
+        let keys: Keys = keys.collect();
+        let (blanked, held_names) = forget::forget(&mut tx, found.object_id, &keys, actor, now).await?;
+        let mapped = self.base.settings.mapped_columns();
+        forget::forget_extra(&mut tx, found.object_id, &keys, &mapped).await?;
         sessions::drop_forms(&mut tx).await?;
-        let custom_columns = columns::custom(&mut tx).await?;
+        let mut custom_columns = columns::custom(&mut tx).await?;
+        custom_columns.retain(|column| !mapped.contains(column));
         tx.commit().await?;
         Ok(Forgotten {
             object_id: found.object_id,

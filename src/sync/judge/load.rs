@@ -92,6 +92,7 @@ async fn add(tx: &mut Transaction, all: &mut [Loaded<'_>], ids: &[Vec<Uuid>]) ->
             found.insert((row.environment.clone(), id), row);
         }
     }
+    rows::read_extra(&mut *tx, found.values_mut(), &mapped(all)).await?;
     let mut users = Users::read(tx, ids).await?;
     let roles_of = subjects::roles(&mut *tx, &users.ids).await?;
     let within = groups_within(tx, all).await?;
@@ -139,6 +140,13 @@ async fn add(tx: &mut Transaction, all: &mut [Loaded<'_>], ids: &[Vec<Uuid>]) ->
         }
     }
     Ok(())
+}
+
+/// The columns that the environments map.
+fn mapped(all: &[Loaded<'_>]) -> Vec<String> {
+    let fields = all.iter().flat_map(|loaded| &loaded.view.environment.extra_fields);
+    let columns: BTreeSet<&String> = fields.map(|field| &field.column).collect();
+    columns.into_iter().cloned().collect()
 }
 
 /// What the directory says of some users.

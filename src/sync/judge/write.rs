@@ -146,8 +146,9 @@ async fn write_together(tx: &mut Transaction, writes: &[Write<'_>], author: Auth
     rows::release_names(&mut *tx, &released.collect()).await?;
     rows::update(&mut *tx, &known).await?;
     rows::insert(&mut *tx, &new).await?;
-    let changed = writes.iter().map(|write| &*write.change);
-    let logged: Vec<&Change> = changed.filter(|change| !change.fields.is_empty()).collect();
+    let all: Vec<&Change> = writes.iter().map(|write| &*write.change).collect();
+    rows::write_extra(&mut *tx, &all).await?;
+    let logged: Vec<&Change> = all.into_iter().filter(|change| !change.fields.is_empty()).collect();
     changes::record(&mut *tx, &logged, author).await
 }
 

@@ -1,5 +1,6 @@
 //! Follows a feed from its checkpoint: carries out what [`Checkpoint::step`] returns, page by page.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::PullError;
@@ -31,7 +32,7 @@ pub(super) trait Followed {
     fn source(&self) -> Source;
 
     /// The selection with which its rounds begin, if there is one.
-    fn selection(&self) -> Option<&'static str> {
+    fn selection(&self) -> Option<Cow<'static, str>> {
         None
     }
 

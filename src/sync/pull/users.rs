@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use super::{Problem, PullError, survive};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State, Todo};
 use crate::domain::feed::{Asked, Kept, Moment, Page, Removal, UserChange};
 use crate::domain::source::Source;
-use crate::graph::{GraphError, Latest, SELECTION_FINGERPRINT, describe};
+use crate::graph::{GraphError, Latest, describe};
 use crate::store::lease::Lease;
 use crate::store::population::{self, Population};
 use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, groups, mirror, pending, recheck};
@@ -43,9 +43,6 @@ struct Users<'a> {
     unsure: Mutex<Vec<Asked<Uuid>>>,
 }
 
-/// The selection of rounds in group scope: a round of the one scope is none of the other.
-static SELECTION_OF_GROUPS: LazyLock<String> = LazyLock::new(|| format!("groups:{SELECTION_FINGERPRINT}"));
-
 impl Followed for Users<'_> {
     type Item = UserChange;
     const CAN_WALK: bool = true;
@@ -55,9 +52,11 @@ impl Followed for Users<'_> {
         Source::Users
     }
 
-    fn selection(&self) -> Option<&'static str> {
-        let of_groups = self.population.map(|_| SELECTION_OF_GROUPS.as_str());
-        Some(of_groups.unwrap_or(SELECTION_FINGERPRINT))
+    fn selection(&self) -> Option<Cow<'static, str>> {
+        Some(match self.population {
+            Some(_) => self.puller.selection_of_groups().into(),
+            None => self.puller.graph.selection().to_owned().into(),
+        })
     }
 
     fn gathers(&self) -> bool {
@@ -260,6 +259,11 @@ impl Puller {
         Ok(pull)
     }
 
+    /// The selection of rounds in group scope: a round of the one scope is none of the other.
+    fn selection_of_groups(&self) -> String {
+        format!("groups:{}", self.graph.selection())
+    }
+
     /// Before the users' changes in group scope: forgets whoever is not in the population, and fetches whoever has
     /// entered it, unless a round does that.
     async fn prepare_population(
@@ -268,7 +272,7 @@ impl Puller {
         population: &Population,
         checkpoint: &Checkpoint,
     ) -> Result<(), PullError> {
-        let begins = checkpoint.selection != *SELECTION_OF_GROUPS || checkpoint.is_round();
+        let begins = checkpoint.selection != self.selection_of_groups() || checkpoint.is_round();
         let reach = if begins {
             Reach::Whole(Moment::default())
         } else {

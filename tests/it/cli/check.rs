@@ -4,6 +4,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use rollcall::simulator::tenant::{GroupKind, LARGE_GROUP};
+use sqlx::{Connection, PgConnection};
 use url::Url;
 
 use super::Stage;
@@ -152,5 +153,55 @@ async fn a_certificate_that_does_not_belong_to_its_key_is_told() {
     stage.installation.amend("key.pem", "other.pem");
     let differs = "it does not belong to the key: name the two files that were made together";
     assert_eq!(stage.checked("certificate").await, [line("warning", differs)]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mapped_column_that_is_missing_or_of_another_type_is_named_and_nothing_starts() {
+    let stage = Stage::new().await;
+    let mut db = PgConnection::connect(&stage.database.url).await.unwrap();
+    let mapping = "[[extra_field]]\ncolumn = \"hired\"\ngraph = \"createdDateTime\"\n\n[database]";
+    stage.installation.amend("[database]", mapping);
+    let at = format!("{}: extra_field[0].column: ", stage.installation.config.display());
+    for (statement, problem) in [
+        (
+            "select",
+            Some("system_user has no column `hired`; add it as date or timestamptz, or remove the mapping"),
+        ),
+        (
+            "alter table rollcall.system_user add column hired varchar(10)",
+            Some(
+                "the column `hired` is of type character varying(10), and `createdDateTime` is a date; expected a column \
+                 of type date or timestamptz",
+            ),
+        ),
+        (
+            "alter table rollcall.system_user drop column hired, add column hired date generated always as (null) stored",
+            Some("the database computes the column `hired`; map `createdDateTime` to another one"),
+        ),
+        (
+            "alter table rollcall.system_user drop column hired, add column hired date",
+            None,
+        ),
+    ] {
+        sqlx::raw_sql(statement).execute(&mut db).await.unwrap();
+        let expected = problem.map_or(line("ok", "takes createdDateTime"), |problem| line("failed", problem));
+        assert_eq!(stage.checked("extra field hired").await, [expected]);
+        match problem {
+            Some(problem) => {
+                for command in ["serve", "sync"] {
+                    let said = stage.run(command).await;
+                    assert_eq!(said.code, Some(2), "{said:?}");
+                    assert!(said.stderr.ends_with(&format!("rollcall: {at}{problem}\n")), "{said:?}");
+                }
+            }
+            None => drop(stage.good("sync").await),
+        }
+    }
+    let shown = stage.good("config show").await;
+    assert!(
+        shown.contains("[[extra_field]]\ncolumn = \"hired\"\ngraph = \"createdDateTime\"\npolicy = \"until_edited\""),
+        "{shown}"
+    );
     stage.end().await;
 }

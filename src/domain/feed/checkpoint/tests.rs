@@ -1,5 +1,7 @@
 //! The states of a feed, step by step.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::*;
@@ -18,7 +20,7 @@ fn seen(seen: PageStats, next: Next) -> Input {
     let ending = PageEnd {
         asked: Moment(5),
         next,
-        selection: Some("id"),
+        selection: Some(Cow::Borrowed("id")),
         now: DateTime::UNIX_EPOCH,
     };
     Input::Pages(seen, ending)
@@ -59,7 +61,7 @@ fn todo(source: Source, inputs: impl IntoIterator<Item = Input>) -> Todo {
     after(source, inputs).1
 }
 
-const RUN: Input = Input::Run(Some("id"));
+const RUN: Input = Input::Run(Some(Cow::Borrowed("id")));
 
 #[test]
 fn users_are_listed_between_two_links_followed_from_the_first_and_then_swept() {
@@ -79,7 +81,7 @@ fn users_are_listed_between_two_links_followed_from_the_first_and_then_swept() {
         (delta("e"), Todo::Sweep),
         (Input::Swept, Todo::Changes(link("e"))),
         (delta("f"), Todo::Rest),
-        (Input::Run(Some("id,mail")), Todo::Latest),
+        (Input::Run(Some(Cow::Borrowed("id,mail"))), Todo::Latest),
     ] {
         inputs.push(input);
         assert_eq!(todo(Source::Users, inputs.clone()), expected, "{:?}", inputs.last());
@@ -166,7 +168,7 @@ fn a_dead_link_or_a_bad_answer_costs_no_more_than_it_must() {
         // The properties of an interrupted round are not those that are selected now.
         (
             Source::Users,
-            with(listing(), Input::Run(Some("id,mail"))),
+            with(listing(), Input::Run(Some(Cow::Borrowed("id,mail")))),
             Todo::Latest,
         ),
         (GROUP, dead(listing()[1..].to_vec()), Todo::List(None)),

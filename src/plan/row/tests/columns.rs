@@ -52,7 +52,7 @@ fn section_7_the_four_policies_at_creation_and_at_a_change() {
             edited.row().customer_owned.push(field.column().to_owned());
             assert_eq!(edited.changed().contains(&field.column()), once_edited, "{what}, owned");
             assert!(
-                edited.row().owned_by_customer(field),
+                edited.row().owned_by_customer(field.column()),
                 "{what}: the sync never takes ownership back"
             );
         }
