@@ -200,11 +200,17 @@ impl Config {
     /// Warns if everybody can change the file, or read a password in it.
     fn warn_of_open_file(&mut self) {
         let (shown, others) = (self.file.display(), others_may(&self.file));
-        let in_file = self.database.url_file.is_none() && !self.overrides.contains_key("database.url");
-        if others.is_some_and(|(_, right)| right.contains('r')) && in_file && self.database.has_password() {
-            self.warnings.push(format!(
-                "database.url: holds a password, and every user of this machine can read {shown}; use url_file"
-            ));
+        for (key, place) in [
+            ("url", Some(&self.database.at)),
+            ("read_url", self.database.read_at.as_ref()),
+        ] {
+            let in_file = !self.overrides.contains_key(&format!("database.{key}"));
+            let is_open = place.is_some_and(|place| in_file && place.file.is_none() && place.has_password());
+            if is_open && others.is_some_and(|(_, right)| right.contains('r')) {
+                self.warnings.push(format!(
+                    "database.{key}: holds a password, and every user of this machine can read {shown}; use {key}_file"
+                ));
+            }
         }
         if others.is_some_and(|(_, right)| right.contains('w')) {
             self.warnings.push(format!(

@@ -41,6 +41,7 @@ pub mod quota;
 pub mod recheck;
 pub mod refusals;
 pub mod removals;
+mod replica;
 pub mod retention;
 pub mod roles;
 pub mod rows;
@@ -64,11 +65,13 @@ pub use error::{StoreError, StoreResult};
 pub use fault::{Fault, Own};
 pub use keys::{ByEnvironment, Keys};
 pub use migrations::Applied;
+pub use replica::Unusable;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
 use self::connection::{Breakdown, STATEMENT_TIMEOUT, in_time};
+use self::replica::Replica;
 use crate::domain::feed::Moment;
 use crate::domain::schema::Schema;
 
@@ -100,6 +103,7 @@ pub struct Store {
     breakdown: Breakdown,
     schema: Schema,
     draws: Arc<Draws>,
+    replica: Option<Arc<Replica>>,
     /// How many statements were sent.
     statements: Arc<AtomicU64>,
 }
@@ -130,39 +134,18 @@ impl Store {
         schema: &Schema,
         max_connections: u32,
     ) -> StoreResult<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(StoreError::from)?
-            .application_name("rollcall")
-            .options(SESSION)
-            .options([("search_path", search_path(schema))]);
+        let options = session(PgConnectOptions::from_str(url).map_err(StoreError::from)?, schema);
         let mut first = reach(&options, limit).await?;
         check_session(&mut first, schema).await?;
         let _ = in_time(first.close()).await;
         let breakdown = Breakdown::default();
-        let younger = breakdown.clone();
         let statements = Arc::new(AtomicU64::new(0));
-        let sent = Arc::clone(&statements);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, metadata| {
-                let may_live = younger.is_older_than(&metadata);
-                sent.fetch_add(u64::from(may_live), Ordering::Relaxed);
-                Box::pin(async move {
-                    if may_live {
-                        // Tests the connection, and undoes a search path that a foreign trigger may have set.
-                        connection.execute("reset search_path").await?;
-                    }
-                    Ok(may_live)
-                })
-            })
-            .connect_lazy_with(options);
         Ok(Self {
-            pool,
+            pool: pool_of(options, max_connections, &breakdown, &statements),
             breakdown,
             schema: schema.clone(),
             draws: Arc::default(),
+            replica: None,
             statements,
         })
     }
@@ -226,6 +209,7 @@ impl Store {
             breakdown: self.breakdown.clone(),
             schema: self.schema.clone(),
             draws: Arc::default(),
+            replica: None,
             statements: Arc::clone(&self.statements),
         }
     }
@@ -255,7 +239,44 @@ impl Store {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
     }
+}
+
+/// A session of ours.
+fn session(options: PgConnectOptions, schema: &Schema) -> PgConnectOptions {
+    options
+        .application_name("rollcall")
+        .options(SESSION)
+        .options([("search_path", search_path(schema))])
+}
+
+/// A pool whose connections are tested before each use.
+fn pool_of(
+    options: PgConnectOptions,
+    max_connections: u32,
+    breakdown: &Breakdown,
+    statements: &Arc<AtomicU64>,
+) -> PgPool {
+    let (younger, sent) = (breakdown.clone(), Arc::clone(statements));
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, metadata| {
+            let may_live = younger.is_older_than(&metadata);
+            sent.fetch_add(u64::from(may_live), Ordering::Relaxed);
+            Box::pin(async move {
+                if may_live {
+                    // Tests the connection, and undoes a search path that a foreign trigger may have set.
+                    connection.execute("reset search_path").await?;
+                }
+                Ok(may_live)
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 /// Host and port of the server, or its socket; none if the URL cannot be read.

@@ -4,6 +4,7 @@ mod scope;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -209,6 +210,7 @@ async fn check_database(config: &Config, report: &mut Report) {
                 wire::server().unwrap_or_default()
             );
             report.add("database", Mark::Ok, detail, 0);
+            check_replica(config, wire::replica_lag(config, &store).await, report);
             let records = wire::records(config, store.clone());
             check_extra_fields(config, &records, report).await;
             check_left_over(&records, report).await;
@@ -245,6 +247,23 @@ async fn check_extra_fields(config: &Config, records: &Records, report: &mut Rep
         Err(error) => {
             let error = CliError::from(error);
             report.add("extra fields", Mark::Failed, error.to_string(), error.exit());
+        }
+    }
+}
+
+/// Lists are read from the replica; where it cannot be used, from the database itself.
+fn check_replica(config: &Config, lag: CliResult<Option<Duration>>, report: &mut Report) {
+    let at = config.database.read_at.as_ref().map(wire::address);
+    let at = at.unwrap_or_default();
+    match lag {
+        Ok(None) => {}
+        Ok(Some(lag)) => {
+            let detail = format!("{at} can be used for lists, {} s behind", lag.as_secs());
+            report.add("database.read_url", Mark::Ok, detail, 0);
+        }
+        Err(error) => {
+            let detail = format!("lists are read from database.url, since {at} cannot be used: {error}");
+            report.add("database.read_url", Mark::Warning, detail, 0);
         }
     }
 }

@@ -158,7 +158,10 @@ async fn keep_serving(context: &Context, config: Config, file: ConfigFile, engin
         "  rollcall --config {} user list --environment production",
         file.path.display()
     );
-    say!("  psql '{}' -c 'table rollcall.sync_run'", config.database.url.expose());
+    say!(
+        "  psql '{}' -c 'table rollcall.sync_run'",
+        config.database.at.url.expose()
+    );
     say!();
     let metrics = serve::record_metrics()?;
     let context = Context {

@@ -56,7 +56,7 @@ pub async fn run(context: &Context) -> CliResult<ExitCode> {
     let open = async {
         let store = wire::connect(&config, wire::Patience::Long).await?;
         wire::prepare_store(&config, &store).await?;
-        Ok::<_, CliError>(store)
+        wire::with_replica(&config, store)
     };
     // Migrations may take long, and are rolled back as a whole.
     let Some(store) = cancel.run_until_cancelled(open).await else {

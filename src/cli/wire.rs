@@ -102,13 +102,32 @@ pub(super) fn server() -> Option<&'static str> {
 
 /// Connects to the database.
 pub(super) async fn connect(config: &Config, patience: Patience) -> CliResult<Store> {
-    let (url, schema) = (config.database.url.expose(), &config.database.schema);
+    let (url, schema) = (config.database.at.url.expose(), &config.database.schema);
     let most = config.database.max_connections;
     SERVER.get_or_init(|| store::address(url));
     Ok(match patience {
         Patience::Long => Store::connect(url, schema, most).await?,
         Patience::Short => Store::connect_within(CONNECTED_WITHIN, url, schema, most).await?,
     })
+}
+
+/// The store with the replica that the configuration names, if any.
+pub(super) fn with_replica(config: &Config, store: Store) -> CliResult<Store> {
+    Ok(match &config.database.read_at {
+        Some(place) => store.with_replica(place.url.expose(), config.tenant.id)?,
+        None => store,
+    })
+}
+
+/// How far the configured replica is behind, if there is one, or why it cannot be used.
+pub(super) async fn replica_lag(config: &Config, store: &Store) -> CliResult<Option<Duration>> {
+    let lag = with_replica(config, store.clone())?.replica_lag().await;
+    lag.map_err(|error| CliError::Other(error.to_string()))
+}
+
+/// Host and port of a server.
+pub(super) fn address(place: &config::database::Place) -> String {
+    store::address(place.url.expose()).unwrap_or_default()
 }
 
 /// Brings the schema up to date, unless it is another tenant's, and records its tenant.

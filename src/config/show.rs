@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use super::console::SignIn;
+use super::database::Place;
 use super::tenant::Cloud;
 use super::value::shown;
 use super::webhook::shown_url;
@@ -133,15 +134,16 @@ impl Config {
     }
 
     fn database_table(&self) -> Table {
-        let url = match &self.database.url_file {
-            Some(file) => ("url_file", json!(file)),
-            None => ("url", json!(self.database.shown_url())),
+        let place = |place: &Place, url, in_file| match &place.file {
+            Some(file) => (in_file, json!(file)),
+            None => (url, json!(place.shown_url())),
         };
-        vec![
-            url,
-            ("schema", json!(self.database.schema.as_str())),
-            ("max_connections", json!(self.database.max_connections)),
-        ]
+        let mut table = vec![place(&self.database.at, "url", "url_file")];
+        let replica = self.database.read_at.as_ref();
+        table.extend(replica.map(|replica| place(replica, "read_url", "read_url_file")));
+        table.push(("schema", json!(self.database.schema.as_str())));
+        table.push(("max_connections", json!(self.database.max_connections)));
+        table
     }
 
     fn retention_table(&self) -> Table {

@@ -251,7 +251,7 @@ fn variables_override_keys_and_are_parsed_to_the_wanted_type() {
     assert_eq!(config.sync.full_interval, Duration::from_hours(12));
     assert_eq!(config.database.max_connections, 20);
     assert_eq!(config.database.schema.as_str(), "contoso");
-    assert_eq!(config.database.url.expose(), "postgres://other:pa55w0rd@db/rollcall");
+    assert_eq!(config.database.at.url.expose(), "postgres://other:pa55w0rd@db/rollcall");
     assert!((config.guard.max_disable_percent - 2.5).abs() < f64::EPSILON);
     assert_eq!(config.tenant_marketing, Some(false));
     assert_eq!(config.environments[0].policies.of(Field::FullName), Policy::Always);

@@ -156,6 +156,11 @@ impl Records {
         self.base.store.read().await
     }
 
+    /// For the lists of users, runs, findings and environments, which may be seconds old.
+    async fn aged_db(&self) -> StoreResult<Connection> {
+        self.base.store.read_aged().await
+    }
+
     /// The number of missing migrations and, if there are none, when a run last ended successfully.
     pub async fn readiness(&self) -> Result<(usize, Option<DateTime<Utc>>), Failure> {
         let missing = self.base.store.missing_migrations().await?;
@@ -167,7 +172,7 @@ impl Records {
 
     /// Runs, newest first, only those before a number.
     pub async fn runs(&self, before: Option<i64>, limit: i64) -> Result<Vec<Run>, Failure> {
-        Ok(runs::list(&mut self.db().await?, before, limit).await?)
+        Ok(runs::list(&mut self.aged_db().await?, before, limit).await?)
     }
 
     /// A run, with the first rows that would lose access if it holds removals.
@@ -244,7 +249,7 @@ impl Records {
         {
             return Err(unknown.into());
         }
-        let mut db = self.db().await?;
+        let mut db = self.aged_db().await?;
         Ok(findings::list_open(&mut db, environment, after, limit).await?)
     }
 
@@ -303,7 +308,7 @@ impl Records {
 
     /// The configured environments, and those left over in the database.
     pub async fn environments(&self) -> Result<Vec<EnvironmentInfo>, Failure> {
-        let mut db = self.db().await?;
+        let mut db = self.aged_db().await?;
         let mut items = Vec::new();
         for (environment, _) in &self.base.settings.environments {
             items.push(EnvironmentInfo::of(&mut db, environment).await?);
@@ -328,7 +333,7 @@ impl Records {
     /// Rows of an environment, in key order.
     pub async fn users(&self, environment: &str, filter: &Filter) -> Result<Vec<SystemUser>, DeskError> {
         self.base.environment(environment)?;
-        let mut db = self.db().await?;
+        let mut db = self.aged_db().await?;
         let mut rows = rows::list(&mut db, environment, filter).await?;
         structure::with_units(&mut db, environment, &mut rows).await?;
         Ok(rows)

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod pair;
+mod replica;
 
 use std::sync::Arc;
 use std::time::Duration;

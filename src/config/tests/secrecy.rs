@@ -55,7 +55,7 @@ fn secrets_are_read_and_never_shown() {
         panic!("a secret")
     };
     assert_eq!(value.expose(), "s3cret-of-graph");
-    assert!(configs[0].database.url.expose().ends_with("password=s3cret-query"));
+    assert!(configs[0].database.at.url.expose().ends_with("password=s3cret-query"));
     let Credential::Certificate { key_pem, .. } = &configs[1].tenant.credential else {
         panic!("a certificate")
     };
@@ -69,7 +69,7 @@ fn secrets_are_read_and_never_shown() {
             format!("{config:?}"),
             format!("{config:#?}"),
             config.warnings.join("\n"),
-            config.database.url.to_string(),
+            config.database.at.url.to_string(),
         ];
         for text in shown {
             assert!(!text.contains("s3cret"), "{text}");

@@ -63,7 +63,13 @@ fn configuration() -> String {
 }
 
 /// Calls the API. Nothing where it does not answer.
-async fn call(http: &reqwest::Client, daemon: &str, method: Method, path: &str, body: &Value) -> Option<(u16, Value)> {
+pub async fn call(
+    http: &reqwest::Client,
+    daemon: &str,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Option<(u16, Value)> {
     let request = http
         .request(method, format!("{daemon}/api/v1/{path}"))
         .bearer_auth(TOKEN);

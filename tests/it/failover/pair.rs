@@ -145,6 +145,21 @@ impl Pair {
         self.primary.url(DATABASE)
     }
 
+    /// What the replica answers.
+    pub async fn replica_holds(&self, query: &'static str) -> bool {
+        let mut db = PgConnection::connect(&self.replica_url()).await.unwrap();
+        sqlx::query_scalar(query).fetch_one(&mut db).await.unwrap()
+    }
+
+    /// Ends the replica; the primary goes on alone.
+    pub async fn stop_replica(self) -> Alone {
+        self.replica.stop().await.unwrap();
+        Alone {
+            primary: self.primary,
+            _directory: self.directory,
+        }
+    }
+
     async fn execute(&self, statement: &str) {
         let mut db = PgConnection::connect(&self.primary.url(DATABASE)).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut db).await.unwrap();
@@ -166,6 +181,18 @@ impl Pair {
             _front: self.front,
             _directory: self.directory,
         }
+    }
+}
+
+/// The primary without its replica.
+pub struct Alone {
+    primary: Cluster,
+    _directory: Directory,
+}
+
+impl Alone {
+    pub async fn end(self) {
+        self.primary.stop().await.unwrap();
     }
 }
 
