@@ -5,6 +5,7 @@ pub mod change_feed;
 pub mod credential;
 pub mod directory_user;
 pub mod doubt;
+pub mod drift;
 pub mod environment;
 pub mod extra_field;
 pub mod feed;

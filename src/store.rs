@@ -15,6 +15,7 @@ pub mod changes;
 pub mod checkpoints;
 pub mod columns;
 mod connection;
+pub mod differences;
 pub mod environments;
 mod error;
 mod fault;

@@ -39,6 +39,7 @@ use self::records::Records;
 use self::sessions::Sessions;
 use crate::clock::Clock;
 use crate::domain::environment::Environment;
+use crate::domain::feed::checkpoint::Verifications;
 use crate::domain::licence::{Catalogue, ViralCountsAs};
 use crate::domain::scope::Scope;
 use crate::graph::Graph;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub hold_expiry: Duration,
     /// How often every user is re-evaluated.
     pub full_interval: Duration,
+    /// When the mirror is verified; never if none.
+    pub verifications: Option<Verifications>,
     /// How old the directory data may be that an access is judged by.
     pub access_freshness: Duration,
     /// Which users the mirror holds.

@@ -196,6 +196,9 @@ async fn show(context: &Context, records: &Records, id: i64, extent: &Extent) ->
     if let Some(progress) = progress {
         say!("  progress {progress}");
     }
+    if let Some(verification) = asked::verification_of(run.verification.clone()) {
+        say!("  verified {verification}");
+    }
     let counts = asked::counts_of(&run.counts);
     if !counts.is_empty() {
         say!();

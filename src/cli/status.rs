@@ -38,6 +38,7 @@ fn print(status: &Status) {
     line("Last run", &ended(status.last_run.as_ref(), status.at));
     line("Last success", &ended(status.last_success.as_ref(), status.at));
     line("Next cycle", &next_cycle(status));
+    line("Verified", &verified(status));
     if status.is_stale {
         say!();
         say!("No run has succeeded for three intervals: rows may differ from the directory.");
@@ -109,6 +110,17 @@ fn next_cycle(status: &Status) -> String {
         }
         Some(at) if at <= status.at => "due now".to_owned(),
         Some(at) => format!("about {}", moment(at, status.at)),
+    }
+}
+
+fn verified(status: &Status) -> String {
+    let last = status
+        .verified_at
+        .map_or("not yet".to_owned(), |at| moment(at, status.at));
+    match status.next_verification_at {
+        None => last,
+        Some(at) if at <= status.at => format!("{last}; the next run verifies"),
+        Some(at) => format!("{last}; again {}", moment(at, status.at)),
     }
 }
 

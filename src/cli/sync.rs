@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Evaluate this environment only; may be repeated.
     #[arg(long, value_name = "NAME")]
     environment: Vec<Text>,
-    /// Begin new full rounds of every source, then evaluate everyone.
+    /// List every source again and verify the mirror by it, then evaluate everyone.
     #[arg(long)]
     full: bool,
     /// Write nothing to `system_user`; show what would change and why. `rollcall runs changes RUN` shows it again for a
@@ -176,6 +176,9 @@ pub fn print_report(report: &Report) {
     say!();
     for problem in &report.problems {
         say!("{problem}");
+    }
+    if let Some(verification) = &report.verification {
+        say!("Verification of the mirror: {verification}.");
     }
     for left in &report.left_over {
         say!("Left over: {}", left.sentence());

@@ -203,6 +203,7 @@ fn settings(config: &Config) -> Settings {
         },
         hold_expiry: config.guard.hold_expiry,
         full_interval: config.sync.full_interval,
+        verifications: config.sync.verifications(),
         access_freshness: config.sync.access_freshness,
         scope: Scope::of(config.sync.scope, config.environments.iter()),
         max_batch: usize::MAX,

@@ -84,6 +84,7 @@ impl Config {
                 vec![
                     ("interval", duration(self.sync.interval)),
                     ("full_interval", duration(self.sync.full_interval)),
+                    ("verify_interval", duration(self.sync.verify_interval)),
                     ("access_freshness", duration(self.sync.access_freshness)),
                     ("scope", json!(self.sync.scope)),
                 ],

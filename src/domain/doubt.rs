@@ -77,6 +77,8 @@ doubts! {
         "users: the directory listed {} users, where it should have listed {}";
     GroupEmpty { group: Uuid, had: u64 } "group_empty" MEMBERSHIP
         "the listing of group {} came back empty, where it had {} members";
+    GroupShort { group: Uuid, listed: u64, expected: u64 } "group_short" MEMBERSHIP
+        "the listing of group {} had {} members, where it should have had {}";
     RoleGroupEmpty { group: Uuid, had: usize } "role_group_empty" ROLES
         "roles: the listing of the role-assignable group {} came back empty, where it had {} members who are still in it by their own account";
     NoAdministrator { had: usize } "no_administrator" ROLES
@@ -125,6 +127,11 @@ mod tests {
                 expected: 20,
             },
             Doubt::GroupEmpty { group, had: 3 },
+            Doubt::GroupShort {
+                group,
+                listed: 3,
+                expected: 5,
+            },
             Doubt::RoleGroupEmpty { group, had: 3 },
             Doubt::NoAdministrator { had: 2 },
             Doubt::NoPlans {},

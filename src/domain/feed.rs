@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -45,7 +46,7 @@ impl fmt::Debug for Link {
 /// The position of an answer among all answers (rules.md, section 2, "Order"): a number from one sequence of the
 /// database, drawn before the attempt that was answered. A later request is newer, whichever answer arrives last and
 /// whichever daemon sent it; clocks play no part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(pub i64);
 
 /// An answer, and when it was requested. If it took several requests, when the first of them was sent.
@@ -339,6 +340,10 @@ pub struct SubscribedSku {
     pub part_number: String,
     /// `capabilityStatus` is `Enabled` or `Warning`.
     pub usable: bool,
+    /// `capabilityStatus`.
+    pub status: String,
+    /// `prepaidUnits`: enabled, warning, suspended, locked out; those that were sent.
+    pub units: [Option<i64>; 4],
     /// Its service plans: id and `servicePlanName`.
     pub plans: Vec<(Uuid, String)>,
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::drift::RunVerification;
 use super::word::words;
 
 /// One run.
@@ -32,6 +33,9 @@ pub struct Run {
     /// Environments that were in the database but not in its configuration.
     #[schema(value_type = Vec<LeftOver>)]
     pub left_over: Value,
+    /// What its verification of the mirror found; none if it did not verify.
+    #[schema(value_type = Option<RunVerification>)]
+    pub verification: Option<Value>,
 }
 
 /// One line of a run's changes; of a dry run, of the changes that it would make.
@@ -86,6 +90,8 @@ words! {
     pub enum Phase {
         /// Reads the directory; counts entries.
         Reading "reading"
+        /// Verifies the mirror; counts the entries listed and those looked up.
+        Verifying "verifying"
         /// Evaluates the users of an environment.
         Evaluating "evaluating"
         /// Disables rows of an environment, or holds their removal.
@@ -96,7 +102,7 @@ words! {
 /// How far a run in progress is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RunProgress {
-    /// `reading` the directory, `evaluating` users, `removing` those who no longer qualify.
+    /// `reading` the directory, `verifying` the mirror, `evaluating` users, `removing` those who no longer qualify.
     #[schema(value_type = String)]
     pub phase: Phase,
     /// The environment, once the directory is read, unless several are evaluated together.
@@ -132,13 +138,14 @@ impl std::fmt::Display for RunProgress {
         let about = match (&self.environment, self.phase) {
             (Some(environment), _) => environment,
             (None, Phase::Reading) => "the directory",
+            (None, Phase::Verifying) => "the mirror",
             (None, Phase::Evaluating | Phase::Removing) => "users of several environments",
         };
         write!(f, "{} {about}: {}", self.phase.as_str(), self.done)?;
         if let Some(total) = self.total {
             write!(f, " of {total}")?;
         }
-        if self.phase == Phase::Reading {
+        if matches!(self.phase, Phase::Reading | Phase::Verifying) {
             f.write_str(" entries")?;
         }
         if let Some(rate) = self.rate() {

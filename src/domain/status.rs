@@ -23,6 +23,10 @@ pub struct Status {
     /// About when the leading daemon starts its next cycle: the interval after the start of the last one. The daemon
     /// varies the interval by up to a tenth. None if no daemon leads.
     pub next_cycle_at: Option<DateTime<Utc>>,
+    /// When the mirror was last verified since the users were last read completely.
+    pub verified_at: Option<DateTime<Utc>>,
+    /// From when on a run verifies the mirror again. None if it is never verified, or has not been read yet.
+    pub next_verification_at: Option<DateTime<Utc>>,
     /// The number of open findings about the tenant, by code.
     pub findings: BTreeMap<String, i64>,
     /// The configured environments, then those that are left over in the database.

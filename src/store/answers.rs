@@ -14,19 +14,40 @@ use crate::domain::feed::{Asked, Moment};
 /// How long a line is kept: longer than a look-up lasts.
 const KEPT: chrono::Duration = chrono::Duration::hours(1);
 
-/// Records that pages are stored now, each by the moment at which it was asked for.
-pub async fn note(db: &mut Connection, pages: &BTreeSet<Moment>, now: DateTime<Utc>) -> StoreResult<()> {
+/// Records that pages are stored now, each by the moment at which it was asked for. `are_changes`: they tell of changes.
+pub async fn note(
+    db: &mut Connection,
+    pages: &BTreeSet<Moment>,
+    are_changes: bool,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
     if !pages.is_empty() {
         sqlx::query!(
-            "insert into directory_answer (asked, at) select *, $2 from unnest($1::bigint[])
-             on conflict (asked) do update set stored = excluded.stored, at = excluded.at",
+            "insert into directory_answer (asked, at, is_change) select *, $2, $3 from unnest($1::bigint[])
+             on conflict (asked) do update set
+                 stored = excluded.stored, at = excluded.at, is_change = excluded.is_change",
             &pages.iter().map(|page| page.0).collect::<Vec<_>>(),
-            now
+            now,
+            are_changes
         )
         .execute(db)
         .await?;
     }
     Ok(())
+}
+
+/// Those of some moments at which a page of changes was asked for that was stored after a time.
+pub async fn changes_since(
+    db: &mut Connection,
+    moments: &[Moment],
+    since: DateTime<Utc>,
+) -> StoreResult<HashSet<Moment>> {
+    let told = sqlx::query_scalar!(
+        "select asked from directory_answer where asked = any($1) and is_change and at > $2",
+        &moments.iter().map(|moment| moment.0).collect::<Vec<_>>(),
+        since
+    );
+    Ok(told.fetch_all(db).await?.into_iter().map(Moment).collect())
 }
 
 /// Deletes what no look-up needs any more.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Connection, StoreError, StoreResult};
 use crate::domain::doubt::Doubt;
-use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State};
+use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State, Verification, VerificationStep};
 use crate::domain::feed::{Link, Moment};
 use crate::domain::source::Source;
 
@@ -72,6 +72,7 @@ impl CheckpointRow {
             suspicion: parse(self.suspicion),
             value,
             reached_at: self.reached_at,
+            verification: feed.verification,
         }
     }
 }
@@ -85,6 +86,7 @@ struct FeedValue {
     seen: PageStats,
     #[serde(skip_serializing_if = "Option::is_none")]
     listing: Option<Listing>,
+    verification: Verification,
 }
 
 /// The population, a listing of users, and the changes since it began, the latter two with the page to continue with.
@@ -196,6 +198,7 @@ fn row(checkpoint: &Checkpoint) -> Value {
         Some(json!(FeedValue {
             seen: checkpoint.seen,
             listing,
+            verification: checkpoint.verification.clone(),
         }))
     } else {
         checkpoint.value.clone()
@@ -318,11 +321,11 @@ pub async fn settle_doubts(db: &mut Connection, environments: &[String]) -> Stor
     Ok(())
 }
 
-/// Makes every feed begin a round.
-pub async fn renew_all(db: &mut Connection) -> StoreResult<()> {
+/// Makes the next run, or the current one, verify every feed.
+pub async fn verify_all(db: &mut Connection) -> StoreResult<()> {
     for checkpoint in lock_all(&mut *db, false).await? {
         if checkpoint.source.is_feed() {
-            step(&mut *db, checkpoint, Input::Renew).await?;
+            step(&mut *db, checkpoint, Input::Verification(VerificationStep::Request)).await?;
         }
     }
     Ok(())

@@ -28,8 +28,11 @@ pub const NO_SECURITY_ROLE: &str = "no_security_role";
 /// The code of a finding about changes that a webhook could not be told of.
 pub const WEBHOOK_UNDELIVERED: &str = "webhook_undelivered";
 
+/// The code of a finding about differences that a verification has found.
+pub const DRIFT: &str = "drift";
+
 /// The codes of findings that are not reason codes.
-pub const OTHER_CODES: [&str; 7] = [
+pub const OTHER_CODES: [&str; 8] = [
     REMOVALS_HELD,
     ENVIRONMENT_REFUSED,
     ORPHANED_ROLE_ASSIGNMENT,
@@ -37,6 +40,7 @@ pub const OTHER_CODES: [&str; 7] = [
     ENVIRONMENT_LEFT_OVER,
     NO_SECURITY_ROLE,
     WEBHOOK_UNDELIVERED,
+    DRIFT,
 ];
 
 /// A cause as observed.
@@ -99,7 +103,7 @@ pub async fn reconcile_sources(
     sqlx::query!(
         "update finding f set closed_at = $2
          where (environment = any($1) or $1 is null and environment is null)
-           and azureactivedirectoryobjectid is null and closed_at is null and code <> $7
+           and azureactivedirectoryobjectid is null and closed_at is null and code <> all($7)
            and not exists (
                select from unnest($3::text[], $4::text[], $5::text[], $6::text[]) as s (environment, code, subject, detail)
                where s.environment is not distinct from f.environment and s.code = f.code and s.subject = f.subject
@@ -110,13 +114,37 @@ pub async fn reconcile_sources(
         &seen.iter().map(|(_, seen)| seen.code.clone()).collect::<Vec<_>>(),
         &seen.iter().map(|(_, seen)| seen.subject.clone()).collect::<Vec<_>>(),
         &seen.iter().map(|(_, seen)| seen.detail.clone()).collect::<Vec<_>>(),
-        // That is no source.
-        WEBHOOK_UNDELIVERED
+        // These are no sources.
+        &[WEBHOOK_UNDELIVERED.to_owned(), DRIFT.to_owned()]
     )
     .execute(&mut *db)
     .await?;
     let seen: Vec<_> = seen.iter().map(|(name, seen)| (*name, seen)).collect();
     open(db, &seen, run_id, now).await
+}
+
+/// After a verification: replaces the finding about what the one before found; without a detail there is nothing.
+pub async fn reconcile_drift(
+    db: &mut Connection,
+    detail: Option<String>,
+    run_id: i64,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "update finding set closed_at = $1 where code = $2 and closed_at is null",
+        now,
+        DRIFT
+    )
+    .execute(&mut *db)
+    .await?;
+    let finding = detail.map(|detail| ObservedFinding {
+        object_id: None,
+        code: DRIFT.to_owned(),
+        subject: "mirror".to_owned(),
+        detail,
+    });
+    let seen: Vec<_> = finding.iter().map(|finding| (None, finding)).collect();
+    open(db, &seen, Some(run_id), now).await
 }
 
 /// Reconciles the findings about left-over environments. A change of their row count does not make a new finding.

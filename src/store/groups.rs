@@ -1,7 +1,9 @@
 //! The mirror of group members. A membership is as old as its latest answer, about the group or about its member;
 //! `directory_membership` holds what the latest answers say.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod nesting;
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,6 +11,8 @@ use uuid::Uuid;
 use super::{Connection, StoreResult};
 use crate::domain::feed::{Asked, Moment, Principal, PrincipalKind};
 use crate::domain::source::Source;
+
+pub use nesting::{Within, nested_groups, within};
 
 /// Adds members; returns the ids that changed. An existing member counts as confirmed again.
 pub async fn add_members(db: &mut Connection, group: Uuid, members: &[Asked<Principal>]) -> StoreResult<Vec<Uuid>> {
@@ -114,15 +118,15 @@ async fn note_older(
     is_member: bool,
 ) -> StoreResult<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
-        "insert into directory_recheck as r (object_id, asked)
-         select u.id, max(u.asked)
+        "insert into directory_recheck as r (object_id, asked, asks_twice)
+         select u.id, max(u.asked), true
          from unnest($2::uuid[], $3::bigint[]) as u (id, asked)
          join directory_group_member m on m.group_id = $1 and m.object_id = u.id and not m.is_group
          left join directory_look_up l on l.object_id = u.id
          where (m.is_member and m.seen_round >= coalesce(l.groups_asked, 0)) <> $4
            and greatest(m.seen_round, l.groups_asked) > u.asked
          group by u.id order by u.id
-         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked), asks_twice = true, due_at = null
          returning object_id",
         group,
         ids,
@@ -186,17 +190,26 @@ impl MembershipsOf {
     }
 }
 
-/// Stores the groups of some users. Returns the users whose groups changed.
-pub async fn settle_members(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
-    settle(db, memberships, false).await
+/// Stores the groups of some users. Returns the users whose groups changed. Users of whom a page of changes that was
+/// stored since a time told something else are asked for again: the look-up may come from a lagging replica.
+pub async fn settle_members(
+    db: &mut Connection,
+    memberships: &MembershipsOf,
+    told_since: DateTime<Utc>,
+) -> StoreResult<Vec<Uuid>> {
+    settle(db, memberships, Some(told_since)).await
 }
 
 /// Stores the parent groups of some groups. Returns the groups whose parents changed.
 pub async fn settle_groups(db: &mut Connection, memberships: &MembershipsOf) -> StoreResult<Vec<Uuid>> {
-    settle(db, memberships, true).await
+    settle(db, memberships, None).await
 }
 
-async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bool) -> StoreResult<Vec<Uuid>> {
+async fn settle(
+    db: &mut Connection,
+    memberships: &MembershipsOf,
+    told_since: Option<DateTime<Utc>>,
+) -> StoreResult<Vec<Uuid>> {
     let MembershipsOf { users, joined } = memberships;
     if users.is_empty() && joined.is_empty() {
         return Ok(Vec::new());
@@ -218,7 +231,19 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
     let joiners: Vec<Uuid> = joined.iter().map(|pair| pair.value.0).collect();
     let groups: Vec<Uuid> = joined.iter().map(|pair| pair.value.1).collect();
     let mut news = sqlx::query_scalar!(
-        "update directory_group_member m set is_member = false, kept_in_doubt = false, seen_round = u.asked
+        "with told as (
+             insert into directory_recheck as r (object_id, asked, asks_twice)
+             select u.id, max(u.asked), true
+             from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
+             join directory_group_member m on m.object_id = u.id and m.seen_round <= u.asked
+             join directory_answer a on a.asked = m.seen_round and a.is_change and a.at > $5
+             where m.is_member <> exists (
+                 select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
+                 where j.object_id = m.object_id and j.group_id = m.group_id)
+             group by u.id order by u.id
+             on conflict (object_id) do update set
+                 asked = greatest(r.asked, excluded.asked), asks_twice = true, due_at = null)
+         update directory_group_member m set is_member = false, kept_in_doubt = false, seen_round = u.asked
          from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
          where m.object_id = u.id and m.is_member and m.seen_round <= u.asked and not exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
@@ -227,24 +252,25 @@ async fn settle(db: &mut Connection, memberships: &MembershipsOf, are_groups: bo
         &ids,
         &moments,
         &joiners,
-        &groups
+        &groups,
+        told_since
     )
     .fetch_all(&mut *db)
     .await?;
     if !joined.is_empty() {
-        news.extend(join(&mut *db, joined, &joiners, &groups, are_groups).await?);
+        news.extend(join(&mut *db, joined, &joiners, &groups, told_since.is_none()).await?);
     }
     // The mirror knows something newer than the look-up.
     sqlx::query!(
-        "insert into directory_recheck as r (object_id, asked)
-         select u.id, max(u.asked)
+        "insert into directory_recheck as r (object_id, asked, asks_twice)
+         select u.id, max(u.asked), true
          from unnest($1::uuid[], $2::bigint[]) as u (id, asked)
          join directory_group_member m on m.object_id = u.id and m.seen_round > u.asked
          where m.is_member <> exists (
              select from unnest($3::uuid[], $4::uuid[]) as j (object_id, group_id)
              where j.object_id = m.object_id and j.group_id = m.group_id)
          group by u.id order by u.id
-         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked), asks_twice = true, due_at = null",
         &ids,
         &moments,
         &joiners,
@@ -330,7 +356,8 @@ pub async fn recheck_members(db: &mut Connection, group: Uuid, round: Moment) ->
         "insert into directory_recheck as r (object_id, asked)
          select object_id, $2::bigint from directory_group_member
          where group_id = $1 and is_member and not is_group and seen_round < $2 order by object_id
-         on conflict (object_id) do update set asked = greatest(r.asked, excluded.asked)",
+         on conflict (object_id) do update set
+             asked = greatest(r.asked, excluded.asked), asks_twice = r.asks_twice or r.due_at is not null, due_at = null",
         group,
         round.0
     )
@@ -369,77 +396,15 @@ pub async fn any_group_among(db: &mut Connection, group: Uuid, members: &[Uuid])
     .await?)
 }
 
-/// A security group, or one nested in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Within {
-    /// The group.
-    pub id: Uuid,
-    /// Whether the last reading could read it.
-    pub is_readable: bool,
-    /// The time up to which its members are known.
-    pub reached_at: Option<DateTime<Utc>>,
-}
-
-/// Some security groups, each with whether its nested groups count: the group itself and, if they do, those at any
-/// depth, with what is known of each.
-pub async fn within(
-    db: &mut Connection,
-    roots: &BTreeSet<(Uuid, bool)>,
-) -> StoreResult<HashMap<(Uuid, bool), Vec<Within>>> {
-    let mut within: HashMap<(Uuid, bool), Vec<Within>> = HashMap::new();
-    if roots.is_empty() {
-        return Ok(within);
-    }
-    let (groups, nested): (Vec<Uuid>, Vec<bool>) = roots.iter().copied().unzip();
-    let found = sqlx::query!(
-        r#"with recursive within (root, nested, id) as (
-               select root, nested, root from unnest($1::uuid[], $2::boolean[]) as r (root, nested)
-               union
-               select w.root, w.nested, m.object_id from within w
-               -- Group by group: the planner assumes many groups, and would read all memberships.
-               cross join lateral (
-                   select object_id from directory_membership where group_id = w.id and is_group and is_member offset 0) m
-               where w.nested
-           )
-           select root as "root!", nested as "nested!", id as "id!", coalesce(readable, false) as "is_readable!",
-                  reached_at as "reached_at?"
-           from within left join checkpoint on source = 'group:' || id"#,
-        &groups,
-        &nested
+/// The memberships of some objects in some groups: group and object.
+pub async fn memberships_of(db: &mut Connection, ids: &[Uuid], groups: &[Uuid]) -> StoreResult<HashSet<(Uuid, Uuid)>> {
+    let rows = sqlx::query!(
+        r#"select group_id as "group!", object_id as "id!" from directory_membership
+           where object_id = any($1) and group_id = any($2) and is_member"#,
+        ids,
+        groups
     )
     .fetch_all(db)
     .await?;
-    for row in found {
-        within.entry((row.root, row.nested)).or_default().push(Within {
-            id: row.id,
-            is_readable: row.is_readable,
-            reached_at: row.reached_at,
-        });
-    }
-    Ok(within)
-}
-
-/// The nested groups of each of some groups, at any depth, without the group itself, ordered by id.
-pub async fn nested_groups(db: &mut Connection, roots: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Uuid>>> {
-    let mut nested: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    if roots.is_empty() {
-        return Ok(nested);
-    }
-    let found = sqlx::query!(
-        r#"with recursive nested (root, id) as (
-               select group_id, object_id from directory_membership
-               where group_id = any($1) and is_group and is_member
-               union
-               select n.root, m.object_id from nested n
-               join directory_membership m on m.group_id = n.id and m.is_group and m.is_member
-           )
-           select root as "root!", id as "id!" from nested where id <> root order by root, id"#,
-        roots
-    )
-    .fetch_all(db)
-    .await?;
-    for row in found {
-        nested.entry(row.root).or_default().push(row.id);
-    }
-    Ok(nested)
+    Ok(rows.into_iter().map(|row| (row.group, row.id)).collect())
 }

@@ -45,22 +45,39 @@ pub async fn end(
     Ok(())
 }
 
+/// Records what the verification of a run found.
+pub async fn note_verification(db: &mut Connection, id: i64, result: &Value) -> StoreResult<()> {
+    sqlx::query!("insert into sync_run_verification values ($1, $2)", id, result)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// One run by its number.
 pub async fn find(db: &mut Connection, id: i64) -> StoreResult<Option<Run>> {
-    Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where id = $1", id)
-            .fetch_optional(db)
-            .await?,
+    Ok(sqlx::query_as!(
+        Run,
+        "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over,
+                    (select v.result from sync_run_verification v where v.run_id = sync_run.id) as verification
+             from sync_run where id = $1",
+        id
     )
+    .fetch_optional(db)
+    .await?)
 }
 
 /// Runs before a number, newest first.
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: i64) -> StoreResult<Vec<Run>> {
-    Ok(
-        sqlx::query_as!(Run, "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over from sync_run where $1::bigint is null or id < $1 order by id desc limit $2", before, limit)
-            .fetch_all(db)
-            .await?,
+    Ok(sqlx::query_as!(
+        Run,
+        "select id, trigger, dry_run, environments, started_at, ended_at, outcome, counts, problems, left_over,
+                    (select v.result from sync_run_verification v where v.run_id = sync_run.id) as verification
+             from sync_run where $1::bigint is null or id < $1 order by id desc limit $2",
+        before,
+        limit
     )
+    .fetch_all(db)
+    .await?)
 }
 
 /// When a run last succeeded (only a hold may be left over).

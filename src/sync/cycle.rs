@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tracing::{Instrument, info, info_span, warn};
 
-use self::findings::{doubts_of, has_problem, note_findings, note_sources, problem_lines};
+use self::findings::{doubts_of, has_problem, note_findings, note_sources, note_verification, problem_lines};
 use self::part::{EnvironmentRun, RunInfo};
 pub use self::report::{Counts, Report, RunOutcome};
 use self::together::Together;
@@ -34,6 +34,7 @@ use crate::store::environments;
 use crate::store::lease::Lease;
 use crate::store::{StoreError, StoreResult, Transaction, answers, checkpoints, planned, runs};
 use crate::sync::judge::sentence;
+use crate::telemetry::metrics::Metrics;
 
 /// Environments for which a constraint or trigger of the customer rejects a write, each with the message to report.
 /// Such a failure stays with its environment.
@@ -74,7 +75,7 @@ pub struct Request {
     pub trigger: String,
     /// The environments to evaluate; empty means all.
     pub environments: Vec<String>,
-    /// Starts new full rounds of every source, then evaluates everyone.
+    /// Lists every source again, verifies the mirror by it, then evaluates everyone.
     pub full: bool,
     /// Shows the changes and writes nothing.
     pub dry_run: bool,
@@ -177,7 +178,13 @@ impl Cycle {
         let mut tx = self.base.begin(lease).await?;
         let doubts = doubts(&mut tx, chosen).await?;
         let surveys = self.survey(&mut tx, run).await?;
+        if let Some(verification) = &pulled.verification {
+            note_verification(&mut tx, run, verification).await?;
+        }
         tx.commit().await?;
+        if let Some(verification) = &pulled.verification {
+            Metrics.drift(&verification.drift);
+        }
         problems.extend(doubts.iter().map(|(_, why, _)| format!("in doubt: {why}")));
 
         let mut counts: BTreeMap<&String, Counts> = BTreeMap::new();
@@ -232,6 +239,7 @@ impl Cycle {
             dry_run: run.dry_run,
             environments,
             problems,
+            verification: pulled.verification,
             left_over,
             holds,
         })

@@ -29,6 +29,11 @@ impl Progress {
         *self.lock() = Some((run_id, reading));
     }
 
+    /// The run begins to verify the mirror.
+    pub(super) fn verify(&self, now: DateTime<Utc>) {
+        self.enter(Phase::Verifying, None, None, now);
+    }
+
     /// The run begins with an environment, or with all of them together.
     pub(super) fn enter(&self, phase: Phase, environment: Option<&String>, total: Option<i64>, now: DateTime<Utc>) {
         if let Some((_, progress)) = self.lock().as_mut() {

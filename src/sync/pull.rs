@@ -14,9 +14,11 @@ mod recheck;
 mod returned;
 mod roles;
 mod skus;
+mod sweep;
 mod take_in;
 mod users;
 mod uses;
+mod verify;
 
 pub(super) use fresh::{LookUpResult, LookUpResults};
 pub(super) use roles::RoleGroups;
@@ -28,6 +30,7 @@ use uuid::Uuid;
 
 use self::population::population_of;
 use super::{Base, Failure, Settings};
+use crate::domain::drift::RunVerification;
 use crate::domain::environment::Environment;
 use crate::domain::scope::Scope;
 use crate::domain::source::Source;
@@ -90,6 +93,10 @@ pub struct Pulled {
     pub nested: HashMap<Uuid, Vec<Uuid>>,
     /// Whether the tenant has a Marketing licence.
     pub tenant_marketing: bool,
+    /// The groups' feeds that were read to their end, each with whether it has to be verified now.
+    feeds: Vec<(Source, bool)>,
+    /// What the verification found, if there was one.
+    pub verification: Option<RunVerification>,
 }
 
 impl Pulled {
@@ -191,6 +198,23 @@ impl Puller {
         pulled.skipped.extend(groups.skipped);
         pulled.problems.extend(self.pull_returned(lease).await?);
         pulled.problems.extend(self.recheck(lease, &recheck).await?);
+        let skus = skus?;
+        let mut feeds = groups.feeds;
+        if pulled.users_reached {
+            feeds.push((Source::Users, users.needs_verification));
+        }
+        let changed = skus.changed.filter(|_| self.base.settings.verifications.is_some());
+        let verifies_all = changed.is_some();
+        if let Some(state) = changed {
+            self.verify_for_skus(lease, state).await?;
+        }
+        let feeds = feeds.into_iter().filter(|(_, is_due)| *is_due || verifies_all);
+        let feeds: Vec<Source> = feeds.map(|(source, _)| source).collect();
+        if !feeds.is_empty() {
+            let verified = self.verify(lease, &feeds, population.as_ref()).await?;
+            pulled.skipped.extend(verified.problems);
+            pulled.verification = Some(verified.result);
+        }
         if let Some(population) = population.filter(|_| pulled.users_reached) {
             pulled
                 .problems
@@ -198,9 +222,8 @@ impl Puller {
         }
         pulled.stale_roles = !pulled.note(Source::Roles, roles?);
         pulled.orphaned_roles = self.orphaned_roles().await?;
-        let (marketing, skus) = skus?;
-        pulled.tenant_marketing = marketing;
-        pulled.stale_skus = !pulled.note(Source::Skus, skus);
+        pulled.tenant_marketing = skus.marketing;
+        pulled.stale_skus = !pulled.note(Source::Skus, skus.read);
         Ok(pulled)
     }
 
@@ -239,6 +262,9 @@ impl Puller {
                 let result = result?;
                 if !result.is_readable {
                     pulled.unreadable_groups.insert(*group);
+                }
+                if result.is_readable {
+                    pulled.feeds.push((Source::Group(*group), result.needs_verification));
                 }
                 pulled.problems.extend(result.problem);
                 pulled.note(Source::Group(*group), Ok(result.skipped));

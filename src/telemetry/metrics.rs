@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::domain::drift::Drift;
 use crate::domain::import::JobOutcome;
 use crate::domain::notifications::NotificationResult;
 use crate::domain::reason::Code;
@@ -107,6 +108,10 @@ impl Metrics {
             "rollcall_resyncs_total",
             "Full rounds that an expired link has begun, by source and cause."
         );
+        describe_counter!(
+            "rollcall_drift_total",
+            "Differences that verifications of the mirror have found and corrected, by kind."
+        );
         Self::describe_feed();
         describe_counter!("rollcall_import_jobs_total", "Import jobs that are over, by outcome.");
         describe_counter!(
@@ -186,6 +191,7 @@ impl Metrics {
                 counter!("rollcall_resyncs_total", "resource" => *resource, "cause" => *cause).increment(0);
             }
         }
+        self.drift(&Drift::default());
         for outcome in JobOutcome::ALL {
             for critical in [false, true] {
                 import_jobs(outcome.as_str(), UNDEFINED, critical).increment(0);
@@ -227,6 +233,17 @@ impl Metrics {
     /// A source begins a full round because its link expired. `cause` is one of the Graph edge's bounded causes.
     pub fn resync(self, resource: &'static str, cause: &'static str) {
         counter!("rollcall_resyncs_total", "resource" => resource, "cause" => cause).increment(1);
+    }
+
+    /// What a verification has found.
+    pub fn drift(self, drift: &Drift) {
+        for (kind, count) in [
+            ("users", drift.users),
+            ("members", drift.members),
+            ("owners", drift.owners),
+        ] {
+            counter!("rollcall_drift_total", "kind" => kind).increment(count);
+        }
     }
 
     /// A cycle ended.

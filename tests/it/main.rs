@@ -56,6 +56,7 @@ mod slots;
 mod statements;
 mod teams;
 mod upgrade;
+mod verification;
 mod webhooks;
 mod world;
 mod wrong_database;

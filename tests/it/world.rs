@@ -284,6 +284,8 @@ pub fn settings(environments: Vec<Environment>, limits: Limits) -> Settings {
         limits,
         hold_expiry: Duration::from_hours(72),
         full_interval: Duration::from_hours(24),
+        // A test that wants verifications says when.
+        verifications: None,
         // Every access asks, so that a test need not wait for what it changed.
         access_freshness: Duration::ZERO,
         scope: Scope::Tenant,

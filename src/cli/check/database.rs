@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Mark, Report};
+use super::{Mark, Report, scope};
 use crate::cli::error::{CliError, CliResult, exit};
 use crate::cli::wire;
 use crate::config::Config;
@@ -32,6 +32,7 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
             let records = wire::records(config, store.clone());
             check_extra_fields(config, &records, report).await;
             check_left_over(&records, report).await;
+            scope::check_verification(config, &records, report).await;
         }
         Ok(missing) => report.add(
             "database",

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::super::CliError;
 use super::{Mark, Report};
 use crate::config::Config;
 use crate::domain::scope::{Scope, ScopeSetting, needs_everybody};
 use crate::graph::Graph;
+use crate::sync::records::Records;
 
 /// The entries in a page of a listing.
 const PAGE: u64 = 999;
@@ -101,6 +103,23 @@ pub(super) async fn check(config: &Config, graph: &Graph, report: &mut Report) {
         }
     };
     report.add("scope", Mark::Ok, format!("{scope}: {why}; {cost}"), 0);
+}
+
+/// When the mirror is verified.
+pub(super) async fn check_verification(config: &Config, records: &Records, report: &mut Report) {
+    let detail = match records.next_verification().await {
+        _ if config.sync.verifications().is_none() => "never, since sync.verify_interval is 0".to_owned(),
+        Ok(Some(at)) => format!(
+            "the first run after {} verifies the mirror",
+            at.format("%Y-%m-%d %H:%M UTC")
+        ),
+        Ok(None) => "the mirror is verified for the first time after it has been read".to_owned(),
+        Err(error) => {
+            let error = CliError::from(error);
+            return report.add("verification", Mark::Failed, error.to_string(), error.exit());
+        }
+    };
+    report.add("verification", Mark::Ok, detail, 0);
 }
 
 #[cfg(test)]

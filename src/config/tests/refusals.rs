@@ -48,7 +48,7 @@ fn mistakes_in_a_variable_name_the_variable() {
         (
             "SYNC__INTERVALL",
             "5m",
-            "sync.intervall: unknown key; expected one of interval, full_interval, access_freshness, scope",
+            "sync.intervall: unknown key; expected one of interval, full_interval, verify_interval, access_freshness, scope",
         ),
         (
             "SYNC__INTERVAL",

@@ -10,17 +10,20 @@
 //! then is a source swept. After a round its changes are followed indefinitely.
 
 mod stats;
+mod verification;
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Asked, Link, Moment, Next};
 use crate::domain::doubt::Doubt;
 use crate::domain::source::Source;
 
 pub use stats::PageStats;
+pub use verification::{Stage, Verification, VerificationStep, Verifications};
 
 /// Where a feed stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +108,10 @@ pub enum Input {
     },
     /// The object may not be read.
     Forbidden,
+    /// The listing in progress is short: it has to be read once more.
+    ListAgain,
+    /// A step of its verification.
+    Verification(VerificationStep),
     /// A new round is requested.
     Renew,
     /// A new round is requested, unless one is in progress.
@@ -173,6 +180,8 @@ pub struct Checkpoint {
     pub value: Option<Value>,
     /// When everything had last been read.
     pub reached_at: Option<DateTime<Utc>>,
+    /// Its verification, if it is a feed.
+    pub verification: Verification,
 }
 
 impl Checkpoint {
@@ -191,6 +200,7 @@ impl Checkpoint {
             suspicion: None,
             value: None,
             reached_at: None,
+            verification: Verification::default(),
         }
     }
 
@@ -249,12 +259,8 @@ impl Checkpoint {
             Input::Pages(seen, ending) => todo = Some(self.take(seen, ending)),
             Input::Counted { listed, had, count } => match self.source {
                 Source::Users => self.note_counted(listed, had, count),
-                Source::Group(_) if listed > 0 => self.trust(),
-                // A group that is read for the first time has lost no members.
-                Source::Group(group) if had > 0 && self.reached_at.is_some() => {
-                    self.doubt = Some(Doubt::GroupEmpty { group, had });
-                }
-                _ => {}
+                Source::Group(group) => self.note_members_counted(group, listed, had, count),
+                Source::Roles | Source::Skus => {}
             },
             Input::Swept => {
                 if let State::Following { unswept, .. } = &mut self.state {
@@ -281,6 +287,12 @@ impl Checkpoint {
                 self.state = State::Begin;
             }
             Input::Forbidden => self.readable = false,
+            Input::ListAgain => {
+                if let State::Listing { next, .. } = &mut self.state {
+                    *next = None;
+                }
+            }
+            Input::Verification(step) => self.verification.step(step),
             Input::Renew => self.state = State::Begin,
             Input::RenewUnlessUnderWay => {
                 if matches!(self.state, State::Following { unswept: false, .. }) {
@@ -307,10 +319,19 @@ impl Checkpoint {
         }
     }
 
+    /// What a listing should have had by a count, or by the last listing, if it has less than 99 % of it.
+    #[must_use]
+    pub fn expected_beyond(&self, listed: u64, count: Option<u64>) -> Option<u64> {
+        count
+            .or(self.seen.last_listing)
+            .filter(|expected| stats::is_short(listed, *expected))
+    }
+
     fn begin_round(&mut self, at: Moment, selection: String) {
         self.round = at;
         self.selection = selection;
         self.seen = self.seen.at_beginning();
+        self.verification = Verification::default();
     }
 
     /// Applies the statistics of pages and the way they ended.
@@ -368,6 +389,7 @@ impl Checkpoint {
         let is_round = !matches!(before, State::Following { .. });
         self.delta_since = Some(now);
         self.reached_at = Some(now);
+        self.verification.listed_at.get_or_insert(now);
         if self.source == Source::Users {
             self.judge_users(is_round);
         } else if std::mem::take(&mut self.seen.missed) {
@@ -389,23 +411,41 @@ impl Checkpoint {
         }
     }
 
+    /// Compares a listing of a group with what it should have listed. `had`: how many it omits.
+    fn note_members_counted(&mut self, group: Uuid, listed: u64, had: u64, count: Option<u64>) {
+        let is_first = self.reached_at.is_none();
+        let expected = self.expected_beyond(listed, count);
+        if listed == 0 {
+            // A group that is read for the first time has lost no members.
+            if had > 0 && !is_first {
+                self.doubt = Some(Doubt::GroupEmpty { group, had });
+            }
+        } else if let Some(expected) = expected {
+            if had > 0 || is_first {
+                self.doubt = Some(Doubt::GroupShort {
+                    group,
+                    listed,
+                    expected,
+                });
+            }
+        } else {
+            self.trust();
+            self.seen.last_listing = Some(listed);
+        }
+    }
+
     /// Compares a round of users with what it should have listed: a listing may break off without a sign.
     fn note_counted(&mut self, listed: u64, had: u64, count: Option<u64>) {
         self.seen.had = Some(had);
-        let expected = count.or(self.seen.last_listing).filter(|_| self.seen.is_listing);
+        let expected = self.expected_beyond(listed, count).filter(|_| self.seen.is_listing);
         if listed == 0 && had > 0 {
             self.doubt = Some(Doubt::NobodyListed { had });
-        } else if let Some(expected) = expected.filter(|expected| is_short(listed, *expected)) {
+        } else if let Some(expected) = expected {
             self.doubt = Some(Doubt::ListingShort { listed, expected });
         } else if self.seen.is_listing {
             self.seen.last_listing = Some(listed);
         }
     }
-}
-
-/// Whether a listing has less than 99 % of what was expected.
-fn is_short(listed: u64, expected: u64) -> bool {
-    u128::from(listed) * 100 < u128::from(expected) * 99
 }
 
 #[cfg(test)]

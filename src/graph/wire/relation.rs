@@ -178,9 +178,24 @@ pub(in crate::graph) struct RawSku {
     #[serde(default, rename = "skuPartNumber")]
     part_number: Tolerant<Option<String>>,
     #[serde(default, rename = "capabilityStatus")]
-    capability_status: Tolerant<Compared<Usable>>,
+    capability_status: Tolerant<Compared<String>>,
+    #[serde(default, rename = "prepaidUnits")]
+    units: Tolerant<Option<Object<RawUnits>>>,
     #[serde(default, rename = "servicePlans")]
     plans: Tolerant<Option<Vec<Tolerant<Object<RawSkuPlan>>>>>,
+}
+
+/// The units of a SKU by their state.
+#[derive(Default, Deserialize)]
+struct RawUnits {
+    #[serde(default)]
+    enabled: Tolerant<Option<i64>>,
+    #[serde(default)]
+    warning: Tolerant<Option<i64>>,
+    #[serde(default)]
+    suspended: Tolerant<Option<i64>>,
+    #[serde(default, rename = "lockedOut")]
+    locked_out: Tolerant<Option<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -209,10 +224,15 @@ impl Raw for RawSku {
                 Some((id.or_complain("a SKU's plan", unreadable)?, name.unwrap_or_default()))
             })
             .collect();
+        let status = self.capability_status.0.unwrap_or_default().0;
+        let units = self.units.0.flatten().map(|Object(units)| units).unwrap_or_default();
+        let units = [units.enabled, units.warning, units.suspended, units.locked_out];
         Some(SubscribedSku {
             sku_id,
             part_number: self.part_number.0.flatten().unwrap_or_default(),
-            usable: self.capability_status.0.is_some_and(|status| status.0.0),
+            usable: Usable::from(status.as_str()).0,
+            status,
+            units: units.map(|count| count.0.flatten()),
             plans,
         })
     }

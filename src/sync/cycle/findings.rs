@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+use serde_json::json;
+
 use super::Refused;
 use super::names::clash;
 use super::part::RunInfo;
 use super::removals::Doubts;
 use super::together::State;
 use crate::domain::doubt::Doubt;
+use crate::domain::drift::RunVerification;
 use crate::domain::environment::Environment;
 use crate::domain::reason::Code;
 use crate::domain::source::Source;
 use crate::store::findings::{self, ObservedFinding};
-use crate::store::{StoreResult, Transaction, checkpoints, names, refusals, removals};
+use crate::store::{StoreResult, Transaction, checkpoints, names, refusals, removals, runs};
 use crate::sync::pull::{Problem, Pulled};
 use crate::sync::{Base, Failure};
 
@@ -117,6 +120,24 @@ pub(super) async fn note_sources(
         .map(|seen| (None, seen))
         .collect();
     findings::reconcile_sources(tx, None, &seen, Some(run.run_id), run.now).await
+}
+
+/// Records what a verification found. What was found before it ended stays an open finding until then.
+pub(super) async fn note_verification(
+    tx: &mut Transaction,
+    run: RunInfo<'_>,
+    verification: &RunVerification,
+) -> StoreResult<()> {
+    runs::note_verification(tx, run.run_id, &json!(verification)).await?;
+    let drift = &verification.drift;
+    if drift.is_empty() && !verification.complete {
+        return Ok(());
+    }
+    let detail = format!(
+        "the verification found what no change of the directory had told: {drift}. The mirror is corrected, and those \
+         users are evaluated; the next verification closes this if it finds nothing"
+    );
+    findings::reconcile_drift(tx, (!drift.is_empty()).then_some(detail), run.run_id, run.now).await
 }
 
 /// One line for each cause, with the sources that it makes unreadable.

@@ -68,7 +68,7 @@ impl Cycle {
         }
         if full {
             let mut tx = self.base.begin(run.lease).await?;
-            checkpoints::renew_all(&mut tx).await?;
+            checkpoints::verify_all(&mut tx).await?;
             environments::judge_everyone(&mut tx, &self.base.settings.names()).await?;
             tx.commit().await?;
         }

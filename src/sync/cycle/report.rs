@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::drift::RunVerification;
 use crate::domain::run::LeftOver;
 use crate::domain::word::words;
 
@@ -64,6 +65,9 @@ pub struct Report {
     /// The problems of the run, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// What its verification of the mirror found, if it verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<RunVerification>,
     /// Environments that are in the database but not in the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_over: Vec<LeftOver>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::drift::RunVerification;
 use crate::domain::run::{LeftOver, Run, RunProgress};
 use crate::store::{planned, runs};
 use crate::sync::cycle::Request;
@@ -97,6 +98,7 @@ fn report_of(run: Run, outcome: &str) -> Report {
         holds: environments.iter().any(|counts| counts.held > 0),
         environments,
         problems: run.problems,
+        verification: verification_of(run.verification),
         left_over: left_over_of(run.left_over),
     }
 }
@@ -105,6 +107,12 @@ fn report_of(run: Run, outcome: &str) -> Report {
 #[must_use]
 pub fn left_over_of(stored: serde_json::Value) -> Vec<LeftOver> {
     serde_json::from_value(stored).unwrap_or_default()
+}
+
+/// Decodes what the stored verification of a run found.
+#[must_use]
+pub fn verification_of(stored: Option<serde_json::Value>) -> Option<RunVerification> {
+    serde_json::from_value(stored?).ok()
 }
 
 /// Decodes the stored counts of a run.

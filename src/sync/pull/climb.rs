@@ -37,6 +37,46 @@ pub(in crate::sync) struct ParentGroups {
 }
 
 impl ParentGroups {
+    /// Requests the parent groups of some groups.
+    pub async fn of(graph: &Graph, groups: &[Uuid]) -> Result<Self, Failure> {
+        let mut known = Self::default();
+        if !groups.is_empty() {
+            known.ask(graph, groups).await?;
+        }
+        Ok(known)
+    }
+
+    /// Whether a group was answered.
+    pub fn has(&self, group: Uuid) -> bool {
+        self.parents.contains_key(&group)
+    }
+
+    /// Requests the parent groups of some groups. Returns whether the directory could be asked.
+    async fn ask(&mut self, graph: &Graph, groups: &[Uuid]) -> Result<bool, Failure> {
+        let answers = match graph.groups_of_groups(groups).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                Failure::unless_directory(error)?;
+                self.has_failed = true;
+                return Ok(false);
+            }
+        };
+        for (group, answer) in groups.iter().zip(answers) {
+            match answer {
+                Ok(parents) => {
+                    self.has_failed |= parents.value.unreadable > 0;
+                    self.parents.insert(*group, parents);
+                }
+                // A group deleted meanwhile is in no other. Nothing about it is stored.
+                Err(GraphError::NotFound { .. }) => {
+                    self.parents.insert(*group, Asked::default());
+                }
+                Err(_) => self.has_failed = true,
+            }
+        }
+        Ok(true)
+    }
+
     /// The groups that were requested and are within `root`.
     pub fn groups_within(&self, root: Uuid) -> impl Iterator<Item = Uuid> {
         self.parents
@@ -125,26 +165,8 @@ impl ParentGroups {
                 break;
             }
             left -= open.len();
-            let answers = match graph.groups_of_groups(&open).await {
-                Ok(answers) => answers,
-                Err(error) => {
-                    Failure::unless_directory(error)?;
-                    self.has_failed = true;
-                    break;
-                }
-            };
-            for (group, answer) in open.into_iter().zip(answers) {
-                match answer {
-                    Ok(parents) => {
-                        self.has_failed |= parents.value.unreadable > 0;
-                        self.parents.insert(group, parents);
-                    }
-                    // A group deleted meanwhile is in no other. Nothing about it is stored.
-                    Err(GraphError::NotFound { .. }) => {
-                        self.parents.insert(group, Asked::default());
-                    }
-                    Err(_) => self.has_failed = true,
-                }
+            if !self.ask(graph, &open).await? {
+                break;
             }
         }
         Ok(())

@@ -3,13 +3,14 @@
 //! A page of the feed, a look-up and a deletion all use this one path. A fact from a later moment stays, whichever
 //! answer arrives last (rules.md, section 2, "Order").
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::directory_user::{DirectoryState, DirectoryUser};
-use crate::domain::feed::{Asked, Removal, UserChange};
-use crate::store::answers::StoredPages;
+use crate::domain::feed::{Asked, Moment, Removal, UserChange};
+use crate::store::answers::{self, StoredPages};
 use crate::store::mirror::{self, Mirrored};
 use crate::store::{StoreResult, Transaction, groups, recheck};
 
@@ -31,8 +32,9 @@ pub(super) enum Origin {
     Changes,
     /// Pages of a round: a property that is not sent is not set. What changes later comes with the changes.
     Round,
-    /// Answers about single users: a property that is not sent is not set, and no later answer corrects them.
-    LookUp,
+    /// Answers about single users, at this time: a property that is not sent is not set, and no later answer corrects
+    /// them.
+    LookUp(DateTime<Utc>),
 }
 
 /// Stores facts about users, in the order sent.
@@ -56,7 +58,7 @@ pub(super) async fn take_in_locked(
     origin: Origin,
 ) -> StoreResult<StoredChanges> {
     let pages = match facts.iter().map(|fact| fact.at).min() {
-        Some(first) if origin == Origin::LookUp => StoredPages::since(&mut *tx, first).await?,
+        Some(first) if matches!(origin, Origin::LookUp(_)) => StoredPages::since(&mut *tx, first).await?,
         _ => StoredPages::default(),
     };
     let mut taken = StoredChanges::default();
@@ -94,6 +96,9 @@ pub(super) async fn take_in_locked(
         .collect();
     let is_new = |latest: &Mirrored| known.get(&latest.user.id).map(|known| &known.user) != Some(&latest.user);
     let (changed, confirmed): (Vec<_>, Vec<_>) = latest.into_values().partition(is_new);
+    if let Origin::LookUp(now) = origin {
+        recheck_contradicted(&mut *tx, &changed, known, now).await?;
+    }
     let locked: Vec<Uuid> = known.keys().copied().collect();
     mirror::write_users(&mut *tx, &changed, &locked).await?;
     let confirmed: Vec<_> = confirmed.iter().map(|known| (known.user.id, known.asked)).collect();
@@ -103,6 +108,55 @@ pub(super) async fn take_in_locked(
     taken.pages = pages;
     taken.changed = changed.iter().map(|changed| changed.user.id).collect();
     Ok(taken)
+}
+
+/// Users about whom a look-up contradicts what the changes have just told are asked for again: the look-up may come from a
+/// lagging replica.
+async fn recheck_contradicted(
+    tx: &mut Transaction,
+    changed: &[Mirrored],
+    known: &HashMap<Uuid, Mirrored>,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    let before = |changed: &Mirrored| known.get(&changed.user.id).map(|known| known.asked);
+    let moments: Vec<Moment> = changed.iter().filter_map(before).collect();
+    if moments.is_empty() {
+        return Ok(());
+    }
+    let told = answers::changes_since(&mut *tx, &moments, now - recheck::LAG).await?;
+    let contradicted = changed
+        .iter()
+        .filter(|changed| before(changed).is_some_and(|asked| told.contains(&asked)));
+    let contradicted: Vec<_> = contradicted
+        .map(|changed| Asked {
+            at: changed.asked,
+            value: changed.user.id,
+        })
+        .collect();
+    recheck::add_twice(tx, &contradicted).await
+}
+
+/// Compares facts of a listing with the mirror, and changes nothing. Marks the users whom the listing confirms, and
+/// returns those about whom it differs. What the mirror knows from a newer answer is not compared.
+pub(super) async fn compare(tx: &mut Transaction, facts: &[Asked<UserChange>]) -> StoreResult<Vec<Asked<Uuid>>> {
+    let ids: BTreeSet<Uuid> = facts.iter().map(|fact| fact.value.id()).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let known = mirror::lock_users(&mut *tx, &ids).await?;
+    let (mut confirmed, mut differing) = (Vec::new(), Vec::new());
+    for fact in facts {
+        let id = fact.value.id();
+        let before = known.get(&id);
+        if before.is_some_and(|before| fact.at < before.asked) {
+            continue;
+        }
+        let before = before.map(|before| &before.user);
+        match merge(before, &fact.value, true) {
+            Some(user) if Some(&user) != before => differing.push(Asked { at: fact.at, value: id }),
+            _ => confirmed.push((id, fact.at)),
+        }
+    }
+    mirror::mark_asked(&mut *tx, &confirmed).await?;
+    Ok(differing)
 }
 
 /// Adds a fact to the known facts about a user; none if nothing is known.

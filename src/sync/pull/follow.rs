@@ -7,7 +7,7 @@ use super::PullError;
 use super::Puller;
 use super::feed::{Feed, Pages};
 use crate::domain::feed::checkpoint::{Checkpoint, Input, PageEnd, PageStats, State, Todo};
-use crate::domain::feed::{Asked, Entry, Link, Moment, Page};
+use crate::domain::feed::{Asked, Entry, Link, Moment, Next, Page};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
@@ -16,7 +16,7 @@ use crate::sync::Failure;
 use crate::telemetry::metrics::Metrics;
 
 /// How often a run starts over because its links expire.
-const MAX_RESTARTS: u32 = 5;
+pub(super) const MAX_RESTARTS: u32 = 5;
 
 /// A source with a feed.
 pub(super) trait Followed {
@@ -27,6 +27,10 @@ pub(super) trait Followed {
 
     /// Whether a checkpoint without rows may be written later, together with those of other sources.
     const WRITES_TOGETHER: bool;
+
+    /// Whether the directory is asked for the number of entries at the end of a listing. Users are counted when they are
+    /// swept.
+    const COUNTS_LISTINGS: bool;
 
     /// The source.
     fn source(&self) -> Source;
@@ -61,13 +65,27 @@ pub(super) trait Followed {
         pages: &Pages<Self::Item>,
         step: impl Fn(PageStats) -> (Checkpoint, Todo),
     ) -> StoreResult<(Checkpoint, Todo)>;
+
+    /// The number of entries that a whole listing has, if the directory counts them.
+    async fn count(&self) -> Result<Option<u64>, GraphError>;
+
+    /// Compares pages of a verification's listing with the mirror, and notes the differences.
+    async fn compare(&self, tx: &mut Transaction, pages: &Pages<Self::Item>) -> StoreResult<PageStats>;
+
+    /// Fetches the population again for a verification that began at a moment, and notes the differences.
+    async fn gather_again(&self, _began: Moment) -> Result<PageStats, PullError> {
+        Ok(PageStats::default())
+    }
+
+    /// Notes whom the listing of a verification that began at a moment omits, up to a limit.
+    async fn note_absent(&self, began: Moment, limit: i64) -> Result<(), PullError>;
 }
 
 /// A source in progress.
 pub(super) struct Follower<'a, S> {
-    puller: &'a Puller,
-    lease: &'a Lease,
-    source: &'a S,
+    pub(super) puller: &'a Puller,
+    pub(super) lease: &'a Lease,
+    pub(super) source: &'a S,
     pub checkpoint: Checkpoint,
     /// Entries that could not be read and were skipped.
     pub skipped: usize,
@@ -77,6 +95,8 @@ pub(super) struct Follower<'a, S> {
     pub is_unwritten: bool,
     /// No page has been stored in this run.
     is_first: bool,
+    /// A listing that is short has been read again in this run.
+    has_listed_again: bool,
 }
 
 impl<'a, S: Followed> Follower<'a, S> {
@@ -90,6 +110,7 @@ impl<'a, S: Followed> Follower<'a, S> {
             refused: None,
             is_unwritten: false,
             is_first: true,
+            has_listed_again: false,
         }
     }
 
@@ -167,12 +188,16 @@ impl<'a, S: Followed> Follower<'a, S> {
             for problem in &pages.unreadable {
                 tracing::warn!(%source, problem, "skipping an entry of a feed");
             }
-            let (checkpoint, todo) = match self.nothing_new(&pages) {
-                Some(checkpoint) => {
-                    self.is_unwritten = true;
-                    (checkpoint, Todo::Rest)
+            let (checkpoint, todo) = if let Some(checkpoint) = self.nothing_new(&pages) {
+                self.is_unwritten = true;
+                (checkpoint, Todo::Rest)
+            } else {
+                let count = self.count_listing(&pages).await?;
+                if self.is_short(&pages, count) && !std::mem::replace(&mut self.has_listed_again, true) {
+                    // Entries may have been added between the listing and the count.
+                    return Ok(self.step(Input::ListAgain));
                 }
-                None => self.puller.base.retry(|| self.store(&pages)).await?,
+                self.puller.base.retry(|| self.store(&pages, count)).await?
             };
             self.checkpoint = checkpoint;
             if todo != Todo::GoOn {
@@ -235,13 +260,49 @@ impl<'a, S: Followed> Follower<'a, S> {
         (todo == Todo::Rest).then_some(checkpoint)
     }
 
+    /// At the end of a listing: the number of entries that the directory counts, if it does.
+    async fn count_listing(&self, pages: &Pages<S::Item>) -> Result<Option<u64>, Failure> {
+        let has_ended = !matches!(pages.next, Next::Page(_));
+        if S::COUNTS_LISTINGS && has_ended && matches!(self.checkpoint.state, State::Listing { .. }) {
+            self.count().await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether a listing that ends with these pages has fewer entries than the directory counts. An empty one is in doubt
+    /// anyway.
+    fn is_short(&self, pages: &Pages<S::Item>, count: Option<u64>) -> bool {
+        let before = match &self.checkpoint.state {
+            State::Listing { next: Some(_), .. } => self.checkpoint.seen.present + self.checkpoint.seen.unreadable,
+            _ => 0,
+        };
+        let listed = before + (pages.items.len() + pages.unreadable.len()) as u64;
+        listed > 0 && count.is_some() && self.checkpoint.expected_beyond(listed, count).is_some()
+    }
+
+    /// The number of entries of a whole listing. Without an answer the last listing counts.
+    pub(super) async fn count(&self) -> Result<Option<u64>, Failure> {
+        match self.source.count().await {
+            Ok(count) => Ok(count),
+            Err(error) => {
+                Failure::unless_directory(error)?;
+                Ok(None)
+            }
+        }
+    }
+
     /// Stores pages: their rows, the users to re-evaluate, and the checkpoint that follows.
-    async fn store(&self, pages: &Pages<S::Item>) -> StoreResult<(Checkpoint, Todo)> {
+    async fn store(&self, pages: &Pages<S::Item>, count: Option<u64>) -> StoreResult<(Checkpoint, Todo)> {
         let mut tx = self.puller.base.begin(self.lease).await?;
         let ending = self.ending(pages);
         let unreadable = pages.unreadable.len() as u64;
         let step = |seen| {
-            let seen = PageStats { unreadable, ..seen };
+            let seen = PageStats {
+                unreadable,
+                count,
+                ..seen
+            };
             self.checkpoint.clone().step(Input::Pages(seen, ending.clone()))
         };
         let (checkpoint, todo) = self.source.store(&mut tx, &self.checkpoint, pages, step).await?;
@@ -249,7 +310,7 @@ impl<'a, S: Followed> Follower<'a, S> {
         stored.extend(pages.dropped.iter().map(|dropped| dropped.at));
         // What a round does not list is as old as its first page.
         stored.extend(self.checkpoint.is_round().then_some(checkpoint.round));
-        answers::note(&mut tx, &stored, ending.now).await?;
+        answers::note(&mut tx, &stored, !self.checkpoint.is_round(), ending.now).await?;
         checkpoints::write(&mut tx, std::slice::from_ref(&checkpoint)).await?;
         tx.commit().await?;
         Ok((checkpoint, todo))

@@ -18,7 +18,7 @@ use crate::domain::feed::{Asked, Entry, GroupChange, Moment, Page, Principal};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest};
 use crate::store::lease::Lease;
-use crate::store::{StoreResult, Transaction, checkpoints, environments, groups, owners, pending, teams};
+use crate::store::{StoreResult, Transaction, checkpoints, differences, environments, groups, owners, pending, teams};
 use crate::sync::Failure;
 
 /// The result of reading a group.
@@ -31,11 +31,14 @@ pub(super) struct GroupPull {
     pub skipped: usize,
     /// The checkpoint, if nothing else changed: it is written together with those of other groups.
     pub reached: Option<Checkpoint>,
+    /// Whether it has to be verified now.
+    pub needs_verification: bool,
 }
 
 /// A group to read.
 struct Reader<'a> {
     puller: &'a Puller,
+    lease: &'a Lease,
     group: Uuid,
     /// The environments whose users it decides about.
     environments: Vec<String>,
@@ -67,12 +70,7 @@ impl Puller {
         checkpoint: Checkpoint,
         uses: &GroupUses,
     ) -> Result<GroupPull, Failure> {
-        let reader = Reader {
-            puller: self,
-            group,
-            environments: uses.environments(&self.base.settings, group),
-            is_of_team: uses.is_of_team(group),
-        };
+        let reader = self.reader(lease, group, uses);
         let mut follower = Follower::new(self, lease, &reader, checkpoint);
         let (is_readable, problem) = match follower.follow().await {
             Ok(_) => (true, None),
@@ -95,8 +93,31 @@ impl Puller {
             is_readable,
             problem,
             skipped: follower.skipped,
+            needs_verification: is_readable && self.needs_verification(&follower.checkpoint),
             reached: follower.is_unwritten.then_some(follower.checkpoint),
         })
+    }
+
+    /// Lists the members of a group again and notes the differences. Returns why it is verified only in part.
+    pub(super) async fn verify_group(
+        &self,
+        lease: &Lease,
+        group: Uuid,
+        uses: &GroupUses,
+    ) -> Result<Option<String>, PullError> {
+        let reader = self.reader(lease, group, uses);
+        let checkpoint = self.read_checkpoint(Source::Group(group)).await?;
+        Follower::new(self, lease, &reader, checkpoint).note_differences().await
+    }
+
+    fn reader<'a>(&'a self, lease: &'a Lease, group: Uuid, uses: &GroupUses) -> Reader<'a> {
+        Reader {
+            puller: self,
+            lease,
+            group,
+            environments: uses.environments(&self.base.settings, group),
+            is_of_team: uses.is_of_team(group),
+        }
     }
 
     /// Reads the owners of groups, in full: they are few, and matter only for access on demand and for teams of owners.
@@ -179,6 +200,7 @@ impl Followed for Reader<'_> {
     type Item = Item;
     const CAN_WALK: bool = false;
     const WRITES_TOGETHER: bool = true;
+    const COUNTS_LISTINGS: bool = true;
 
     fn source(&self) -> Source {
         Source::Group(self.group)
@@ -220,22 +242,17 @@ impl Followed for Reader<'_> {
     ) -> StoreResult<(Checkpoint, Todo)> {
         // After the first listing of a group, everyone is evaluated at the end.
         let is_first = before.is_round() && before.reached_at.is_none();
-        let mut listed = Vec::new();
         for Asked { at, value } in &pages.items {
-            match value {
-                Item::Member(member) => listed.push(Asked {
-                    at: *at,
-                    value: *member,
-                }),
-                Item::Change(change) if change.group == self.group => {
-                    let joined = groups::add_members(&mut *tx, self.group, &as_of(*at, &change.joined)).await?;
-                    let left = groups::remove_members(&mut *tx, self.group, &as_of(*at, &change.left)).await?;
-                    self.note_moved(tx, &joined).await?;
-                    self.note_moved(tx, &left).await?;
-                }
-                Item::Change(_) => {}
+            if let Item::Change(change) = value
+                && change.group == self.group
+            {
+                let joined = groups::add_members(&mut *tx, self.group, &as_of(*at, &change.joined)).await?;
+                let left = groups::remove_members(&mut *tx, self.group, &as_of(*at, &change.left)).await?;
+                self.note_moved(tx, &joined).await?;
+                self.note_moved(tx, &left).await?;
             }
         }
+        let listed = members(pages);
         let joined = groups::add_members(&mut *tx, self.group, &listed).await?;
         if !is_first {
             self.note_moved(tx, &joined).await?;
@@ -248,7 +265,8 @@ impl Followed for Reader<'_> {
             let is_whole = checkpoint.seen.unreadable == 0;
             let mut had = 0;
             if is_whole {
-                let is_in_doubt = checkpoint.seen.present == 0;
+                let PageStats { present, count, .. } = checkpoint.seen;
+                let is_in_doubt = present == 0 || checkpoint.expected_beyond(present, count).is_some();
                 let left = groups::sweep_members(&mut *tx, self.group, checkpoint.round, is_in_doubt).await?;
                 had = left.len() as u64;
                 self.note_moved(tx, &left).await?;
@@ -259,17 +277,46 @@ impl Followed for Reader<'_> {
                 environments::judge_everyone(&mut *tx, &self.environments).await?;
             }
             if is_whole {
-                let listed = checkpoint.seen.present;
-                (checkpoint, _) = checkpoint.step(Input::Counted {
-                    listed,
-                    had,
-                    count: None,
-                });
+                let PageStats {
+                    present: listed, count, ..
+                } = checkpoint.seen;
+                (checkpoint, _) = checkpoint.step(Input::Counted { listed, had, count });
             }
             (checkpoint, todo) = checkpoint.step(Input::Swept);
         }
         Ok((checkpoint, todo))
     }
+
+    async fn count(&self) -> Result<Option<u64>, GraphError> {
+        self.puller.directory().group_members_count(self.group).await
+    }
+
+    async fn compare(&self, tx: &mut Transaction, pages: &Pages<Item>) -> StoreResult<PageStats> {
+        let listed = members(pages);
+        differences::compare_members(tx, self.group, &listed).await?;
+        Ok(PageStats {
+            present: listed.len() as u64,
+            ..PageStats::default()
+        })
+    }
+
+    async fn note_absent(&self, began: Moment, limit: i64) -> Result<(), PullError> {
+        let mut tx = self.puller.base.begin(self.lease).await?;
+        differences::add_absent_members(&mut tx, self.group, began, limit).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The members on pages of a listing.
+fn members(pages: &Pages<Item>) -> Vec<Asked<Principal>> {
+    let member = |item: &Asked<Item>| match &item.value {
+        Item::Member(member) => Some(Asked {
+            at: item.at,
+            value: *member,
+        }),
+        Item::Change(_) => None,
+    };
+    pages.items.iter().filter_map(member).collect()
 }
 
 fn as_of<T: Copy>(at: Moment, values: &[T]) -> Vec<Asked<T>> {

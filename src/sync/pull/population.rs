@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::facts::{self, Origin};
 use super::feed::{Feed, Pages, Start};
-use super::{LookUpResult, Problem, PullError, Puller, survive};
+use super::{LookUpResult, Problem, PullError, Puller, survive, verify};
 use crate::domain::environment::{Environment, Kind};
 use crate::domain::feed::checkpoint::PageStats;
 use crate::domain::feed::{Asked, Kept, Moment, Next, UserChange};
@@ -20,7 +20,7 @@ use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::lease::Lease;
 use crate::store::population::{self, Population};
-use crate::store::{StoreResult, answers, mirror, pending, recheck};
+use crate::store::{StoreResult, answers, differences, mirror, pending, recheck};
 use crate::sync::{Failure, Settings};
 
 /// The number of users looked at, and looked up, together.
@@ -56,6 +56,24 @@ pub(super) enum Reach {
     Whole(Moment),
     /// Whoever may have entered or left it.
     Moved,
+}
+
+/// What the users of groups are fetched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A round that began at a moment, or an evaluation of everyone.
+    Reading(Moment),
+    /// A verification that began at a moment: the mirror is compared, and does not change.
+    Verification(Moment),
+}
+
+impl Purpose {
+    /// A record that was asked for before this moment does not count.
+    fn since(self) -> Moment {
+        match self {
+            Self::Reading(since) | Self::Verification(since) => since,
+        }
+    }
 }
 
 impl Reach {
@@ -102,7 +120,7 @@ impl Puller {
         reach: Reach,
     ) -> Result<PageStats, PullError> {
         let seen = match reach {
-            Reach::Whole(since) => self.fetch_groups(lease, population, since).await?,
+            Reach::Whole(since) => self.fetch_groups(lease, population, Purpose::Reading(since)).await?,
             Reach::Moved => PageStats::default(),
         };
         let mut after = None;
@@ -158,33 +176,54 @@ impl Puller {
             .zip(&results.fresh)
             .partition(|(_, result)| is_answered(result));
         let answered: Vec<Uuid> = answered.into_iter().map(|(id, _)| *id).collect();
-        let mut again: Vec<Uuid> = open.into_iter().map(|(id, _)| *id).collect();
-        if reach == Reach::Moved {
-            again.extend(&answered);
-        }
-        let again: Vec<_> = again.into_iter().map(|value| Asked { at, value }).collect();
+        let asked = |value: Uuid| Asked { at, value };
+        let open: Vec<_> = open.into_iter().map(|(id, _)| asked(*id)).collect();
         let mut tx = self.base.begin(lease).await?;
         mirror::note_gone(&mut tx, &answered, at).await?;
-        recheck::add(&mut tx, &again).await?;
+        recheck::add(&mut tx, &open).await?;
+        if reach.since() == Moment::default() {
+            let entered: Vec<_> = answered.iter().copied().map(asked).collect();
+            recheck::add_twice(&mut tx, &entered).await?;
+        }
         tx.commit().await?;
         self.base.progress.add(ids.len());
         Ok(())
     }
 
-    /// Fetches the users of groups with many members who lack a record. Where the directory refuses that, or a page link
-    /// dies, look-ups fetch whoever is left.
-    async fn fetch_groups(
+    /// After a verification's pages of the groups' users: notes whoever is in the population and was on none of them.
+    pub(super) async fn note_lacking(
         &self,
         lease: &Lease,
         population: &Population,
-        since: Moment,
+        began: Moment,
+    ) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let mut tx = self.base.begin(lease).await?;
+            let ids = population.next(&mut tx, Some(began), after, FORGOTTEN_TOGETHER).await?;
+            let lacking = ids.iter().map(|id| Asked { at: began, value: *id });
+            differences::add(&mut tx, Source::Users, &verify::users(lacking)).await?;
+            tx.commit().await?;
+            if i64::try_from(ids.len()) != Ok(FORGOTTEN_TOGETHER) {
+                return Ok(());
+            }
+            after = ids.last().copied();
+        }
+    }
+
+    /// Fetches the users of groups with many members who lack a record. Where the directory refuses that, or a page link
+    /// dies, look-ups fetch whoever is left.
+    pub(super) async fn fetch_groups(
+        &self,
+        lease: &Lease,
+        population: &Population,
+        purpose: Purpose,
     ) -> Result<PageStats, PullError> {
-        let is_round = since != Moment::default();
         let mut seen = PageStats::default();
         let groups = {
             let mut db = self.base.store.read().await?;
             seen.had_plans = mirror::any_plans(&mut db).await?;
-            population.lacking_by_group(&mut db, since).await?
+            population.lacking_by_group(&mut db, purpose.since()).await?
         };
         let mut from_index = false;
         for (group, members, lacking) in groups {
@@ -192,7 +231,7 @@ impl Puller {
                 continue;
             }
             loop {
-                match self.fetch_group(lease, population, group, from_index, is_round).await {
+                match self.fetch_group(lease, population, group, from_index, purpose).await {
                     Ok(of_group) => {
                         seen.present += of_group.present;
                         seen.with_account += of_group.with_account;
@@ -225,7 +264,7 @@ impl Puller {
         population: &Population,
         group: Uuid,
         from_index: bool,
-        is_round: bool,
+        purpose: Purpose,
     ) -> Result<PageStats, PullError> {
         let graph = self.directory();
         let endpoint = "groups/{id}/members/microsoft.graph.user";
@@ -240,7 +279,7 @@ impl Puller {
             for item in &pages.items {
                 seen.add(&item.value, true);
             }
-            let store = async || self.store_group_users(lease, population, &pages, is_round).await;
+            let store = async || self.store_group_users(lease, population, &pages, purpose).await;
             self.base.retry(store).await?;
             self.base.progress.add(pages.items.len());
             if !matches!(pages.next, Next::Page(_)) {
@@ -255,7 +294,7 @@ impl Puller {
         lease: &Lease,
         population: &Population,
         pages: &Pages<UserChange>,
-        is_round: bool,
+        purpose: Purpose,
     ) -> StoreResult<()> {
         let mut tx = self.base.begin(lease).await?;
         let ids: Vec<Uuid> = pages.items.iter().map(|item| item.value.id()).collect();
@@ -266,13 +305,18 @@ impl Puller {
             .filter(|item| inside.contains(&item.value.id()))
             .cloned()
             .collect();
+        if matches!(purpose, Purpose::Verification(_)) {
+            let differing = facts::compare(&mut tx, &items).await?;
+            differences::add(&mut tx, Source::Users, &verify::users(differing)).await?;
+            return tx.commit().await;
+        }
         let taken = facts::take_in(&mut tx, &items, Origin::Round).await?;
-        recheck::add(&mut tx, &taken.older).await?;
-        if !is_round {
+        recheck::add_twice(&mut tx, &taken.older).await?;
+        if purpose.since() == Moment::default() {
             pending::mark(&mut tx, &self.base.settings.names(), &taken.changed).await?;
         }
         let stored: BTreeSet<Moment> = items.iter().map(|item| item.at).collect();
-        answers::note(&mut tx, &stored, population.now).await?;
+        answers::note(&mut tx, &stored, false, population.now).await?;
         tx.commit().await
     }
 

@@ -27,7 +27,7 @@ impl Puller {
     pub(super) async fn recheck_list(&self, lease: &Lease) -> Result<Vec<Asked<Uuid>>, Failure> {
         let list = {
             let mut db = self.base.store.read().await?;
-            recheck::first(&mut db, MOST_ASKED_FOR).await?
+            recheck::first(&mut db, self.base.clock.now(), MOST_ASKED_FOR).await?
         };
         if i64::try_from(list.len()) == Ok(MOST_ASKED_FOR) {
             let mut tx = self.base.begin(lease).await?;
@@ -56,7 +56,7 @@ impl Puller {
                 .map(|(user, _)| *user)
                 .collect();
             let mut tx = self.base.begin(lease).await?;
-            recheck::settle(&mut tx, &answered).await?;
+            recheck::settle(&mut tx, &answered, self.base.clock.now()).await?;
             tx.commit().await?;
             if let Some(outage) = answers.outage {
                 return Ok(Some(Problem::new(Source::Users, outage)));

@@ -10,7 +10,7 @@ use crate::domain::source::Source;
 use crate::graph::GraphError;
 use crate::store::groups::{self, MembershipsOf};
 use crate::store::lease::Lease;
-use crate::store::pending;
+use crate::store::{pending, recheck};
 use crate::sync::Failure;
 use futures_util::future::join_all;
 
@@ -67,7 +67,7 @@ impl Puller {
                     joined: joined.map(|value| Asked { at, value }).collect(),
                 };
                 let mut tx = self.base.begin(lease).await?;
-                let news = groups::settle_members(&mut tx, &memberships).await?;
+                let news = groups::settle_members(&mut tx, &memberships, self.base.clock.now() - recheck::LAG).await?;
                 pending::mark(&mut tx, &self.base.settings.names(), &news).await?;
                 tx.commit().await?;
             }

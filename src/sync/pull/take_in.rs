@@ -68,6 +68,7 @@ impl Puller {
         roles: Option<&RoleHolders>,
         search: &Search<'_>,
     ) -> StoreResult<BTreeSet<Uuid>> {
+        let now = self.base.clock.now();
         let mut tx = self.base.begin(None).await?;
         let ids: Vec<Uuid> = said.keys().copied().collect();
         let known = mirror::lock_users(&mut tx, &ids).await?;
@@ -78,7 +79,7 @@ impl Puller {
         let present = kept
             .iter()
             .map(|said| said.user.clone().map(|user| UserChange::Present(Box::new(user))));
-        let taken = facts::take_in_locked(&mut tx, &present.collect::<Vec<_>>(), &known, Origin::LookUp).await?;
+        let taken = facts::take_in_locked(&mut tx, &present.collect::<Vec<_>>(), &known, Origin::LookUp(now)).await?;
         older.extend(taken.older.iter().map(|user| user.value));
         let mut changed: BTreeSet<Uuid> = taken.changed.into_iter().collect();
         let held = self.held_groups(&mut tx, &search.ladder).await?;
@@ -91,7 +92,7 @@ impl Puller {
             .filter(|said| !moved.contains(&said.user.value.id))
             .collect();
         older.extend(moved);
-        changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held)).await?);
+        changed.extend(groups::settle_members(&mut tx, &memberships(&kept, &held), now - recheck::LAG).await?);
         let in_part = kept.iter().filter(|said| !said.is_whole());
         let in_part = in_part.map(|said| Asked {
             at: said.groups.at,
@@ -190,10 +191,11 @@ impl Puller {
             })
         });
         let removed: Vec<_> = removed.collect();
+        let now = self.base.clock.now();
         self.base
             .retry(async || {
                 let mut tx = self.base.begin(None).await?;
-                let taken = facts::take_in(&mut tx, &removed, Origin::LookUp).await?;
+                let taken = facts::take_in(&mut tx, &removed, Origin::LookUp(now)).await?;
                 pending::mark_everywhere(&mut tx, &taken.changed).await?;
                 tx.commit().await?;
                 Ok::<_, Failure>(taken.older.iter().map(|user| user.value).collect())

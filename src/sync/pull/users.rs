@@ -8,7 +8,7 @@
 //! incremental round both mean unchanged.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -17,22 +17,18 @@ use super::Puller;
 use super::facts::{self, Origin};
 use super::feed::{Feed, Pages, Start};
 use super::follow::{Followed, Follower};
-use super::population::Reach;
-use super::{Problem, PullError, survive};
-use crate::domain::feed::checkpoint::{Checkpoint, Input, PageStats, State, Todo};
+use super::population::{Purpose, Reach};
+use super::{Problem, PullError, survive, verify};
+use crate::domain::feed::checkpoint::{Checkpoint, PageStats, State, Todo};
 use crate::domain::feed::{Asked, Kept, Moment, Page, Removal, UserChange};
 use crate::domain::source::Source;
 use crate::graph::{GraphError, Latest, describe};
 use crate::store::lease::Lease;
 use crate::store::population::{self, Population};
-use crate::store::{StoreResult, Transaction, answers, checkpoints, environments, groups, mirror, pending, recheck};
+use crate::store::{
+    StoreResult, Transaction, checkpoints, differences, environments, groups, mirror, pending, recheck,
+};
 use crate::sync::Failure;
-
-/// The number of users that one transaction of a sweep looks at.
-const SWEPT_TOGETHER: usize = 2000;
-
-/// The number of users looked up for a doubtful listing, which is read again.
-const MOST_IN_DOUBT: usize = 1000;
 
 /// The users, for every environment. In group scope only the population.
 struct Users<'a> {
@@ -47,6 +43,7 @@ impl Followed for Users<'_> {
     type Item = UserChange;
     const CAN_WALK: bool = true;
     const WRITES_TOGETHER: bool = false;
+    const COUNTS_LISTINGS: bool = false;
 
     fn source(&self) -> Source {
         Source::Users
@@ -122,7 +119,7 @@ impl Followed for Users<'_> {
         }
         let origin = if is_round { Origin::Round } else { Origin::Changes };
         let taken = facts::take_in(&mut *tx, &items, origin).await?;
-        recheck::add(&mut *tx, &taken.older).await?;
+        recheck::add_twice(&mut *tx, &taken.older).await?;
         self.note_looked_up(tx, &pages.dropped).await?;
         let (checkpoint, todo) = step(seen);
         if !is_round {
@@ -132,9 +129,57 @@ impl Followed for Users<'_> {
         }
         Ok((checkpoint, todo))
     }
+
+    async fn count(&self) -> Result<Option<u64>, GraphError> {
+        self.puller.directory().users_count().await
+    }
+
+    async fn compare(&self, tx: &mut Transaction, pages: &Pages<UserChange>) -> StoreResult<PageStats> {
+        let mut seen = PageStats {
+            had_plans: mirror::any_plans(&mut *tx).await?,
+            ..PageStats::default()
+        };
+        for item in &pages.items {
+            seen.add(&item.value, true);
+        }
+        let differing = facts::compare(&mut *tx, &pages.items).await?;
+        differences::add(tx, Source::Users, &verify::users(differing)).await?;
+        Ok(seen)
+    }
+
+    async fn gather_again(&self, began: Moment) -> Result<PageStats, PullError> {
+        let Some(population) = self.population else {
+            return Ok(PageStats::default());
+        };
+        self.puller
+            .fetch_groups(self.lease, population, Purpose::Verification(began))
+            .await
+    }
+
+    async fn note_absent(&self, began: Moment, limit: i64) -> Result<(), PullError> {
+        match self.population {
+            Some(population) => Ok(self.puller.note_lacking(self.lease, population, began).await?),
+            None => self.note_absent_users(began, limit).await,
+        }
+    }
 }
 
 impl Users<'_> {
+    /// Notes whom the listing of a verification omits, and who is both listed and deleted.
+    async fn note_absent_users(&self, began: Moment, limit: i64) -> Result<(), PullError> {
+        let deleted = self.puller.directory().deleted_users().await?;
+        let ids: Vec<Uuid> = deleted.items.iter().map(|user| user.id).collect();
+        let mut tx = self.puller.base.begin(self.lease).await?;
+        mirror::note_deleted(&mut tx, began, &deleted.items).await?;
+        let listed = mirror::listed_among(&mut tx, began, &deleted.items).await?;
+        // Whatever the mirror heard of them since the listing began is as old as deletedItems, or newer.
+        let at = self.puller.base.store.next_moment().await?;
+        let listed = listed.into_iter().map(|user| Asked { at, ..user });
+        differences::add(&mut tx, Source::Users, &verify::users(listed)).await?;
+        differences::add_absent_users(&mut tx, began, &ids, limit).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// The entries of pages to store. Changes add to the record of a user who is present; one who returns needs the whole
     /// record, and one who is in no record matters only as long as its id is kept.
     async fn of_population(
@@ -209,6 +254,8 @@ pub(super) struct UsersPull {
     pub walked: Option<Problem>,
     /// Users about whom the listings contradict each other: they have to be looked up.
     pub unsure: Vec<Asked<Uuid>>,
+    /// Whether they have to be verified now.
+    pub needs_verification: bool,
 }
 
 impl Puller {
@@ -244,6 +291,7 @@ impl Puller {
             ..UsersPull::default()
         };
         match todo {
+            Ok(Todo::Rest) => pull.needs_verification = self.needs_verification(&follower.checkpoint),
             Err(problem) => pull.unread = Some(problem),
             Ok(Todo::Sweep) => match survive(
                 Source::Users,
@@ -262,6 +310,27 @@ impl Puller {
     /// The selection of rounds in group scope: a round of the one scope is none of the other.
     fn selection_of_groups(&self) -> String {
         format!("groups:{}", self.graph.selection())
+    }
+
+    /// Lists the users again and notes the differences. Returns why they are verified only in part.
+    pub(super) async fn verify_users(
+        &self,
+        lease: &Lease,
+        population: Option<&Population>,
+    ) -> Result<Option<String>, PullError> {
+        let users = Users {
+            puller: self,
+            lease,
+            population,
+            unsure: Mutex::default(),
+        };
+        let checkpoint = self.read_checkpoint(Source::Users).await?;
+        Follower::new(self, lease, &users, checkpoint).note_differences().await
+    }
+
+    /// Whether a feed has to be verified now.
+    pub(super) fn needs_verification(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.needs_verification(self.base.settings.verifications, self.base.clock.now())
     }
 
     /// Before the users' changes in group scope: forgets whoever is not in the population, and fetches whoever has
@@ -283,97 +352,6 @@ impl Puller {
             self.fetch_lacking(lease, population, reach).await?;
         }
         Ok(())
-    }
-
-    /// After a full round: users whom it did not list are soft-deleted if deletedItems has them. Returns the others, and
-    /// the users who are both listed and deleted: only a look-up can tell. If deletedItems cannot be read, the next run
-    /// tries again. A crash between two parts repeats the sweep, with deletedItems as it is then.
-    async fn sweep_users(
-        &self,
-        lease: &Lease,
-        population: Option<&Population>,
-        mut checkpoint: Checkpoint,
-    ) -> Result<Vec<Asked<Uuid>>, PullError> {
-        let round = checkpoint.round;
-        if let Some(population) = population {
-            // A walk lists only who exists.
-            self.fetch_lacking(lease, population, Reach::Whole(round)).await?;
-        }
-        let deleted = self.directory().deleted_users().await?;
-        if checkpoint.seen.had.is_none() {
-            checkpoint = self.count_users(lease, checkpoint).await?;
-        }
-        let together = self.base.batch_size(SWEPT_TOGETHER);
-        let mut unsure = Vec::new();
-        for part in deleted.items.chunks(together) {
-            let mut tx = self.base.begin(lease).await?;
-            match population {
-                Some(population) => {
-                    let ids: Vec<Uuid> = part.iter().map(|user| user.id).collect();
-                    population::note_deleted(&mut tx, &ids, population.now).await?;
-                }
-                None => mirror::note_deleted(&mut tx, round, part).await?,
-            }
-            let listed = mirror::listed_among(&mut tx, round, part).await?;
-            recheck::add(&mut tx, &listed).await?;
-            tx.commit().await?;
-            unsure.extend(listed);
-        }
-        let at = deleted.items.iter().map(|user| (user.id, user.deleted_at)).collect();
-        // A doubtful listing is read again, and most of those whom it omits will be in it.
-        let mut room = if checkpoint.doubt.is_some() {
-            MOST_IN_DOUBT
-        } else {
-            usize::MAX
-        };
-        let mut after = None;
-        loop {
-            self.base.check_cancelled()?;
-            let sweep = async || {
-                let mut tx = self.base.begin(lease).await?;
-                let mut part = mirror::sweep(&mut tx, round, &at, after, together).await?;
-                part.missing.truncate(room);
-                pending::mark(&mut tx, &self.base.settings.names(), &part.deleted).await?;
-                recheck::add(&mut tx, &part.missing).await?;
-                answers::note(&mut tx, &BTreeSet::from([round]), self.base.clock.now()).await?;
-                tx.commit().await?;
-                Ok::<_, Failure>(part)
-            };
-            let part = self.base.retry(sweep).await?;
-            room -= part.missing.len();
-            unsure.extend(part.missing);
-            after = part.last;
-            if after.is_none() {
-                break;
-            }
-        }
-        if !unsure.is_empty() {
-            tracing::info!(
-                users = unsure.len(),
-                "the listings are contradictory or silent about some users"
-            );
-        }
-        let mut tx = self.base.begin(lease).await?;
-        checkpoints::step(&mut tx, checkpoint, Input::Swept).await?;
-        tx.commit().await?;
-        Ok(unsure)
-    }
-
-    /// Counts what a round listed, and what it should have listed.
-    async fn count_users(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<Checkpoint, PullError> {
-        // A walk has a mark at its end.
-        let count = if checkpoint.seen.is_listing {
-            self.directory().users_count().await?
-        } else {
-            None
-        };
-        let mut tx = self.base.begin(lease).await?;
-        let (had, seen) = mirror::count_present(&mut tx, checkpoint.round).await?;
-        let listed = seen + checkpoint.seen.unreadable;
-        let (checkpoint, _) = checkpoint.step(Input::Counted { listed, had, count });
-        checkpoints::write(&mut tx, std::slice::from_ref(&checkpoint)).await?;
-        tx.commit().await?;
-        Ok(checkpoint)
     }
 
     pub(in crate::sync) async fn read_checkpoint(&self, source: Source) -> Result<Checkpoint, Failure> {

@@ -6,15 +6,23 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Records;
+use crate::domain::source::Source;
 use crate::domain::status::{EnvironmentStatus, RunBrief, Status};
 use crate::store::environments::RowCounts;
-use crate::store::{environments, findings, overview};
+use crate::store::{checkpoints, environments, findings, overview};
 use crate::sync::Failure;
 
 /// After so many intervals without a success, the state is stale: single failures are no reason to alarm anyone.
 const STALE_AFTER: u32 = 3;
 
 impl Records {
+    /// From when on a run verifies the mirror; none if never, or if it has not been read yet.
+    pub async fn next_verification(&self) -> Result<Option<DateTime<Utc>>, Failure> {
+        let mut db = self.db().await?;
+        let users = checkpoints::read(&mut db, Source::Users).await?;
+        Ok(users.verification.due_at(self.base.settings.verifications))
+    }
+
     /// The overview: leader, runs, and the state of each environment. `interval` is the time between two cycles.
     pub async fn status(&self, interval: Duration) -> Result<Status, Failure> {
         let settings = &self.base.settings;
@@ -50,6 +58,7 @@ impl Records {
             .map(|(environment, _)| status_of(&environment.name, Some(environment.non_interactive_cap)))
             .collect();
         all.extend(left_over.iter().map(|left| status_of(&left.environment, None)));
+        let verification = checkpoints::read(&mut db, Source::Users).await?.verification;
         let at = self.base.clock.now();
         let newest = |wanted: &dyn Fn(&RunBrief) -> bool| runs.iter().find(|run| wanted(run)).cloned();
         let last_success = newest(&RunBrief::is_success);
@@ -64,6 +73,8 @@ impl Records {
                 last.map_or(at, |run| later(run.started_at, interval))
             }),
             leader,
+            verified_at: verification.verified_at,
+            next_verification_at: verification.due_at(settings.verifications),
             findings: open.remove(&None).unwrap_or_default(),
             environments: all,
         })

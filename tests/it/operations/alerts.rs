@@ -108,6 +108,15 @@ pub const ALERTS: &[Alert] = &[
         page: "/console/runs",
     },
     Alert {
+        name: "RollcallDrift",
+        severity: "warning",
+        expression: "sum by (job) (increase(rollcall_drift_total[{86400}s])) > 0",
+        lasting: 0,
+        summary: "A verification has found {{ $value | humanize }} differences that no change of the directory had told.",
+        action: "Look at the finding drift (rollcall findings). The mirror is corrected; if it comes back, verify more often (sync.verify_interval).",
+        page: "/console/findings",
+    },
+    Alert {
         name: "RollcallCriticalImportFailed",
         severity: "critical",
         expression: "sum by (job) (increase(rollcall_import_jobs_total{critical=\"true\",outcome=\"failed\"}[{3600}s])) > 0",

@@ -27,7 +27,10 @@ pub struct PageStats {
     pub had: Option<u64>,
     /// The round was a plain listing, which has no mark at its end.
     pub is_listing: bool,
-    /// The number of users that the last complete listing had.
+    /// The number of entries that the directory counts, if it was asked at the end of the listing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The number of entries that the last complete listing had.
     pub last_listing: Option<u64>,
     /// Changes since the last round could not be read: only another round would report them again.
     pub missed: bool,
@@ -76,10 +79,12 @@ impl PageStats {
         self.had_plans |= pages.had_plans;
         self.unreadable += pages.unreadable;
         self.missed |= !is_round && pages.unreadable > 0;
+        self.count = pages.count.or(self.count);
     }
 
     /// The doubt under which users with these statistics are not evidence.
-    pub(super) fn doubt(self, is_round: bool) -> Option<Doubt> {
+    #[must_use]
+    pub fn doubt(self, is_round: bool) -> Option<Doubt> {
         // The plans of all users vanished at once: that indicates a withdrawn permission, not a change of licences.
         let enough = if is_round {
             self.had_plans
@@ -104,4 +109,9 @@ fn is_readable<T>(patch: &Patch<T>, is_round: bool) -> bool {
         Patch::Null => false,
         Patch::Absent => !is_round,
     }
+}
+
+/// Whether a listing has less than 99 % of what was expected.
+pub(super) fn is_short(listed: u64, expected: u64) -> bool {
+    u128::from(listed) * 100 < u128::from(expected) * 99
 }
