@@ -230,6 +230,20 @@ fn nothing_is_deleted_before_a_held_set_expires_and_forever_is_an_age() {
 }
 
 #[test]
+fn a_duration_of_nothing_needs_no_unit_and_means_never_for_verifications() {
+    let verifications = |value: &str| {
+        let line = format!("[sync]\ninterval = \"20m\"\n{value}");
+        let config = load(&format!("{MINIMAL}\n{line}"), &[]);
+        config.sync.verifications().map(|verify| (verify.first, verify.every))
+    };
+    for never in ["0", "\"0\"", "\"0s\""] {
+        assert_eq!(verifications(&format!("verify_interval = {never}")), None);
+    }
+    let (first, every) = verifications("").unwrap();
+    assert_eq!((first, every), (Duration::from_mins(20), Duration::from_hours(7 * 24)));
+}
+
+#[test]
 fn variables_override_keys_and_are_parsed_to_the_wanted_type() {
     let config = load(
         MINIMAL,

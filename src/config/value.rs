@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use uuid::Uuid;
 
 use super::Issue;
@@ -30,6 +30,11 @@ pub(super) trait FromText: Sized {
 
     /// Parses the text, or returns a clause with the expected form.
     fn from_text(text: &str) -> Result<Self, String>;
+
+    /// The value of the number 0, where it needs no unit.
+    fn zero() -> Option<Self> {
+        None
+    }
 }
 
 /// A `T` parsed from text.
@@ -51,6 +56,11 @@ impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
                 T::from_text(text)
                     .map(Parsed)
                     .map_err(|problem| E::custom(requoted(&problem, text)))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                let zero = T::zero().filter(|_| number == 0).map(Parsed);
+                zero.ok_or_else(|| E::invalid_type(Unexpected::Signed(number), &self))
             }
         }
 
@@ -78,6 +88,10 @@ impl FromText for Duration {
         humantime::parse_duration(text).map_err(|_| {
             "this is no duration; expected a number and a unit, such as \"60s\", \"15m\", \"24h\" or \"7d\"".to_owned()
         })
+    }
+
+    fn zero() -> Option<Self> {
+        Some(Self::ZERO)
     }
 }
 

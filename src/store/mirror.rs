@@ -378,12 +378,15 @@ pub async fn listed_among(
     Ok(listed.into_iter().map(|value| Asked { at: round, value }).collect())
 }
 
-/// Records users known only from deletedItems, so that a restore differs from a new user.
+/// Records users known only from deletedItems, so that a restore differs from a new user, and when those were deleted of
+/// whom only that was known.
 pub async fn note_deleted(db: &mut Connection, round: Moment, deleted: &[DeletedUser]) -> StoreResult<()> {
     sqlx::query!(
         "insert into directory_user (id, state, deleted_at, plan_set, seen_round)
          select distinct on (id) id, 1, at, $4::uuid, $1::bigint from unnest($2::uuid[], $3::timestamptz[]) as d (id, at)
-         order by id on conflict do nothing",
+         order by id
+         on conflict (id) do update set deleted_at = excluded.deleted_at
+         where directory_user.state = 1 and directory_user.deleted_at is null and excluded.deleted_at is not null",
         round.0,
         &deleted.iter().map(|user| user.id).collect::<Vec<_>>(),
         &deleted.iter().map(|user| user.deleted_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],

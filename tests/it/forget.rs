@@ -20,7 +20,8 @@ const ZOE: &str = "zq.upn@contoso.example";
 const IMPERSONAL: &str = "
     business_unit.name business_unit.name_key position.name position.name_key team.name team.name_key
     checkpoint.delta_link checkpoint.doubt checkpoint.fingerprint checkpoint.next_link checkpoint.phase checkpoint.source
-    checkpoint.suspicion checkpoint.value console_session.roles directory_reading.source
+    checkpoint.suspicion checkpoint.value console_session.roles directory_difference.source
+    directory_reading.source sync_run_verification.result
     environment.default_unit_key environment.fingerprint environment.kind environment.name environment.until_edited
     environment_doubt.source environment_doubt.why finding.code import_item.code import_item.state import_job.batch_group
     import_job.claimed_by import_job.company import_job.monitoring_category import_job.outcome import_job.role_results
