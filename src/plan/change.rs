@@ -105,6 +105,26 @@ impl Change {
 }
 
 impl Change {
+    /// The removal without the other columns, if the change disables the row and has others. It does not have to wait
+    /// until the database takes them.
+    #[must_use]
+    pub fn removal_alone(&self, before: &SystemUser) -> Option<Self> {
+        if self.operation != Operation::Disable {
+            return None;
+        }
+        let after = SystemUser {
+            isdisabled: self.after.isdisabled,
+            disabledreason: self.after.disabledreason.clone(),
+            disabled_by: self.after.disabled_by.clone(),
+            last_entitlement: self.after.last_entitlement,
+            due_at: self.after.due_at,
+            ..before.clone()
+        };
+        let author = (self.after.modifiedby.as_str(), self.after.modifiedon);
+        let alone = Self::between(Some(before), after, self.operation, self.reason, author)?;
+        (alone.fields.len() < self.fields.len()).then_some(alone)
+    }
+
     /// The new values of the columns that `[[extra_field]]` maps, as far as they change.
     #[must_use]
     pub fn extra(&self) -> Map<String, Value> {

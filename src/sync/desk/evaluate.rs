@@ -215,7 +215,11 @@ impl Desk {
         };
         let applied = apply(tx, &mut [share], author, SYNC_ACTOR, effort).await?.pop();
         let applied = applied.unwrap_or_default();
-        let is_open = |decision: &&Decision| decision.is_open && !applied.refused.contains_key(&decision.candidate.id);
+        // A cycle reports what the database has not taken of a row that is disabled all the same.
+        let is_open = |decision: &&Decision| match applied.refused.get(&decision.candidate.id) {
+            Some(_) => decision.plan.disables(),
+            None => decision.is_open,
+        };
         let open = draft
             .decisions
             .iter()
@@ -264,7 +268,9 @@ impl Desk {
 
 /// The reported result of one decision. An import stops at an existing row, also at one created just now.
 fn evaluated(decision: Decision, trigger: Trigger, applied: &Applied) -> Evaluated {
-    if let Some(not_taken) = applied.refused.get(&decision.candidate.id) {
+    if let Some(not_taken) = applied.refused.get(&decision.candidate.id)
+        && !decision.plan.disables()
+    {
         let refusal = match &not_taken.tried {
             Some((_, fault)) => Refusal::from(fault),
             None => Refusal::saying(Code::RowNotWritten, not_taken.detail.clone()),

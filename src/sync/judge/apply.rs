@@ -5,14 +5,15 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::parts::WriteAttempt;
-use super::write::{Write, WriteMode, chains, hash, signature, write};
+use super::write::{Write, WriteMode, chains, hash, signature, write, write_removals};
 use crate::plan::RoleChange;
 use crate::plan::batch::{Decision, Draft};
 use crate::store::changes::Author;
 use crate::store::refusals::Refused;
 use crate::store::{Fault, StoreResult, Transaction};
 
-/// The result of applying a draft. The draft keeps what was written; a refused row and its roles are removed from it.
+/// The result of applying a draft. The draft keeps what was written; a refused row and its roles are removed from it. If
+/// the rest of a row that has to be disabled is refused, the draft keeps the removal alone.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Applied {
     /// Users who waited for a name that is now free.
@@ -74,17 +75,19 @@ pub(in crate::sync) async fn apply(
         names.push(share.environment);
         all.push(attempts);
     }
-    let (mut woken, refused) = match effort {
+    let (mut woken, refused, removed) = match effort {
         WriteAttempt::Write(care) => {
             let written = write(tx, &mut writes, &given, author, roles_by, *care).await?;
-            (written.woken, written.refused)
+            (written.woken, written.refused, written.removed)
         }
         WriteAttempt::GiveUp(fault) => {
             let rows = names
                 .iter()
                 .zip(&all)
                 .flat_map(|(name, attempts)| attempts.iter().map(|attempt| ((*name).to_owned(), attempt.row)));
-            (HashMap::new(), rows.map(|row| (row, fault.clone())).collect())
+            let refused = rows.map(|row| (row, fault.clone())).collect();
+            let removed = write_removals(tx, &mut writes, &refused, author).await?;
+            (HashMap::new(), refused, removed)
         }
     };
     for ((name, attempts), applied) in names.into_iter().zip(all).zip(&mut applied) {
@@ -102,7 +105,10 @@ pub(in crate::sync) async fn apply(
     for (share, applied) in shares.iter_mut().zip(&applied) {
         for decision in &mut share.draft.decisions {
             if applied.refused.contains_key(&decision.candidate.id) {
-                decision.plan.change = None;
+                let row = decision.row_id().map(|row| (share.environment.to_owned(), row));
+                if row.is_none_or(|row| !removed.contains(&row)) {
+                    decision.plan.change = None;
+                }
                 decision.roles.changes.clear();
             }
         }

@@ -1,6 +1,6 @@
 //! Writes the decisions about a batch: together first, and row by row if the database rejects one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ring::digest;
 use serde_json::json;
@@ -39,6 +39,8 @@ pub(super) struct Written {
     pub woken: ByEnvironment<Vec<Uuid>>,
     /// Rows that the database rejects, by environment and id.
     pub refused: HashMap<(String, Uuid), Fault>,
+    /// Those of them of which the removal was written, and nothing else: the change is the removal alone.
+    pub removed: HashSet<(String, Uuid)>,
 }
 
 /// Writes rows and roles. The rows' author signs their lines in the change log, `roles_by` those of the roles.
@@ -53,6 +55,7 @@ pub(super) async fn write(
     for write in writes.iter_mut() {
         write.stamp(author);
     }
+    let mut removed = HashSet::new();
     let refused = if care == WriteMode::Together {
         write_together(tx, writes, author).await?;
         let by = Author {
@@ -62,16 +65,66 @@ pub(super) async fn write(
         roles::apply(tx, given, by).await?;
         HashMap::new()
     } else {
-        write_each(tx, writes, given, author, roles_by, care).await?
+        let refused = write_each(tx, writes, given, author, roles_by, care).await?;
+        removed = write_removals(tx, writes, &refused, author).await?;
+        refused
     };
-    let is_written = |write: &&Write<'_>| !refused.contains_key(&(write.environment.to_owned(), write.row()));
+    let is_written = |write: &&Write<'_>| !refused.contains_key(&write.key());
     let written: Vec<&Write<'_>> = writes.iter().filter(is_written).collect();
     let freed = written
         .iter()
         .filter_map(|write| Some((write.environment, write.freed_name()?)));
     let woken = findings::wake_waiting(tx, &freed.collect()).await?;
     changes::note_enabled(tx, written.iter().map(|write| &*write.change)).await?;
-    Ok(Written { woken, refused })
+    Ok(Written {
+        woken,
+        refused,
+        removed,
+    })
+}
+
+/// Whoever must not sign in is disabled although the database rejects other columns of the row. Returns the rows whose
+/// removal was written; their change is the removal alone from now on. A row that makes the database wait is left alone.
+pub(super) async fn write_removals(
+    tx: &mut Transaction,
+    writes: &mut [Write<'_>],
+    refused: &HashMap<(String, Uuid), Fault>,
+    author: Author<'_>,
+) -> StoreResult<HashSet<(String, Uuid)>> {
+    let mut removals: Vec<(usize, Change)> = Vec::new();
+    for (at, write) in writes.iter().enumerate() {
+        let fault = refused.get(&write.key()).filter(|fault| !fault.is_slow());
+        if let (Some(_), Some(before)) = (fault, write.before) {
+            let removal = write.change.removal_alone(before);
+            removals.extend(removal.map(|removal| (at, removal)));
+        }
+    }
+    if removals.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut alone: Vec<Write<'_>> = removals
+        .iter_mut()
+        .map(|(at, change)| Write {
+            environment: writes[*at].environment,
+            before: writes[*at].before,
+            change,
+        })
+        .collect();
+    for write in &mut alone {
+        write.stamp(author);
+    }
+    let still_refused = write_each(tx, &alone, &[], author, author.actor, WriteMode::Resigned).await?;
+    let written = alone.iter().filter(|write| !still_refused.contains_key(&write.key()));
+    changes::note_enabled(tx, written.map(|write| &*write.change)).await?;
+    let mut removed = HashSet::new();
+    for (at, change) in removals {
+        let key = writes[at].key();
+        if !still_refused.contains_key(&key) {
+            *writes[at].change = change;
+            removed.insert(key);
+        }
+    }
+    Ok(removed)
 }
 
 /// Writes rows that a person changes without an evaluation. Returns those that the database rejects.
@@ -101,6 +154,10 @@ pub(in crate::sync) async fn write_by_hand(
 impl Write<'_> {
     fn row(&self) -> Uuid {
         self.change.after.systemuserid
+    }
+
+    fn key(&self) -> (String, Uuid) {
+        (self.environment.to_owned(), self.row())
     }
 
     /// Sets the key of a row's name and its times. The times never go back, whatever the clocks of other writers say.

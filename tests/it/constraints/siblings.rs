@@ -10,7 +10,7 @@ use rollcall::store::Store;
 use rollcall::sync::guard::approval::Decision;
 use uuid::Uuid;
 
-use super::{COUNT, ENV, attempts, run_sql, sync_fully, titled, unwritten};
+use super::{COUNT, ENV, attempts, give_title, run_sql, sync_fully, titled, unwritten};
 use crate::guard::{allow, block, decide, open_sets, without_marketing};
 use crate::on_demand::{ask, said, state, word};
 use crate::proxy::Proxy;
@@ -129,6 +129,48 @@ async fn a_removal_that_is_refused_is_tried_once_and_keeps_no_set_open() {
     assert_eq!(word(&world, "refresh", ada).await, "disabled");
     world.sync_completely().await;
     assert!(world.findings().await.is_empty());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_blocked_is_disabled_although_the_database_refuses_the_rest_of_the_row() {
+    let world = World::new(vec![open_environment(ENV)]).await;
+    let all = ["Ada", "Bea", "Cleo"].map(|given| titled(world.tenant(), given, Some("Fine")));
+    let [ada, bea, cleo] = all;
+    world.sync_completely().await;
+    run_sql(&world, refusing("system_user", "update", "new.jobtitle = 'Odd'", RAISE)).await;
+    for user in all {
+        give_title(world.tenant(), user, Some("Odd"));
+    }
+    block(&world, &[ada, bea]);
+    assert_eq!(word(&world, "refresh", bea).await, "disabled", "on demand");
+    let report = world.sync_completely().await;
+    assert_eq!(report.environments[0].disabled, 1);
+    for (user, expected) in [
+        (ada, "directory_account_disabled by sync"),
+        (bea, "directory_account_disabled by sync"),
+        (cleo, "enabled"),
+    ] {
+        assert_eq!(state(&world, user).await, expected);
+        assert_eq!(world.row(ENV, user).await.unwrap().jobtitle.as_deref(), Some("Fine"));
+    }
+    let lines = "select count(*) from rollcall.system_user_change where operation = 'disable' and fields ? 'jobtitle'";
+    assert_eq!(world.number(lines).await, 0, "the change log has what was written");
+    let enabled = "select (sum(enabled_rows) + coalesce((select sum(delta) from rollcall.enabled_delta), 0))::bigint
+                   from rollcall.environment";
+    assert_eq!(world.number(enabled).await, 1);
+    world.sync_completely().await;
+    let mut refused = all.map(|user| format!("row_not_written production {user}"));
+    refused.sort();
+    assert_eq!(world.findings().await, refused);
+    let tried = attempts(&world).await;
+    world.assert_settled().await;
+    assert_eq!(attempts(&world).await, tried, "nothing is tried again and again");
+
+    run_sql(&world, DROP.to_owned()).await;
+    sync_fully(&world).await;
+    assert!(world.findings().await.is_empty());
+    assert_eq!(world.row(ENV, ada).await.unwrap().jobtitle.as_deref(), Some("Odd"));
     world.end().await;
 }
 

@@ -86,10 +86,28 @@ pub struct Means {
     pub app_pass_alone: bool,
 }
 
+impl Record {
+    /// "If it has to be disabled, it is disabled, and nothing else of it is written." (section 10)
+    fn with_removal_of(&self, judged: Self) -> Self {
+        if self.row.isdisabled || !judged.row.isdisabled {
+            return self.clone();
+        }
+        Self {
+            row: Row {
+                isdisabled: true,
+                disabledreason: judged.row.disabledreason,
+                disabled_by: judged.row.disabled_by,
+                ..self.row.clone()
+            },
+            ..judged
+        }
+    }
+}
+
 impl Reference {
     /// The next table. `found` is the table as it was found, looked at for nothing but the keys of new rows and
     /// the tie in [`blocked`]. `refused` are those whose row the database does not take: "costs the rows concerned", which
-    /// stay as they are.
+    /// stay as they are, except that they are disabled.
     pub fn next(
         &self,
         environment: &Environment,
@@ -109,21 +127,20 @@ impl Reference {
             .filter_map(|row| Some((row.azureactivedirectoryobjectid?, row.systemuserid)))
             .collect();
         let mut waiting = Vec::new();
-        for person in cycle
-            .directory
-            .people
-            .values()
-            .filter(|person| !refused.contains(&person.id))
-        {
+        for person in cycle.directory.people.values() {
+            let is_refused = refused.contains(&person.id);
             let keeps_name = blocked.contains(&person.id);
             if let Some(before) = self.bound.get(&person.id) {
                 let mut record = before.clone();
                 record.because.clear();
-                if judge_row(environment, cycle, person, keeps_name, false, &mut record) {
+                let waits = judge_row(environment, cycle, person, keeps_name, false, &mut record);
+                if is_refused {
+                    record = before.with_removal_of(record);
+                } else if waits {
                     waiting.push(person.id);
                 }
                 next.bound.insert(person.id, record);
-            } else if !keeps_name && is_created(environment, cycle, person) {
+            } else if !is_refused && !keeps_name && is_created(environment, cycle, person) {
                 let key = keys.get(&person.id).copied().unwrap_or(Uuid::nil());
                 next.bound
                     .insert(person.id, new_record(environment, cycle, person, key));
