@@ -265,12 +265,7 @@ impl Puller {
         lease: &Lease,
         population: Option<&Population>,
     ) -> Result<UsersPull, Failure> {
-        let users = Users {
-            puller: self,
-            lease,
-            population,
-            unsure: Mutex::default(),
-        };
+        let users = self.users(lease, population);
         let checkpoint = self.read_checkpoint(Source::Users).await?;
         if let Some(population) = population
             && let Err(unread) = survive(
@@ -318,14 +313,18 @@ impl Puller {
         lease: &Lease,
         population: Option<&Population>,
     ) -> Result<Option<String>, PullError> {
-        let users = Users {
+        let users = self.users(lease, population);
+        let checkpoint = self.read_checkpoint(Source::Users).await?;
+        Follower::new(self, lease, &users, checkpoint).note_differences().await
+    }
+
+    fn users<'a>(&'a self, lease: &'a Lease, population: Option<&'a Population>) -> Users<'a> {
+        Users {
             puller: self,
             lease,
             population,
             unsure: Mutex::default(),
-        };
-        let checkpoint = self.read_checkpoint(Source::Users).await?;
-        Follower::new(self, lease, &users, checkpoint).note_differences().await
+        }
     }
 
     /// Whether a feed has to be verified now.
